@@ -1,0 +1,193 @@
+"""The catalog: which models are served, and how. One YAML file, a map of models."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from contract.errors import CatalogInvalid, ModelNotFound
+from contract.schemas import TASKS, Schema, TaskName
+
+ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?$")]
+PublicId = Annotated[str, StringConstraints(pattern=r"^[^/\s:]+/[^/\s:]+$")]
+
+ANYTHING: Schema = {"type": "object"}
+
+
+class ModelSpec(BaseModel):
+    """How one model is served. `name` is its key in the catalog, the queue and the ledger."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    name: ModelName
+    id: PublicId = Field(
+        "", validate_default=False, description="`owner/name` in the API; `local/<name>` if not set."
+    )
+    source: str | None = Field(
+        None,
+        description="A folder, a Hugging Face id, or `package:NAME/FOLDER` inside an installed Python package.",
+    )
+    task: TaskName | None = Field(None, description="What a transformers model does.")
+    python: Annotated[str, StringConstraints(pattern=r"^[\w.]+:\w+$")] | None = Field(
+        None, description="`package.module:Class` with `load(spec, device)` and `predict(items)`."
+    )
+    revision: str | None = Field(None, description="Commit, tag or branch of a Hugging Face id.")
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="`auto`: a GPU where the machine has one; `cuda`: refuse to start without."
+    )
+    max_batch_size: int = Field(32, ge=1, le=4096, description="Most predictions in one batch.")
+    max_batch_tokens: int = Field(
+        16384, ge=1, description="Most tokens, padding included, in one forward pass."
+    )
+    timeout_seconds: float = Field(300.0, gt=0, description="Hard limit of one batch.")
+    max_queue: int = Field(10_000, ge=1, description="Predictions that may wait; then 429.")
+    result_ttl_seconds: float = Field(
+        3600.0, gt=0, description="How long a prediction is kept after it is over."
+    )
+    pooling: Literal["auto", "mean", "cls", "none"] = Field(
+        "auto",
+        description="feature-extraction: one vector a text, or one a token (`none`). "
+        "`auto`: as the model's own sentence-transformers files say.",
+    )
+    generation: dict[str, Any] = Field(
+        default_factory=dict, description="Defaults for the generation parameters."
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="Free settings for a `python` model."
+    )
+    input_schema: Schema = Field(
+        default_factory=dict, description="JSON Schema of a `python` model's input."
+    )
+    output_schema: Schema = Field(
+        default_factory=dict, description="JSON Schema of a `python` model's output."
+    )
+    description: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _public_id(cls, data: Any) -> Any:
+        if isinstance(data, dict) and not data.get("id"):
+            return {**data, "id": f"local/{data.get('name')}"}
+        return data
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "ModelSpec":
+        if self.python and (self.source or self.task):
+            raise ValueError("give either `python`, or `source` and `task`, not both")
+        if not self.python and not (self.source and self.task):
+            raise ValueError("give `source` and `task`, or `python: package.module:Class`")
+        if self.task and (self.input_schema or self.output_schema):
+            raise ValueError("`input_schema` and `output_schema` are for `python` models only")
+        return self
+
+    @property
+    def owner(self) -> str:
+        return self.id.split("/")[0]
+
+    @property
+    def inputs(self) -> Schema:
+        """JSON Schema that every input of this model is checked against."""
+        return TASKS[self.task].input if self.task else (self.input_schema or ANYTHING)
+
+    @property
+    def outputs(self) -> Schema:
+        """JSON Schema of the model's outputs."""
+        return TASKS[self.task].output if self.task else self.output_schema
+
+    @cached_property
+    def version(self) -> str:
+        """64 hex digits that change when another model, or the same one otherwise, would answer."""
+        what = self.model_dump(
+            include={"source", "task", "python", "revision", "dtype", "pooling", "generation", "options"}
+        )
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+
+class Catalog(Mapping[str, ModelSpec]):
+    """The models by name. Iterates in the order of the file."""
+
+    def __init__(self, specs: list[ModelSpec]) -> None:
+        self._specs = {spec.name: spec for spec in specs}
+        self._by_id = {spec.id: spec for spec in specs}
+        self._by_version = {spec.version: spec for spec in specs}
+        if len(self._by_id) < len(specs):
+            raise CatalogInvalid("two models of the catalog have the same `id`")
+
+    def __getitem__(self, name: str) -> ModelSpec:
+        return self._specs[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._specs)
+
+    def __len__(self) -> int:
+        return len(self._specs)
+
+    def find(self, reference: str) -> ModelSpec:
+        """The model that `owner/name`, `owner/name:version` or a version id names.
+
+        Raises:
+            ModelNotFound: the catalog has no such model, or not in that version.
+        """
+        public_id, _, version = reference.partition(":")
+        spec = self._by_id.get(public_id) or self._by_version.get(public_id)
+        if spec is None or (version and version != spec.version):
+            raise ModelNotFound(f"the catalog has no model {reference[:200]!r}")
+        return spec
+
+
+def load_catalog(path: Path) -> Catalog:
+    """Read a catalog file. Relative folders in it are relative to the file.
+
+    Raises:
+        CatalogInvalid: the file is missing, is not YAML, or an entry is wrong; the message names it.
+    """
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CatalogInvalid(f"cannot read the catalog {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise CatalogInvalid(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(data, dict) or set(data) != {"models"} or not isinstance(data["models"], dict):
+        raise CatalogInvalid(f"{path} must hold one map, `models`, of model names")
+    if not data["models"]:
+        raise CatalogInvalid(f"{path} names no model")
+    return Catalog([_spec(path, name, entry) for name, entry in data["models"].items()])
+
+
+def _spec(path: Path, name: Any, entry: Any) -> ModelSpec:
+    if not isinstance(entry, dict):
+        raise CatalogInvalid(f"{path}: models.{name} must be a map")
+    entry = {**entry, "name": name}
+    source = entry.get("source")
+    if isinstance(source, str) and source.startswith((".", "~")):
+        entry["source"] = str((path.parent / Path(source).expanduser()).resolve())
+    try:
+        return ModelSpec.model_validate(entry)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(["models", str(name), *map(str, first["loc"])])
+        message = first["msg"].removeprefix("Value error, ")
+        raise CatalogInvalid(f"{path}: {place}: {message}") from None
+
+
+def source_folder(source: str) -> str:
+    """A `package:NAME/FOLDER` source as a folder on this machine; any other as it is.
+
+    Raises:
+        CatalogInvalid: the package is not installed.
+    """
+    scheme, _, rest = source.partition(":")
+    if scheme != "package" or not rest:
+        return source
+    package, _, folder = rest.partition("/")
+    found = find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        raise CatalogInvalid(f"source {source!r}: the Python package {package!r} is not installed")
+    return str(Path(found.submodule_search_locations[0]) / folder)

@@ -1,0 +1,171 @@
+"""Every error that Soloist raises on purpose, each with a stable code.
+
+SoloistError
+├── RequestError            the request cannot be accepted as it is
+│   ├── InvalidRequest          invalid_request
+│   ├── InvalidJson             invalid_json
+│   ├── InvalidInput            invalid_input
+│   ├── TooLarge                too_large
+│   ├── UnsupportedMediaType    unsupported_media_type
+│   ├── NotFound                not_found
+│   ├── ModelNotFound           model_not_found
+│   ├── PredictionNotFound      prediction_not_found
+│   └── Conflict                conflict
+├── Refused                 it may be accepted later; carries retry_after_seconds
+│   ├── QueueFull               queue_full
+│   ├── LedgerUnavailable       ledger_unavailable
+│   └── LedgerFull              ledger_full
+├── PredictionFailed        why one prediction ended as failed or canceled (its `error_code`)
+│   ├── BadItem                 invalid_input
+│   ├── ModelError              model_error
+│   ├── OutOfMemory             out_of_memory
+│   ├── OutputInvalid           output_invalid
+│   ├── Timeout                 timeout
+│   ├── WorkerLost              worker_lost
+│   └── DeadlineExceeded        deadline_exceeded
+├── DeviceLost              the device's context is gone; the worker must hand back and exit
+└── StartRefused            a process must not start; its message is the one line it exits with
+    ├── SettingsInvalid         settings_invalid
+    ├── CatalogInvalid          catalog_invalid
+    ├── LedgerUnsafe            ledger_unsafe
+    ├── ModelUnloadable         model_unloadable
+    └── NoDevice                no_device
+"""
+
+from typing import ClassVar
+
+
+class SoloistError(Exception):
+    """An error with a stable code, a title for people and a sentence about this case."""
+
+    code: ClassVar[str] = "internal_error"
+    title: ClassVar[str] = "Internal error"
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail or self.title
+
+
+class RequestError(SoloistError):
+    """The request cannot be accepted as it is."""
+
+    def __init__(self, detail: str = "", *, pointer: str | None = None) -> None:
+        super().__init__(detail)
+        self.pointer = pointer
+        """JSON pointer (RFC 6901) to the offending place in the body, where one is known."""
+
+
+class InvalidRequest(RequestError):
+    code, title = "invalid_request", "Invalid request"
+
+
+class InvalidJson(RequestError):
+    code, title = "invalid_json", "The body is not JSON that can be accepted"
+
+
+class InvalidInput(RequestError):
+    code, title = "invalid_input", "The input does not fit the model"
+
+
+class TooLarge(RequestError):
+    code, title = "too_large", "The request is too large"
+
+
+class UnsupportedMediaType(RequestError):
+    code, title = "unsupported_media_type", "Unsupported media type"
+
+
+class NotFound(RequestError):
+    code, title = "not_found", "Not found"
+
+
+class ModelNotFound(RequestError):
+    code, title = "model_not_found", "Model not found"
+
+
+class PredictionNotFound(RequestError):
+    code, title = "prediction_not_found", "Prediction not found"
+
+
+class Conflict(RequestError):
+    code, title = "conflict", "Conflict with an earlier request"
+
+
+class Refused(SoloistError):
+    """It was not recorded and will not run; the caller may try again."""
+
+    def __init__(self, detail: str = "", *, retry_after_seconds: float = 1.0) -> None:
+        super().__init__(detail)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class QueueFull(Refused):
+    code, title = "queue_full", "The model's queue is full"
+
+
+class LedgerUnavailable(Refused):
+    code, title = "ledger_unavailable", "The ledger does not answer"
+
+
+class LedgerFull(Refused):
+    code, title = "ledger_full", "The ledger has no room"
+
+
+class PredictionFailed(SoloistError):
+    """Why one prediction ended without an output."""
+
+
+class BadItem(PredictionFailed):
+    code, title = "invalid_input", "The model cannot read this input"
+
+
+class ModelError(PredictionFailed):
+    code, title = "model_error", "The model failed on this input"
+
+
+class OutOfMemory(PredictionFailed):
+    code, title = "out_of_memory", "The input does not fit in the device's memory"
+
+
+class OutputInvalid(PredictionFailed):
+    code, title = "output_invalid", "The model's output is not valid JSON"
+
+
+class Timeout(PredictionFailed):
+    code, title = "timeout", "The prediction ran past the model's hard limit"
+
+
+class WorkerLost(PredictionFailed):
+    code, title = "worker_lost", "Every worker that started this prediction was lost"
+
+
+class DeadlineExceeded(PredictionFailed):
+    code, title = "deadline_exceeded", "The deadline passed"
+
+
+class DeviceLost(SoloistError):
+    code, title = "device_lost", "The device's context is gone"
+
+
+class StartRefused(SoloistError):
+    """A process must not start; the message is the one line it exits with."""
+
+
+class SettingsInvalid(StartRefused):
+    code, title = "settings_invalid", "Invalid settings"
+
+
+class CatalogInvalid(StartRefused):
+    code, title = "catalog_invalid", "Invalid catalog"
+
+
+class LedgerUnsafe(StartRefused):
+    code, title = "ledger_unsafe", "The ledger would lose predictions"
+
+
+class ModelUnloadable(StartRefused):
+    code, title = "model_unloadable", "The model cannot be loaded"
+
+
+class NoDevice(StartRefused):
+    code, title = "no_device", "No device for this model"

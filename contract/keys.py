@@ -1,0 +1,44 @@
+"""Every Redis key of the ledger: the wire in one glance. The Lua scripts get the same names."""
+
+PER_MODEL = {
+    "queued": "zset: prediction id -> time accepted minus priority credit",
+    "running": "zset: prediction id -> lease expiry",
+    "busy": "zset: worker name -> lease expiry",
+    "rings": "zset: ring number -> time rung; messages that no worker has taken yet",
+    "dead": "zset: prediction id -> time of its failure as worker_lost",
+    "pace": "hash: seconds and items of a typical batch",
+}
+PER_PREDICTION = {
+    "prediction": "hash: the record",
+    "events": "list: what a running prediction has streamed",
+}
+PER_OWNER = {
+    "created": "zset: prediction id -> sequence number",
+    "idempotency": "hash: Idempotency-Key -> prediction id",
+}
+PER_GATEWAY = {"answers": "channel: announcements to the requests that wait there"}
+SINGLE = {
+    "sequence": "counter: predictions ever created",
+    "ring": "counter: rings ever rung",
+    "models": "set: models that ever had a prediction",
+    "deadlines": "zset: prediction id -> deadline, of those that are not over",
+    "limits": "zset: prediction id -> end of its hard limit, of those that run",
+    "retained": "zset: prediction id -> time its record is deleted",
+}
+
+
+def key(prefix: str, kind: str, name: str = "") -> str:
+    """The key of a kind, for one model, prediction, owner or gateway.
+
+    >>> key("soloist:", "queued", "minilm")
+    'soloist:queued:minilm'
+    """
+    return f"{prefix}{kind}:{name}" if name else f"{prefix}{kind}"
+
+
+def lua_table() -> str:
+    """The names as the Lua table ``K``, which every script begins with."""
+    named = [*PER_MODEL, *PER_PREDICTION, *PER_OWNER, *PER_GATEWAY]
+    rows = [f"{kind} = ARGV[1] .. '{kind}:'" for kind in named]
+    rows += [f"{kind} = ARGV[1] .. '{kind}'" for kind in SINGLE]
+    return "local K = {" + ", ".join(rows) + "}\n"

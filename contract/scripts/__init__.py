@@ -1,0 +1,1 @@
+"""One Lua script per transition of the ledger."""

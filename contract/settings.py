@@ -1,0 +1,135 @@
+"""Every setting of every process, read once from the environment (`SOLOIST_*`)."""
+
+import os
+import socket
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from contract.errors import SettingsInvalid
+
+PREFIX = "SOLOIST_"
+
+
+class Settings(BaseSettings):
+    """What can be set from outside. Durations are seconds, sizes are bytes."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    redis_url: SecretStr = Field(
+        SecretStr("redis://127.0.0.1:6379/0"),
+        description="The ledger: redis:// or rediss:// (TLS).",
+    )
+    broker_url: SecretStr | None = Field(
+        None,
+        description="The broker: redis://, rediss://, amqp:// or amqps://. The ledger's Redis if not set.",
+    )
+    prefix: str = Field(
+        "soloist:",
+        pattern=r"^[A-Za-z0-9._-]{1,40}:$",
+        description="Begins every key of the ledger.",
+    )
+    durability: Literal["aof", "none"] = Field(
+        "aof",
+        description="`aof`: start only against a ledger with an append-only file and `noeviction`. "
+        "`none`: accept one that may lose predictions.",
+    )
+    catalog: Path = Field(
+        Path("catalog.yaml"), description="The catalog: which models are served, and how."
+    )
+    host: str = Field("127.0.0.1", description="Address on which HTTP is served.")
+    port: int = Field(8000, ge=0, le=65535, description="The gateway's port.")
+    keeper_port: int = Field(
+        8001, ge=0, le=65535, description="The keeper's port for probes and metrics."
+    )
+    worker_port: int = Field(
+        8002, ge=0, le=65535, description="The worker's port for probes and metrics."
+    )
+    public_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^/]+(/.*[^/])?$",
+        description="Begins the URLs in answers. Taken from the request's Host if not set.",
+    )
+    worker_name: str = Field(
+        default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}",
+        pattern=r"^[A-Za-z0-9._-]{1,253}$",
+        description="The worker's name in the ledger; in a cluster the pod's name.",
+    )
+    lease_seconds: float = Field(
+        15.0, gt=0, description="How long a worker's claim holds without a sign of life."
+    )
+    renew_seconds: float = Field(
+        1.0,
+        gt=0,
+        description="How often a worker extends its leases and learns what was canceled.",
+    )
+    max_attempts: int = Field(3, ge=1, description="How often one prediction may be started.")
+    sweep_seconds: float = Field(1.0, gt=0, description="How often the keeper looks at the ledger.")
+    priority_credit_seconds: float = Field(
+        300.0,
+        ge=0,
+        description="How much earlier `high` counts as accepted, and how much later `low` does.",
+    )
+    dead_ttl_seconds: float = Field(
+        7 * 86400.0, gt=0, description="How long a dead prediction can be replayed."
+    )
+    body_limit_bytes: int = Field(1024 * 1024, gt=0, description="Largest request body.")
+    max_wait_seconds: float = Field(
+        60.0, gt=0, le=60, description="Longest that `Prefer: wait` holds a request."
+    )
+    ledger_timeout_seconds: float = Field(
+        2.0, gt=0, description="How long the ledger may take to answer."
+    )
+    broker_timeout_seconds: float = Field(
+        2.0, gt=0, description="How long the broker may take to accept a message."
+    )
+    grace_seconds: float = Field(
+        30.0,
+        gt=0,
+        description="After SIGTERM a worker hands its batch back when this time has passed.",
+    )
+    amqp_heartbeat_seconds: int = Field(
+        60, ge=0, description="Heartbeat asked of RabbitMQ; 0 is none."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least severe log lines that are written."
+    )
+    log_format: Literal["auto", "json", "text"] = Field(
+        "auto", description="`auto`: text on a terminal, JSON elsewhere."
+    )
+    state_dir: Path = Field(
+        Path(".soloist"), description="Where `soloist up` keeps the embedded ledger's data."
+    )
+
+    @property
+    def broker(self) -> str:
+        """The broker's URL with its password: the ledger's Redis serves where none is set."""
+        return (self.broker_url or self.redis_url).get_secret_value()
+
+    @property
+    def ledger(self) -> str:
+        """The ledger's URL with its password."""
+        return self.redis_url.get_secret_value()
+
+
+def load_settings() -> Settings:
+    """Read the environment.
+
+    Raises:
+        SettingsInvalid: a variable's value is wrong, or a `SOLOIST_*` variable does not exist.
+    """
+    known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields}
+    unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+    if unknown:
+        raise SettingsInvalid(
+            f"unknown setting {', '.join(unknown)}; docs/settings.md lists those that exist "
+            "(in Kubernetes set enableServiceLinks: false)"
+        )
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = PREFIX + str(first["loc"][0]).upper()
+        raise SettingsInvalid(f"{name}: {first['msg']}") from None

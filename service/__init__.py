@@ -1,0 +1,1 @@
+"""The gateway and the keeper: HTTP in, prediction out."""

@@ -1,0 +1,1 @@
+"""Models: the only code that imports torch and transformers."""
