@@ -1,0 +1,193 @@
+"""The ledger: runs transitions in Redis, for a worker (`Ledger`) or an event loop (`AsyncLedger`)."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any, TypeVar
+
+import msgpack
+import redis
+import redis.asyncio
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from contract.errors import LedgerFull, LedgerUnavailable, LedgerUnsafe
+from contract.keys import key, lua_table
+from contract.settings import Settings
+from contract.transitions import Transition
+
+T = TypeVar("T")
+
+CONNECTIONS = 16
+FAULTS = (redis.RedisError, OSError, TimeoutError)
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    source: str
+    sha: str
+
+
+@cache
+def load_script(name: str, clock: str = "clock") -> Script:
+    """A transition's Lua: the key names, the clock, what all share, and its own file.
+
+    `clock` names the file that says what time it is; tests put one in its place that they can move.
+    """
+    folder = files("contract.scripts")
+    own = [(folder / f"{part}.lua").read_text(encoding="utf-8") for part in (clock, "common", name)]
+    source = lua_table() + "".join(own)
+    return Script(source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
+
+
+AWAY = ("MISCONF", "LOADING", "READONLY", "MASTERDOWN", "NOREPLICAS", "BUSY", "NOAUTH", "WRONGPASS")
+
+
+def translate(error: Exception) -> Exception:
+    """A fault of Redis in our words. What is a fault of ours stays as it is."""
+    text = str(error)
+    if isinstance(error, redis.ResponseError):
+        if "OOM" in text:
+            return LedgerFull("the ledger's memory is full; nothing was recorded", retry_after_seconds=5)
+        if "MISCONF" in text:
+            return LedgerUnavailable("the ledger cannot write to its disk; nothing was recorded")
+        if not any(word in text for word in AWAY):
+            return error
+    return LedgerUnavailable(f"the ledger does not answer ({type(error).__name__})")
+
+
+def _options(settings: Settings) -> dict[str, Any]:
+    """redis-py's own defaults differ: 5 s, several retries, and an error on the 101st connection."""
+    return {
+        "socket_timeout": settings.ledger_timeout_seconds,
+        "socket_connect_timeout": settings.ledger_timeout_seconds,
+        "socket_keepalive": True,
+        "health_check_interval": 0,
+        "max_connections": CONNECTIONS,
+        "timeout": settings.ledger_timeout_seconds,
+        # One more try on a fresh connection, for the one that a restarted ledger left behind.
+        "retry": None,
+    }
+
+
+def check_safety(info: Mapping[str, Any], durability: str) -> None:
+    """Refuse a Redis that would lose what was accepted.
+
+    Args:
+        info: the answer of INFO.
+
+    Raises:
+        LedgerUnsafe: it may evict keys, or keeps nothing on disk, and `durability: none` was not said.
+    """
+    policy = info.get("maxmemory_policy", "noeviction")
+    way_out = "or accept losses with SOLOIST_DURABILITY=none"
+    if durability == "none":
+        return
+    if policy != "noeviction":
+        raise LedgerUnsafe(
+            f"the ledger's maxmemory-policy is {policy!r}, which deletes predictions; "
+            f"set it to noeviction {way_out}"
+        )
+    if not int(info.get("aof_enabled", 0)):
+        raise LedgerUnsafe(
+            f"the ledger has no append-only file, so a restart would lose predictions; "
+            f"set appendonly to yes {way_out}"
+        )
+
+
+class _Base:
+    """How a transition is sent and its answer read, whoever does the waiting."""
+
+    def __init__(self, settings: Settings, clock: str = "clock") -> None:
+        self.settings = settings
+        self.prefix = settings.prefix
+        self._clock = clock
+
+    def key(self, kind: str, name: str = "") -> str:
+        """The Redis key of a kind (contract/keys.py) in this ledger."""
+        return key(self.prefix, kind, name)
+
+    def _command(self, transition: Transition[T], by: str) -> tuple[Any, ...]:
+        script = load_script(transition.script, self._clock)
+        body = script.sha if by == "EVALSHA" else script.source
+        return by, body, 0, self.prefix, msgpack.packb(
+            # Redis 6's Lua reads text and bytes alike, in the format's older form.
+            transition.args,
+            use_bin_type=False,
+        )
+
+    @staticmethod
+    def _answer(transition: Transition[T], packed: bytes) -> T:
+        return transition.read(msgpack.unpackb(packed, unicode_errors="replace", strict_map_key=False))
+
+
+class Ledger(_Base):
+    """The ledger for code that waits in its own thread. Safe to share between threads."""
+
+    def __init__(self, settings: Settings, clock: str = "clock") -> None:
+        super().__init__(settings, clock)
+        options = _options(settings)
+        options["retry"] = Retry(NoBackoff(), 1)
+        pool = redis.BlockingConnectionPool.from_url(settings.ledger, **options)
+        self.redis = redis.Redis.from_pool(pool)
+
+    def run(self, transition: Transition[T]) -> T:
+        """Run one transition.
+
+        Raises:
+            LedgerUnavailable, LedgerFull: it did not answer, or could not write.
+        """
+        try:
+            try:
+                packed = self.redis.execute_command(*self._command(transition, "EVALSHA"))
+            except redis.exceptions.NoScriptError:
+                packed = self.redis.execute_command(*self._command(transition, "EVAL"))
+        except FAULTS as error:
+            raise translate(error) from error
+        return self._answer(transition, packed)
+
+    def check(self) -> None:
+        """Raise LedgerUnsafe or LedgerUnavailable unless predictions are safe here."""
+        try:
+            info = self.redis.info()
+        except FAULTS as error:
+            raise translate(error) from error
+        check_safety(info, self.settings.durability)
+
+    def close(self) -> None:
+        self.redis.close()
+
+
+class AsyncLedger(_Base):
+    """The ledger for an event loop."""
+
+    def __init__(self, settings: Settings, clock: str = "clock") -> None:
+        super().__init__(settings, clock)
+        options = _options(settings)
+        options["retry"] = redis.asyncio.retry.Retry(NoBackoff(), 1)
+        pool = redis.asyncio.BlockingConnectionPool.from_url(settings.ledger, **options)
+        self.redis = redis.asyncio.Redis.from_pool(pool)
+
+    async def run(self, transition: Transition[T]) -> T:
+        """Run one transition; see `Ledger.run`."""
+        try:
+            try:
+                packed = await self.redis.execute_command(*self._command(transition, "EVALSHA"))
+            except redis.exceptions.NoScriptError:
+                packed = await self.redis.execute_command(*self._command(transition, "EVAL"))
+        except FAULTS as error:
+            raise translate(error) from error
+        return self._answer(transition, packed)
+
+    async def check(self) -> None:
+        """Raise LedgerUnsafe or LedgerUnavailable unless predictions are safe here."""
+        try:
+            info = await self.redis.info()
+        except FAULTS as error:
+            raise translate(error) from error
+        check_safety(info, self.settings.durability)
+
+    async def close(self) -> None:
+        await self.redis.aclose()

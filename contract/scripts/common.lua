@@ -1,0 +1,146 @@
+-- What the transitions share: reading a record, queueing, ending, ringing, announcing.
+local a = cmsgpack.unpack(ARGV[2])
+
+local function instant(t) return string.format('%.6f', t) end
+
+-- Fields of a record, in the order asked; a missing field is false.
+local function fields(id, ...) return redis.call('HMGET', K.prediction .. id, ...) end
+
+local announcements = {}
+
+-- Tells the gateways that wait for this prediction. `watchers` is their names, separated by spaces.
+local function announce(watchers, message)
+  if not watchers then return end
+  for watcher in string.gmatch(watchers, '%S+') do
+    local list = announcements[watcher]
+    if not list then
+      list = {}
+      announcements[watcher] = list
+    end
+    list[#list + 1] = message
+  end
+end
+
+-- One message to each gateway, whatever the number of predictions in it.
+local function publish()
+  for watcher, list in pairs(announcements) do
+    redis.call('PUBLISH', K.answers .. watcher, cmsgpack.pack(list))
+  end
+end
+
+-- How many messages must be out there so that all that waits is fetched: one a batch. Bounded, because
+-- every claim that leaves something waiting rings again.
+local MOST_RINGS = 64
+local function rings_short(model, batch)
+  local waiting = redis.call('ZCARD', K.queued .. model)
+  if waiting == 0 then return {} end
+  local wanted = math.min(math.ceil(waiting / batch), MOST_RINGS)
+  local short = wanted - redis.call('ZCARD', K.rings .. model)
+  local rings = {}
+  for _ = 1, short do
+    local ring = redis.call('INCR', K.ring)
+    redis.call('ZADD', K.rings .. model, now, ring)
+    rings[#rings + 1] = ring
+  end
+  return rings
+end
+
+local function enqueue(id, model, score) redis.call('ZADD', K.queued .. model, score, id) end
+
+-- Writes the record of a new prediction and queues it. `nth` of one call are a microsecond apart, so
+-- that they keep their order. -> {'created', created_at, deadline, queue_position}
+local function accept(p, nth)
+  local accepted_at = now + nth * 1e-6
+  local score = instant(accepted_at - p.credit)
+  local sequence = redis.call('INCR', K.sequence)
+  local flat = {
+    'status', 'starting', 'attempt', '0', 'created_at', instant(accepted_at),
+    'score', score, 'sequence', sequence,
+  }
+  local deadline = p.deadline_seconds and now + p.deadline_seconds
+  if deadline then
+    flat[#flat + 1] = 'deadline'
+    flat[#flat + 1] = instant(deadline)
+    redis.call('ZADD', K.deadlines, instant(deadline), p.id)
+  end
+  for field, value in pairs(p) do
+    if field ~= 'credit' and field ~= 'deadline_seconds' then
+      flat[#flat + 1] = field
+      flat[#flat + 1] = value
+    end
+  end
+  redis.call('HSET', K.prediction .. p.id, unpack(flat))
+  redis.call('ZADD', K.created .. p.owner, sequence, p.id)
+  if p.idempotency_key then
+    redis.call('HSET', K.idempotency .. p.owner, p.idempotency_key, p.id)
+  end
+  enqueue(p.id, p.model, score)
+  return {'created', accepted_at, deadline or false, redis.call('ZCARD', K.queued .. p.model)}
+end
+
+-- Frees the worker's place among the busy ones when it has no other batch.
+local function rest(model, worker, idle)
+  if idle then redis.call('ZREM', K.busy .. model, worker) end
+end
+
+-- Ends a prediction: the only place that writes a terminal status. `outcome` holds the fields to write.
+local function settle(id, model, watchers, result_ttl, status, outcome)
+  outcome.status = status
+  outcome.completed_at = instant(now)
+  local flat = {}
+  for field, value in pairs(outcome) do
+    flat[#flat + 1] = field
+    flat[#flat + 1] = value
+  end
+  redis.call('HSET', K.prediction .. id, unpack(flat))
+  redis.call('ZREM', K.queued .. model, id)
+  redis.call('ZREM', K.running .. model, id)
+  redis.call('ZREM', K.deadlines, id)
+  redis.call('ZREM', K.limits, id)
+  redis.call('ZADD', K.retained, now + tonumber(result_ttl), id)
+  announce(watchers, {id, 'outcome', outcome})
+end
+
+-- Back to the queue, in its old place; or, when it was started too often, failed and kept aside.
+-- A suspect may have killed its worker: it will run alone.
+local function give_back(id, model, suspect, max_attempts, dead_ttl)
+  local attempt, watchers, score = unpack(fields(id, 'attempt', 'watchers', 'score'))
+  if tonumber(attempt) >= max_attempts then
+    redis.call('ZADD', K.dead .. model, now, id)
+    settle(id, model, watchers, dead_ttl, 'failed', {
+      error = 'started ' .. attempt .. ' times, and each time its worker was lost',
+      error_code = 'worker_lost',
+    })
+    return 'dead'
+  end
+  redis.call('ZREM', K.running .. model, id)
+  redis.call('ZREM', K.limits, id)
+  redis.call('HSET', K.prediction .. id, 'status', 'starting', 'suspect', suspect and '1' or '0')
+  redis.call('DEL', K.events .. id)
+  enqueue(id, model, score)
+  return 'queued'
+end
+
+-- Typical seconds until the prediction at `position` (1 is next) is done, or false when unknown.
+local function eta(model, position)
+  local seconds, items = unpack(redis.call('HMGET', K.pace .. model, 'seconds', 'items'))
+  if not seconds then return false end
+  local workers = math.max(1, redis.call('ZCARD', K.busy .. model))
+  return math.ceil(position / math.max(1, tonumber(items)) / workers) * tonumber(seconds)
+end
+
+-- A record as readers get it: all its fields, and where it stands in the queue.
+local function view(id)
+  local flat = redis.call('HGETALL', K.prediction .. id)
+  if #flat == 0 then return false end
+  local record = {}
+  for i = 1, #flat, 2 do record[flat[i]] = flat[i + 1] end
+  if record.status == 'starting' then
+    local rank = redis.call('ZRANK', K.queued .. record.model, id)
+    if rank then
+      record.queue_position = rank + 1
+      record.eta_seconds = eta(record.model, rank + 1)
+    end
+  end
+  return record
+end

@@ -1,0 +1,20 @@
+-- Records by id, and what they streamed from an index on. With a watcher, its gateway is told of all
+-- that follows: asked and read in one step, so nothing falls between.
+-- {owner?, predictions: [[id, since]], watcher?} -> [false | {record, events}]
+local views = {}
+for i, wanted in ipairs(a.predictions) do
+  local id, since = wanted[1], wanted[2]
+  local record = view(id)
+  if not record or (a.owner and record.owner ~= a.owner) then
+    views[i] = false
+  else
+    if a.watcher and not string.find(' ' .. (record.watchers or '') .. ' ', ' ' .. a.watcher .. ' ', 1, true) then
+      redis.call('HSET', K.prediction .. id, 'watchers',
+        (record.watchers and record.watchers .. ' ' or '') .. a.watcher)
+    end
+    local events = since >= 0 and redis.call('LRANGE', K.events .. id, since, -1) or {}
+    for n, event in ipairs(events) do events[n] = cmsgpack.unpack(event) end
+    views[i] = {record, events}
+  end
+end
+return cmsgpack.pack(views)

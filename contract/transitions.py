@@ -1,0 +1,447 @@
+"""Every transition of the ledger as a value: a script, its arguments and how its answer reads.
+
+Both sides use the same ones: `Ledger(...).run(claim(...))` in a worker, `await AsyncLedger(...).run(...)`
+in the gateway and the keeper. Each is atomic and runs by the ledger's clock, and each may be sent again
+after a broken connection: a second run changes nothing (but for `claim`: what its lost answer held comes
+back when the lease ends).
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from contract.prediction import Prediction
+
+T = TypeVar("T")
+
+MOST_LOG_BYTES = 64 * 1024
+LIMIT_SLACK_SECONDS = 2.0
+"""How much later than the worker's own watchdog the keeper ends what ran past its hard limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transition(Generic[T]):
+    """One atomic step: `script` is the name of a file in `scripts/`."""
+
+    script: str
+    args: dict[str, Any]
+    read: Callable[[Any], T]
+
+
+def _same(answer: Any) -> Any:
+    return answer
+
+
+# --- accepting ------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Submission:
+    """A prediction to accept, with what the ledger must know of its model to do so."""
+
+    prediction: Prediction
+    max_queue: int
+    max_batch_size: int
+    credit_seconds: float = 0.0
+    deadline_seconds: float | None = None
+    watcher: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    prediction: Prediction
+    repeated: bool = False
+    """True when an earlier request with this id or key had already created it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conflicting:
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Full:
+    waiting: int
+    eta_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Creation:
+    """What became of each submission, in order, and the rings to send (by model)."""
+
+    results: list[Created | Conflicting | Full]
+    rings: dict[str, list[int]]
+
+
+def create(submissions: Sequence[Submission]) -> Transition[Creation]:
+    """Accept predictions: recorded, queued, and never lost from here on."""
+    rows = []
+    for submission in submissions:
+        p = submission.prediction
+        row = {
+            "id": p.id,
+            "model": p.model,
+            "version": p.version,
+            "owner": p.owner,
+            "input": p.input,
+            "digest": p.digest,
+            "priority": p.priority.value,
+            "result_ttl": p.result_ttl,
+            "credit": submission.credit_seconds,
+        }
+        if p.idempotency_key:
+            row["idempotency_key"] = p.idempotency_key
+        if submission.deadline_seconds is not None:
+            row["deadline_seconds"] = submission.deadline_seconds
+        if submission.watcher:
+            row["watchers"] = submission.watcher
+        rows.append(row)
+    models = {
+        s.prediction.model: {"max_queue": s.max_queue, "max_batch": s.max_batch_size}
+        for s in submissions
+    }
+
+    def read(answer: Any) -> Creation:
+        results = [
+            _created(submission.prediction, *result)
+            for submission, result in zip(submissions, answer["results"], strict=True)
+        ]
+        return Creation(results, dict(answer["rings"]))  # Lua packs an empty table as a list
+
+    return Transition("create", {"models": models, "predictions": rows}, read)
+
+
+def _created(
+    prediction: Prediction, what: str, *answer: Any
+) -> Created | Conflicting | Full:
+    if what == "created":
+        prediction.created_at, deadline, prediction.queue_position = answer
+        prediction.deadline = deadline or None
+        return Created(prediction)
+    if what == "repeated":
+        return Created(Prediction.from_record(answer[0]), repeated=True)
+    if what == "full":
+        return Full(answer[0], answer[1] or None)
+    return Conflicting(answer[0])
+
+
+def replay(id: str, fresh_id: str, max_batch_size: int) -> Transition[tuple[Prediction, list[int]] | None]:
+    """Give a dead prediction another life, as a new prediction; None when it is not on the dead list."""
+
+    def read(answer: Any) -> tuple[Prediction, list[int]] | None:
+        return (Prediction.from_record(answer[0]), answer[1]) if answer else None
+
+    return Transition("replay", {"id": id, "new_id": fresh_id, "batch": max_batch_size}, read)
+
+
+# --- running --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A prediction that this worker may run, under the fencing number `attempt`."""
+
+    id: str
+    attempt: int
+    input: str
+    queue_seconds: float
+    watched: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    predictions: list[Claimed]
+    rings: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who claims: one worker, for one model, with the terms of its leases."""
+
+    model: str
+    worker: str
+    max_batch_size: int
+    lease_seconds: float = 15.0
+    timeout_seconds: float = 300.0
+    max_attempts: int = 3
+    dead_ttl_seconds: float = 7 * 86400.0
+
+
+def claim(holder: Holder, ring: int, limit: int | None = None) -> Transition[Claim]:
+    """Take the oldest that wait, up to a batch, under a lease. `ring` is the message that asked for it."""
+    args = {
+        "model": holder.model,
+        "worker": holder.worker,
+        "limit": limit or holder.max_batch_size,
+        "batch": holder.max_batch_size,
+        "lease": holder.lease_seconds,
+        "timeout": holder.timeout_seconds,
+        "ring": ring,
+    }
+
+    def read(answer: Any) -> Claim:
+        return Claim([Claimed(**p) for p in answer["predictions"]], answer["rings"])
+
+    return Transition("claim", args, read)
+
+
+def extend(holder: Holder, attempts: Iterable[tuple[str, int]]) -> Transition[list[str]]:
+    """Renew leases; answers the ids that are no longer this worker's."""
+    args = {
+        "model": holder.model,
+        "worker": holder.worker,
+        "lease": holder.lease_seconds,
+        "predictions": list(attempts),
+    }
+    return Transition("extend", args, _same)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one attempt ended: with an output (JSON text), or with an error and its code."""
+
+    id: str
+    attempt: int
+    output: bytes | None = None
+    error: str | None = None
+    error_code: str | None = None
+    predict_seconds: float = 0.0
+
+
+def finish(
+    holder: Holder, outcomes: Sequence[Outcome], *, idle: bool, seconds: float
+) -> Transition[list[str]]:
+    """Write and announce a batch's outcomes in one step; answers the ids that were fenced off.
+
+    Args:
+        idle: the worker has no other batch under way.
+        seconds: how long the batch took, for the ETA of those that wait.
+    """
+    rows = []
+    for outcome in outcomes:
+        fields: dict[str, Any] = {"predict_seconds": outcome.predict_seconds}
+        if outcome.error_code is None:
+            fields["output"] = outcome.output
+        else:
+            fields["error"], fields["error_code"] = outcome.error, outcome.error_code
+        status = "succeeded" if outcome.error_code is None else "failed"
+        rows.append(
+            {"id": outcome.id, "attempt": outcome.attempt, "status": status, "outcome": fields}
+        )
+    args = {
+        "model": holder.model,
+        "worker": holder.worker,
+        "idle": idle,
+        "seconds": seconds,
+        "items": len(rows),
+        "predictions": rows,
+    }
+    return Transition("finish", args, _same)
+
+
+def release(
+    holder: Holder, attempts: Iterable[tuple[str, int]], *, idle: bool, suspect: bool
+) -> Transition[list[int]]:
+    """Hand predictions back without an outcome; answers the rings to send.
+
+    Args:
+        suspect: one of them may be why; each will run alone.
+    """
+    args = {
+        "model": holder.model,
+        "worker": holder.worker,
+        "idle": idle,
+        "suspect": suspect,
+        "batch": holder.max_batch_size,
+        "max_attempts": holder.max_attempts,
+        "dead_ttl": holder.dead_ttl_seconds,
+        "predictions": list(attempts),
+    }
+    return Transition("release", args, _same)
+
+
+@dataclass(slots=True)
+class Report:
+    """What a running prediction says of itself since the last report."""
+
+    id: str
+    attempt: int
+    progress: float | None = None
+    logs: str = ""
+    events: list[tuple[str, str]] = field(default_factory=list)
+    """(`output` or `logs`, text), in order: what listeners of its stream get."""
+
+
+def report(reports: Sequence[Report]) -> Transition[bool]:
+    """Record progress, logs and pieces of output of running predictions."""
+    rows = []
+    for r in reports:
+        row: dict[str, Any] = {"id": r.id, "attempt": r.attempt, "events": r.events}
+        if r.progress is not None:
+            row["progress"] = r.progress
+        if r.logs:
+            row["logs"] = r.logs
+        rows.append(row)
+    return Transition("report", {"predictions": rows, "most_logs": MOST_LOG_BYTES}, _same)
+
+
+# --- asking ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A prediction as it stands, and what it streamed from the index asked for."""
+
+    prediction: Prediction
+    events: list[tuple[str, str]]
+
+
+def read(
+    wanted: Sequence[tuple[str, int]], *, owner: str | None = None, watcher: str | None = None
+) -> Transition[list[View | None]]:
+    """Read predictions by (id, first event wanted); -1 asks for no events.
+
+    Args:
+        owner: another owner's predictions read as None, like those that do not exist.
+        watcher: this gateway is told of all that follows.
+    """
+    args: dict[str, Any] = {"predictions": list(wanted)}
+    if owner is not None:
+        args["owner"] = owner
+    if watcher is not None:
+        args["watcher"] = watcher
+
+    def views(answer: Any) -> list[View | None]:
+        return [
+            View(Prediction.from_record(row[0]), [(kind, text) for kind, text in row[1]]) if row else None
+            for row in answer
+        ]
+
+    return Transition("read", args, views)
+
+
+def cancel(id: str, owner: str) -> Transition[Prediction | None]:
+    """Cancel at any stage; what is over stays as it is. None when this owner has no such prediction."""
+    return Transition(
+        "cancel", {"id": id, "owner": owner}, lambda a: Prediction.from_record(a) if a else None
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    predictions: list[Prediction]
+    last: int | None
+    """Sequence number where the next page begins; None when nothing was read."""
+    more: bool
+
+
+def list_page(
+    owner: str,
+    *,
+    before: int | None = None,
+    after: int | None = None,
+    model: str | None = None,
+    status: str | None = None,
+    limit: int = 100,
+    look: int = 1000,
+) -> Transition[Page]:
+    """A page of an owner's predictions: newest first, or oldest first when `after` is given."""
+    args: dict[str, Any] = {"owner": owner, "limit": limit, "look": look}
+    for name, value in (("before", before), ("after", after), ("model", model), ("status", status)):
+        if value is not None:
+            args[name] = value
+
+    def page(answer: Any) -> Page:
+        predictions = [Prediction.from_record(record) for record in answer["records"]]
+        return Page(predictions, int(answer["last"]) if answer["last"] else None, answer["more"])
+
+    return Transition("list", args, page)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelState:
+    queued: int
+    running: int
+    busy: int
+    oldest_seconds: float
+
+
+def state(models: Sequence[str]) -> Transition[dict[str, ModelState]]:
+    """What each model has waiting and running."""
+    return Transition(
+        "state",
+        {"models": list(models)},
+        lambda answer: {model: ModelState(**row) for model, row in dict(answer).items()},
+    )
+
+
+def dead(model: str, most: int = 1000) -> Transition[list[Prediction]]:
+    """The dead list of a model, newest first."""
+    return Transition(
+        "dead", {"model": model, "most": most}, lambda a: [Prediction.from_record(r) for r in a]
+    )
+
+
+# --- keeping --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """What the keeper found and did for one model."""
+
+    taken_back: int
+    dead: int
+    rings: list[int]
+    queued: int
+    running: int
+    busy: int
+    oldest_seconds: float
+    dead_total: int
+    eta_seconds: float
+
+
+def sweep(
+    model: str,
+    *,
+    max_batch_size: int,
+    max_attempts: int,
+    dead_ttl_seconds: float,
+    depth: int | None,
+    patience_seconds: float,
+    most: int = 500,
+) -> Transition[Sweep]:
+    """Take expired leases back and find the rings that were lost.
+
+    Args:
+        depth: messages that the broker holds for this model; None when it does not say.
+        patience_seconds: how long a message may be on its way.
+        most: how many predictions one call may touch.
+    """
+    args: dict[str, Any] = {
+        "model": model,
+        "batch": max_batch_size,
+        "max_attempts": max_attempts,
+        "dead_ttl": dead_ttl_seconds,
+        "patience": patience_seconds,
+        "most": most,
+    }
+    if depth is not None:
+        args["depth"] = depth
+    return Transition("sweep", args, lambda answer: Sweep(**answer))
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    deadlines: int
+    limits: int
+
+
+def expire(most: int = 500) -> Transition[Expired]:
+    """End what ran past its deadline or its hard limit."""
+    args = {"most": most, "limit_slack": LIMIT_SLACK_SECONDS}
+    return Transition("expire", args, lambda answer: Expired(**answer))
+
+
+def prune(most: int = 500) -> Transition[int]:
+    """Delete what outlived its retention; answers how many."""
+    return Transition("prune", {"most": most}, _same)
