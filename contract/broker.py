@@ -1,0 +1,216 @@
+"""The broker: the only place where the Celery app is built, and the bell that wakes workers.
+
+A message carries nothing but a ring number. What waits, in what order and who may run it is the ledger's;
+a message only says "look". So a lost, late or doubled message can lose, reorder or double nothing.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from celery import Celery
+from kombu import Connection, Queue
+
+from contract.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+TASK = "soloist.predict"
+
+
+def queue_name(model: str) -> str:
+    """The broker's queue of a model."""
+    return f"soloist.{model}"
+
+
+def is_amqp(url: str) -> bool:
+    return urlsplit(url).scheme in ("amqp", "amqps")
+
+
+def create_app(settings: Settings) -> Celery:
+    """The Celery app of every process: JSON only, no results, no remote control, no events.
+
+    There is no result backend: outcomes go to the ledger, and a backend that is away would make a worker
+    run its last task again and again.
+    """
+    app = Celery("soloist", broker=settings.broker, set_as_current=False)
+    app.conf.update(
+        accept_content=["json"],
+        task_serializer="json",
+        result_backend=None,
+        task_ignore_result=True,
+        task_acks_late=False,
+        worker_prefetch_multiplier=1,
+        worker_enable_remote_control=False,
+        worker_send_task_events=False,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_detect_quorum_queues=False,
+        worker_soft_shutdown_timeout=0,
+        broker_connection_timeout=settings.broker_timeout_seconds,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_channel_error_retry=True,
+        broker_heartbeat=settings.amqp_heartbeat_seconds,
+        broker_transport_options=_transport_options(settings),
+    )
+    return app
+
+
+def _transport_options(settings: Settings) -> dict[str, Any]:
+    if is_amqp(settings.broker):
+        return {"confirm_publish": True}
+    return {
+        "global_keyprefix": f"{settings.prefix}broker:",
+        "socket_timeout": 5.0,
+        "socket_connect_timeout": settings.broker_timeout_seconds,
+        "socket_keepalive": True,
+        "health_check_interval": 5,
+        "priority_steps": [0],
+    }
+
+
+def model_queue(model: str) -> Queue:
+    """The durable queue of a model."""
+    return Queue(queue_name(model), routing_key=queue_name(model), durable=True)
+
+
+class _Link:
+    """One connection for publishing, with bounded waits. Used by one thread."""
+
+    def __init__(self, app: Celery, settings: Settings) -> None:
+        self._app = app
+        self._timeout = settings.broker_timeout_seconds
+        options = dict(app.conf.broker_transport_options)
+        if is_amqp(settings.broker):
+            # Bounds the wait for a confirm too: py-amqp reads it from the socket.
+            options |= {"read_timeout": self._timeout, "write_timeout": self._timeout}
+        else:
+            options |= {"socket_timeout": self._timeout}
+        self._connection: Connection = app.connection_for_write().clone(
+            transport_options=options, connect_timeout=self._timeout, heartbeat=0
+        )
+        self._channel: Any = None
+        self._declared: set[str] = set()
+
+    def publish(self, model: str, ring: int) -> None:
+        """Send one ring to a model's queue, durable, routed and confirmed where the broker can.
+
+        Raises:
+            Exception: whatever the transport raises when the broker is away.
+        """
+        try:
+            self._publish(model, ring)
+        except self._connection.channel_errors:
+            # Returned as unroutable: somebody deleted the queue.
+            self.close()
+            self._publish(model, ring)
+
+    def _publish(self, model: str, ring: int) -> None:
+        channel = self._ready(model)
+        message = self._app.amqp.create_task_message(
+            str(uuid4()), TASK, args=(ring,), kwargs={}, ignore_result=True
+        )
+        with channel.connection.client.Producer(channel, auto_declare=False) as producer:
+            # The default exchange leads to the queue by name, also on a broker that lost its data.
+            producer.publish(
+                message.body,
+                exchange="",
+                routing_key=queue_name(model),
+                serializer="json",
+                headers=message.headers,
+                delivery_mode=2,
+                mandatory=True,
+                retry=False,
+                **message.properties,
+            )
+
+    def depth(self, model: str) -> int:
+        """How many messages wait for a worker."""
+        # Declared, not asked for passively: Redis has no empty list that could be found.
+        declared = self._ready(model).queue_declare(queue_name(model), durable=True, auto_delete=False)
+        return int(declared.message_count)
+
+    def _ready(self, model: str) -> Any:
+        if self._channel is None:
+            self._connection.ensure_connection(max_retries=1, timeout=self._timeout)
+            self._channel = self._connection.default_channel
+        if model not in self._declared:
+            model_queue(model).bind(self._channel).declare()
+            self._declared.add(model)
+        return self._channel
+
+    def close(self) -> None:
+        """Drop the connection; the next use opens a fresh one."""
+        self._channel = None
+        self._declared.clear()
+        with suppress(Exception):
+            self._connection.collect(socket_timeout=0.5)
+
+
+class Doorbell:
+    """Rings for models off the caller's thread. A ring that cannot be sent in time is dropped: the
+    prediction is recorded, and the keeper rings again when the broker is back.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        app: Celery | None = None,
+        observe: Callable[[str, float], None] = lambda outcome, seconds: None,
+    ) -> None:
+        """`observe` is told of every publish: `ok`, `failed` or `dropped`, and its seconds."""
+        self._link = _Link(app or create_app(settings), settings)
+        self._timeout = settings.broker_timeout_seconds
+        self._observe = observe
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="doorbell")
+        self.up = True
+
+    def ring(self, model: str, rings: Sequence[int]) -> None:
+        """Send rings to a model's workers. Returns at once."""
+        if rings:
+            self._thread.submit(self._send, model, list(rings), time.monotonic())
+
+    def _send(self, model: str, rings: list[int], asked_at: float) -> None:
+        for ring in rings:
+            if time.monotonic() - asked_at > self._timeout:
+                self._observe("dropped", 0.0)
+                continue
+            self._attempt("ring", lambda ring=ring: self._link.publish(model, ring))
+
+    def depth(self, model: str) -> "Future[int | None]":
+        """How many messages wait for a worker of this model; None when the broker does not say."""
+        return self._thread.submit(self._attempt, "ask", lambda: self._link.depth(model))
+
+    def open(self, models: Sequence[str]) -> "Future[list[int | None]]":
+        """Connect and declare the queues of these models."""
+        return self._thread.submit(
+            lambda: [self._attempt("open", lambda m=model: self._link.depth(m)) for model in models]
+        )
+
+    def _attempt(self, what: str, act: Callable[[], Any]) -> Any:
+        started = time.monotonic()
+        try:
+            answer = act()
+        except Exception as error:  # every transport has errors of its own
+            if self.up:
+                logger.warning("the broker does not answer (%s: %s)", what, type(error).__name__)
+            self.up = False
+            self._link.close()
+            self._observe("failed", time.monotonic() - started)
+            return None
+        if not self.up:
+            logger.info("the broker answers again")
+        self.up = True
+        self._observe("ok", time.monotonic() - started)
+        return answer
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=True, cancel_futures=True)
+        self._link.close()
