@@ -211,6 +211,7 @@ class Doorbell:
         self._observe("ok", time.monotonic() - started)
         return answer
 
-    def close(self) -> None:
-        self._thread.shutdown(wait=True, cancel_futures=True)
+    def close(self, *, wait: bool = False) -> None:
+        """End the thread; with `wait`, send what was asked for first."""
+        self._thread.shutdown(wait=True, cancel_futures=not wait)
         self._link.close()

@@ -1,0 +1,42 @@
+"""`python -m worker --model NAME`: serve one model of the catalog."""
+
+import sys
+
+from worker import drain
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse the command line, serve, and answer the exit code."""
+    drain.listen()
+    import argparse
+
+    parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
+    parser.add_argument("--model", required=True, help="a model's name in the catalog")
+    parser.add_argument(
+        "--pool",
+        default="solo",
+        choices=("solo", "prefork", "threads", "gevent", "eventlet"),
+        help="Celery's pool; solo is the default for the reason that bench/topologies.py measures",
+    )
+    parser.add_argument("--concurrency", type=int, default=1, help="1 in the solo pool")
+    args = parser.parse_args(argv)
+    if args.concurrency < 1 or (args.pool == "solo" and args.concurrency != 1):
+        parser.error("--concurrency must be at least 1, and 1 in the solo pool")
+    if args.pool in ("gevent", "eventlet"):
+        # Before anything else imports sockets and threads.
+        from celery import maybe_patch_concurrency
+
+        maybe_patch_concurrency(["worker", "-P", args.pool], ["-P"], ["--pool"])
+
+    from contract.errors import StartRefused
+    from worker.process import EXIT_REFUSED, serve
+
+    try:
+        return serve(args.model, args.pool, args.concurrency)
+    except StartRefused as error:
+        print(f"soloist worker: {error.detail}", file=sys.stderr)
+        return EXIT_REFUSED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

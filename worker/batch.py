@@ -1,0 +1,157 @@
+"""One batch: what was claimed, its items as the model sees them, and their outcomes."""
+
+import logging
+import math
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from contract.errors import BadItem, DeviceLost, ModelError, OutOfMemory, OutputInvalid, PredictionFailed
+from contract.transitions import Claimed, Outcome
+from worker import metrics
+from worker.models.faults import free_memory, translate
+from worker.models.interface import Item, Model
+from worker.reports import Reporter
+
+logger = logging.getLogger(__name__)
+
+
+class Batch:
+    """The predictions of one claim, while this worker runs them."""
+
+    def __init__(self, claimed: Sequence[Claimed], reporter: Reporter) -> None:
+        self.claimed = {c.id: c for c in claimed}
+        self.started = time.monotonic()
+        self.items: list[Item] = []
+        self.unreadable: dict[str, PredictionFailed] = {}
+        for c in claimed:
+            try:
+                value = orjson.loads(c.input)
+            except orjson.JSONDecodeError:
+                self.unreadable[c.id] = BadItem("the recorded input is not JSON")
+                continue
+            self.items.append(Item(c.id, value, report=reporter.take))
+        reporter.follow({c.id: c.attempt for c in claimed})
+
+    @property
+    def attempts(self) -> list[tuple[str, int]]:
+        """(prediction id, attempt) of those that are still this worker's."""
+        stopped = {item.id for item in self.items if item.should_stop()}
+        return [(c.id, c.attempt) for c in self.claimed.values() if c.id not in stopped]
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+    def stop(self, ids: Sequence[str]) -> None:
+        """Tell the model that nobody wants these any more."""
+        lost = set(ids)
+        for item in self.items:
+            if item.id in lost:
+                item.stopped.set()
+
+    def run(self, model: Model) -> list[Outcome]:
+        """Predict, and turn what came out into one outcome each.
+
+        Raises:
+            DeviceLost: the device's context is gone; nothing of this batch is done.
+        """
+        outputs = dict(zip((i.id for i in self.items), answer(model, self.items), strict=True))
+        outputs |= self.unreadable
+        seconds = self.seconds
+        return [outcome(c, outputs[c.id], seconds) for c in self.claimed.values()]
+
+
+def answer(model: Model, items: list[Item]) -> list[Any]:
+    """One output or error for each item. An error of the whole batch is hunted down to its item by
+    halving, so that one bad item, or one that is too large, fails alone.
+    """
+    if not items:
+        return []
+    try:
+        outputs = list(model.predict(items))
+        if len(outputs) != len(items):
+            raise ModelError(f"the model gave {len(outputs)} outputs for {len(items)} items")
+    except BaseException as error:  # a SystemExit of user code must not end the worker either
+        fault = translate(error)
+        if isinstance(fault, DeviceLost):
+            raise fault from error
+        logger.warning(
+            "a batch failed",
+            extra={"items": len(items), "code": fault.code, "detail": fault.detail},
+            exc_info=error if fault.code == ModelError.code else None,
+        )
+    else:
+        return [translate(o) if isinstance(o, BaseException) else o for o in outputs]
+    memory = isinstance(fault, OutOfMemory)
+    if memory:
+        free_memory()
+    if len(items) == 1:
+        return _alone(model, items[0]) if memory else [fault]
+    metrics.SPLITS.labels(fault.code).inc()
+    half = len(items) // 2
+    return answer(model, items[:half]) + answer(model, items[half:])
+
+
+def _alone(model: Model, item: Item) -> list[Any]:
+    """One more try with all memory freed: another item of the batch may have filled it."""
+    try:
+        (output,) = model.predict([item])
+    except BaseException as error:
+        fault = translate(error)
+        if isinstance(fault, DeviceLost):
+            raise fault from error
+        return [fault]
+    return [translate(output) if isinstance(output, BaseException) else output]
+
+
+def outcome(claimed: Claimed, output: Any, seconds: float) -> Outcome:
+    """What is written to the ledger for one attempt."""
+    if not isinstance(output, BaseException):
+        try:
+            encoded = encode(output)
+        except OutputInvalid as error:
+            output = error
+        else:
+            return Outcome(claimed.id, claimed.attempt, encoded, predict_seconds=seconds)
+    code = getattr(output, "code", ModelError.code)
+    return Outcome(
+        claimed.id, claimed.attempt, error=str(output), error_code=code, predict_seconds=seconds
+    )
+
+
+def encode(output: Any) -> bytes:
+    """An output as JSON text. Arrays and tensors become lists.
+
+    Raises:
+        OutputInvalid: it holds NaN, infinity or something that JSON cannot say.
+    """
+    try:
+        encoded = orjson.dumps(output, default=_plain, option=orjson.OPT_SERIALIZE_NUMPY)
+    except TypeError as error:
+        raise OutputInvalid(f"the output cannot be written as JSON: {error}") from None
+    # orjson writes NaN and infinity as null, so only an output with a null needs the slow look.
+    if b"null" in encoded and not _finite(output):
+        raise OutputInvalid("the output holds NaN or infinity")
+    return encoded
+
+
+def _plain(value: Any) -> Any:
+    """Tensors and numpy values that orjson does not know, as Python's own."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} is not JSON serializable")
+
+
+def _finite(value: Any) -> bool:
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, dict):
+        return all(map(_finite, value.values()))
+    if isinstance(value, (list, tuple)):
+        return all(map(_finite, value))
+    return True

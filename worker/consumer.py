@@ -1,0 +1,98 @@
+"""Celery's consumer, changed in three points that the solo pool needs.
+
+The solo pool computes in the main thread, so nothing that Celery leaves to its event loop happens
+meanwhile. Hence: a message is acknowledged before its batch computes, not when the loop comes round; the
+worker takes no second message that it could not look at; and a thread keeps the AMQP connection alive.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from threading import Event, Lock, Thread
+from typing import Any
+
+from celery.worker.consumer import Consumer
+from vine import ppartial
+
+from worker.drain import draining
+
+logger = logging.getLogger(__name__)
+
+
+class SoloConsumer(Consumer):  # type: ignore[misc]
+    """Acknowledges at once, takes one message at a time, and stays connected while it computes."""
+
+    _paused = False
+
+    def call_soon_ack(self, p: Any, *args: Any, **kwargs: Any) -> Any:
+        """Acknowledge now. Celery's own waits for the hub, which is blocked until the batch is done."""
+        p = ppartial(p, *args, **kwargs)
+        if self._alone and self._is_amqp and not self._paused:
+            # Else RabbitMQ would push the next message to this busy worker past every idle one.
+            self._paused = True
+            self.task_consumer.cancel()
+        p()
+        return p
+
+    def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:
+        handle = super().create_task_handler(*args, **kwargs)
+
+        def on_message(message: Any) -> None:
+            keeping = self._alone and self._is_amqp and self.connection.get_heartbeat_interval()
+            heart = Heart(self.connection.connection, keeping) if keeping else None
+            try:
+                handle(message)
+            finally:
+                if heart:
+                    heart.stop()
+                if self._paused:
+                    self._paused = False
+                    if not draining():
+                        self.task_consumer.consume()
+
+        return on_message
+
+    @property
+    def _alone(self) -> bool:
+        """True in the solo pool, whose message handler returns when the batch is done."""
+        return bool(self.pool.__module__ == "celery.concurrency.solo")
+
+    @property
+    def _is_amqp(self) -> bool:
+        return bool(self.connection and self.connection.transport.driver_type == "amqp")
+
+
+class Heart:
+    """Sends AMQP heartbeats on the consumer's connection while the main thread computes.
+
+    Only one thread may write to an AMQP connection. The main thread does not while it computes, and
+    `stop` returns only when the last heartbeat is out.
+    """
+
+    def __init__(self, connection: Any, interval_seconds: float) -> None:
+        self._connection = connection
+        self._stopped = Event()
+        self._writing = Lock()
+        self._thread = Thread(
+            target=self._beat, args=(interval_seconds / 3,), name="heart", daemon=True
+        )
+        self._thread.start()
+
+    def _beat(self, pause: float) -> None:
+        while not self._stopped.wait(pause):
+            with self._writing:
+                if self._stopped.is_set():
+                    return
+                try:
+                    self._connection.send_heartbeat()
+                except Exception as error:
+                    # The message is acknowledged already: the loop will connect anew afterwards.
+                    logger.warning("heartbeat failed", extra={"error": type(error).__name__})
+                    return
+
+    def stop(self) -> None:
+        self._stopped.set()
+        with self._writing, suppress(AttributeError):
+            # What the broker sent meanwhile is not read yet, and would count as silence.
+            self._connection.last_heartbeat_received = time.monotonic()

@@ -1,0 +1,109 @@
+"""Chooses this process's one device and hides the others, before torch is imported.
+
+On a host with several GPUs each worker takes one that no other worker holds: a lock file per device,
+named by its UUID, held for as long as the process lives.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from contract.errors import NoDevice
+
+LOCKS = Path(tempfile.gettempdir()) / "soloist-devices"
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
+@dataclass(slots=True)
+class Device:
+    """One device: `torch_name` is what torch calls it once the others are hidden."""
+
+    torch_name: str
+    uuid: str = ""
+    name: str = ""
+    lock: FileLock | None = field(default=None, repr=False)
+
+
+def visible_gpus() -> list[tuple[str, str]]:
+    """(UUID, name) of each GPU or MIG slice that this process may use, asked of NVML, not of torch."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+    except Exception:  # no driver, no library: no GPU
+        return []
+    try:
+        found = []
+        for index in range(pynvml.nvmlDeviceGetCount()):
+            gpu = pynvml.nvmlDeviceGetHandleByIndex(index)
+            slices = _mig_slices(pynvml, gpu)
+            found += slices or [(pynvml.nvmlDeviceGetUUID(gpu), pynvml.nvmlDeviceGetName(gpu))]
+    finally:
+        pynvml.nvmlShutdown()
+    return _allowed(found, os.environ.get(VISIBLE))
+
+
+def _mig_slices(pynvml: Any, gpu: Any) -> list[tuple[str, str]]:
+    try:
+        if not pynvml.nvmlDeviceGetMigMode(gpu)[0]:
+            return []
+        most = pynvml.nvmlDeviceGetMaxMigDeviceCount(gpu)
+    except pynvml.NVMLError:
+        return []
+    slices = []
+    for index in range(most):
+        try:
+            mig = pynvml.nvmlDeviceGetMigDeviceHandleByIndex(gpu, index)
+        except pynvml.NVMLError:
+            continue
+        slices.append((pynvml.nvmlDeviceGetUUID(mig), pynvml.nvmlDeviceGetName(mig)))
+    return slices
+
+
+def _allowed(found: list[tuple[str, str]], visible: str | None) -> list[tuple[str, str]]:
+    """Only what CUDA_VISIBLE_DEVICES names, by index or by the beginning of a UUID, in its order."""
+    if visible is None:
+        return found
+    chosen = []
+    for word in filter(None, (w.strip() for w in visible.split(","))):
+        if word.isdigit():
+            chosen += found[int(word) : int(word) + 1]
+        else:
+            chosen += [gpu for gpu in found if gpu[0].startswith(word)][:1]
+    return chosen
+
+
+def choose_device(
+    wanted: str,
+    gpus: Callable[[], list[tuple[str, str]]] = visible_gpus,
+    locks: Path = LOCKS,
+) -> Device:
+    """Take a device of the kind the catalog wants (`auto`, `cuda` or `cpu`) and hide all others.
+
+    Raises:
+        NoDevice: a GPU is wanted and there is none, or other workers hold all of them.
+    """
+    if wanted == "cpu":
+        os.environ[VISIBLE] = ""
+        return Device("cpu")
+    found = gpus()
+    if not found and wanted == "cuda":
+        raise NoDevice("the catalog says `device: cuda`, and no GPU is visible to this worker")
+    if not found:
+        os.environ[VISIBLE] = ""
+        return Device("cpu")
+    locks.mkdir(mode=0o777, exist_ok=True)
+    for uuid, name in found:
+        lock = FileLock(locks / f"{uuid}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            continue
+        os.environ[VISIBLE] = uuid
+        return Device("cuda:0", uuid, name, lock)
+    raise NoDevice(f"other workers hold all {len(found)} GPUs of this host")

@@ -1,0 +1,72 @@
+"""`/livez`, `/readyz` and `/metrics`, in a thread of their own so that they answer while a batch computes."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+import orjson
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+PHASES = ("starting", "importing", "loading", "connecting", "ready")
+
+
+@dataclass(slots=True)
+class Health:
+    """What the probes say. `alive` and `busy` are asked at each probe."""
+
+    alive: Callable[[], bool] = lambda: True
+    busy: Callable[[], bool] = lambda: False
+    phase: str = PHASES[0]
+    since: float = field(default_factory=time.monotonic)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def enter(self, phase: str) -> None:
+        """Go on to the next of PHASES."""
+        self.phase, self.since = phase, time.monotonic()
+
+    @property
+    def ready(self) -> bool:
+        """True once the model is loaded. Busy stays ready: Kubernetes deletes unready pods first."""
+        return self.phase == PHASES[-1]
+
+    def answer(self, path: str) -> tuple[int, str, bytes]:
+        """(status, content type, body) of a probe."""
+        if path == "/metrics":
+            return 200, CONTENT_TYPE_LATEST, generate_latest()
+        if path == "/livez":
+            alive = self.alive()
+            return 200 if alive else 503, "application/json", orjson.dumps({"alive": alive})
+        if path == "/readyz":
+            state = ("busy" if self.busy() else "idle") if self.ready else "loading"
+            body = {
+                "state": state,
+                "phase": self.phase,
+                "phase_seconds": round(time.monotonic() - self.since, 3),
+                "progress": PHASES.index(self.phase) / (len(PHASES) - 1),
+                **self.facts,
+            }
+            return 200 if self.ready else 503, "application/json", orjson.dumps(body)
+        return 404, "application/json", b'{"detail":"not found"}'
+
+
+def serve_health(health: Health, host: str, port: int) -> ThreadingHTTPServer:
+    """Serve the probes from a daemon thread; port 0 takes a free one (`server_port` of the result)."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, content_type, body = health.answer(self.path.partition("?")[0])
+            self.send_response(status)
+            self.send_header("content-type", content_type)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """A probe is not worth a line."""
+
+    server = ThreadingHTTPServer((host, port), Handler)
+    Thread(target=server.serve_forever, name="health", daemon=True).start()
+    return server

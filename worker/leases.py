@@ -1,0 +1,112 @@
+"""Keeps the leases of running batches while the main thread computes, and learns what was canceled."""
+
+import faulthandler
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Condition, Thread
+
+from contract.errors import SoloistError
+from contract.ledger import Ledger
+from contract.transitions import Holder, extend
+from worker.batch import Batch
+
+logger = logging.getLogger(__name__)
+
+HARD_EXIT_SLACK_SECONDS = 1.0
+"""How much later than the watchdog faulthandler ends a process whose interpreter lock is held."""
+
+
+class Leases:
+    """The batches under way. One thread renews them; it is also the watchdog of their hard limit."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        holder: Holder,
+        renew_seconds: float,
+        overdue: Callable[[Batch], None],
+    ) -> None:
+        """`overdue` is called, in this thread, with a batch that ran past its hard limit."""
+        self._ledger = ledger
+        self._holder = holder
+        self._renew_seconds = renew_seconds
+        self._overdue = overdue
+        self._batches: list[Batch] = []
+        self._changed = Condition()
+        Thread(target=self._run, name="leases", daemon=True).start()
+
+    @property
+    def batches(self) -> list[Batch]:
+        with self._changed:
+            return list(self._batches)
+
+    @property
+    def late(self) -> bool:
+        """True when a batch is older than its hard limit: the process should be ended."""
+        slack = 2 * HARD_EXIT_SLACK_SECONDS
+        return any(b.seconds > self._holder.timeout_seconds + slack for b in self.batches)
+
+    @contextmanager
+    def hold(self, batch: Batch) -> Iterator[None]:
+        """Keep a batch's leases until it is finished."""
+        with self._changed:
+            self._batches.append(batch)
+            self._arm()
+            self._changed.notify_all()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._batches.remove(batch)
+                self._arm()
+
+    def only(self, batch: Batch) -> bool:
+        """True when this process has no other batch under way."""
+        return self.batches in ([], [batch])
+
+    def _arm(self) -> None:
+        """A timer in C that no Python code can hold up ends the process after the oldest's hard limit."""
+        faulthandler.cancel_dump_traceback_later()
+        if self._batches:
+            oldest = min(b.started for b in self._batches)
+            left = oldest + self._holder.timeout_seconds + HARD_EXIT_SLACK_SECONDS - time.monotonic()
+            faulthandler.dump_traceback_later(max(left, 0.01), exit=True)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._batches:
+                    self._changed.wait()
+                self._changed.wait(self._pause())
+            for batch in self.batches:
+                if batch.seconds > self._holder.timeout_seconds:
+                    self._overdue(batch)
+            self.renew()
+
+    def _pause(self) -> float:
+        oldest = min(b.started for b in self._batches)
+        left = oldest + self._holder.timeout_seconds - time.monotonic()
+        return max(0.01, min(self._renew_seconds, left))
+
+    def renew(self) -> None:
+        """Extend all leases now, and stop the items that are no longer ours."""
+        batches = self.batches
+        attempts = [attempt for batch in batches for attempt in batch.attempts]
+        if not batches:
+            return
+        try:
+            lost = self._ledger.run(extend(self._holder, attempts))
+        except SoloistError as error:
+            logger.warning("leases were not renewed", extra={"code": error.code})
+            return
+        for batch in batches:
+            batch.stop(lost)
+
+
+def end_process(code: int) -> None:
+    """End this process at once, whatever its main thread does."""
+    logging.shutdown()
+    os._exit(code)

@@ -1,0 +1,68 @@
+"""What an exception of torch or of a model means to the worker. Does not import torch itself."""
+
+import gc
+import sys
+
+from contract.errors import DeviceLost, ModelError, OutOfMemory, SoloistError
+
+NO_MEMORY = ("can't allocate memory", "cuda out of memory", "cublas_status_alloc_failed")
+LOST = (
+    "device-side assert",
+    "illegal memory access",
+    "illegal instruction",
+    "misaligned address",
+    "unspecified launch failure",
+    "uncorrectable ecc error",
+    "cuda error: an illegal",
+    "cuda error: invalid program counter",
+    "cuda error: the launch timed out",
+    "cuda error: unknown error",
+    "cuda_error_illegal_address",
+    "cublas_status_execution_failed",
+    "cublas_status_internal_error",
+    "cudnn_status_execution_failed",
+    "gpu is lost",
+    "bus error",
+)
+"""Marks of sticky errors: after one of them every call of this process to the device fails.
+
+https://docs.nvidia.com/cuda/cuda-runtime-api/group__CUDART__TYPES.html says of each that "the process
+must be terminated and relaunched".
+"""
+
+
+def translate(exc: BaseException) -> SoloistError:
+    """The error of ours that says what the worker is to do: split, hand back and exit, or fail."""
+    if isinstance(exc, SoloistError):
+        return exc
+    text = str(exc).lower()
+    if isinstance(exc, MemoryError) or _is_torch(exc, "OutOfMemoryError"):
+        return OutOfMemory(OutOfMemory.title)
+    if isinstance(exc, RuntimeError) and any(mark in text for mark in NO_MEMORY):
+        return OutOfMemory(OutOfMemory.title)
+    if _is_torch(exc, "AcceleratorError"):
+        return DeviceLost(brief(exc))
+    if isinstance(exc, RuntimeError) and any(mark in text for mark in LOST):
+        return DeviceLost(brief(exc))
+    return ModelError(f"{type(exc).__name__}: {brief(exc)}" if str(exc) else type(exc).__name__)
+
+
+def brief(exc: BaseException, length: int = 200) -> str:
+    """The first line that says something, without what follows: traces, hints, listings."""
+    lines = (line.strip() for line in str(exc).splitlines())
+    line = next((line for line in lines if line), type(exc).__name__)
+    return line if len(line) <= length else line[: length - 1] + "…"
+
+
+def free_memory() -> None:
+    """Give what a failed pass held back to the device, so that a smaller one may fit."""
+    gc.collect()  # tensors in reference cycles (a traceback's frames) still hold their memory
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
+def _is_torch(exc: BaseException, name: str) -> bool:
+    torch = sys.modules.get("torch")
+    kind = getattr(torch, name, None)
+    return isinstance(kind, type) and isinstance(exc, kind)

@@ -1,0 +1,139 @@
+"""Loading of transformers models: offline, safetensors only, no code of the model's own.
+
+Whatever goes wrong raises ModelUnloadable with one sentence that names the model, says what is wrong
+and the way out; the worker exits with it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers.utils import logging
+from transformers.utils.hub import cached_file
+
+from contract.catalog import ModelSpec, source_folder
+from contract.errors import ModelUnloadable, StartRefused
+from worker.models.faults import brief
+
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5", "flax_model.msgpack")
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+class Checkpoint:
+    """The files of one model on this machine, in a folder or in the Hugging Face cache."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        _silence()
+        self.spec = spec
+        with self.reading("its source"):
+            self.source = source_folder(spec.source or "")
+        self._check()
+
+    def file(self, name: str) -> Path | None:
+        """Where a file of the model is; None if it has none of this name."""
+        found = cached_file(
+            self.source,
+            name,
+            revision=self.spec.revision,
+            local_files_only=True,
+            _raise_exceptions_for_missing_entries=False,
+            _raise_exceptions_for_connection_errors=False,
+            _raise_exceptions_for_gated_repo=False,
+        )
+        return Path(found) if found else None
+
+    def part(self, kind: str, **options: Any) -> Any:
+        """The tokenizer, image processor or feature extractor, by the name of its Auto class."""
+        with self.reading(f"its {kind.removeprefix('Auto')}"):
+            return getattr(transformers, kind).from_pretrained(
+                self.source, **self._options(), **options
+            )
+
+    def model(self, kind: str, device: str, may_lack: tuple[str, ...] = ()) -> Any:
+        """The model of this Auto class with its weights on `device`, ready to infer.
+
+        Weights that the checkpoint lacks are never made up, unless their names begin with one of
+        `may_lack`, which the task does not use.
+        """
+        config = self.part("AutoConfig")
+        auto = getattr(transformers, kind)
+        if type(config) not in auto._model_mapping:
+            raise self.refusal(f"a {config.model_type} model cannot do {self.spec.task}")
+        with self.reading("the model"):
+            model, report = auto.from_pretrained(
+                self.source,
+                config=config,
+                dtype=self._dtype(device),
+                use_safetensors=True,
+                output_loading_info=True,
+                **self._options(),
+            )
+        lacking = sorted(key for key in report["missing_keys"] if not key.startswith(may_lack))
+        if lacking:
+            raise self.refusal(
+                f"its checkpoint has no weights for {', '.join(lacking[:3])}"
+                f"{' and others' if len(lacking) > 3 else ''}: it was not trained for "
+                f"{self.spec.task}; take one that was, or another `task`"
+            )
+        with self.reading("the weights onto the device"):
+            return model.eval().requires_grad_(False).to(device)
+
+    def refusal(self, reason: str) -> ModelUnloadable:
+        return ModelUnloadable(f"model {self.spec.name!r}: {reason} ({self.spec.source})")
+
+    @contextmanager
+    def reading(self, what: str) -> Iterator[None]:
+        """Turns whatever goes wrong inside into one sentence about this model."""
+        try:
+            yield
+        except StartRefused as error:
+            raise self.refusal(error.detail) from error
+        except Exception as error:
+            reason = f"{what} cannot be loaded: {type(error).__name__}: {brief(error)}"
+            raise self.refusal(reason) from error
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "revision": self.spec.revision or "main",
+            "local_files_only": True,
+            "trust_remote_code": False,
+        }
+
+    def _dtype(self, device: str) -> Any:
+        """`auto`: the checkpoint's own type on a GPU; float32 on a CPU, where half types are slow."""
+        if self.spec.dtype != "auto":
+            return DTYPES[self.spec.dtype]
+        return torch.float32 if device == "cpu" else "auto"
+
+    def _check(self) -> None:
+        folder = Path(self.source)
+        if not folder.is_dir():
+            if folder.is_absolute() or len(folder.parts) != 2:
+                raise self.refusal(f"there is no folder {self.source}; set `source` to one")
+            if self.file("config.json") is None:
+                revision = f" --revision {self.spec.revision}" if self.spec.revision else ""
+                raise self.refusal(
+                    "this revision is not in the local Hugging Face cache, and workers do not "
+                    f"download; run `hf download {self.source}{revision}` first"
+                )
+        if self.file("config.json") is None:
+            raise self.refusal("its folder has no config.json, so it holds no transformers model")
+        if not any(self.file(name) for name in WEIGHTS):
+            if any(self.file(name) for name in PICKLES):
+                raise self.refusal(
+                    "its weights are not safetensors, and loading a pickle runs code; convert them "
+                    "with `model.save_pretrained(folder)`"
+                )
+            raise self.refusal("it has no model.safetensors")
+
+
+@cache
+def _silence() -> None:
+    """One process, one model: its log is the worker's, not a progress bar's."""
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]

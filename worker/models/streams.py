@@ -1,0 +1,109 @@
+"""The text of a row while it is generated: decoded piece by piece, streamed, stopped."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from transformers import StoppingCriteria
+
+from worker.models.rows import Row
+
+CONTEXT = 5
+"""Tokens of the prompt that are decoded along, as the first new token may need a space before it."""
+
+
+class Stream:
+    """One row's text. The pieces that it emits are, in order, exactly its text."""
+
+    def __init__(
+        self, row: Row, tokenizer: Any, *, prompt: list[int], stops: list[str], emits: bool
+    ) -> None:
+        self.row = row
+        self.text = ""
+        self.done = False
+        self._decode = tokenizer.decode
+        self._ids = prompt[-CONTEXT:]
+        self._from, self._to = 0, len(self._ids)
+        self._stops = stops
+        self._emits = emits
+
+    def take(self, token: int) -> None:
+        """The next token; `done` once the text has come to one of its stops, or nobody wants it."""
+        if self.row.item.should_stop():
+            self.done = True
+        else:
+            self._ids.append(token)
+            self._read()
+
+    def take_all(self, tokens: Iterable[int]) -> None:
+        """All tokens of a text that is final."""
+        self._ids.extend(tokens)
+
+    def close(self) -> str:
+        """The text, with what was held back: the last bytes of a character that never came whole."""
+        if not self.done:
+            self._read(final=True)
+        self.done = True
+        return self.text
+
+    def add(self, piece: str) -> None:
+        """A piece of the text, sent to whoever listens."""
+        self.text += piece
+        if self._emits and piece:
+            self.row.item.emit(piece)
+
+    def _read(self, *, final: bool = False) -> None:
+        """Decode what is new. Two texts are compared, as a token's text depends on those before it."""
+        before = self._text(self._ids[self._from : self._to])
+        after = self._text(self._ids[self._from :])
+        if len(after) <= len(before) or (after.endswith("�") and not final):
+            return
+        self._from, self._to = self._to, len(self._ids)
+        self._cut(after[len(before) :])
+
+    def _cut(self, piece: str) -> None:
+        """Add the piece as far as the first stop that it completes, the stop included."""
+        whole, ends = self.text + piece, []
+        for stop in self._stops:
+            found = whole.find(stop, max(0, len(self.text) - len(stop) + 1))
+            if found >= 0:
+                ends.append(found + len(stop))
+        if ends:
+            self.done = True
+            piece = whole[len(self.text) : min(ends)]
+        self.add(piece)
+
+    def _text(self, ids: list[int]) -> str:
+        text: str = self._decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return text
+
+
+class Watch(StoppingCriteria):
+    """Hands each new token to its row's stream and ends the rows that are done.
+
+    With beams a row has several texts, and the last token of none of them is final: then only rows
+    that nobody wants any more are ended.
+    """
+
+    def __init__(self, streams: list[Stream], ends: set[int], *, beams: bool) -> None:
+        self._streams = streams
+        self._ends = ends
+        self._beams = beams
+
+    def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
+        if self._beams:
+            done = [stream.row.item.should_stop() for stream in self._streams]
+        else:
+            self._take(input_ids[:, -1].tolist())
+            done = [stream.done for stream in self._streams]
+        ended = torch.tensor(done, device=input_ids.device)
+        return ended.repeat_interleave(input_ids.shape[0] // len(done))
+
+    def _take(self, tokens: list[int]) -> None:
+        for stream, token in zip(self._streams, tokens, strict=True):
+            if stream.done:
+                continue
+            if token in self._ends:
+                stream.close()
+            else:
+                stream.take(token)

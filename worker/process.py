@@ -1,0 +1,134 @@
+"""The life of a worker process: device, model, Celery, end."""
+
+import logging
+import os
+import signal
+from multiprocessing import Value
+from threading import Thread
+from typing import Any
+
+from celery.app.trace import setup_worker_optimizations
+from celery.signals import worker_process_init
+
+from contract import __version__
+from contract.broker import create_app, model_queue
+from contract.catalog import ModelSpec, load_catalog
+from contract.errors import StartRefused
+from contract.logs import set_up_logging
+from contract.settings import load_settings
+from worker import drain, metrics
+from worker.device import Device, choose_device
+from worker.health import Health, serve_health
+from worker.task import Predict
+
+logger = logging.getLogger(__name__)
+
+EXIT_REFUSED = 78
+"""sysexits.h EX_CONFIG: starting again without a change will not help."""
+
+
+def serve(model: str, pool: str, concurrency: int) -> int:
+    """Serve one model until SIGTERM; the process's exit code.
+
+    Raises:
+        StartRefused: settings, catalog, device, ledger or model do not allow it.
+    """
+    settings = load_settings()
+    set_up_logging(settings)
+    catalog = load_catalog(settings.catalog)
+    if model not in catalog:
+        raise StartRefused(f"the catalog has no model {model!r}; it has {', '.join(catalog)}")
+    spec = catalog[model]
+    device = choose_device(spec.device)
+    health = Health(facts={"model": spec.name, "device": device.name or device.torch_name})
+    http = serve_health(health, settings.host, settings.worker_port)
+    logger.info("starting", extra={**health.facts, "port": http.server_port, "pool": pool})
+
+    app = create_app(settings)
+    app.set_current()
+    app.conf.update(
+        worker_consumer="worker.consumer:SoloConsumer",
+        worker_enable_prefetch_count_reduction=False,
+        worker_disable_rate_limits=True,
+        task_queues=[model_queue(spec.name)],
+    )
+    task = Predict(settings, spec, device.torch_name, health)
+    app.register_task(task)
+    if pool == "prefork":
+        loaded = _load_in_children(task, settings.worker_name, health, concurrency)
+    else:
+        task.load()
+        drain.begin(settings.grace_seconds, task.hand_all_back)
+    _tell(spec, device)
+    health.enter("connecting")
+
+    hostname = f"{spec.name}@{settings.worker_name}"
+    setup_worker_optimizations(app, hostname)
+    controller = app.WorkController(
+        hostname=hostname,
+        pool=pool,
+        # Celery sizes its prefetch by the concurrency, which it takes from the CPU count if not told.
+        concurrency=concurrency,
+        loglevel=logging.getLevelName(settings.log_level.upper()),
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+        ready_callback=lambda consumer: pool == "prefork" or health.enter("ready"),
+    )
+    if pool == "prefork":
+        drain.begin(settings.grace_seconds, lambda: os._exit(0))
+    controller.start()
+    if pool == "prefork" and loaded.value < 0:
+        return EXIT_REFUSED
+    if pool != "prefork":
+        task.close()
+    logger.info("ended")
+    return int(controller.exitcode or 0)
+
+
+def _tell(spec: ModelSpec, device: Device) -> None:
+    metrics.INFO.info(
+        {
+            "model": spec.name,
+            "revision": spec.revision or "",
+            "model_version": spec.version,
+            "device": device.torch_name,
+            "gpu_uuid": device.uuid,
+            "gpu_name": device.name,
+            "dtype": spec.dtype,
+            "version": __version__,
+        }
+    )
+    if device.torch_name == "cpu" and spec.device == "auto":
+        logger.info("no GPU is visible: this model runs on the CPU", extra={"model": spec.name})
+
+
+def _load_in_children(task: Predict, worker: str, health: Health, concurrency: int) -> Any:
+    """Load in every child after the fork: a torch that was used before a fork hangs after it."""
+    loaded = Value("i", 0)
+
+    @worker_process_init.connect(weak=False)
+    def load(**kwargs: Any) -> None:
+        # Celery swallows what a signal handler raises.
+        try:
+            task.rename(f"{worker}-{os.getpid()}")
+            task.load()
+        except StartRefused as error:
+            logger.error(error.detail)
+            with loaded.get_lock():
+                loaded.value = -(2**30)
+            os.kill(os.getppid(), signal.SIGTERM)
+            os._exit(EXIT_REFUSED)
+        with loaded.get_lock():
+            loaded.value += 1
+
+    def watch() -> None:
+        from time import sleep
+
+        while 0 <= loaded.value < concurrency:
+            sleep(0.1)
+        if loaded.value > 0:
+            health.enter("ready")
+
+    Thread(target=watch, name="children", daemon=True).start()
+    return loaded
