@@ -134,7 +134,9 @@ class _Link:
     def depth(self, model: str) -> int:
         """How many messages wait for a worker."""
         # Declared, not asked for passively: Redis has no empty list that could be found.
-        declared = self._ready(model).queue_declare(queue_name(model), durable=True, auto_delete=False)
+        declared = self._ready(model).queue_declare(
+            queue_name(model), durable=True, auto_delete=False
+        )
         return int(declared.message_count)
 
     def _ready(self, model: str) -> Any:

@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from contract.errors import CatalogInvalid, ModelNotFound
 from contract.schemas import TASKS, Schema, TaskName
@@ -27,7 +34,9 @@ class ModelSpec(BaseModel):
 
     name: ModelName
     id: PublicId = Field(
-        "", validate_default=False, description="`owner/name` in the API; `local/<name>` if not set."
+        "",
+        validate_default=False,
+        description="`owner/name` in the API; `local/<name>` if not set.",
     )
     source: str | None = Field(
         None,
@@ -40,7 +49,8 @@ class ModelSpec(BaseModel):
     revision: str | None = Field(None, description="Commit, tag or branch of a Hugging Face id.")
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="`auto`: a GPU where the machine has one; `cuda`: refuse to start without."
+        "auto",
+        description="`auto`: a GPU where the machine has one; `cuda`: refuse to start without.",
     )
     max_batch_size: int = Field(32, ge=1, le=4096, description="Most predictions in one batch.")
     max_batch_tokens: int = Field(
@@ -105,7 +115,16 @@ class ModelSpec(BaseModel):
     def version(self) -> str:
         """64 hex digits that change when another model, or the same one otherwise, would answer."""
         what = self.model_dump(
-            include={"source", "task", "python", "revision", "dtype", "pooling", "generation", "options"}
+            include={
+                "source",
+                "task",
+                "python",
+                "revision",
+                "dtype",
+                "pooling",
+                "generation",
+                "options",
+            }
         )
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
@@ -154,7 +173,11 @@ def load_catalog(path: Path) -> Catalog:
         raise CatalogInvalid(f"cannot read the catalog {path}: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise CatalogInvalid(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(data, dict) or set(data) != {"models"} or not isinstance(data["models"], dict):
+    if (
+        not isinstance(data, dict)
+        or set(data) != {"models"}
+        or not isinstance(data["models"], dict)
+    ):
         raise CatalogInvalid(f"{path} must hold one map, `models`, of model names")
     if not data["models"]:
         raise CatalogInvalid(f"{path} names no model")

@@ -50,7 +50,9 @@ def translate(error: Exception) -> Exception:
     text = str(error)
     if isinstance(error, redis.ResponseError):
         if "OOM" in text:
-            return LedgerFull("the ledger's memory is full; nothing was recorded", retry_after_seconds=5)
+            return LedgerFull(
+                "the ledger's memory is full; nothing was recorded", retry_after_seconds=5
+            )
         if "MISCONF" in text:
             return LedgerUnavailable("the ledger cannot write to its disk; nothing was recorded")
         if not any(word in text for word in AWAY):
@@ -112,15 +114,23 @@ class _Base:
     def _command(self, transition: Transition[T], by: str) -> tuple[Any, ...]:
         script = load_script(transition.script, self._clock)
         body = script.sha if by == "EVALSHA" else script.source
-        return by, body, 0, self.prefix, msgpack.packb(
-            # Redis 6's Lua reads text and bytes alike, in the format's older form.
-            transition.args,
-            use_bin_type=False,
+        return (
+            by,
+            body,
+            0,
+            self.prefix,
+            msgpack.packb(
+                # Redis 6's Lua reads text and bytes alike, in the format's older form.
+                transition.args,
+                use_bin_type=False,
+            ),
         )
 
     @staticmethod
     def _answer(transition: Transition[T], packed: bytes) -> T:
-        return transition.read(msgpack.unpackb(packed, unicode_errors="replace", strict_map_key=False))
+        return transition.read(
+            msgpack.unpackb(packed, unicode_errors="replace", strict_map_key=False)
+        )
 
 
 class Ledger(_Base):

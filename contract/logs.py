@@ -51,9 +51,7 @@ class TextFormatter(logging.Formatter):
 
 def set_up_logging(settings: Settings) -> None:
     """Send every logger's lines to stdout in the format of the settings."""
-    text = settings.log_format == "text" or (
-        settings.log_format == "auto" and sys.stdout.isatty()
-    )
+    text = settings.log_format == "text" or (settings.log_format == "auto" and sys.stdout.isatty())
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(TextFormatter() if text else JsonFormatter())
     root = logging.getLogger()

@@ -89,6 +89,25 @@ class Prediction:
             if convert is not None and value is not False:  # Lua's way to say None
                 setattr(self, name, convert(value))
 
+    @property
+    def outcome(self) -> dict[str, Any]:
+        """The fields that the end of a prediction sets, as an announcement carries them."""
+        return {name: value for name in OUTCOME if (value := getattr(self, name)) is not None}
+
+
+OUTCOME = (
+    "status",
+    "attempt",
+    "worker",
+    "logs",
+    "started_at",
+    "completed_at",
+    "output",
+    "error",
+    "error_code",
+    "predict_seconds",
+)
+
 
 def _converter(kind: Any) -> Callable[[Any], Any]:
     """What turns a record's text into a field of this type; `X | None` reads as `X`."""

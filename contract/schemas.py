@@ -31,7 +31,12 @@ MAX_ITEMS = 1024
 MAX_MEDIA = 16 * 1024 * 1024
 
 TEXT: Schema = {"type": "string", "minLength": 1, "maxLength": MAX_TEXT}
-LABELS: Schema = {"type": "array", "items": {**TEXT, "maxLength": 1000}, "minItems": 1, "maxItems": 100}
+LABELS: Schema = {
+    "type": "array",
+    "items": {**TEXT, "maxLength": 1000},
+    "minItems": 1,
+    "maxItems": 100,
+}
 MEDIA: Schema = {
     "type": "string",
     "minLength": 1,
@@ -105,9 +110,7 @@ TASKS: dict[str, Task] = {
     "text-classification": _task(
         TEXT,
         SCORES,
-        _parameters(
-            top_k=TOP_K, function_to_apply={"enum": ["sigmoid", "softmax", "none"]}
-        ),
+        _parameters(top_k=TOP_K, function_to_apply={"enum": ["sigmoid", "softmax", "none"]}),
         bare="text",
     ),
     "zero-shot-classification": _task(
@@ -160,7 +163,9 @@ TASKS: dict[str, Task] = {
                 "end": {"type": "integer"},
             },
         },
-        _parameters(top_k=TOP_K, max_answer_len=TOP_K, handle_impossible_answer={"type": "boolean"}),
+        _parameters(
+            top_k=TOP_K, max_answer_len=TOP_K, handle_impossible_answer={"type": "boolean"}
+        ),
     ),
     "fill-mask": _task(
         TEXT,

@@ -69,12 +69,22 @@ class Full:
 class Creation:
     """What became of each submission, in order, and the rings to send (by model)."""
 
-    results: list[Created | Conflicting | Full]
+    results: list[Created | Conflicting | Full] | None
+    """None when the ledger read the call only after `not_after`."""
     rings: dict[str, list[int]]
+    now: float
+    """The ledger's clock."""
 
 
-def create(submissions: Sequence[Submission]) -> Transition[Creation]:
-    """Accept predictions: recorded, queued, and never lost from here on."""
+def create(
+    submissions: Sequence[Submission], *, not_after: float | None = None
+) -> Transition[Creation]:
+    """Accept predictions: recorded, queued, and never lost from here on.
+
+    Args:
+        not_after: instant of the ledger's clock from which on nothing is recorded any more, because
+            the callers were told so. A frozen ledger may read a call long after it was sent.
+    """
     rows = []
     for submission in submissions:
         p = submission.prediction
@@ -101,19 +111,24 @@ def create(submissions: Sequence[Submission]) -> Transition[Creation]:
         for s in submissions
     }
 
+    args: dict[str, Any] = {"models": models, "predictions": rows}
+    if not_after is not None:
+        args["not_after"] = not_after
+
     def read(answer: Any) -> Creation:
+        rings = dict(answer["rings"])  # Lua packs an empty table as a list
+        if answer["results"] is False:
+            return Creation(None, rings, answer["now"])
         results = [
             _created(submission.prediction, *result)
             for submission, result in zip(submissions, answer["results"], strict=True)
         ]
-        return Creation(results, dict(answer["rings"]))  # Lua packs an empty table as a list
+        return Creation(results, rings, answer["now"])
 
-    return Transition("create", {"models": models, "predictions": rows}, read)
+    return Transition("create", args, read)
 
 
-def _created(
-    prediction: Prediction, what: str, *answer: Any
-) -> Created | Conflicting | Full:
+def _created(prediction: Prediction, what: str, *answer: Any) -> Created | Conflicting | Full:
     if what == "created":
         prediction.created_at, deadline, prediction.queue_position = answer
         prediction.deadline = deadline or None
@@ -125,7 +140,9 @@ def _created(
     return Conflicting(answer[0])
 
 
-def replay(id: str, fresh_id: str, max_batch_size: int) -> Transition[tuple[Prediction, list[int]] | None]:
+def replay(
+    id: str, fresh_id: str, max_batch_size: int
+) -> Transition[tuple[Prediction, list[int]] | None]:
     """Give a dead prediction another life, as a new prediction; None when it is not on the dead list."""
 
     def read(answer: Any) -> tuple[Prediction, list[int]] | None:
@@ -313,7 +330,9 @@ def read(
 
     def views(answer: Any) -> list[View | None]:
         return [
-            View(Prediction.from_record(row[0]), [(kind, text) for kind, text in row[1]]) if row else None
+            View(Prediction.from_record(row[0]), [(kind, text) for kind, text in row[1]])
+            if row
+            else None
             for row in answer
         ]
 

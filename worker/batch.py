@@ -8,7 +8,14 @@ from typing import Any
 
 import orjson
 
-from contract.errors import BadItem, DeviceLost, ModelError, OutOfMemory, OutputInvalid, PredictionFailed
+from contract.errors import (
+    BadItem,
+    DeviceLost,
+    ModelError,
+    OutOfMemory,
+    OutputInvalid,
+    PredictionFailed,
+)
 from contract.transitions import Claimed, Outcome
 from worker import metrics
 from worker.models.faults import free_memory, translate

@@ -72,7 +72,9 @@ class Leases:
         faulthandler.cancel_dump_traceback_later()
         if self._batches:
             oldest = min(b.started for b in self._batches)
-            left = oldest + self._holder.timeout_seconds + HARD_EXIT_SLACK_SECONDS - time.monotonic()
+            left = (
+                oldest + self._holder.timeout_seconds + HARD_EXIT_SLACK_SECONDS - time.monotonic()
+            )
             faulthandler.dump_traceback_later(max(left, 0.01), exit=True)
 
     def _run(self) -> None:

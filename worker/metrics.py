@@ -2,7 +2,25 @@
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram, Info
 
-SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
+SECONDS = (
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1,
+    2.5,
+    5,
+    10,
+    30,
+    60,
+    300,
+    1800,
+)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 INFO = Info("soloist_worker", "What this worker serves, and on what.")

@@ -35,6 +35,7 @@ EXIT_BROKEN = 70
 """sysexits.h EX_SOFTWARE: a hung batch or a lost device; a fresh process may do better."""
 LONGEST_PAUSE_SECONDS = 2.0
 
+
 class Predict(Task):  # type: ignore[misc]
     """Answers a ring: claim a batch, predict, finish."""
 

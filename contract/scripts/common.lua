@@ -98,7 +98,11 @@ local function settle(id, model, watchers, result_ttl, status, outcome)
   redis.call('ZREM', K.deadlines, id)
   redis.call('ZREM', K.limits, id)
   redis.call('ZADD', K.retained, now + tonumber(result_ttl), id)
-  announce(watchers, {id, 'outcome', outcome})
+  if watchers then
+    local attempt, worker, started_at, logs = unpack(fields(id, 'attempt', 'worker', 'started_at', 'logs'))
+    outcome.attempt, outcome.worker, outcome.started_at, outcome.logs = attempt, worker, started_at, logs
+    announce(watchers, {id, 'outcome', outcome})
+  end
 end
 
 -- Back to the queue, in its old place; or, when it was started too often, failed and kept aside.

@@ -1,5 +1,10 @@
--- Records predictions as accepted. {models: {name: {max_queue, max_batch}}, predictions: [{id, ...}]}
--- -> {results: [[what, record]], rings: {model: [ring]}}
+-- Records predictions as accepted. {models: {name: {max_queue, max_batch}}, predictions: [{id, ...}],
+-- not_after?} -> {results: [[what, ...]], rings: {model: [ring]}, now}
+-- After `not_after` the callers were told that nothing was recorded, and so it must be.
+if a.not_after and now > a.not_after then
+  return cmsgpack.pack({results = false, rings = {}, now = now})
+end
+
 local results, fresh = {}, {}
 
 -- The prediction that this one repeats, by its id or its Idempotency-Key.
@@ -37,4 +42,4 @@ for model in pairs(fresh) do
   redis.call('SADD', K.models, model)
   rings[model] = rings_short(model, a.models[model].max_batch)
 end
-return cmsgpack.pack({results = results, rings = rings})
+return cmsgpack.pack({results = results, rings = rings, now = now})

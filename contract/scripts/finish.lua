@@ -3,10 +3,9 @@
 -- -> the ids that were fenced off: another attempt, a cancel or the deadline came first
 local fenced = {}
 for _, p in ipairs(a.predictions) do
-  local status, attempt, started_at, watchers, ttl =
-    unpack(fields(p.id, 'status', 'attempt', 'started_at', 'watchers', 'result_ttl'))
+  local status, attempt, watchers, ttl =
+    unpack(fields(p.id, 'status', 'attempt', 'watchers', 'result_ttl'))
   if status == 'processing' and tonumber(attempt) == p.attempt then
-    p.outcome.started_at = started_at
     settle(p.id, a.model, watchers, ttl, p.status, p.outcome)
   elseif status ~= p.status or tonumber(attempt) ~= p.attempt then -- else: the same finish, sent again
     fenced[#fenced + 1] = p.id

@@ -5,7 +5,12 @@ import sys
 
 from contract.errors import DeviceLost, ModelError, OutOfMemory, SoloistError
 
-NO_MEMORY = ("can't allocate memory", "cuda out of memory", "cublas_status_alloc_failed")
+NO_MEMORY = (
+    "can't allocate memory",
+    "cuda out of memory",
+    "cuda error: out of memory",
+    "cublas_status_alloc_failed",
+)
 LOST = (
     "device-side assert",
     "illegal memory access",

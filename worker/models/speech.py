@@ -109,7 +109,8 @@ class SpeechRecognition:
     def _tokens(self, samples: media.Samples) -> int:
         length = len(samples) * TOKENS_A_SECOND // self._rate + 1
         if self._kind == "seq2seq_whisper":
-            return max(length, self._extractor.n_samples * TOKENS_A_SECOND // self._rate)
+            whole = int(self._extractor.n_samples)  # a shorter sound is padded to it
+            return max(length, whole * TOKENS_A_SECOND // self._rate)
         return length
 
     def _steps(self, samples: int) -> int:
@@ -120,15 +121,16 @@ class SpeechRecognition:
     def _run(self, rows: list[Row], options: dict[str, Any]) -> None:
         """One pass over rows of one key: each row's text as its result."""
         times = rows[0].parameters.get("return_timestamps", False)
-        run = self._transcribe if self._kind == "ctc" else self._generate
-        for row, outputs in zip(
-            rows, run([row.value for row in rows], times, options), strict=True
-        ):
-            if self._kind == "ctc" and times:
-                times = "word"
+        sounds = [row.value for row in rows]
+        if self._kind == "ctc":
+            times = times and "word"  # it knows no longer parts
+            found = self._transcribe(sounds)
+        else:
+            found = self._generate(sounds, times, options)
+        for row, outputs in zip(rows, found, strict=True):
             try:
-                found = self._pipeline.postprocess([outputs], return_timestamps=times or None)
-                row.result = {name: found[name] for name in ("text", "chunks") if name in found}
+                answer = self._pipeline.postprocess([outputs], return_timestamps=times or None)
+                row.result = {name: answer[name] for name in ("text", "chunks") if name in answer}
             except Exception as error:
                 row.result = BadItem(f"The transcript cannot be read: {brief(error)}")
 
@@ -139,9 +141,7 @@ class SpeechRecognition:
         name = self._model.main_input_name
         return {**inputs, name: inputs[name].to(self._model.dtype)}
 
-    def _transcribe(
-        self, sounds: list[media.Samples], times: Any, options: Any
-    ) -> list[dict[str, Any]]:
+    def _transcribe(self, sounds: list[media.Samples]) -> list[dict[str, Any]]:
         """The likeliest token of each step (Graves et al. 2006): CTC joins them when decoded."""
         with torch.inference_mode():
             logits = self._model(**self._inputs(sounds, padding=True)).logits

@@ -1,0 +1,1 @@
+"""The programs that the stacks run, each as the documentation of its framework writes it."""

@@ -1,0 +1,29 @@
+"""LitServe: FastAPI before a process that batches, joined by ZeroMQ."""
+
+import json
+from typing import Any
+
+from bench.packages import FOLDER, install
+from bench.processes import PROJECT
+from bench.stacks.stack import Stack, with_path
+
+
+class LitServe(Stack):
+    """Batches of up to 64."""
+
+    name = "litserve"
+    label = "LitServe"
+    path = "/predict"
+
+    def serve(self) -> None:
+        install()
+        self.start(
+            ["-m", "bench.served.litserve"],
+            PYTHONPATH=with_path(PROJECT, FOLDER),
+            BENCH_PORT=str(self.port),
+            BENCH_MODEL=str(self.model.folder),
+            BENCH_TASK=self.model.task,
+        )
+
+    def parse(self, body: str) -> Any:
+        return json.loads(body)["output"]

@@ -1,0 +1,34 @@
+"""mosec: a Rust front and an in-memory queue before a Python process."""
+
+from bench.packages import FOLDER, install
+from bench.processes import PROJECT
+from bench.stacks.stack import Stack, with_path
+
+
+class Mosec(Stack):
+    """Batches of up to 64."""
+
+    name = "mosec"
+    label = "mosec"
+    path = "/inference"
+
+    def serve(self) -> None:
+        install()
+        self.start(
+            [
+                "-m",
+                "bench.served.mosec",
+                "--address",
+                "127.0.0.1",
+                "--port",
+                str(self.port),
+                "--timeout",
+                "60000",
+                "--log-level",
+                "warning",
+            ],
+            PYTHONPATH=with_path(PROJECT, FOLDER),
+            PYTHONUSERBASE=str(FOLDER),  # it looks for its program in the `bin` of known places
+            BENCH_MODEL=str(self.model.folder),
+            BENCH_TASK=self.model.task,
+        )

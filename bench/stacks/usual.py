@@ -1,0 +1,56 @@
+"""The usual way: FastAPI, one Celery task a request, prefork, Redis as broker and result backend."""
+
+import json
+from contextlib import ExitStack
+from typing import Any, ClassVar
+
+from bench.brokers import Redis
+from bench.stacks.stack import Stack
+from bench.target import Poll
+
+
+class Usual(Stack):
+    """The client is given an id and asks for the result until it is there."""
+
+    name = "usual"
+    label = "usual, polling"
+    path = "/predict"
+    proof = '"Success"'
+    poll: ClassVar[Poll | None] = Poll(
+        id_pattern=r'"task_id":"([^"]+)"', path="/status/{id}", pending='"Processing"'
+    )
+
+    @property
+    def pids(self) -> list[int]:
+        return super().pids + self._redis.pids
+
+    def brokers(self, stack: ExitStack) -> None:
+        # As installed: no append-only file, for nothing in this stack asks for one.
+        self._redis = stack.enter_context(Redis(self.folder / "redis", durable=False))
+
+    def serve(self) -> None:
+        environment = {
+            "BENCH_REDIS_URL": self._redis.url,
+            "BENCH_MODEL": str(self.model.folder),
+            "BENCH_TASK": self.model.task,
+        }
+        app = "bench.served.usual:app"
+        web = ["-m", "uvicorn", app, "--port", str(self.port), "--no-access-log"]
+        worker = ["-m", "celery", "-A", "bench.served.usual:celery_app", "worker"]
+        self.start([*web, "--log-level", "warning"], **environment)
+        self.start(
+            [*worker, "--pool", "prefork", "--concurrency", "1", "--loglevel", "warning"],
+            **environment,
+        )
+
+    def parse(self, body: str) -> Any:
+        return json.loads(body)["prediction"]
+
+
+class UsualWait(Usual):
+    """The request itself waits for the result."""
+
+    name = "usual-wait"
+    label = "usual, get()"
+    path = "/predict-and-wait"
+    poll = None

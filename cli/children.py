@@ -1,0 +1,184 @@
+"""A child of `soloist up`: a process that is watched, and started again when it ends."""
+
+import asyncio
+import contextlib
+import re
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+
+from cli.console import EX_CONFIG, Failure
+from cli.embedded import free_port
+from cli.guard import Guard
+from cli.plan import Process
+from cli.state import local_url
+from cli.stream import Stream, message_of
+
+POLL_SECONDS = 0.2
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
+MOST_FAILED_STARTS = 5
+MOST_LINE_BYTES = 1024 * 1024
+
+
+class Child:
+    """One process of the plan."""
+
+    def __init__(
+        self,
+        process: Process,
+        host: str,
+        stream: Stream,
+        grace_seconds: float,
+        started: Callable[[int], None] = lambda pid: None,
+        changed: Callable[["Child"], None] = lambda child: None,
+    ) -> None:
+        """`started` is told of each process id, `changed` of each new phase before it is ready."""
+        self.name = process.name
+        self.ready = asyncio.Event()
+        self.phase = "starting"
+        self.progress = 0.0
+        self.clean = True
+        """False once it had to be killed."""
+        self._plan = process
+        self._host = host
+        self._stream = stream
+        self._grace_seconds = grace_seconds
+        self._started = started
+        self._changed = changed
+        self._process: asyncio.subprocess.Process | None = None
+        self._last_line = ""
+        self._stopping = asyncio.Event()
+
+    @property
+    def pid(self) -> int | None:
+        """The process id while it runs."""
+        return self._process.pid if self._process and self._process.returncode is None else None
+
+    async def run(self) -> None:
+        """Run it, again and again, until `stop`.
+
+        Raises:
+            Failure: it refuses to start, or fails each time before it gets ready.
+        """
+        failures = 0
+        while not self._stopping.is_set():
+            code = await self._run_once()
+            if self._stopping.is_set():
+                return
+            refused = code == EX_CONFIG
+            failures = 1 if self.ready.is_set() and not refused else failures + 1
+            if (refused and not self.ready.is_set()) or failures > MOST_FAILED_STARTS:
+                raise Failure(f"{self.name}: {self._reason(code)}", EX_CONFIG if refused else 1)
+            self.ready.clear()
+            pause = min(FIRST_PAUSE_SECONDS * 2 ** (failures - 1), LONGEST_PAUSE_SECONDS)
+            self._stream.say(
+                f"{self.name} ended ({describe_exit(code)}); it starts again in {pause:g} s",
+                "yellow",
+            )
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), pause)
+
+    def stop(self) -> None:
+        """Ask it to finish what it does and end; `run` then returns."""
+        self._stopping.set()
+        self._signal("terminate")
+
+    def kill(self) -> None:
+        self._stopping.set()
+        self.clean = self.clean and self.pid is None
+        self._signal("kill")
+
+    def _signal(self, how: str) -> None:
+        if self.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                getattr(self._process, how)()
+
+    async def _run_once(self) -> int:
+        """From its start to its end; the exit code, negative for the signal that ended it."""
+        port = self._plan.port or free_port()
+        self.phase, self.progress = "starting", 0.0
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            *self._plan.arguments,
+            env={**self._plan.environment, self._plan.port_variable: str(port)},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is for us: we end them in the right order
+        )
+        guard = Guard(self._process.pid, self._grace_seconds)
+        self._started(self._process.pid)
+        reading = asyncio.create_task(self._read())
+        asking = asyncio.create_task(self._ask(local_url(self._host, port)))
+        try:
+            if self._stopping.is_set():  # told to stop while it was being started
+                self._signal("terminate")
+            code = await self._process.wait()
+            with contextlib.suppress(TimeoutError):  # a grandchild may hold the pipe open
+                await asyncio.wait_for(reading, 2.0)
+            return code
+        finally:
+            asking.cancel()
+            reading.cancel()
+            guard.dismiss()
+
+    async def _read(self) -> None:
+        """Pass its lines on."""
+        assert self._process is not None  # noqa: S101
+        assert self._process.stdout is not None  # noqa: S101
+        rest = b""
+        while chunk := await self._process.stdout.read(65536):
+            *lines, rest = (rest + chunk).split(b"\n")
+            if len(rest) > MOST_LINE_BYTES:
+                lines, rest = [*lines, rest], b""
+            for line in lines:
+                self._line(line)
+        self._line(rest)
+
+    def _line(self, line: bytes) -> None:
+        text = line.decode("utf-8", "replace").rstrip()
+        if text:
+            self._last_line = text
+            self._stream.line(self.name, text)
+
+    async def _ask(self, url: str) -> None:
+        """Ask how far it is until it is ready."""
+        async with httpx.AsyncClient(base_url=url, timeout=2.0, trust_env=False) as client:
+            while True:
+                with contextlib.suppress(httpx.HTTPError, ValueError):
+                    answer = await client.get("/readyz")
+                    if answer.is_success:
+                        break
+                    self._take(answer.json())
+                await asyncio.sleep(POLL_SECONDS)
+        self.phase, self.progress = "ready", 1.0
+        self.ready.set()
+
+    def _take(self, state: Any) -> None:
+        if isinstance(state, dict):
+            before, self.phase = (
+                self.phase,
+                str(state.get("phase") or state.get("state") or "loading"),
+            )
+            if self.phase != before:
+                self._changed(self)
+            progress = state.get("progress")
+            if isinstance(progress, int | float):
+                self.progress = min(max(float(progress), 0.0), 1.0)
+
+    def _reason(self, code: int) -> str:
+        said = re.sub(r"^soloist[ \w]*: ", "", message_of(self._last_line))
+        return said if code == EX_CONFIG and said else f"{describe_exit(code)}: {said}".rstrip(": ")
+
+
+def describe_exit(code: int) -> str:
+    """An exit code in words; negative is the signal that ended the process."""
+    if code >= 0:
+        return f"exit code {code}"
+    with contextlib.suppress(ValueError):
+        return f"killed by {signal.Signals(-code).name}"
+    return f"killed by signal {-code}"

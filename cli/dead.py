@@ -1,0 +1,116 @@
+"""`soloist dead`: predictions whose every worker was lost, and how to run one again."""
+
+import contextlib
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from cli.console import Failure, complain, out, print_json
+from cli.predictions import Json
+from cli.state import with_ledger
+from contract.catalog import Catalog, load_catalog
+from contract.ledger import Ledger
+from contract.prediction import Prediction, new_id
+from contract.settings import Settings, load_settings
+from contract.transitions import dead as dead_list
+from contract.transitions import read, replay
+
+if TYPE_CHECKING:
+    from contract.broker import Doorbell
+
+dead = typer.Typer(no_args_is_help=True, help="Predictions whose every worker was lost.")
+
+
+@dead.command("list")
+def show(
+    model: Annotated[str | None, typer.Argument(help="One model; without one, all.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List the dead predictions, newest first."""
+    with _open() as (_, catalog, ledger):
+        names = (
+            [catalog.find(model if "/" in model else f"local/{model}").name] if model else catalog
+        )
+        found = [(name, dead_one) for name in names for dead_one in ledger.run(dead_list(name))]
+        rows = [_row(catalog[name].id, dead_one) for name, dead_one in found]
+    if as_json:
+        for row in rows:
+            print_json(row)
+        return
+    if not rows:
+        out().print("no dead predictions")
+        return
+    table = Table("id", "model", "attempts", "failed at", "error", box=None, header_style="bold")
+    for row in rows:
+        table.add_row(*(str(cell).replace("[", r"\[") for cell in row.values()))
+    out().print(table)
+
+
+@dead.command("replay")
+def run_again(
+    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Dead predictions.")],
+    as_json: Json = False,
+) -> None:
+    """Give dead predictions another life, each as a new prediction; prints the new ids."""
+    from contract.broker import Doorbell  # imports Celery, which no other command needs
+
+    failed = False
+    with _open() as (settings, catalog, ledger), contextlib.closing(Doorbell(settings)) as bell:
+        for id in ids:
+            try:
+                fresh = _replay(catalog, ledger, bell, id)
+            except Failure as failure:
+                complain(failure.sentence)
+                failed = True
+                continue
+            if as_json:
+                print_json({"id": fresh.id, "replay_of": id, "status": fresh.status.value})
+            else:
+                out().print(f"{fresh.id} replays {id}", markup=False)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _replay(catalog: Catalog, ledger: Ledger, bell: "Doorbell", id: str) -> Prediction:
+    """The new prediction.
+
+    Raises:
+        Failure: it is not on the dead list, or its model is not in the catalog.
+    """
+    (view,) = ledger.run(read([(id, -1)]))
+    if view is None:
+        raise Failure(f"there is no prediction {id}")
+    spec = catalog.get(view.prediction.model)
+    if spec is None:
+        raise Failure(f"{id}: its model {view.prediction.model!r} is not in the catalog")
+    answer = ledger.run(replay(id, new_id(), spec.max_batch_size))
+    if answer is None:
+        raise Failure(f"{id} is not on the dead list; its status is {view.prediction.status}")
+    fresh, rings = answer
+    bell.ring(fresh.model, rings)  # should this fail, the keeper rings again
+    return fresh
+
+
+@contextlib.contextmanager
+def _open() -> Iterator[tuple[Settings, Catalog, Ledger]]:
+    settings = with_ledger(load_settings())
+    catalog = load_catalog(settings.catalog)
+    ledger = Ledger(settings)
+    try:
+        yield settings, catalog, ledger
+    finally:
+        ledger.close()
+
+
+def _row(public_id: str, prediction: Prediction) -> dict[str, str | int]:
+    failed_at = datetime.fromtimestamp(prediction.completed_at or prediction.created_at, UTC)
+    return {
+        "id": prediction.id,
+        "model": public_id,
+        "attempts": prediction.attempt,
+        "failed_at": failed_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "error": prediction.error or "",
+    }

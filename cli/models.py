@@ -1,0 +1,69 @@
+"""`soloist models`: what is served, or whether a catalog file is right."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from cli.console import out, print_json
+from cli.predictions import Json, Url, models_of, public_id
+from cli.state import gateway_url
+from contract.catalog import load_catalog, source_folder
+from contract.errors import CatalogInvalid
+from contract.settings import load_settings
+
+
+def models(
+    catalog: Annotated[
+        Path | None, typer.Option(help="Check this catalog file instead of asking the gateway.")
+    ] = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """List the models that are served, or check a catalog file."""
+    rows = check(catalog) if catalog else asyncio.run(_served(gateway_url(load_settings(), url)))
+    if as_json:
+        print_json(rows)
+        return
+    table = Table("model", "task or class", "version", "description", box=None, header_style="bold")
+    for row in rows:
+        cells = (row["model"], row["what"], row["version"][:12], row["description"])
+        table.add_row(*(cell.replace("[", r"\[") for cell in cells))
+    out().print(table)
+
+
+def check(path: Path) -> list[dict[str, str]]:
+    """The models of a catalog file.
+
+    Raises:
+        CatalogInvalid: an entry is wrong, or names a package or folder that is not on this machine.
+    """
+    rows = []
+    for name, spec in load_catalog(path).items():
+        if spec.source:
+            folder = source_folder(spec.source)
+            if folder.startswith(("/", ".", "~")) and not Path(folder).is_dir():
+                raise CatalogInvalid(f"{path}: models.{name}: the folder {folder} does not exist")
+        rows.append(
+            {
+                "model": spec.id,
+                "what": spec.task or spec.python or "",
+                "version": spec.version,
+                "description": spec.description,
+            }
+        )
+    return rows
+
+
+async def _served(url: str) -> list[dict[str, str]]:
+    return [
+        {
+            "model": public_id(model),
+            "what": str(model.get("task") or ""),
+            "version": str((model.get("latest_version") or {}).get("id") or ""),
+            "description": str(model.get("description") or ""),
+        }
+        for model in await models_of(url)
+    ]

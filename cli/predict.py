@@ -1,0 +1,224 @@
+"""`soloist predict`: inputs from arguments, a file or a pipe in; one line of JSON for each out, in order."""
+
+import asyncio
+import random
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from cli.client import Away, Gateway, Refusal
+from cli.console import Failure, err, out, print_json
+from cli.inputs import Input, gather_inputs
+from cli.state import gateway_url
+from contract.settings import load_settings
+
+Line = dict[str, Any]
+TERMINAL = ("succeeded", "failed", "canceled")
+PATIENCE_SECONDS = 60.0
+"""How long a line is tried again while the gateway is away or answers with 5xx."""
+WAIT_SECONDS = 30
+POLL_SECONDS = (0.1, 2.0)
+
+
+def predict(
+    model: Annotated[str, typer.Argument(help="The model, as in local/minilm.")],
+    texts: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[TEXT]...", help="Texts or JSON objects; `-` reads lines from stdin."
+        ),
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("--file", "-f", help="A file of inputs, one a line: a JSON object or a text."),
+    ] = None,
+    concurrency: Annotated[
+        int,
+        typer.Option("--concurrency", "-c", min=1, max=1000, help="Predictions under way at once."),
+    ] = 32,
+    priority: Annotated[str | None, typer.Option(help="high, normal or low.")] = None,
+    deadline: Annotated[
+        str | None, typer.Option(help="Cancel what is not over after this long, as in 90s or 5m.")
+    ] = None,
+    url: Annotated[
+        str | None, typer.Option(help="The gateway; found by itself on this machine.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The whole line also for a single text.")
+    ] = False,
+) -> None:
+    """Predict one input or many. Each line out is {"index", "id", "status", "output" or "error"}.
+
+    Exits with 1 if any prediction did not succeed. A full queue is waited for.
+    """
+    settings = load_settings()
+    inputs = gather_inputs(texts or [], file)
+    lone = len(inputs) == 1 and bool(texts) and texts != ["-"] and not as_json
+    terms = Terms(model, priority, deadline)
+    failed = asyncio.run(
+        _predict_all(
+            gateway_url(settings, url), terms, inputs, concurrency, _answer if lone else print_json
+        )
+    )
+    if failed:
+        if not lone:
+            err().print(f"{failed} of {len(inputs)} predictions did not succeed", markup=False)
+        raise typer.Exit(1)
+
+
+def _answer(line: Line) -> None:
+    """A single text's answer: the output alone."""
+    if line["status"] != "succeeded":
+        raise Failure(f"{line['status']}: {line['error']}")
+    print_json(line["output"])
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What all predictions of one command have in common."""
+
+    model: str
+    priority: str | None = None
+    deadline: str | None = None
+
+
+async def _predict_all(
+    url: str, terms: Terms, inputs: list[Input], concurrency: int, write: Callable[[Line], None]
+) -> int:
+    """Predict all inputs, `concurrency` at a time, and write their lines in order; how many failed."""
+    run = uuid.uuid4().hex
+    waiting = iter(enumerate(inputs))
+    done: dict[int, Line] = {}
+    written = failed = 0
+    stderr = err()
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=stderr,
+        transient=True,
+        redirect_stdout=False,
+        disable=len(inputs) == 1 or not stderr.is_terminal or out().is_terminal,
+    ) as progress:
+        bar = progress.add_task(terms.model, total=len(inputs))
+        async with Gateway(url, concurrency) as gateway:
+
+            async def lane() -> None:
+                nonlocal written, failed
+                for index, input in waiting:
+                    line = await _predict(gateway, terms, input, key=f"{run}-{index}")
+                    done[index] = {"index": index, **line}
+                    failed += line["status"] != "succeeded"
+                    progress.advance(bar)
+                    while written in done:
+                        write(done.pop(written))
+                        written += 1
+
+            try:
+                async with asyncio.TaskGroup() as lanes:
+                    for _ in range(min(concurrency, len(inputs))):
+                        lanes.create_task(lane())
+            except* (Failure, BrokenPipeError) as errors:
+                raise errors.exceptions[0] from None
+    return failed
+
+
+class Patience:
+    """How long to go on trying while nothing answers."""
+
+    def __init__(self) -> None:
+        self._until: float | None = None
+        self._pause = 0.1
+
+    async def wait(self, failure: Failure, seconds: float | None = None) -> None:
+        """Pause before the next try, or raise `failure` when it has gone on for too long."""
+        now = time.monotonic()
+        self._until = self._until or now + PATIENCE_SECONDS
+        if now > self._until:
+            raise failure
+        await asyncio.sleep(self._pause if seconds is None else seconds)
+        self._pause = min(2 * self._pause, 5.0)
+
+
+async def _predict(gateway: Gateway, terms: Terms, input: Input, key: str) -> Line:
+    """See one prediction through to its end.
+
+    Raises:
+        Failure: going on is pointless for the other inputs too.
+    """
+    try:
+        prediction = await _submit(gateway, terms, input, key)
+        pause = POLL_SECONDS[0]
+        while prediction.get("status") not in TERMINAL:
+            await asyncio.sleep(pause)
+            pause = min(1.5 * pause, POLL_SECONDS[1])
+            prediction = await _look(gateway, str(prediction["id"]))
+    except Refusal as refusal:
+        if refusal.code == "model_not_found" or refusal.status in (401, 403):
+            raise
+        return {
+            "id": None,
+            "status": "failed",
+            "error": refusal.sentence,
+            "error_code": refusal.code or f"http_{refusal.status}",
+        }
+    return line_of(prediction)
+
+
+async def _submit(gateway: Gateway, terms: Terms, input: Input, key: str) -> dict[str, Any]:
+    """Submit until it is accepted or refused for good. The key keeps a second try from being a second one."""
+    patience = Patience()
+    first = True
+    while True:
+        try:
+            return await gateway.predict(
+                terms.model,
+                input,
+                key=key,
+                wait=WAIT_SECONDS,
+                priority=terms.priority,
+                deadline=terms.deadline,
+            )
+        except Refusal as refusal:
+            pause = refusal.retry_after if refusal.retry_after is not None else 1.0
+            if refusal.status == 429:  # the queue is full: that is no fault, however long it lasts
+                await asyncio.sleep(pause * random.uniform(1.0, 1.2))  # noqa: S311
+            elif refusal.status >= 500:
+                await patience.wait(refusal, pause)
+            else:
+                raise
+        except Away as away:
+            if first and not gateway.reached:
+                raise
+            await patience.wait(away)
+        first = False
+
+
+async def _look(gateway: Gateway, id: str) -> dict[str, Any]:
+    patience = Patience()
+    while True:
+        try:
+            return await gateway.prediction(id)
+        except Away as away:
+            await patience.wait(away)
+        except Refusal as refusal:
+            if refusal.status < 500 and refusal.status != 429:
+                raise
+            await patience.wait(refusal, refusal.retry_after)
+
+
+def line_of(prediction: dict[str, Any]) -> Line:
+    """A prediction that is over, as one line of output."""
+    line = {"id": prediction.get("id"), "status": prediction.get("status")}
+    if prediction.get("status") == "succeeded":
+        return {**line, "output": prediction.get("output")}
+    error = prediction.get("error") or f"the prediction was {prediction.get('status')}"
+    code = prediction.get("error_code")
+    return {**line, "error": error, **({"error_code": code} if code else {})}

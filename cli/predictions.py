@@ -1,0 +1,130 @@
+"""`soloist status` and `soloist cancel`: what is under way, and how to stop it."""
+
+import asyncio
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from cli.client import Gateway
+from cli.console import Failure, complain, out, print_json, shorten
+from cli.state import gateway_url
+from contract.settings import load_settings
+
+Url = Annotated[
+    str | None, typer.Option("--url", help="The gateway; found by itself on this machine.")
+]
+Json = Annotated[bool, typer.Option("--json", help="One line of JSON for scripts.")]
+
+
+def status(
+    id: Annotated[str | None, typer.Argument(help="A prediction; without one, all models.")] = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Show what each model has waiting and running, or one prediction as it stands."""
+    address = gateway_url(load_settings(), url)
+    if id:
+        prediction = asyncio.run(_prediction(address, id))
+        if as_json:
+            print_json(prediction)
+        else:
+            _show(prediction)
+        return
+    found = asyncio.run(models_of(address))
+    if as_json:
+        print_json([{"model": public_id(model), **_queue(model)} for model in found])
+        return
+    table = Table("model", box=None, pad_edge=False, header_style="bold")
+    for heading in ("queued", "running", "busy workers", "oldest"):
+        table.add_column(heading, justify="right")
+    for model in found:
+        queue = _queue(model)
+        oldest = f"{queue['oldest_seconds']:.1f} s" if queue["queued"] else "-"
+        counts = (str(queue[name]) for name in ("queued", "running", "busy"))
+        table.add_row(public_id(model), *counts, oldest)
+    out().print(table)
+
+
+def cancel(
+    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Predictions to cancel.")],
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Cancel predictions, waiting or running. One that is over already stays as it is."""
+    failures = asyncio.run(_cancel(gateway_url(load_settings(), url), ids, as_json))
+    for failure in failures:
+        complain(failure)
+    if failures:
+        raise typer.Exit(1)
+
+
+async def _prediction(url: str, id: str) -> dict[str, Any]:
+    async with Gateway(url) as gateway:
+        return await gateway.prediction(id)
+
+
+async def models_of(url: str) -> list[dict[str, Any]]:
+    async with Gateway(url) as gateway:
+        return await gateway.models()
+
+
+async def _cancel(url: str, ids: list[str], as_json: bool) -> list[str]:
+    """Cancel each; the sentences about those that could not be."""
+    failures = []
+    async with Gateway(url) as gateway:
+        for id in ids:
+            try:
+                prediction = await gateway.cancel(id)
+            except Failure as failure:
+                if not gateway.reached:
+                    raise
+                failures.append(f"{id}: {failure.sentence}")
+                continue
+            if as_json:
+                print_json(prediction)
+            else:
+                out().print(f"{id} {prediction.get('status')}", markup=False)
+    return failures
+
+
+def public_id(model: dict[str, Any]) -> str:
+    return f"{model.get('owner', 'local')}/{model.get('name', '?')}"
+
+
+def _queue(model: dict[str, Any]) -> dict[str, float]:
+    known = model.get("queue")
+    names = ("queued", "running", "busy", "oldest_seconds")
+    return {name: (known or {}).get(name) or 0 for name in names}
+
+
+SHOWN = (
+    "model",
+    "status",
+    "queue_position",
+    "eta_seconds",
+    "progress",
+    "attempt",
+    "priority",
+    "created_at",
+    "started_at",
+    "completed_at",
+    "deadline",
+    "error_code",
+    "error",
+    "output",
+)
+
+
+def _show(prediction: dict[str, Any]) -> None:
+    table = Table.grid(padding=(0, 2))
+    for name in SHOWN:
+        value = prediction.get(name)
+        if value is not None:
+            text = value if isinstance(value, str) and name != "output" else shorten(value, 500)
+            table.add_row(f"[bold]{name}[/bold]", _plain(text))
+    out().print(table)
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")

@@ -1,0 +1,76 @@
+"""What a running `soloist up` leaves in its folder, so that the other commands find it."""
+
+import contextlib
+import json
+import os
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from contract.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A Soloist that runs on this machine."""
+
+    pid: int
+    url: str
+    redis_url: str
+    catalog: str
+
+
+def state_file(settings: Settings) -> Path:
+    return settings.state_dir / "up.json"
+
+
+def write_state(settings: Settings, running: Running) -> None:
+    """Tell the other commands; the address of the ledger may hold a password."""
+    file = state_file(settings)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.unlink(missing_ok=True)
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+        json.dump(asdict(running), stream)
+
+
+def remove_state(settings: Settings) -> None:
+    state_file(settings).unlink(missing_ok=True)
+
+
+def read_state(settings: Settings) -> Running | None:
+    """The `soloist up` of this folder, if one runs."""
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        running = Running(**json.loads(state_file(settings).read_text(encoding="utf-8")))
+        if sys.platform == "win32":
+            return running
+        os.kill(running.pid, 0)
+        return running
+    return None
+
+
+def gateway_url(settings: Settings, url: str | None) -> str:
+    """Where the gateway is: as told, as set, or where `soloist up` says."""
+    if url:
+        return url.rstrip("/")
+    running = read_state(settings)
+    if running and not settings.model_fields_set & {"host", "port"}:
+        return running.url
+    return local_url(settings.host, settings.port)
+
+
+def local_url(host: str, port: int) -> str:
+    """The address at which this machine reaches what listens on `host`."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}.get(host, host)  # noqa: S104
+    return f"http://[{host}]:{port}" if ":" in host and "[" not in host else f"http://{host}:{port}"
+
+
+def with_ledger(settings: Settings) -> Settings:
+    """The settings with the ledger and the catalog of the running `soloist up`, where none are set."""
+    running = read_state(settings)
+    if not running:
+        return settings
+    found = {"redis_url": running.redis_url, "catalog": running.catalog}
+    return Settings.model_validate(
+        settings.model_dump()
+        | {k: v for k, v in found.items() if k not in settings.model_fields_set}
+    )

@@ -1,0 +1,28 @@
+"""`python -m service gateway` and `python -m service keeper`."""
+
+import argparse
+import sys
+
+from contract.errors import StartRefused
+
+EXIT_REFUSED = 78
+"""sysexits.h EX_CONFIG: starting again without a change will not help."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one of the two until SIGTERM; answers the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m service", description=__doc__)
+    parser.add_argument("process", choices=("gateway", "keeper"))
+    args = parser.parse_args(argv)
+    from service.process import serve_gateway, serve_keeper
+
+    try:
+        {"gateway": serve_gateway, "keeper": serve_keeper}[args.process]()
+    except StartRefused as error:
+        print(f"soloist {args.process}: {error.detail}", file=sys.stderr)
+        return EXIT_REFUSED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""The gateway's application, built in one place."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from contract import __version__
+from contract.broker import Doorbell
+from contract.catalog import Catalog
+from contract.errors import SoloistError
+from contract.ledger import AsyncLedger
+from contract.settings import Settings
+from service import metrics
+from service.account import Account
+from service.answers import Answers
+from service.context import Context
+from service.intake import Intake
+from service.problems import from_error, problem
+from service.routes import health, models, predictions
+
+HTTP_CODES = {404: "not_found", 405: "method_not_allowed"}
+
+
+def create_gateway(settings: Settings, catalog: Catalog) -> FastAPI:
+    """The gateway. Its connections open and close with the application's lifespan."""
+    app = FastAPI(
+        title="Soloist",
+        version=__version__,
+        description="Transformer models as durable prediction APIs. Compatible with the Replicate "
+        "HTTP API; no affiliation.",
+        lifespan=_lifespan(settings, catalog),
+    )
+    for routes in (predictions, models, health):
+        app.include_router(routes.router)
+    app.add_middleware(Account)
+    app.add_exception_handler(SoloistError, _on_error)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    return app
+
+
+def _lifespan(
+    settings: Settings, catalog: Catalog
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        ledger = AsyncLedger(settings)
+        doorbell = Doorbell(
+            settings, observe=lambda outcome, _: metrics.BROKER_PUBLISHES.labels(outcome).inc()
+        )
+        answers = Answers(ledger)
+        intake = Intake(settings, catalog, ledger, doorbell, answers)
+        started_at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        app.state.context = Context(settings, catalog, intake, started_at)
+        doorbell.open(list(catalog))
+        await answers.start()
+        try:
+            yield
+        finally:
+            await answers.stop()
+            doorbell.close()
+            await ledger.close()
+
+    return lifespan
+
+
+def _on_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, SoloistError)  # noqa: S101 - what it is registered for
+    metrics.REJECTED.labels(error.code).inc()
+    return from_error(error, request.scope["path"])
+
+
+def _on_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
+    code = HTTP_CODES.get(error.status_code, "invalid_request")
+    response = problem(
+        error.status_code, code, str(error.detail), str(error.detail), request.scope["path"]
+    )
+    response.headers.update(error.headers or {})
+    return response
+
+
+def _on_validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - what it is registered for
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"][1:])
+    detail = f"{place}: {first['msg']}"
+    return problem(422, "invalid_request", "Invalid request", detail, request.scope["path"])

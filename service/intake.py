@@ -1,0 +1,257 @@
+"""Submit and wait: the one way in, under every HTTP convention."""
+
+import asyncio
+import hashlib
+import time
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import jsonschema_rs
+import orjson
+
+from contract.broker import Doorbell
+from contract.catalog import Catalog, ModelSpec
+from contract.errors import Conflict, InvalidInput, LedgerUnavailable, PredictionNotFound, QueueFull
+from contract.ledger import AsyncLedger
+from contract.prediction import Prediction, Priority, new_id
+from contract.settings import Settings
+from contract.transitions import (
+    Conflicting,
+    Created,
+    Full,
+    Submission,
+    Transition,
+    View,
+    cancel,
+    create,
+    read,
+)
+from service import metrics, strict_json
+from service.answers import Answers, Listener
+from service.coalescer import Coalescer
+
+ANSWER_SECONDS = 2.5
+"""Every request but a waiting one is answered within 3 s, whatever is away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a client wants predicted, whichever way it asked."""
+
+    spec: ModelSpec
+    input: dict[str, Any]
+    owner: str
+    id: str | None = None
+    idempotency_key: str | None = None
+    priority: Priority = Priority.NORMAL
+    deadline_seconds: float | None = None
+
+
+class Intake:
+    """Checks, records and rings; then waits for outcomes."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        catalog: Catalog,
+        ledger: AsyncLedger,
+        doorbell: Doorbell,
+        answers: Answers,
+    ) -> None:
+        self._settings = settings
+        self._ledger = ledger
+        self._doorbell = doorbell
+        self._answers = answers
+        self._validators = {
+            name: jsonschema_rs.Draft202012Validator(spec.inputs) for name, spec in catalog.items()
+        }
+        self._creates = Coalescer(self._create)
+        self._clock_offset: float | None = None
+
+    def listen(self, id: str, listener: Listener) -> AbstractContextManager[None]:
+        """Call `listener` with all that is announced of a prediction."""
+        return self._answers.listen(id, listener)
+
+    async def submit(self, wish: Wish, wait_seconds: float = 0.0) -> Created:
+        """Accept a prediction; with `wait_seconds` its outcome is awaited that long.
+
+        Raises:
+            InvalidInput, Conflict, QueueFull, LedgerUnavailable, LedgerFull: it was not accepted.
+        """
+        submission = self._submission(wish)
+        prediction = submission.prediction
+        if wait_seconds <= 0:
+            return await self._accept(submission)
+        submission.watcher = self._answers.name
+        future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        started = time.monotonic()
+        with self._answers.listen(prediction.id, _settle(future)):
+            created = await self._accept(submission)
+            if created.prediction.id != prediction.id or created.prediction.status.terminal:
+                # Repeated by its key, so another prediction than the one listened for.
+                waited = await self.wait(created.prediction.id, wish.owner, wait_seconds)
+                return Created(waited, created.repeated)
+            await _outcome(created.prediction, future, wait_seconds)
+        if created.prediction.status.terminal:
+            seconds = time.monotonic() - started
+            metrics.END_TO_END_SECONDS.labels(wish.spec.name).observe(seconds)
+        return created
+
+    async def wait(self, id: str, owner: str, wait_seconds: float) -> Prediction:
+        """A prediction as it stands when it is over, or when the wait is.
+
+        Raises:
+            PredictionNotFound: this owner has none with this id.
+        """
+        future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        with self._answers.listen(id, _settle(future)):
+            prediction = (await self.view(id, owner, watch=True)).prediction
+            if not prediction.status.terminal:
+                await _outcome(prediction, future, wait_seconds)
+        return prediction
+
+    async def view(self, id: str, owner: str, *, since: int = -1, watch: bool = False) -> View:
+        """A prediction as it stands; with `watch` this process is told of what follows.
+
+        Raises:
+            PredictionNotFound: this owner has none with this id.
+        """
+        watcher = self._answers.name if watch else None
+        (view,) = await self.ask(read([(id, since)], owner=owner, watcher=watcher))
+        if view is None:
+            raise PredictionNotFound(f"there is no prediction {id[:100]!r}")
+        return view
+
+    async def cancel(self, id: str, owner: str) -> Prediction:
+        """Cancel at any stage.
+
+        Raises:
+            PredictionNotFound: this owner has none with this id.
+        """
+        prediction = await self.ask(cancel(id, owner))
+        if prediction is None:
+            raise PredictionNotFound(f"there is no prediction {id[:100]!r}")
+        return prediction
+
+    async def ask(self, transition: Transition[Any]) -> Any:
+        """Run one transition within the time that a client may wait for an answer.
+
+        Raises:
+            LedgerUnavailable: it took longer.
+        """
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                answer = await self._ledger.run(transition)
+        except TimeoutError:
+            metrics.LEDGER_UP.set(0)
+            raise LedgerUnavailable("the ledger does not answer in time") from None
+        except LedgerUnavailable:
+            metrics.LEDGER_UP.set(0)
+            raise
+        metrics.LEDGER_UP.set(1)
+        return answer
+
+    def _submission(self, wish: Wish) -> Submission:
+        spec = wish.spec
+        validator = self._validators[spec.name]
+        if not validator.is_valid(wish.input):
+            raise _invalid(validator, wish.input, spec)
+        # Only a request that can be repeated needs to be compared.
+        repeatable = wish.id or wish.idempotency_key
+        prediction = Prediction(
+            id=wish.id or new_id(),
+            model=spec.name,
+            owner=wish.owner,
+            version=spec.version,
+            input=strict_json.dump(wish.input).decode(),
+            digest=_digest(wish) if repeatable else "-",
+            priority=wish.priority,
+            result_ttl=spec.result_ttl_seconds,
+            idempotency_key=wish.idempotency_key,
+        )
+        return Submission(
+            prediction,
+            max_queue=spec.max_queue,
+            max_batch_size=spec.max_batch_size,
+            credit_seconds=wish.priority.credit_seconds(self._settings.priority_credit_seconds),
+            deadline_seconds=wish.deadline_seconds,
+        )
+
+    async def _accept(self, submission: Submission) -> Created:
+        prediction = submission.prediction
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                result = await self._creates.submit(submission)
+        except TimeoutError:
+            raise LedgerUnavailable("the ledger does not answer in time") from None
+        if isinstance(result, Created):
+            metrics.SUBMITTED.labels(prediction.model).inc()
+            return result
+        if isinstance(result, Full):
+            raise QueueFull(
+                f"{result.waiting} predictions wait for {prediction.model!r} already",
+                retry_after_seconds=min(result.eta_seconds or 1.0, 60.0),
+            )
+        raise Conflict(f"{result.id!r} was used before, for another request")
+
+    async def _create(self, batch: list[Submission]) -> list[Created | Conflicting | Full]:
+        metrics.CREATED_AT_ONCE.observe(len(batch))
+        started = time.monotonic()
+        not_after = None
+        if self._clock_offset is not None:
+            not_after = started + self._clock_offset + self._settings.ledger_timeout_seconds
+        try:
+            creation = await self._ledger.run(create(batch, not_after=not_after))
+        except LedgerUnavailable:
+            metrics.LEDGER_UP.set(0)
+            raise
+        metrics.LEDGER_UP.set(1)
+        metrics.LEDGER_SECONDS.observe(time.monotonic() - started)
+        # What this process's clock must be moved by to be the ledger's, to within one round trip.
+        self._clock_offset = creation.now - started
+        if creation.results is None:
+            raise LedgerUnavailable("the ledger answered too late; nothing was recorded")
+        for model, rings in creation.rings.items():
+            self._doorbell.ring(model, rings)
+        return creation.results
+
+
+def _settle(future: asyncio.Future[dict[str, Any]]) -> Listener:
+    def on_announcement(kind: str, fields: dict[str, Any]) -> None:
+        if kind == "outcome" and not future.done():
+            future.set_result(fields)
+
+    return on_announcement
+
+
+async def _outcome(
+    prediction: Prediction, future: asyncio.Future[dict[str, Any]], wait_seconds: float
+) -> None:
+    """Wait, and put the outcome into the prediction; it stays as it is when the wait is over first."""
+    done, _ = await asyncio.wait([future], timeout=wait_seconds)
+    if done:
+        prediction.update(future.result())
+        prediction.queue_position = prediction.eta_seconds = None
+
+
+def _digest(wish: Wish) -> str:
+    """The same for the same request, however its JSON was written."""
+    what = [wish.spec.id, wish.input, wish.priority, wish.deadline_seconds]
+    try:
+        text = orjson.dumps(what, option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # integers beyond 64 bits
+        text = repr(what).encode()
+    return hashlib.blake2b(text, digest_size=16).hexdigest()
+
+
+def _invalid(validator: Any, value: dict[str, Any], spec: ModelSpec) -> InvalidInput:
+    error = next(iter(validator.iter_errors(value)))
+    pointer = "".join(
+        f"/{str(p).replace('~', '~0').replace('/', '~1')}" for p in error.instance_path
+    )
+    message = error.message if len(error.message) <= 300 else error.message[:297] + "..."
+    return InvalidInput(
+        f"input{pointer}: {message}; the schema is at /v1/models/{spec.id}",
+        pointer=f"/input{pointer}",
+    )

@@ -1,0 +1,146 @@
+"""What the OpenAPI document says of routes that read and write their JSON themselves."""
+
+from typing import Any
+
+PRIORITY = {"type": "string", "enum": ["high", "normal", "low"]}
+
+PREDICTION_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "title": "Prediction",
+    "properties": {
+        "id": {"type": "string"},
+        "model": {"type": "string", "description": "owner/name"},
+        "version": {"type": "string"},
+        "status": {
+            "type": "string",
+            "enum": ["starting", "processing", "succeeded", "failed", "canceled"],
+        },
+        "input": {"type": "object"},
+        "output": {"description": "As the model's output schema says; null until it succeeded."},
+        "logs": {"type": "string"},
+        "error": {"type": ["string", "null"]},
+        "error_code": {"type": ["string", "null"]},
+        "metrics": {
+            "type": "object",
+            "properties": {
+                "predict_time": {"type": "number", "description": "seconds"},
+                "queue_time": {"type": "number", "description": "seconds"},
+                "total_time": {"type": "number", "description": "seconds"},
+            },
+        },
+        "created_at": {"type": "string", "format": "date-time"},
+        "started_at": {"type": ["string", "null"], "format": "date-time"},
+        "completed_at": {"type": ["string", "null"], "format": "date-time"},
+        "urls": {
+            "type": "object",
+            "properties": {name: {"type": "string"} for name in ("get", "cancel", "stream")},
+        },
+        "data_removed": {"type": "boolean"},
+        "queue_position": {"type": ["integer", "null"], "description": "1 is next"},
+        "eta_seconds": {"type": ["number", "null"]},
+        "progress": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
+        "priority": PRIORITY,
+        "attempt": {"type": "integer"},
+        "deadline": {"type": ["string", "null"], "format": "date-time"},
+    },
+    "required": ["id", "model", "version", "status", "input", "urls", "created_at"],
+}
+
+PROBLEM_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "title": "Problem",
+    "description": "RFC 9457",
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "instance": {"type": "string"},
+        "code": {"type": "string"},
+        "pointer": {"type": "string"},
+    },
+    "required": ["type", "title", "status", "detail", "instance", "code"],
+}
+
+
+def _json(description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+def _problem(description: str) -> dict[str, Any]:
+    content = {"application/problem+json": {"schema": PROBLEM_SCHEMA}}
+    return {"description": description, "content": content}
+
+
+ERRORS: dict[int | str, dict[str, Any]] = {
+    404: _problem("No such thing, or another owner's"),
+    422: _problem("The request does not fit"),
+    503: _problem("The ledger does not answer; try again after Retry-After"),
+}
+PREDICTION: dict[int | str, dict[str, Any]] = {200: _json("The prediction", PREDICTION_SCHEMA)}
+PREDICTIONS: dict[int | str, dict[str, Any]] = {
+    200: _json(
+        "A page, newest first",
+        {
+            "type": "object",
+            "properties": {
+                "previous": {"type": ["string", "null"]},
+                "next": {"type": ["string", "null"]},
+                "results": {"type": "array", "items": PREDICTION_SCHEMA},
+            },
+        },
+    )
+}
+
+HEADERS = [
+    (
+        "Prefer",
+        "`wait` or `wait=n`: hold the request up to n seconds (60 at most) for the outcome.",
+    ),
+    ("Idempotency-Key", "The same key with the same body gives the same prediction."),
+    ("Cancel-After", "Deadline, like `90s` or `1m`: canceled when it is not over by then."),
+    ("X-Priority", "`high`, `normal` or `low`."),
+]
+
+
+def _create(required: list[str]) -> dict[str, Any]:
+    properties: dict[str, Any] = {
+        "input": {"type": "object", "description": "As the model's input schema says."},
+        "priority": PRIORITY,
+        "stream": {
+            "type": "boolean",
+            "description": "Accepted and ignored: every one can be streamed.",
+        },
+    }
+    if "version" in required:
+        text = "A version id, owner/name, or owner/name:version."
+        properties["version"] = {"type": "string", "description": text}
+    schema = {
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": False,
+    }
+    return {
+        "openapi_extra": {
+            "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
+            "parameters": [
+                {"name": name, "in": "header", "schema": {"type": "string"}, "description": text}
+                for name, text in HEADERS
+            ],
+        },
+        "responses": {
+            201: _json("Accepted; finished too, if it was waited for", PREDICTION_SCHEMA),
+            200: _json("An earlier request had created it", PREDICTION_SCHEMA),
+            400: _problem("The body is not JSON that can be accepted"),
+            409: _problem("The id or key was used for another request"),
+            413: _problem("The body is too large"),
+            415: _problem("The body is not application/json"),
+            429: _problem("The model's queue is full; try again after Retry-After"),
+            **ERRORS,
+        },
+    }
+
+
+CREATE_BY_MODEL = _create(["input"])
+CREATE_BY_VERSION = _create(["version", "input"])

@@ -1,0 +1,107 @@
+"""Predictions and models as JSON in the shape of the Replicate HTTP API."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+
+from contract.catalog import ModelSpec
+from contract.prediction import Prediction, Status
+
+PREDICTION_PATH = "/v1/predictions/"
+
+
+def base_url(request: Request, public_url: str | None) -> str:
+    """What the URLs in an answer begin with."""
+    if public_url:
+        return public_url
+    host = request.headers.get("host", "localhost")
+    return f"{request.url.scheme}://{host}"
+
+
+def instant(seconds: float | None) -> str | None:
+    """RFC 3339 with Z."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+
+
+def show_prediction(
+    prediction: Prediction, model_id: str, base: str, status: Status | None = None
+) -> dict[str, Any]:
+    """One prediction. `status` is said in place of its own.
+
+    Input and output go out as they lie in the ledger, without being parsed.
+    """
+    p = prediction
+    url = f"{base}{PREDICTION_PATH}{p.id}"
+    metrics: dict[str, float] = {}
+    if p.predict_seconds is not None:
+        metrics["predict_time"] = p.predict_seconds
+    if p.started_at is not None:
+        metrics["queue_time"] = round(p.started_at - p.created_at, 6)
+        if p.completed_at is not None:
+            metrics["total_time"] = round(p.completed_at - p.created_at, 6)
+    return {
+        "id": p.id,
+        "model": model_id,
+        "version": p.version,
+        "status": status or p.status,
+        "input": orjson.Fragment(p.input),
+        "output": None if p.output is None else orjson.Fragment(p.output),
+        "logs": p.logs,
+        "error": p.error,
+        "error_code": p.error_code,
+        "metrics": metrics,
+        "created_at": instant(p.created_at),
+        "started_at": instant(p.started_at),
+        "completed_at": instant(p.completed_at),
+        "urls": {"get": url, "cancel": f"{url}/cancel", "stream": f"{url}/stream"},
+        "data_removed": False,
+        "queue_position": p.queue_position,
+        "eta_seconds": p.eta_seconds,
+        "progress": p.progress,
+        "priority": p.priority,
+        "attempt": p.attempt,
+        "deadline": instant(p.deadline),
+    }
+
+
+def show_version(spec: ModelSpec, created_at: str) -> dict[str, Any]:
+    """One version of a model, with the schemas of its input and output."""
+    return {
+        "id": spec.version,
+        "created_at": created_at,
+        "cog_version": None,
+        "openapi_schema": {
+            "openapi": "3.1.0",
+            "info": {"title": spec.id, "version": spec.version},
+            "paths": {},
+            "components": {"schemas": {"Input": spec.inputs, "Output": spec.outputs}},
+        },
+    }
+
+
+def show_model(spec: ModelSpec, base: str, created_at: str, **more: Any) -> dict[str, Any]:
+    """One model, for Replicate's clients and for OpenAI's (`id`, `object`, `owned_by`, `created`)."""
+    return {
+        "url": f"{base}/v1/models/{spec.id}",
+        "owner": spec.owner,
+        "name": spec.id.partition("/")[2],
+        "description": spec.description or (spec.task or "a custom model"),
+        "visibility": "private",
+        "github_url": None,
+        "paper_url": None,
+        "license_url": None,
+        "run_count": 0,
+        "cover_image_url": None,
+        "default_example": None,
+        "latest_version": show_version(spec, created_at),
+        "task": spec.task,
+        "id": spec.id,
+        "object": "model",
+        "created": int(datetime.fromisoformat(created_at).timestamp()),
+        "owned_by": spec.owner,
+        **more,
+    }

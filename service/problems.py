@@ -1,0 +1,54 @@
+"""Errors as the client sees them: one table from error code to HTTP status, one shape (RFC 9457)."""
+
+import math
+from typing import Any
+
+import orjson
+from starlette.responses import Response
+
+from contract.errors import Refused, RequestError, SoloistError
+
+STATUS = {
+    "invalid_request": 422,
+    "invalid_json": 400,
+    "invalid_input": 422,
+    "too_large": 413,
+    "unsupported_media_type": 415,
+    "not_found": 404,
+    "model_not_found": 404,
+    "prediction_not_found": 404,
+    "conflict": 409,
+    "queue_full": 429,
+    "ledger_unavailable": 503,
+    "ledger_full": 503,
+    "method_not_allowed": 405,
+    "internal_error": 500,
+}
+
+
+def problem(
+    status: int, code: str, title: str, detail: str, instance: str, **more: Any
+) -> Response:
+    """An `application/problem+json` answer."""
+    body = {
+        "type": f"urn:soloist:error:{code}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "instance": instance,
+        "code": code,
+        **more,
+    }
+    return Response(orjson.dumps(body), status, media_type="application/problem+json")
+
+
+def from_error(error: SoloistError, instance: str) -> Response:
+    """The answer to a request that ended in one of our errors."""
+    more: dict[str, Any] = {}
+    if isinstance(error, RequestError) and error.pointer is not None:
+        more["pointer"] = error.pointer
+    status = STATUS.get(error.code, 500)
+    response = problem(status, error.code, error.title, error.detail, instance, **more)
+    if isinstance(error, Refused):
+        response.headers["retry-after"] = str(max(1, math.ceil(error.retry_after_seconds)))
+    return response

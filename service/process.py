@@ -1,0 +1,109 @@
+"""The life of a gateway or keeper process: settings, checks, HTTP, end."""
+
+import asyncio
+import logging
+import signal
+import socket
+from typing import Any
+
+import uvicorn
+
+from contract.catalog import load_catalog
+from contract.errors import Refused, StartRefused
+from contract.ledger import AsyncLedger
+from contract.logs import set_up_logging
+from contract.settings import Settings, load_settings
+from service.protocol import LimitedHttpProtocol
+
+logger = logging.getLogger(__name__)
+
+CHECK_SECONDS = 30.0
+
+
+def serve_gateway() -> None:
+    """Serve the API until SIGTERM.
+
+    Raises:
+        StartRefused: settings, catalog or ledger do not allow it.
+    """
+    from service.app import create_gateway
+
+    settings = load_settings()
+    set_up_logging(settings)
+    catalog = load_catalog(settings.catalog)
+    asyncio.run(wait_for_ledger(settings))
+    _serve(create_gateway(settings, catalog), settings, settings.port)
+
+
+def serve_keeper() -> None:
+    """Keep the ledger until SIGTERM.
+
+    Raises:
+        StartRefused: settings, catalog or ledger do not allow it.
+    """
+    from service.keeper import create_keeper
+
+    settings = load_settings()
+    set_up_logging(settings)
+    catalog = load_catalog(settings.catalog)
+    asyncio.run(wait_for_ledger(settings))
+    _serve(create_keeper(settings, catalog), settings, settings.keeper_port)
+
+
+async def wait_for_ledger(settings: Settings) -> None:
+    """Wait for a ledger that does not answer yet; refuse one that is not safe.
+
+    Raises:
+        LedgerUnsafe: it would lose predictions.
+        StartRefused: it did not answer for half a minute.
+    """
+    ledger = AsyncLedger(settings)
+    told = False
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            while True:
+                try:
+                    return await ledger.check()
+                except Refused as error:
+                    if not told:
+                        logger.warning("waiting for the ledger", extra={"detail": error.detail})
+                    told = True
+                    await asyncio.sleep(0.5)
+    except TimeoutError:
+        raise StartRefused(
+            f"the ledger did not answer for {CHECK_SECONDS:g} s; is SOLOIST_REDIS_URL right?"
+        ) from None
+    finally:
+        await ledger.close()
+
+
+def _serve(app: Any, settings: Settings, port: int) -> None:
+    """One process, one event loop; the log lines and the limits are ours."""
+    listener = _listen(settings.host, port)
+    logger.info("listening", extra={"host": settings.host, "port": listener.getsockname()[1]})
+    config = uvicorn.Config(
+        app,
+        http=LimitedHttpProtocol,
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        date_header=False,
+        timeout_graceful_shutdown=int(settings.max_wait_seconds),
+    )
+    # After a graceful end uvicorn raises the signal once more; ending on request is no failure.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        raise StartRefused(f"cannot listen on {host}:{port}: {error.strerror}") from None
+    return listener

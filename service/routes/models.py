@@ -1,0 +1,78 @@
+"""Models and their versions, with the schemas of their inputs and outputs and the state of their queues."""
+
+from dataclasses import asdict
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from contract.catalog import ModelSpec
+from contract.errors import LedgerUnavailable, NotFound
+from contract.transitions import state
+from service.context import context_of
+from service.openapi import ERRORS
+from service.presentation import show_model, show_version
+
+router = APIRouter(tags=["models"])
+
+
+def _json(body: Any) -> Response:
+    return Response(orjson.dumps(body), media_type="application/json")
+
+
+async def _show(request: Request, specs: list[ModelSpec]) -> list[dict[str, Any]]:
+    """The models with their queues; without a ledger the models are still there."""
+    context = context_of(request)
+    try:
+        states = await context.intake.ask(state([spec.name for spec in specs]))
+    except LedgerUnavailable:
+        states = {}
+    base = context.base(request)
+    return [
+        show_model(
+            spec,
+            base,
+            context.started_at,
+            queue=asdict(states[spec.name]) if spec.name in states else None,
+        )
+        for spec in specs
+    ]
+
+
+@router.get("/v1/models")
+async def list_models(request: Request) -> Response:
+    """All models: `results` for Replicate's clients, `data` for OpenAI's."""
+    models = await _show(request, list(context_of(request).catalog.values()))
+    return _json(
+        {"previous": None, "next": None, "results": models, "object": "list", "data": models}
+    )
+
+
+@router.get("/v1/models/{owner}/{name}", responses=ERRORS)
+async def get_model(request: Request, owner: str, name: str) -> Response:
+    (model,) = await _show(request, [context_of(request).catalog.find(f"{owner}/{name}")])
+    return _json(model)
+
+
+@router.get("/v1/models/{owner}/{name}/versions", responses=ERRORS)
+async def list_versions(request: Request, owner: str, name: str) -> Response:
+    """One: the version that is served."""
+    context = context_of(request)
+    version = show_version(context.catalog.find(f"{owner}/{name}"), context.started_at)
+    return _json({"previous": None, "next": None, "results": [version]})
+
+
+@router.get("/v1/models/{owner}/{name}/versions/{version}", responses=ERRORS)
+async def get_version(request: Request, owner: str, name: str, version: str) -> Response:
+    context = context_of(request)
+    spec = context.catalog.find(f"{owner}/{name}")
+    if version != spec.version:
+        raise NotFound(f"{spec.id} has no version {version[:100]!r}")
+    return _json(show_version(spec, context.started_at))
+
+
+@router.get("/v1/account")
+async def account(request: Request) -> Response:
+    """Who asks, as Replicate's clients want to know."""
+    return _json({"type": "organization", "username": "local", "name": "local", "github_url": ""})

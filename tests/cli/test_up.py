@@ -1,0 +1,370 @@
+"""`soloist up`: it starts everything, shows how far it is, restarts what dies, and ends in order."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import redis
+
+from cli import children, plan, up
+from cli.console import Failure
+from cli.embedded import EmbeddedRedis, free_port
+from cli.plan import Plan, Process
+from cli.state import read_state
+from cli.stream import Stream
+from contract.catalog import Catalog, ModelSpec
+from contract.settings import Settings, load_settings
+
+FAKE = '''
+"""Stands in for each process: answers probes and predictions, and writes down how it ends."""
+import json, os, signal, sys, threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+name, how = sys.argv[1:3]
+port = next(int(v) for k, v in os.environ.items() if k == sys.argv[3])
+phases = iter(["importing", "loading"] if how != "plain" else [])
+
+def note(word):
+    with open("ends.txt", "a") as file:
+        file.write(f"{word} {name}\\n")
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        phase = next(phases, None)
+        if phase:
+            self.answer(503, {"state": "loading", "phase": phase, "progress": 0.5})
+        else:
+            self.answer(200, {"state": "idle"})
+    def do_POST(self):
+        self.answer(201, {"id": "p", "status": "succeeded", "output": [0.25] * 384})
+    def answer(self, status, body):
+        raw = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("content-length", str(len(raw)))
+        self.end_headers()
+        self.wfile.write(raw)
+    def log_message(self, *args):
+        pass
+
+if how == "refuses":
+    print("soloist worker: the model is broken", file=sys.stderr)
+    sys.exit(78)
+if how == "crashes":
+    sys.exit("some trouble")
+if how == "dies once" and not os.path.exists("died.txt"):
+    open("died.txt", "w").close()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def end(number, frame):
+    if how != "stubborn":
+        note("ended")
+        os._exit(0)
+
+signal.signal(signal.SIGTERM, end)
+print(json.dumps({"at": "2026-01-02T03:04:05", "level": "info", "message": "it runs", "port": port}))
+print("a line that is no JSON", flush=True)
+HTTPServer(("127.0.0.1", port), Handler).serve_forever()
+'''
+
+
+@pytest.fixture(autouse=True)
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "fake.py").write_text(FAKE)
+    monkeypatch.setattr(children, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(children, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(up, "LEDGER_POLL_SECONDS", 0.01)
+
+
+def fake_plan(*workers: str) -> Plan:
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+
+    def process(name: str, how: str, variable: str, port: int = 0) -> Process:
+        return Process(name, ("fake", name, how, variable), environment, variable, port)
+
+    return Plan(
+        process("gateway", "plain", "SOLOIST_PORT", free_port()),
+        process("keeper", "plain", "SOLOIST_KEEPER_PORT"),
+        [process(f"m-{n}", how, "SOLOIST_WORKER_PORT") for n, how in enumerate(workers, 1)],
+        [],
+    )
+
+
+class Scene:
+    """An `up` with fake processes; `on` says what to do when a line that contains a text appears."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.lines: list[str] = []
+        self._acts: dict[str, Callable[[], None]] = {}
+        scene = self
+
+        class Watched(Stream):
+            def say(self, sentence: str, style: str = "") -> None:
+                super().say(sentence, style)
+                scene._see(sentence)
+
+            def line(self, name: str, text: str) -> None:
+                super().line(name, text)
+                scene._see(f"{name} | {text}")
+
+        monkeypatch.setattr(up, "Stream", Watched)
+        self._monkeypatch = monkeypatch
+
+    def _see(self, line: str) -> None:
+        self.lines.append(line)
+        for text in [text for text in self._acts if text in line]:
+            self._acts.pop(text)()
+
+    def on(self, text: str, act: Callable[[], None]) -> "Scene":
+        self._acts[text] = act
+        return self
+
+    def run(self, *workers: str, ledger: EmbeddedRedis | None = None, **settings: object) -> int:
+        self._monkeypatch.setattr(up, "plan", lambda *_: fake_plan(*workers))
+        spec = ModelSpec(name="m", source="x/y", task="feature-extraction")
+        given = Settings(log_format="text", **settings)  # type: ignore[arg-type]
+        return asyncio.run(up.Up(given, Catalog([spec]), ledger, None).run())
+
+    def said(self, text: str) -> str:
+        return next(line for line in self.lines if text in line)
+
+
+@pytest.fixture
+def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    yield Scene(monkeypatch)
+    assert {child.pid for child in psutil.Process().children(recursive=True)} <= before
+
+
+def interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_it_shows_progress_the_address_a_call_and_its_answer(scene: Scene) -> None:
+    assert scene.on("Ctrl-C ends it", interrupt).run("loads", "loads") == 0
+    for phase in ("importing", "loading"):
+        assert scene.said(f"m-1: {phase}")
+    url = scene.said("Soloist answers at").split()[3]
+    assert f"curl {url}/v1/models/local/m/predictions" in scene.said("curl")
+    assert scene.said("384 numbers") == '[0.25, 0.25, 0.25, 0.25, "… 384 numbers"]'
+    order = [scene.lines.index(scene.said(text)) for text in ("m-1 | ", "answers at", "ending")]
+    assert order == sorted(order)
+
+
+def test_the_workers_end_first_and_the_gateway_last(scene: Scene, tmp_path: Path) -> None:
+    assert scene.on("Ctrl-C ends it", interrupt).run("plain", "plain") == 0
+    ends = (tmp_path / "ends.txt").read_text().split("\n")
+    assert sorted(ends[:2]) == ["ended m-1", "ended m-2"]
+    assert ends[2:4] == ["ended keeper", "ended gateway"]
+
+
+def test_sigterm_ends_it_too_also_while_it_loads(scene: Scene) -> None:
+    scene.on("starting", lambda: os.kill(os.getpid(), signal.SIGTERM))
+    assert scene.run("loads") == 0
+
+
+def test_the_other_commands_find_it_while_it_runs(scene: Scene) -> None:
+    seen = []
+
+    def look() -> None:
+        seen.append(read_state(load_settings()))
+        interrupt()
+
+    scene.on("Ctrl-C ends it", look).run("plain")
+    assert seen[0].pid == os.getpid()
+    assert seen[0].url in scene.said("answers at")
+    assert read_state(load_settings()) is None
+
+
+def test_a_process_that_dies_is_started_again(scene: Scene) -> None:
+    assert scene.on("Ctrl-C ends it", interrupt).run("dies once") == 0
+    assert scene.said("m-1 ended (killed by SIGKILL); it starts again in 0.01 s")
+
+
+def test_a_process_that_refuses_to_start_ends_everything_with_its_reason(
+    scene: Scene, tmp_path: Path
+) -> None:
+    with pytest.raises(Failure, match=r"^m-2: the model is broken$") as failure:
+        scene.run("loads", "refuses")
+    assert failure.value.exit_code == 78
+
+
+def test_a_process_that_never_gets_ready_ends_everything(scene: Scene) -> None:
+    with pytest.raises(Failure, match=r"^m-1: exit code 1: some trouble$") as failure:
+        scene.run("crashes")
+    assert failure.value.exit_code == 1
+    assert len([line for line in scene.lines if "starts again" in line]) == 5
+
+
+def test_a_second_signal_kills(scene: Scene) -> None:
+    scene.on("Ctrl-C ends it", interrupt).on("ending", interrupt)
+    assert scene.run("stubborn", "plain") == 130
+
+
+def test_what_outlives_its_grace_is_killed_and_the_exit_code_says_so(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(up, "SLACK_SECONDS", 0.2)
+    scene.on("Ctrl-C ends it", interrupt)
+    assert scene.run("stubborn", grace_seconds=0.1) == 1
+
+
+def test_the_embedded_ledger_is_stopped_last(scene: Scene, tmp_path: Path) -> None:
+    ledger = EmbeddedRedis(tmp_path / "state")
+    assert scene.on("Ctrl-C ends it", interrupt).run("plain", ledger=ledger) == 0
+    assert not ledger.alive
+
+
+def test_an_embedded_ledger_that_dies_is_started_again_with_its_data(
+    scene: Scene, tmp_path: Path
+) -> None:
+    ledger = EmbeddedRedis(tmp_path / "state")
+    kept: list[object] = []
+
+    def crash() -> None:
+        with redis.Redis.from_url(ledger.url) as connection:
+            connection.set("kept", "yes")
+        os.kill(ledger.pid, signal.SIGKILL)
+
+    def look() -> None:
+        with redis.Redis.from_url(ledger.url) as connection:
+            kept.append(connection.get("kept"))
+        interrupt()
+
+    scene.on("Ctrl-C ends it", crash).on("answers again", look)
+    assert scene.run("plain", ledger=ledger) == 0
+    assert kept == [b"yes"]
+
+
+def test_when_it_is_killed_nothing_stays_behind(tmp_path: Path) -> None:
+    script = f"""
+    import sys
+    sys.path.insert(0, {str(Path(__file__).parent)!r})
+    from pathlib import Path
+    import pytest, test_up
+    from cli.embedded import EmbeddedRedis
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        scene = test_up.Scene(monkeypatch)
+        scene.on("Ctrl-C ends it", lambda: print("READY", flush=True))
+        scene.run("plain", ledger=EmbeddedRedis(Path("state")))
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert any("READY" in line for line in process.stdout)
+        family = psutil.Process(process.pid).children(recursive=True)
+        assert len([child for child in family if "redis-server" in child.name()]) == 1
+        process.kill()
+    _, alive = psutil.wait_procs(family, timeout=30)
+    assert not [child for child in alive if child.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_a_taken_port_is_one_sentence(soloist, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "find_spec", lambda name: True)
+    Path("catalog.yaml").write_text("models:\n  m:\n    python: m:C\n")
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        result = soloist("up", "--port", str(port))
+    assert result.code == 1
+    assert result.err == f"soloist: port {port} is taken; choose another with --port\n"
+    assert not psutil.Process().children()
+
+
+def test_a_missing_catalog_says_how_to_name_one(soloist) -> None:
+    result = soloist("up")
+    assert result.code == 78
+    assert "cannot read the catalog catalog.yaml" in result.err
+    assert "--catalog FILE" in result.err
+
+
+def test_missing_parts_are_named(soloist, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "find_spec", lambda name: None)
+    Path("catalog.yaml").write_text("models:\n  m:\n    python: m:C\n")
+    result = soloist("up")
+    assert result.code == 1
+    assert "pip install 'soloist[gateway,worker]'" in result.err
+
+
+def catalog(**devices: str) -> Catalog:
+    return Catalog([ModelSpec(name=n, python="m:C", device=d) for n, d in devices.items()])
+
+
+@pytest.mark.parametrize(
+    ("gpus", "per_model", "counts", "without_gpu"),
+    [
+        (0, None, {"a": 1, "b": 1, "c": 1}, {}),
+        (1, None, {"a": 1, "b": 1, "c": 1}, {"a": 1}),
+        (2, None, {"a": 1, "b": 1, "c": 1}, {}),
+        (5, None, {"a": 3, "b": 2, "c": 1}, {}),
+        (4, 3, {"a": 3, "b": 3, "c": 3}, {"a": 2}),
+    ],
+)
+def test_gpus_are_dealt_out_to_the_models(gpus, per_model, counts, without_gpu) -> None:
+    models = catalog(a="auto", b="cuda", c="cpu")
+    assert plan.worker_counts(models, gpus, per_model) == counts
+    without = plan.on_cpu(models, gpus, counts)
+    assert {name: number for name, number in without.items() if number} == without_gpu
+
+
+def test_gpus_are_counted_by_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho 'GPU 0: H200 (UUID: a)'; echo 'GPU 1: H200 (UUID: b)'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert plan.count_gpus() == 2
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert plan.count_gpus() == 1
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert plan.count_gpus() == 0
+
+
+def test_each_process_gets_its_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "find_spec", lambda name: True)
+    monkeypatch.setattr(plan, "count_gpus", lambda: 1)
+    settings = Settings(port=0, keeper_port=0, catalog=Path("c.yaml"))
+    parts = plan.plan(settings, catalog(a="auto", b="cuda"), "redis://embedded", None)
+    first, second = parts.workers
+    assert first.arguments == ("worker", "--model", "a")
+    assert first.environment["SOLOIST_REDIS_URL"] == "redis://embedded"
+    assert first.environment["SOLOIST_CATALOG"] == str(Path("c.yaml").resolve())
+    assert first.environment["SOLOIST_WORKER_NAME"] != second.environment["SOLOIST_WORKER_NAME"]
+    assert parts.on_cpu == ["a"]
+    assert first.environment["CUDA_VISIBLE_DEVICES"] == ""
+    assert parts.gateway.environment["SOLOIST_PORT"] == str(parts.gateway.port)
+
+
+LOGGED = (
+    '{"at":"2026-01-02T03:04:05.678+00:00","level":"warning","logger":"x","message":"slow","ms":12}'
+)
+
+
+def test_lines_are_readable_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    stream = Stream(["gateway", "m"], as_json=False)
+    stream.line("m", LOGGED)
+    stream.line("gateway", "Traceback [most] recent")
+    assert capsys.readouterr().out == (
+        "m       │ 03:04:05 warning slow ms=12\ngateway │ Traceback [most] recent\n"
+    )
+
+
+def test_lines_are_json_for_machines(capsys: pytest.CaptureFixture[str]) -> None:
+    stream = Stream(["m"], as_json=True)
+    stream.line("m", LOGGED)
+    stream.line("m", "no JSON")
+    stream.say("hello")
+    first, second, third = map(json.loads, capsys.readouterr().out.splitlines())
+    assert first == {"process": "m", **json.loads(LOGGED)}
+    assert second == {"process": "m", "message": "no JSON"}
+    assert third == {"process": "up", "message": "hello"}

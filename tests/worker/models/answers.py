@@ -1,0 +1,33 @@
+"""Asking models in tests, and comparing what they answer."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from worker.models import Item, Model
+
+
+def ask(model: Model, *inputs: Any, **parameters: Any) -> list[Any]:
+    """One prediction for each of `inputs`, all in one batch, with the same parameters."""
+    return model.predict([item(given, f"id{n}", **parameters) for n, given in enumerate(inputs)])
+
+
+def item(given: Any, name: str = "id", **parameters: Any) -> Item:
+    return Item(name, {"inputs": given, **({"parameters": parameters} if parameters else {})})
+
+
+def close(found: Any, wanted: Any, tolerance: float = 1e-5) -> None:
+    """The same structure, words and whole numbers; scores and vectors up to rounding."""
+    if isinstance(wanted, dict):
+        assert found.keys() == wanted.keys()
+        for name, value in wanted.items():
+            close(found[name], value, tolerance)
+    elif isinstance(wanted, (list, tuple)) and not isinstance(found, np.ndarray):
+        assert len(found) == len(wanted)
+        for one, other in zip(found, wanted, strict=True):
+            close(one, other, tolerance)
+    elif isinstance(wanted, (float, np.ndarray, list)):
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance)
+    else:
+        assert found == wanted, pytest.fail(f"{found!r} is not {wanted!r}")

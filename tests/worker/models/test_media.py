@@ -1,0 +1,138 @@
+"""Images and sounds of strangers."""
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from media_made import noise, pcm, picture
+from PIL import Image
+
+from contract.errors import BadItem
+from worker.models import media
+
+
+def encoded(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def test_base64_and_data_urls_are_read() -> None:
+    assert media.data(encoded(b"abc")) == b"abc"
+    assert media.data("data:image/png;base64," + encoded(b"abc")) == b"abc"
+    assert media.data("YWJj\nYWJj") == b"abcabc"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://example.com/cat.png",
+        "http://169.254.169.254/latest/meta-data",
+        "file:///etc/passwd",
+        "/etc/passwd",
+        "../cat.png",
+        "data:image/png,abc",
+        "data:image/png;base64",
+        "data:image/png;base64,",
+        "",
+        "====",
+        17,
+        None,
+    ],
+)
+def test_anything_else_is_refused_and_never_opened(text: object) -> None:
+    with pytest.raises(BadItem):
+        media.data(text)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_the_usual_images_are_read_as_rgb(kind: str) -> None:
+    found = media.image(picture(40, 30, kind=kind))
+    assert (found.mode, found.size) == ("RGB", (40, 30))
+
+
+def test_an_image_is_turned_as_its_exif_says() -> None:
+    buffer, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (40, 30)).save(buffer, "JPEG", exif=exif)
+    assert media.image(encoded(buffer.getvalue())).size == (30, 40)
+
+
+def test_a_bomb_is_refused_by_its_header() -> None:
+    buffer = io.BytesIO()
+    Image.new("1", (30_000, 30_000)).save(buffer, "PNG")
+    with pytest.raises(BadItem, match="pixels"):
+        media.image(encoded(buffer.getvalue()))
+
+
+def test_an_image_of_a_little_too_many_pixels_is_refused() -> None:
+    buffer = io.BytesIO()
+    Image.new("1", (10_000, 5_001)).save(buffer, "PNG")
+    with pytest.raises(BadItem, match="50,000,000"):
+        media.image(encoded(buffer.getvalue()))
+
+
+def test_a_strip_that_scaling_would_blow_up_is_refused() -> None:
+    with pytest.raises(BadItem, match="strip"):
+        media.image(picture(1000, 2))
+
+
+@pytest.mark.parametrize("data", [b"no image", b"\x89PNG\r\n\x1a\n" + b"\0" * 50, b"%PDF-1.4", b"GIF89a"])
+def test_what_is_no_image_is_refused(data: bytes) -> None:
+    with pytest.raises(BadItem):
+        media.image(encoded(data))
+
+
+def test_a_torn_image_is_refused() -> None:
+    whole = base64.b64decode(picture(200, 200))
+    with pytest.raises(BadItem, match="broken"):
+        media.image(encoded(whole[: len(whole) // 2]))
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 4])
+def test_samples_of_every_width_are_read(width: int) -> None:
+    wave = np.sin(np.arange(1600) / 8)
+    found = media.sound(pcm(wave, width=width), 16_000)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, wave, atol=0.02 if width == 1 else 1e-4)
+
+
+def test_channels_are_mixed_to_one() -> None:
+    both = np.stack([np.full(100, 0.5), np.full(100, -0.25)], axis=1)
+    np.testing.assert_allclose(media.sound(pcm(both, channels=2), 16_000), 0.125, atol=1e-4)
+
+
+@pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 48_000])
+def test_a_tone_keeps_its_pitch_when_resampled(rate: int) -> None:
+    times = np.arange(rate) / rate
+    found = media.sound(pcm(0.5 * np.sin(2 * np.pi * 440 * times), rate), 16_000)
+    assert len(found) == 16_000
+    np.testing.assert_allclose(found, 0.5 * np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000), atol=1e-3)
+
+
+def test_a_tone_above_the_models_range_does_not_fold_back() -> None:
+    times = np.arange(48_000) / 48_000
+    found = media.sound(pcm(0.5 * np.sin(2 * np.pi * 10_000 * times), 48_000), 16_000)
+    assert np.abs(found).max() < 1e-3
+
+
+@pytest.mark.parametrize("data", [b"ID3 an mp3", b"RIFF\x00\x00\x00\x00WAVE", b"fLaC", b""])
+def test_other_sounds_are_refused_with_a_way_out(data: bytes) -> None:
+    with pytest.raises(BadItem):
+        media.sound(encoded(data), 16_000)
+
+
+def test_a_float_wav_is_refused_with_a_way_out() -> None:
+    data = bytearray(base64.b64decode(noise(0.1)))
+    data[20:22] = (3).to_bytes(2, "little")  # the format tag: IEEE float
+    with pytest.raises(BadItem, match="ffmpeg"):
+        media.sound(encoded(bytes(data)), 16_000)
+
+
+def test_a_sound_of_hours_is_refused() -> None:
+    with pytest.raises(BadItem, match="longer than 1800 seconds"):
+        media.sound(pcm(np.zeros(1801 * 100), rate=100, width=1), 16_000)
+
+
+def test_a_sound_without_samples_is_refused() -> None:
+    with pytest.raises(BadItem, match="no samples"):
+        media.sound(pcm(np.zeros(0)), 16_000)
