@@ -11,7 +11,7 @@ from rich.text import Text
 COLOURS = ("cyan", "green", "magenta", "yellow", "blue", "bright_red")
 LEVELS = {"warning": "yellow", "error": "red", "critical": "bold red", "debug": "dim"}
 TIME, LEVEL, MESSAGE, TRACE = "at", "level", "message", "trace"  # as contract/logs.py writes them
-LEFT_OUT = (TIME, LEVEL, MESSAGE, TRACE, "logger")
+LEFT_OUT = (TIME, LEVEL, MESSAGE, TRACE, "logger", "color_message")  # the last is uvicorn's
 OWN_NAME = "up"
 
 
@@ -38,7 +38,7 @@ class Stream:
     def say(self, sentence: str, style: str = "") -> None:
         """A line of our own."""
         if self.as_json:
-            self._write({"process": OWN_NAME, "message": sentence})
+            self._write({"process": OWN_NAME, "message": sentence.strip()})
         else:
             self.console.print(Text(sentence, style=style))
 

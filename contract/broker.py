@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 from celery import Celery
-from kombu import Connection, Queue
+from kombu import Connection, Queue  # type: ignore[attr-defined]
 
 from contract.settings import Settings
 
@@ -184,16 +185,16 @@ class Doorbell:
             if time.monotonic() - asked_at > self._timeout:
                 self._observe("dropped", 0.0)
                 continue
-            self._attempt("ring", lambda ring=ring: self._link.publish(model, ring))
+            self._attempt("ring", partial(self._link.publish, model, ring))
 
     def depth(self, model: str) -> "Future[int | None]":
         """How many messages wait for a worker of this model; None when the broker does not say."""
-        return self._thread.submit(self._attempt, "ask", lambda: self._link.depth(model))
+        return self._thread.submit(self._attempt, "ask", partial(self._link.depth, model))
 
     def open(self, models: Sequence[str]) -> "Future[list[int | None]]":
         """Connect and declare the queues of these models."""
         return self._thread.submit(
-            lambda: [self._attempt("open", lambda m=model: self._link.depth(m)) for model in models]
+            lambda: [self._attempt("open", partial(self._link.depth, model)) for model in models]
         )
 
     def _attempt(self, what: str, act: Callable[[], Any]) -> Any:

@@ -112,7 +112,7 @@ OUTCOME = (
 def _converter(kind: Any) -> Callable[[Any], Any]:
     """What turns a record's text into a field of this type; `X | None` reads as `X`."""
     plain = next(t for t in (*get_args(kind), kind) if t is not NoneType)
-    return (lambda value: int(float(value))) if plain is int else plain  # type: ignore[no-any-return]
+    return (lambda value: int(float(value))) if plain is int else plain
 
 
 _CONVERT = {field.name: _converter(field.type) for field in fields(Prediction)}

@@ -5,7 +5,7 @@ import hashlib
 import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import jsonschema_rs
 import orjson
@@ -30,6 +30,8 @@ from contract.transitions import (
 from service import metrics, strict_json
 from service.answers import Answers, Listener
 from service.coalescer import Coalescer
+
+T = TypeVar("T")
 
 ANSWER_SECONDS = 2.5
 """Every request but a waiting one is answered within 3 s, whatever is away."""
@@ -134,7 +136,7 @@ class Intake:
             raise PredictionNotFound(f"there is no prediction {id[:100]!r}")
         return prediction
 
-    async def ask(self, transition: Transition[Any]) -> Any:
+    async def ask(self, transition: Transition[T]) -> T:
         """Run one transition within the time that a client may wait for an answer.
 
         Raises:

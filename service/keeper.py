@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
@@ -83,7 +84,7 @@ class Keeper:
     async def _models(self) -> list[str]:
         """The catalog's, and those that left it with predictions still in the ledger."""
         try:
-            known = await self._ledger.redis.smembers(self._ledger.key("models"))
+            known: set[Any] = await self._ledger.redis.smembers(self._ledger.key("models"))
         except FAULTS as error:
             raise translate(error) from error
         return sorted({name.decode() for name in known} | set(self._catalog))

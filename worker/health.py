@@ -64,7 +64,7 @@ def serve_health(health: Health, host: str, port: int) -> ThreadingHTTPServer:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: Any) -> None:
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
             """A probe is not worth a line."""
 
     server = ThreadingHTTPServer((host, port), Handler)

@@ -73,7 +73,7 @@ def serve(model: str, pool: str, concurrency: int) -> int:
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,
-        ready_callback=lambda consumer: pool == "prefork" or health.enter("ready"),
+        ready_callback=lambda consumer: None if pool == "prefork" else health.enter("ready"),
     )
     if pool == "prefork":
         drain.begin(settings.grace_seconds, lambda: os._exit(0))
@@ -107,7 +107,7 @@ def _load_in_children(task: Predict, worker: str, health: Health, concurrency: i
     """Load in every child after the fork: a torch that was used before a fork hangs after it."""
     loaded = Value("i", 0)
 
-    @worker_process_init.connect(weak=False)
+    @worker_process_init.connect(weak=False)  # type: ignore[untyped-decorator]
     def load(**kwargs: Any) -> None:
         # Celery swallows what a signal handler raises.
         try:

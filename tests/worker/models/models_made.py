@@ -291,16 +291,17 @@ def whisper(folder: Path) -> Path:
         begin_suppress_tokens=None,
     )
     model = made(tf.WhisperForConditionalGeneration, config)
-    own = {
-        "is_multilingual": False,
-        "no_timestamps_token_id": number["<|notimestamps|>"],
-        "prev_sot_token_id": number["<|startofprev|>"],
-        "max_length": 40,
-        "alignment_heads": [[1, 0], [1, 1]],
-        "max_initial_timestamp_index": 50,
-    }
-    for name, value in own.items():
-        setattr(model.generation_config, name, value)
+    model.generation_config = tf.GenerationConfig(
+        decoder_start_token_id=config.decoder_start_token_id,
+        eos_token_id=config.eos_token_id,
+        pad_token_id=config.pad_token_id,
+        is_multilingual=False,
+        no_timestamps_token_id=number["<|notimestamps|>"],
+        prev_sot_token_id=number["<|startofprev|>"],
+        max_length=40,
+        alignment_heads=[[1, 0], [1, 1]],
+        max_initial_timestamp_index=50,
+    )
     return save(folder, model, tokenizer, tf.WhisperFeatureExtractor())
 
 

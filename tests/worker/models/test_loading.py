@@ -1,0 +1,177 @@
+"""Models that cannot be loaded, each refused in one line with the way out."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from answers import ask
+
+from contract.catalog import ModelSpec
+from contract.errors import ModelUnloadable
+from worker.models import Model, open_model
+
+pytestmark = pytest.mark.slow
+
+
+def refusal(source: Path | str, task: str = "text-classification", **options: Any) -> str:
+    spec = ModelSpec(name="tiny", source=str(source), task=task, **options)  # type: ignore[arg-type]
+    with pytest.raises(ModelUnloadable) as caught:
+        open_model(spec).load(spec, "cpu")
+    text = str(caught.value)
+    assert "\n" not in text
+    assert text.startswith("model 'tiny': ")
+    assert len(text) < 700
+    return text
+
+
+@pytest.fixture
+def copy(folder: Callable[..., Path], tmp_path: Path) -> Path:
+    return Path(shutil.copytree(folder("bert_classifier"), tmp_path / "copy"))
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    assert "there is no folder" in refusal(tmp_path / "nowhere")
+
+
+def test_a_folder_of_something_else_is_named(tmp_path: Path) -> None:
+    assert "no config.json" in refusal(tmp_path)
+
+
+def test_a_missing_package_is_named() -> None:
+    assert "no_such_package" in refusal("package:no_such_package/model")
+
+
+def test_a_model_that_is_not_in_the_cache_is_not_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    text = refusal("some-owner/some-model", revision="v2")
+    assert "hf download some-owner/some-model --revision v2" in text
+
+
+def test_pickled_weights_are_not_read(copy: Path) -> None:
+    (copy / "model.safetensors").unlink()
+    torch.save({"a": torch.zeros(1)}, copy / "pytorch_model.bin")
+    text = refusal(copy)
+    assert "safetensors" in text
+    assert "save_pretrained" in text
+
+
+def test_a_folder_without_weights_is_named(copy: Path) -> None:
+    (copy / "model.safetensors").unlink()
+    assert "no model.safetensors" in refusal(copy)
+
+
+@pytest.mark.parametrize("kept", [0, 100, 5000])
+def test_torn_weights_are_refused(copy: Path, kept: int) -> None:
+    weights = copy / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:kept])
+    assert "cannot be loaded" in refusal(copy)
+
+
+def test_weights_of_another_shape_are_refused(copy: Path) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**config, "hidden_size": 64}))
+    assert "cannot be loaded" in refusal(copy)
+
+
+def test_a_torn_config_is_refused(copy: Path) -> None:
+    (copy / "config.json").write_text("{")
+    assert "cannot be loaded" in refusal(copy)
+
+
+def test_an_unknown_architecture_is_refused(copy: Path) -> None:
+    (copy / "config.json").write_text('{"model_type": "no_such_type"}')
+    assert "no_such_type" in refusal(copy)
+
+
+def test_code_of_a_models_own_is_not_run(copy: Path) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    config |= {"auto_map": {"AutoConfig": "own.Config"}, "model_type": "own"}
+    (copy / "config.json").write_text(json.dumps(config))
+    (copy / "own.py").write_text("raise SystemExit('ran')")
+    assert "cannot be loaded" in refusal(copy)
+
+
+def test_a_missing_tokenizer_is_refused(copy: Path) -> None:
+    for file in copy.glob("*token*"):
+        file.unlink()
+    refusal(copy)
+
+
+@pytest.mark.parametrize(
+    ("builder", "task", "weights"),
+    [
+        ("bert_embedder", "text-classification", "classifier"),
+        ("bert_embedder", "question-answering", "qa_outputs"),
+        ("bert_classifier", "token-classification", "classifier"),
+        ("bert_classifier", "fill-mask", "cls.predictions"),
+    ],
+)
+def test_a_head_that_was_never_trained_is_not_made_up(
+    builder: str, task: str, weights: str, folder: Callable[..., Path]
+) -> None:
+    try:
+        text = refusal(folder(builder), task)
+    except pytest.fail.Exception:
+        assert task == "token-classification"  # the same names and shapes: nothing tells them apart
+    else:
+        assert weights in text
+        assert task in text
+
+
+@pytest.mark.parametrize(
+    ("builder", "task"),
+    [
+        ("bert_classifier", "translation"),
+        ("gpt", "automatic-speech-recognition"),
+        ("vit", "object-detection"),
+        ("t5", "text-generation"),
+    ],
+)
+def test_a_model_for_something_else_is_refused(
+    builder: str, task: str, folder: Callable[..., Path]
+) -> None:
+    refusal(folder(builder), task)
+
+
+def test_a_classifier_without_entailment_cannot_classify_zero_shot(
+    folder: Callable[..., Path],
+) -> None:
+    assert "entailment" in refusal(folder("bert_classifier"), "zero-shot-classification")
+
+
+def test_an_embedder_without_a_pooler_is_loaded(
+    folder: Callable[..., Path], loaded: Callable[..., Model]
+) -> None:
+    (vector,) = ask(loaded("feature-extraction", folder("bert_filler")), "the cat")
+    assert vector.shape == (32,)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_weights_have_the_type_of_the_catalog(
+    dtype: str, folder: Callable[..., Path], loaded: Callable[..., Model]
+) -> None:
+    model: Any = loaded("text-classification", folder("bert_classifier"), dtype=dtype)
+    assert str(model._encoder.model.dtype) == f"torch.{dtype}"
+    (answer,) = ask(model, "the cat")
+    assert sum(one["score"] for one in answer) == pytest.approx(1, abs=1e-2)
+
+
+def test_weights_are_not_for_training(
+    folder: Callable[..., Path], loaded: Callable[..., Model]
+) -> None:
+    model: Any = loaded("text-classification", folder("bert_classifier"))
+    assert not model._encoder.model.training
+    assert not any(weights.requires_grad for weights in model._encoder.model.parameters())
+
+
+def test_the_cost_of_a_pass_is_measured_at_load(
+    folder: Callable[..., Path], loaded: Callable[..., Model]
+) -> None:
+    model: Any = loaded("text-classification", folder("bert_classifier"))
+    assert 0 < model._encoder.budget.pass_cost <= 16384
