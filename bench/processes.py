@@ -148,4 +148,4 @@ def accepts(port: int) -> bool:
 def dies_with_us() -> list[str]:
     """What a command begins with so that it does not stay behind when this process is killed."""
     setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", "KILL"] if setpriv else []
+    return [setpriv, "--pdeathsig", "TERM"] if setpriv else []

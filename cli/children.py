@@ -51,6 +51,7 @@ class Child:
         self._process: asyncio.subprocess.Process | None = None
         self._last_line = ""
         self._stopping = asyncio.Event()
+        self._restarts = 0
 
     @property
     def pid(self) -> int | None:
@@ -78,6 +79,7 @@ class Child:
                 f"{self.name} ended ({describe_exit(code)}); it starts again in {pause:g} s",
                 "yellow",
             )
+            self._restarts += 1
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause)
 
@@ -157,6 +159,8 @@ class Child:
                 await asyncio.sleep(POLL_SECONDS)
         self.phase, self.progress = "ready", 1.0
         self.ready.set()
+        if self._restarts:
+            self._stream.say(f"{self.name} is ready again", "green")
 
     def _take(self, state: Any) -> None:
         if isinstance(state, dict):

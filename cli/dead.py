@@ -70,6 +70,7 @@ def run_again(
                 print_json({"id": fresh.id, "replay_of": id, "status": fresh.status.value})
             else:
                 out().print(f"{fresh.id} replays {id}", markup=False)
+        bell.open([]).result()  # closing drops what still waits to be sent
     if failed:
         raise typer.Exit(1)
 

@@ -187,6 +187,7 @@ def test_the_other_commands_find_it_while_it_runs(scene: Scene) -> None:
 def test_a_process_that_dies_is_started_again(scene: Scene) -> None:
     assert scene.on("Ctrl-C ends it", interrupt).run("dies once") == 0
     assert scene.said("m-1 ended (killed by SIGKILL); it starts again in 0.01 s")
+    assert scene.said("m-1 is ready again")
 
 
 def test_a_process_that_refuses_to_start_ends_everything_with_its_reason(

@@ -42,7 +42,7 @@ class Generator:
             )
         self.device = device
         self.defaults = spec.generation
-        self.tokenizer = checkpoint.part("AutoTokenizer")
+        self.tokenizer = checkpoint.tokenizer()
         self.model = checkpoint.model(kind, device)
         self.config = self.model.config
         self.pad_id = pad_id(self.tokenizer, self.config)

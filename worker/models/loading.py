@@ -54,6 +54,15 @@ class Checkpoint:
                 self.source, **self._options(), **options
             )
 
+    def tokenizer(self) -> Any:
+        """The tokenizer; transformers makes an empty one up where its files are missing."""
+        found = self.part("AutoTokenizer")
+        names = set(found.vocab_files_names.values())
+        names |= {"tokenizer.json"} if names else set()  # ByT5 and its kin need no file
+        if names and not any(self.file(name) for name in names):
+            raise self.refusal(f"it has no tokenizer file: {' or '.join(sorted(names))}")
+        return found
+
     def model(self, kind: str, device: str, may_lack: tuple[str, ...] = ()) -> Any:
         """The model of this Auto class with its weights on `device`, ready to infer.
 

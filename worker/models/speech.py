@@ -38,7 +38,7 @@ class SpeechRecognition:
                 f"`generation` has unknown names: {', '.join(sorted(strange))}"
             )
         self._extractor = checkpoint.part("AutoFeatureExtractor")
-        tokenizer = checkpoint.part("AutoTokenizer")
+        tokenizer = checkpoint.tokenizer()
         config = checkpoint.part("AutoConfig")
         writes = config.is_encoder_decoder or config.model_type == "speech-encoder-decoder"
         self._model = checkpoint.model(
@@ -88,13 +88,6 @@ class SpeechRecognition:
 
     def _key(self, row: Row) -> tuple[Any, ...]:
         """Rows of one key may share a pass: the same shape, the same wishes."""
-        if self._kind == "seq2seq_whisper":
-            limit = self._extractor.n_samples
-            shape = (
-                0 if len(row.value) <= limit else (len(row.value), id(row))
-            )  # long ones go alone
-        else:
-            shape = 0 if self._masked else len(row.value)
         given = {**self._defaults, **row.parameters.get("generation_parameters", {})}
         if strange := given.keys() - OPTIONS:
             raise BadItem(f"{', '.join(sorted(strange))}: not for automatic-speech-recognition")
@@ -104,7 +97,16 @@ class SpeechRecognition:
         times = row.parameters.get("return_timestamps", False)
         if times and self._kind == "seq2seq":
             raise BadItem("This model knows no timestamps")
-        return (shape, times, *sorted(given.items()))
+        return (self._shape(row, times), times, *sorted(given.items()))
+
+    def _shape(self, row: Row, times: Any) -> Any:
+        """What has to be equal for sounds to share a pass, beyond their wishes."""
+        length = len(row.value)
+        if self._kind != "seq2seq_whisper":
+            return 0 if self._masked else length
+        if length > self._extractor.n_samples:
+            return id(row)  # read window by window, alone
+        return length if times == "word" else 0  # words are timed for equal lengths only
 
     def _tokens(self, samples: media.Samples) -> int:
         length = len(samples) * TOKENS_A_SECOND // self._rate + 1

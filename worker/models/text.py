@@ -53,7 +53,7 @@ class Encoder:
         """
         spec = checkpoint.spec
         self.device = device
-        self.tokenizer = checkpoint.part("AutoTokenizer")
+        self.tokenizer = checkpoint.tokenizer()
         if offsets and not self.tokenizer.is_fast:
             raise checkpoint.refusal(f"{spec.task} needs a fast tokenizer, and this model has none")
         self.model = checkpoint.model(kind, device, may_lack)

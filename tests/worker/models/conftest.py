@@ -36,8 +36,9 @@ def loaded() -> Callable[..., Model]:
         key = (task, source, str(sorted(options.items())))
         if key not in ready:
             spec = ModelSpec(name="tiny", source=str(source), task=task, **options)
-            ready[key] = open_model(spec)
-            ready[key].load(spec, "cpu")
+            model = open_model(spec)
+            model.load(spec, "cpu")
+            ready[key] = model
         return ready[key]
 
     return get

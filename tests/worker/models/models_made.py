@@ -14,11 +14,17 @@ from transformers.models.detr.image_processing_pil_detr import DetrImageProcesso
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 from transformers.models.yolos.image_processing_pil_yolos import YolosImageProcessorPil
 
-WORDS = (
-    "the a cat dog sat ran on mat in park london paris anna bob is was lives visited very good bad "
-    "movie food this example about sports politics where who what capital of france big red car ##s ##ed , . ?"
-).split()
-BERT = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 37}
+WORDS = """
+    the a cat dog sat ran on mat in park london paris anna bob is was lives visited very good bad
+    movie food this example about sports politics where who what capital of france big red car
+    ##s ##ed , . ?
+""".split()  # noqa: SIM905 - as a list it were 50 lines
+BERT = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 37,
+}
 CHARACTERS = sorted(pre_tokenizers.ByteLevel.alphabet())
 POSITIONS = 64
 
@@ -110,7 +116,8 @@ def gpt(folder: Path, **options: Any) -> Path:
 
 def llama(folder: Path) -> Path:
     """A decoder with rotary positions, a padding token and sampling as its own default."""
-    tokenizer = byte_tokenizer(tf.GPT2Tokenizer, "<|endoftext|>", "<|pad|>", pad_token="<|pad|>")
+    tokenizer = byte_tokenizer(tf.GPT2Tokenizer, "<|endoftext|>", "<|pad|>")
+    tokenizer.add_special_tokens({"pad_token": "<|pad|>"})
     config = tf.LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=32,
@@ -130,18 +137,14 @@ def llama(folder: Path) -> Path:
 def word_tokenizer(length: int = POSITIONS) -> Any:
     """Whole words, ended by `</s>`, as encoder-decoder models read them."""
     vocabulary = {word: n for n, word in enumerate(["<pad>", "</s>", "<unk>", "<s>", *WORDS])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, "<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.TemplateProcessing(
         single="$A </s>", special_tokens=[("</s>", 1)]
     )
+    special = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>", "bos_token": "<s>"}
     return tf.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token="<pad>",
-        eos_token="</s>",
-        unk_token="<unk>",
-        bos_token="<s>",
-        model_max_length=length,
+        tokenizer_object=tokenizer, model_max_length=length, **special
     )
 
 
@@ -247,7 +250,9 @@ def wav2vec2(folder: Path, *, masked: bool = False) -> Path:
     letters = ["<pad>", "<s>", "</s>", "<unk>", "|", *"ABCDEFGHIJKLMNOPQRSTUVWXYZ'"]
     folder.mkdir(parents=True, exist_ok=True)
     vocabulary = folder / "letters.json"
-    vocabulary.write_text(str({word: n for n, word in enumerate(letters)}).replace("'", '"').replace('"""', '"\'"'))
+    vocabulary.write_text(
+        str({word: n for n, word in enumerate(letters)}).replace("'", '"').replace('"""', '"\'"')
+    )
     tokenizer = tf.Wav2Vec2CTCTokenizer(str(vocabulary))
     extractor = tf.Wav2Vec2FeatureExtractor(return_attention_mask=masked)
     config = tf.Wav2Vec2Config(
@@ -265,7 +270,13 @@ def wav2vec2(folder: Path, *, masked: bool = False) -> Path:
 
 
 def whisper(folder: Path) -> Path:
-    special = ["<|endoftext|>", "<|startoftranscript|>", "<|en|>", "<|transcribe|>", "<|translate|>"]
+    special = [
+        "<|endoftext|>",
+        "<|startoftranscript|>",
+        "<|en|>",
+        "<|transcribe|>",
+        "<|translate|>",
+    ]
     special += ["<|startoflm|>", "<|startofprev|>", "<|nospeech|>", "<|notimestamps|>"]
     times = [f"<|{step * 0.02:.2f}|>" for step in range(1501)]
     tokenizer = byte_tokenizer(tf.WhisperTokenizer, *special, *times)
@@ -291,6 +302,8 @@ def whisper(folder: Path) -> Path:
         begin_suppress_tokens=None,
     )
     model = made(tf.WhisperForConditionalGeneration, config)
+    with torch.no_grad():  # else its texts were all timestamps
+        model.model.decoder.embed_tokens.weight[: len(CHARACTERS)] *= 2
     model.generation_config = tf.GenerationConfig(
         decoder_start_token_id=config.decoder_start_token_id,
         eos_token_id=config.eos_token_id,

@@ -38,7 +38,9 @@ def test_memory_that_runs_out_is_known_on_every_device(torch: SimpleNamespace) -
     errors = [
         OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"),
         MemoryError(),
-        RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory"
+        ),
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)"),
     ]
     assert all(type(translate(error)) is OutOfMemory for error in errors)

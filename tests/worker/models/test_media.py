@@ -76,7 +76,9 @@ def test_a_strip_that_scaling_would_blow_up_is_refused() -> None:
         media.image(picture(1000, 2))
 
 
-@pytest.mark.parametrize("data", [b"no image", b"\x89PNG\r\n\x1a\n" + b"\0" * 50, b"%PDF-1.4", b"GIF89a"])
+@pytest.mark.parametrize(
+    "data", [b"no image", b"\x89PNG\r\n\x1a\n" + b"\0" * 50, b"%PDF-1.4", b"GIF89a"]
+)
 def test_what_is_no_image_is_refused(data: bytes) -> None:
     with pytest.raises(BadItem):
         media.image(encoded(data))
@@ -106,7 +108,9 @@ def test_a_tone_keeps_its_pitch_when_resampled(rate: int) -> None:
     times = np.arange(rate) / rate
     found = media.sound(pcm(0.5 * np.sin(2 * np.pi * 440 * times), rate), 16_000)
     assert len(found) == 16_000
-    np.testing.assert_allclose(found, 0.5 * np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000), atol=1e-3)
+    np.testing.assert_allclose(
+        found, 0.5 * np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000), atol=1e-3
+    )
 
 
 def test_a_tone_above_the_models_range_does_not_fold_back() -> None:

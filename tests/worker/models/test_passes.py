@@ -9,7 +9,10 @@ from worker.models.passes import Budget, cut
 
 LENGTHS = st.lists(st.integers(1, 600), max_size=150)
 BUDGETS = st.builds(
-    Budget, max_rows=st.integers(1, 64), max_tokens=st.integers(1, 4000), pass_cost=st.integers(0, 3000)
+    Budget,
+    max_rows=st.integers(1, 64),
+    max_tokens=st.integers(1, 4000),
+    pass_cost=st.integers(0, 3000),
 )
 
 

@@ -7,7 +7,9 @@ from worker.models.rows import Rows, each
 
 
 def test_a_list_of_inputs_gives_a_list_and_one_input_gives_one() -> None:
-    rows = Rows([Item("1", {"inputs": "a"}), Item("2", {"inputs": ["b", "c"]}), Item("3", {"text": "d"})])
+    rows = Rows(
+        [Item("1", {"inputs": "a"}), Item("2", {"inputs": ["b", "c"]}), Item("3", {"text": "d"})]
+    )
     for row in rows:
         row.result = row.value.upper()
     assert rows.outputs() == ["A", ["B", "C"], "D"]

@@ -39,20 +39,27 @@ def test_ctc_models_read_sounds_of_any_lengths_together(
 
 def test_words_are_timed(folder: Callable[..., Path], loaded: Callable[..., Model]) -> None:
     model = loaded("automatic-speech-recognition", folder("wav2vec2"))
-    plain, timed = model.predict([item(SOUNDS[1], "a"), item(SOUNDS[1], "b", return_timestamps=True)])
+    plain, timed = model.predict(
+        [item(SOUNDS[1], "a"), item(SOUNDS[1], "b", return_timestamps=True)]
+    )
     assert timed["text"] == plain["text"]
     assert timed["chunks"]
-    assert all(0 <= start <= end <= 1.2 for one in timed["chunks"] for start, end in [one["timestamp"]])
+    assert all(
+        0 <= start <= end <= 1.2 for one in timed["chunks"] for start, end in [one["timestamp"]]
+    )
 
 
 def test_a_sound_at_another_rate_is_resampled(
-    folder: Callable[..., Path], loaded: Callable[..., Model]
+    folder: Callable[..., Path], loaded: Callable[..., Model], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = loaded("automatic-speech-recognition", folder("wav2vec2"))
-    times = np.arange(48_000) / 48_000
-    tone = 0.4 * np.sin(2 * np.pi * 300 * times) + 0.2 * np.sin(2 * np.pi * 2000 * times)
-    high, low = ask(model, pcm(tone, 48_000), pcm(tone[::3], 16_000))
-    assert high == low
+    model: Any = loaded("automatic-speech-recognition", folder("wav2vec2"))
+    lengths: list[int] = []
+    run = model._transcribe
+    monkeypatch.setattr(
+        model, "_transcribe", lambda some: lengths.extend(map(len, some)) or run(some)
+    )
+    ask(model, noise(0.5, rate=48_000), noise(0.5, rate=8_000), noise(0.5))
+    assert lengths == [8_000] * 3
 
 
 def test_a_sound_too_short_or_too_long_fails_alone(
@@ -81,6 +88,8 @@ def test_whisper_writes_what_plain_generate_writes(
         assert answer["text"] == tokenizer.decode(tokens, skip_special_tokens=True)
 
 
+# a random model may say nothing in a window, and transformers takes the spread of its no tokens
+@pytest.mark.filterwarnings(r"ignore:std\(\):UserWarning")
 @pytest.mark.parametrize("times", [True, "word"])
 def test_whisper_times_its_parts(
     times: bool | str, folder: Callable[..., Path], loaded: Callable[..., Model]

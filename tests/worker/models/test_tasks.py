@@ -16,7 +16,12 @@ from worker.models import Model
 
 pytestmark = pytest.mark.slow
 
-TEXTS = ["the cat", "a very good movie about food , the dog sat on the mat", "bob", "anna ran in park ."]
+TEXTS = [
+    "the cat",
+    "a very good movie about food , the dog sat on the mat",
+    "bob",
+    "anna ran in park .",
+]
 NEW = {"max_new_tokens": 6}
 SAMPLES: dict[str, tuple[str, list[Any], dict[str, Any]]] = {
     "text-classification": ("bert_classifier", TEXTS, {}),
@@ -32,7 +37,11 @@ SAMPLES: dict[str, tuple[str, list[Any], dict[str, Any]]] = {
     "summarization": ("t5", TEXTS, NEW),
     "translation": ("marian", TEXTS, NEW),
     "text-generation": ("gpt", TEXTS, NEW),
-    "image-classification": ("vit", [picture(40, 30, 1), picture(8, 60, 2), picture(90, 90, 3)], {}),
+    "image-classification": (
+        "vit",
+        [picture(40, 30, 1), picture(8, 60, 2), picture(90, 90, 3)],
+        {},
+    ),
     "object-detection": (
         "yolos",
         [picture(40, 30, 1), picture(30, 60, 2), picture(80, 60, 3)],
@@ -77,7 +86,12 @@ def case(
 ) -> tuple[str, Model, list[Any], dict[str, Any]]:
     task, builder, inputs, parameters = request.param
     options = {"masked": True} if builder.endswith("_masked") else {}
-    return task, loaded(task, folder(builder.removesuffix("_masked"), **options)), inputs, parameters
+    return (
+        task,
+        loaded(task, folder(builder.removesuffix("_masked"), **options)),
+        inputs,
+        parameters,
+    )
 
 
 def test_a_batch_answers_what_each_item_is_answered_alone(case: Any) -> None:
@@ -138,7 +152,11 @@ def test_items_that_nobody_wants_are_not_run(
 
 @pytest.mark.parametrize(
     ("task", "bare"),
-    [("text-classification", "text"), ("image-classification", "image"), ("automatic-speech-recognition", "audio")],
+    [
+        ("text-classification", "text"),
+        ("image-classification", "image"),
+        ("automatic-speech-recognition", "audio"),
+    ],
 )
 def test_the_bare_form_is_the_same_as_inputs(
     task: str, bare: str, folder: Callable[..., Path], loaded: Callable[..., Model]

@@ -123,7 +123,9 @@ def test_zero_shot_ranks_the_callers_labels(
     names, text = ["sports", "politics", "food"], "a movie about food"
     logits = torch.stack(
         [
-            plain(path, tf.AutoModelForSequenceClassification, text, f"This example is {name}.")[1].logits[0]
+            plain(path, tf.AutoModelForSequenceClassification, text, f"This example is {name}.")[
+                1
+            ].logits[0]
             for name in names
         ]
     )
@@ -225,10 +227,11 @@ def squad(path: Path, question: str, context: str, longest: int = 15) -> tuple[s
 def test_a_question_is_answered_by_the_best_span(
     question: str, folder: Callable[..., Path], loaded: Callable[..., Model]
 ) -> None:
-    path, context = folder("bert_reader"), "anna lives in london . bob visited paris , cats ran on the mat"
-    (answer,) = ask(
-        loaded("question-answering", path), {"question": question, "context": context}
+    path, context = (
+        folder("bert_reader"),
+        "anna lives in london . bob visited paris , cats ran on the mat",
     )
+    (answer,) = ask(loaded("question-answering", path), {"question": question, "context": context})
     text, score = squad(path, question, context)
     assert answer["answer"] == text == context[answer["start"] : answer["end"]]
     assert answer["score"] == pytest.approx(score, abs=1e-5)
@@ -241,7 +244,9 @@ def test_several_answers_are_a_list_best_first(
     model = loaded("question-answering", folder("bert_reader"))
     (several,) = ask(model, asked, top_k=3, max_answer_len=2)
     assert len(several) == 3
-    assert [one["score"] for one in several] == sorted((one["score"] for one in several), reverse=True)
+    assert [one["score"] for one in several] == sorted(
+        (one["score"] for one in several), reverse=True
+    )
     assert all(len(one["answer"].split()) <= 2 for one in several)
     assert len({(one["start"], one["end"]) for one in several}) == 3
 

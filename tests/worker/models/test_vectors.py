@@ -35,7 +35,9 @@ FORMULAS: dict[str, Callable[[Any], Any]] = {
     "max": lambda states: states.max(axis=0),
     "lasttoken": lambda states: states[-1],
     "mean_sqrt_len_tokens": lambda states: states.sum(axis=0) / np.sqrt(len(states)),
-    "weightedmean": lambda states: np.average(states, axis=0, weights=np.arange(1, len(states) + 1)),
+    "weightedmean": lambda states: np.average(
+        states, axis=0, weights=np.arange(1, len(states) + 1)
+    ),
 }
 LEGACY = {"cls": "cls_token", "mean": "mean_tokens", "lasttoken": "lasttoken"}
 
@@ -49,7 +51,12 @@ def embedder(folder: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]
         shutil.copytree(folder("bert_embedder"), target)
         kinds = ["Transformer", *(["Pooling"] if pooling else []), *more]
         modules = [
-            {"idx": n, "name": str(n), "path": f"{n}_{kind}" if n else "", "type": f"st.models.{kind}"}
+            {
+                "idx": n,
+                "name": str(n),
+                "path": f"{n}_{kind}" if n else "",
+                "type": f"st.models.{kind}",
+            }
             for n, kind in enumerate(kinds)
         ]
         (target / "modules.json").write_text(json.dumps(modules))
@@ -151,14 +158,15 @@ def test_a_models_own_prompt_is_put_in_front(
 
 @pytest.mark.parametrize(
     ("pooling", "more", "reason"),
-    [({"pooling_mode": "middle"}, (), "unknown pooling"), ({"pooling_mode": "mean"}, ("Dense",), "Dense")],
+    [
+        ({"pooling_mode": "middle"}, (), "unknown pooling"),
+        ({"pooling_mode": "mean"}, ("Dense",), "Dense"),
+    ],
 )
 def test_a_module_that_is_not_applied_stops_the_load(
     pooling: dict[str, Any], more: tuple[str, ...], reason: str, embedder: Callable[..., Path]
 ) -> None:
-    spec = ModelSpec(
-        name="tiny", source=str(embedder(pooling, *more)), task="feature-extraction"
-    )
+    spec = ModelSpec(name="tiny", source=str(embedder(pooling, *more)), task="feature-extraction")
     with pytest.raises(ModelUnloadable, match=reason):
         open_model(spec).load(spec, "cpu")
 

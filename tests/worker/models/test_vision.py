@@ -63,7 +63,12 @@ def test_objects_are_found_where_plain_transformers_finds_them(
             output, threshold=0.2, target_sizes=[(image.height, image.width)]
         )
         wanted = sorted(
-            zip(found["scores"].tolist(), found["labels"].tolist(), found["boxes"].tolist(), strict=True),
+            zip(
+                found["scores"].tolist(),
+                found["labels"].tolist(),
+                found["boxes"].tolist(),
+                strict=True,
+            ),
             key=lambda one: -one[0],
         )
         assert wanted

@@ -1,0 +1,103 @@
+"""`soloist dead`: what killed its workers is listed, and runs again when told."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cli.embedded import EmbeddedRedis
+from cli.state import Running, write_state
+from contract.ledger import Ledger
+from contract.prediction import Prediction
+from contract.settings import Settings, load_settings
+from contract.transitions import Holder, Submission, claim, create, read, release
+
+CATALOG = "models:\n  m:\n    python: a:B\n  other:\n    python: a:B\n    id: acme/other\n"
+
+
+@pytest.fixture(scope="module")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with EmbeddedRedis(tmp_path_factory.mktemp("ledger"), appendfsync="no") as embedded:
+        yield embedded.url
+
+
+@pytest.fixture
+def ledger(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
+    monkeypatch.setenv("SOLOIST_REDIS_URL", redis_url)
+    Path("catalog.yaml").write_text(CATALOG)
+    ledger = Ledger(load_settings())
+    ledger.redis.flushall()
+    yield ledger
+    ledger.close()
+
+
+def kill_a_worker(ledger: Ledger, name: str, model: str = "m") -> None:
+    """Let a prediction lose its one attempt."""
+    ledger.run(create([Submission(Prediction(name, model), 10, 8)]))
+    holder = Holder(model, "w", 8, max_attempts=1)
+    claimed = ledger.run(claim(holder, 0)).predictions
+    ledger.run(release(holder, [(p.id, p.attempt) for p in claimed], idle=True, suspect=True))
+
+
+def test_the_dead_are_listed_by_model(ledger: Ledger, soloist) -> None:
+    kill_a_worker(ledger, "one")
+    kill_a_worker(ledger, "two", "other")
+    rows = soloist("dead", "list", "--json").lines
+    assert [(row["id"], row["model"], row["attempts"]) for row in rows] == [
+        ("one", "local/m", 1),
+        ("two", "acme/other", 1),
+    ]
+    assert [row["id"] for row in soloist("dead", "list", "acme/other", "--json").lines] == ["two"]
+    assert "one" in soloist("dead", "list", "m").out
+
+
+def test_no_dead_is_said(ledger: Ledger, soloist) -> None:
+    assert soloist("dead", "list").out == "no dead predictions\n"
+    assert soloist("dead", "list", "--json").out == ""
+
+
+def test_a_replayed_one_waits_again_under_a_new_id(ledger: Ledger, soloist) -> None:
+    kill_a_worker(ledger, "one")
+    (line,) = soloist("dead", "replay", "one", "--json").lines
+    assert line["replay_of"] == "one"
+    assert line["status"] == "starting"
+    (view,) = ledger.run(read([(line["id"], -1)]))
+    assert view is not None
+    assert view.prediction.replay_of == "one"
+    assert ledger.redis.llen("soloist:broker:soloist.m") == 1  # and its worker is rung for
+    assert soloist("dead", "list").out == "no dead predictions\n"
+
+
+def test_what_cannot_be_replayed_is_one_sentence_and_the_others_are(
+    ledger: Ledger, soloist
+) -> None:
+    ledger.run(create([Submission(Prediction("waits", "m"), 10, 8)]))
+    kill_a_worker(ledger, "one", "other")
+    result = soloist("dead", "replay", "nobody", "waits", "one")
+    assert result.code == 1
+    assert result.err == (
+        "soloist: there is no prediction nobody\n"
+        "soloist: waits is not on the dead list; its status is starting\n"
+    )
+    assert result.out.endswith("replays one\n")
+
+
+def test_the_ledger_of_a_running_soloist_is_found(
+    ledger: Ledger, soloist, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import os
+
+    kill_a_worker(ledger, "one")
+    monkeypatch.delenv("SOLOIST_REDIS_URL")
+    catalog = Path("catalog.yaml").rename("elsewhere.yaml").resolve()
+    write_state(Settings(), Running(os.getpid(), "http://127.0.0.1:1", redis_url, str(catalog)))
+    assert [row["id"] for row in soloist("dead", "list", "--json").lines] == ["one"]
+
+
+def test_a_ledger_that_is_away_is_one_sentence(soloist, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOLOIST_REDIS_URL", "redis://127.0.0.1:1/0")
+    Path("catalog.yaml").write_text(CATALOG)
+    result = soloist("dead", "list")
+    assert result.code == 1
+    assert result.err.startswith("soloist: the ledger does not answer")
+    assert result.err.count("\n") == 1
