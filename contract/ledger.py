@@ -31,14 +31,18 @@ class Script:
 
 
 @cache
-def load_script(name: str, clock: str = "clock") -> Script:
+def load_script(name: str, clock: str | None = None) -> Script:
     """A transition's Lua: the key names, the clock, what all share, and its own file.
 
-    `clock` names the file that says what time it is; tests put one in its place that they can move.
+    `clock` is Lua that says what time it is, in place of clock.lua; tests give one that they can move.
     """
     folder = files("contract.scripts")
-    own = [(folder / f"{part}.lua").read_text(encoding="utf-8") for part in (clock, "common", name)]
-    source = lua_table() + "".join(own)
+    parts = {
+        part: (folder / f"{part}.lua").read_text("utf-8") for part in ("clock", "common", name)
+    }
+    if clock is not None:
+        parts["clock"] = clock
+    source = lua_table() + "".join(parts.values())
     return Script(source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 
@@ -102,7 +106,7 @@ def check_safety(info: Mapping[str, Any], durability: str) -> None:
 class _Base:
     """How a transition is sent and its answer read, whoever does the waiting."""
 
-    def __init__(self, settings: Settings, clock: str = "clock") -> None:
+    def __init__(self, settings: Settings, clock: str | None = None) -> None:
         self.settings = settings
         self.prefix = settings.prefix
         self._clock = clock
@@ -136,7 +140,7 @@ class _Base:
 class Ledger(_Base):
     """The ledger for code that waits in its own thread. Safe to share between threads."""
 
-    def __init__(self, settings: Settings, clock: str = "clock") -> None:
+    def __init__(self, settings: Settings, clock: str | None = None) -> None:
         super().__init__(settings, clock)
         options = _options(settings)
         options["retry"] = Retry(NoBackoff(), 1)
@@ -173,7 +177,7 @@ class Ledger(_Base):
 class AsyncLedger(_Base):
     """The ledger for an event loop."""
 
-    def __init__(self, settings: Settings, clock: str = "clock") -> None:
+    def __init__(self, settings: Settings, clock: str | None = None) -> None:
         super().__init__(settings, clock)
         options = _options(settings)
         options["retry"] = redis.asyncio.retry.Retry(NoBackoff(), 1)

@@ -52,6 +52,27 @@ SCORES: Schema = {
         "required": ["label", "score"],
     },
 }
+ANSWER: Schema = {
+    "type": "object",
+    "properties": {
+        "answer": {"type": "string"},
+        "score": {"type": "number"},
+        "start": {"type": "integer"},
+        "end": {"type": "integer"},
+    },
+}
+FILLINGS: Schema = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "properties": {
+            "sequence": {"type": "string"},
+            "score": {"type": "number"},
+            "token": {"type": "integer"},
+            "token_str": {"type": "string"},
+        },
+    },
+}
 TOP_K: Schema = {"type": "integer", "minimum": 1, "maximum": 1000}
 UNIT: Schema = {"type": "number", "minimum": 0, "maximum": 1}
 
@@ -85,7 +106,11 @@ def _task(item: Schema, output: Schema, parameters: Schema, *, bare: str | None 
     }
     if "required" in parameters:
         schema["required"] = ["parameters"]
-    return Task(schema, {"anyOf": [output, {"type": "array", "items": output}]})
+    return Task(schema, _or_list(output))
+
+
+def _or_list(one: Schema) -> Schema:
+    return {"anyOf": [one, {"type": "array", "items": one}]}
 
 
 GENERATION = _parameters(
@@ -100,6 +125,12 @@ GENERATION = _parameters(
     seed={"type": "integer", "minimum": 0, "maximum": 2**63 - 1},
     stop={"type": "array", "items": TEXT, "maxItems": 16},
     return_full_text={"type": "boolean"},
+)
+TRANSCRIPTION = _parameters(  # no sampling: a transcript is what was said
+    **{
+        name: GENERATION["properties"][name]
+        for name in ("max_new_tokens", "num_beams", "repetition_penalty")
+    }
 )
 TRANSLATION = {
     **GENERATION,
@@ -154,33 +185,14 @@ TASKS: dict[str, Task] = {
             "required": ["question", "context"],
             "additionalProperties": False,
         },
-        {
-            "type": "object",
-            "properties": {
-                "answer": {"type": "string"},
-                "score": {"type": "number"},
-                "start": {"type": "integer"},
-                "end": {"type": "integer"},
-            },
-        },
+        _or_list(ANSWER),
         _parameters(
             top_k=TOP_K, max_answer_len=TOP_K, handle_impossible_answer={"type": "boolean"}
         ),
     ),
     "fill-mask": _task(
         TEXT,
-        {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "sequence": {"type": "string"},
-                    "score": {"type": "number"},
-                    "token": {"type": "integer"},
-                    "token_str": {"type": "string"},
-                },
-            },
-        },
+        _or_list(FILLINGS),  # a list a mask where a text has several
         _parameters(
             top_k=TOP_K, targets={"type": "array", "items": TEXT, "minItems": 1, "maxItems": 1000}
         ),
@@ -271,7 +283,7 @@ TASKS: dict[str, Task] = {
         },
         _parameters(
             return_timestamps={"anyOf": [{"type": "boolean"}, {"const": "word"}]},
-            generation_parameters=GENERATION,
+            generation_parameters=TRANSCRIPTION,
         ),
         bare="audio",
     ),

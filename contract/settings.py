@@ -3,9 +3,10 @@
 import os
 import socket
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contract.errors import SettingsInvalid
@@ -55,7 +56,8 @@ class Settings(BaseSettings):
     worker_name: str = Field(
         default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}",
         pattern=r"^[A-Za-z0-9._-]{1,253}$",
-        description="The worker's name in the ledger; in a cluster the pod's name.",
+        description="The worker's name in the ledger; in a cluster the pod's name. Host and process id "
+        "if not set.",
     )
     lease_seconds: float = Field(
         15.0, gt=0, description="How long a worker's claim holds without a sign of life."
@@ -133,3 +135,53 @@ def load_settings() -> Settings:
         first = error.errors()[0]
         name = PREFIX + str(first["loc"][0]).upper()
         raise SettingsInvalid(f"{name}: {first['msg']}") from None
+
+
+PAGE = """# Settings
+
+Every process reads them once, from the environment, when it starts. A variable that begins with `SOLOIST_`
+and is not listed here stops the start and is named. Durations are seconds, sizes are bytes.
+
+| variable | default | values | what it sets |
+|---|---|---|---|
+{rows}
+
+This page is written by `python -m contract.settings > docs/settings.md`.
+"""
+
+
+def document() -> str:
+    """docs/settings.md: every setting with its default, its values and what it sets."""
+    rows = [
+        f"| `{PREFIX}{name.upper()}` | {_default(field)} | {_values(field)} | {field.description} |"
+        for name, field in Settings.model_fields.items()
+    ]
+    return PAGE.format(rows="\n".join(rows))
+
+
+def _default(field: FieldInfo) -> str:
+    default: Any = field.default
+    if default is None or field.default_factory:
+        return ""
+    plain = default.get_secret_value() if isinstance(default, SecretStr) else default
+    return f"`{plain:g}`" if isinstance(plain, float) else f"`{plain}`"
+
+
+def _values(field: FieldInfo) -> str:
+    """The words that are allowed, or what kind of value it is, with its bounds."""
+    kinds = get_args(field.annotation) or (field.annotation,)
+    if isinstance(kinds[0], str):
+        return ", ".join(f"`{word}`" for word in kinds)
+    kind = {int: "whole number", float: "number", Path: "path"}.get(kinds[0], "text")
+    signs = {"gt": "above", "ge": "at least", "le": "at most"}
+    bounds = [
+        f"{words} {getattr(bound, sign):g}"
+        for bound in field.metadata
+        for sign, words in signs.items()
+        if hasattr(bound, sign)
+    ]
+    return ", ".join([kind, *bounds])
+
+
+if __name__ == "__main__":
+    print(document(), end="")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from contract.prediction import Prediction
+from contract.prediction import Prediction, new_id
 
 T = TypeVar("T")
 
@@ -299,7 +299,8 @@ def report(reports: Sequence[Report]) -> Transition[bool]:
         if r.logs:
             row["logs"] = r.logs
         rows.append(row)
-    return Transition("report", {"predictions": rows, "most_logs": MOST_LOG_BYTES}, _same)
+    args = {"token": new_id(), "predictions": rows, "most_logs": MOST_LOG_BYTES}
+    return Transition("report", args, _same)
 
 
 # --- asking ---------------------------------------------------------------------------------------

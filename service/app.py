@@ -20,6 +20,7 @@ from service.account import Account
 from service.answers import Answers
 from service.context import Context
 from service.intake import Intake
+from service.openapi import describe
 from service.problems import from_error, problem
 from service.routes import health, models, predictions
 
@@ -35,8 +36,11 @@ def create_gateway(settings: Settings, catalog: Catalog) -> FastAPI:
         "HTTP API; no affiliation.",
         lifespan=_lifespan(settings, catalog),
     )
+    app.router.routes[:0] = predictions.hot_routes
     for routes in (predictions, models, health):
         app.include_router(routes.router)
+    own_openapi = app.openapi
+    app.openapi = lambda: describe(own_openapi())  # type: ignore[method-assign]
     app.add_middleware(Account)
     app.add_exception_handler(SoloistError, _on_error)
     app.add_exception_handler(HTTPException, _on_http_error)

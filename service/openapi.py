@@ -103,14 +103,12 @@ HEADERS = [
 ]
 
 
-def _create(required: list[str]) -> dict[str, Any]:
+def _creates(summary: str, path: list[str], required: list[str]) -> dict[str, Any]:
+    """The operation of a route that creates a prediction."""
     properties: dict[str, Any] = {
         "input": {"type": "object", "description": "As the model's input schema says."},
         "priority": PRIORITY,
-        "stream": {
-            "type": "boolean",
-            "description": "Accepted and ignored: every one can be streamed.",
-        },
+        "stream": {"type": "boolean", "description": "Ignored: every prediction can be streamed."},
     }
     if "version" in required:
         text = "A version id, owner/name, or owner/name:version."
@@ -121,26 +119,49 @@ def _create(required: list[str]) -> dict[str, Any]:
         "required": required,
         "additionalProperties": False,
     }
+    parameters: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in path
+    ]
+    parameters += [
+        {"name": name, "in": "header", "schema": {"type": "string"}, "description": text}
+        for name, text in HEADERS
+    ]
+    responses = {
+        201: _json("Accepted; finished too, if it was waited for", PREDICTION_SCHEMA),
+        200: _json("An earlier request had created it", PREDICTION_SCHEMA),
+        400: _problem("The body is not JSON that can be accepted"),
+        409: _problem("The id or key was used for another request"),
+        413: _problem("The body is too large"),
+        415: _problem("The body is not application/json"),
+        429: _problem("The model's queue is full; try again after Retry-After"),
+        **ERRORS,
+    }
     return {
-        "openapi_extra": {
-            "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
-            "parameters": [
-                {"name": name, "in": "header", "schema": {"type": "string"}, "description": text}
-                for name, text in HEADERS
-            ],
-        },
-        "responses": {
-            201: _json("Accepted; finished too, if it was waited for", PREDICTION_SCHEMA),
-            200: _json("An earlier request had created it", PREDICTION_SCHEMA),
-            400: _problem("The body is not JSON that can be accepted"),
-            409: _problem("The id or key was used for another request"),
-            413: _problem("The body is too large"),
-            415: _problem("The body is not application/json"),
-            429: _problem("The model's queue is full; try again after Retry-After"),
-            **ERRORS,
-        },
+        "tags": ["predictions"],
+        "summary": summary,
+        "parameters": parameters,
+        "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
+        "responses": {str(status): response for status, response in responses.items()},
     }
 
 
-CREATE_BY_MODEL = _create(["input"])
-CREATE_BY_VERSION = _create(["version", "input"])
+HOT_PATHS: dict[str, dict[str, Any]] = {
+    "/v1/models/{owner}/{name}/predictions": {
+        "post": _creates("Predict with a model", ["owner", "name"], ["input"])
+    },
+    "/v1/predictions": {"post": _creates("Predict with a version", [], ["version", "input"])},
+    "/v1/deployments/{owner}/{name}/predictions": {
+        "post": _creates("Predict with a model (alias)", ["owner", "name"], ["input"])
+    },
+    "/v1/predictions/{id}": {
+        "put": _creates("Predict under an id of yours", ["id"], ["version", "input"])
+    },
+}
+
+
+def describe(document: dict[str, Any]) -> dict[str, Any]:
+    """Add the routes that FastAPI does not know to its OpenAPI document."""
+    for path, operations in HOT_PATHS.items():
+        document["paths"].setdefault(path, {}).update(operations)
+    return document

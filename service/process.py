@@ -87,6 +87,7 @@ def _serve(app: Any, settings: Settings, port: int) -> None:
         ws="none",
         lifespan="on",
         access_log=False,
+        proxy_headers=False,
         log_config=None,
         server_header=False,
         date_header=False,

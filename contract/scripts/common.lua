@@ -8,6 +8,12 @@ local function fields(id, ...) return redis.call('HMGET', K.prediction .. id, ..
 
 local announcements = {}
 
+-- From now on this gateway is told of what becomes of the prediction. `watchers` is who is told already.
+local function watch(id, watchers, watcher)
+  if watchers and string.find(' ' .. watchers .. ' ', ' ' .. watcher .. ' ', 1, true) then return end
+  redis.call('HSET', K.prediction .. id, 'watchers', (watchers and watchers .. ' ' or '') .. watcher)
+end
+
 -- Tells the gateways that wait for this prediction. `watchers` is their names, separated by spaces.
 local function announce(watchers, message)
   if not watchers then return end
@@ -75,7 +81,7 @@ local function accept(p, nth)
     redis.call('HSET', K.idempotency .. p.owner, p.idempotency_key, p.id)
   end
   enqueue(p.id, p.model, score)
-  return {'created', accepted_at, deadline or false, redis.call('ZCARD', K.queued .. p.model)}
+  return {'created', accepted_at, deadline or false, redis.call('ZRANK', K.queued .. p.model, p.id) + 1}
 end
 
 -- Frees the worker's place among the busy ones when it has no other batch.
@@ -84,6 +90,8 @@ local function rest(model, worker, idle)
 end
 
 -- Ends a prediction: the only place that writes a terminal status. `outcome` holds the fields to write.
+-- Removes before it writes: a Redis whose memory is full refuses a script whose first write needs room,
+-- and none of the later ones. So what runs can end there, and make room.
 local function settle(id, model, watchers, result_ttl, status, outcome)
   outcome.status = status
   outcome.completed_at = instant(now)
@@ -92,11 +100,11 @@ local function settle(id, model, watchers, result_ttl, status, outcome)
     flat[#flat + 1] = field
     flat[#flat + 1] = value
   end
-  redis.call('HSET', K.prediction .. id, unpack(flat))
   redis.call('ZREM', K.queued .. model, id)
   redis.call('ZREM', K.running .. model, id)
   redis.call('ZREM', K.deadlines, id)
   redis.call('ZREM', K.limits, id)
+  redis.call('HSET', K.prediction .. id, unpack(flat))
   redis.call('ZADD', K.retained, now + tonumber(result_ttl), id)
   if watchers then
     local attempt, worker, started_at, logs = unpack(fields(id, 'attempt', 'worker', 'started_at', 'logs'))
@@ -109,6 +117,9 @@ end
 -- A suspect may have killed its worker: it will run alone.
 local function give_back(id, model, suspect, max_attempts, dead_ttl)
   local attempt, watchers, score = unpack(fields(id, 'attempt', 'watchers', 'score'))
+  redis.call('ZREM', K.running .. model, id)
+  redis.call('ZREM', K.limits, id)
+  if not attempt then return 'gone' end -- evicted: possible with durability none
   if tonumber(attempt) >= max_attempts then
     redis.call('ZADD', K.dead .. model, now, id)
     settle(id, model, watchers, dead_ttl, 'failed', {
@@ -117,8 +128,6 @@ local function give_back(id, model, suspect, max_attempts, dead_ttl)
     })
     return 'dead'
   end
-  redis.call('ZREM', K.running .. model, id)
-  redis.call('ZREM', K.limits, id)
   redis.call('HSET', K.prediction .. id, 'status', 'starting', 'suspect', suspect and '1' or '0')
   redis.call('DEL', K.events .. id)
   enqueue(id, model, score)

@@ -16,10 +16,7 @@ local function earlier(p)
   local owner, digest = unpack(fields(id, 'owner', 'digest'))
   if not owner then return nil end
   if owner ~= p.owner or digest ~= p.digest then return {'conflict', id} end
-  if p.watchers then
-    local others = redis.call('HGET', K.prediction .. id, 'watchers')
-    redis.call('HSET', K.prediction .. id, 'watchers', (others and others .. ' ' or '') .. p.watchers)
-  end
+  if p.watchers then watch(id, redis.call('HGET', K.prediction .. id, 'watchers'), p.watchers) end
   return {'repeated', view(id)}
 end
 

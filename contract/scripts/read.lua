@@ -8,10 +8,7 @@ for i, wanted in ipairs(a.predictions) do
   if not record or (a.owner and record.owner ~= a.owner) then
     views[i] = false
   else
-    if a.watcher and not string.find(' ' .. (record.watchers or '') .. ' ', ' ' .. a.watcher .. ' ', 1, true) then
-      redis.call('HSET', K.prediction .. id, 'watchers',
-        (record.watchers and record.watchers .. ' ' or '') .. a.watcher)
-    end
+    if a.watcher then watch(id, record.watchers, a.watcher) end
     local events = since >= 0 and redis.call('LRANGE', K.events .. id, since, -1) or {}
     for n, event in ipairs(events) do events[n] = cmsgpack.unpack(event) end
     views[i] = {record, events}

@@ -1,5 +1,5 @@
--- The keeper's look at one model. {model, batch, max_attempts, dead_ttl, most, depth?}
--- -> {taken_back, dead, rings, queued, running, busy, oldest_seconds, dead_total, rung}
+-- The keeper's look at one model. {model, batch, max_attempts, dead_ttl, patience, most, depth?}
+-- -> {taken_back, dead, rings, queued, running, busy, oldest_seconds, dead_total, eta_seconds}
 -- `depth` is how many messages the broker holds; without it rings are taken at their word.
 local taken_back, dead = 0, 0
 local model = a.model

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import Response
+from starlette.routing import Route
 
 from contract.catalog import ModelSpec
 from contract.errors import InvalidRequest
@@ -18,7 +19,7 @@ from service import strict_json
 from service.body import read_body, require_json
 from service.context import Context, context_of, owner_of
 from service.intake import Wish
-from service.openapi import CREATE_BY_MODEL, CREATE_BY_VERSION, ERRORS, PREDICTION, PREDICTIONS
+from service.openapi import ERRORS, PREDICTION, PREDICTIONS
 from service.presentation import PREDICTION_PATH, show_prediction
 from service.stream import last_event_number, stream_events
 
@@ -46,27 +47,33 @@ class PredictionRequest(BaseModel):
     webhook_events_filter: list[str] | None = None
 
 
-@router.post("/v1/models/{owner}/{name}/predictions", status_code=201, **CREATE_BY_MODEL)
-async def create_for_model(request: Request, owner: str, name: str) -> Response:
+async def create_for_model(request: Request) -> Response:
+    """Predict with the model's current version."""
     context = context_of(request)
-    return await _create(request, context, context.catalog.find(f"{owner}/{name}"))
+    params = request.path_params
+    return await _create(request, context, context.catalog.find(f"{params['owner']}/{params['name']}"))
 
 
-@router.post("/v1/deployments/{owner}/{name}/predictions", status_code=201, **CREATE_BY_MODEL)
-async def create_for_deployment(request: Request, owner: str, name: str) -> Response:
-    return await create_for_model(request, owner, name)
-
-
-@router.post("/v1/predictions", status_code=201, **CREATE_BY_VERSION)
 async def create_for_version(request: Request) -> Response:
+    """Predict with the version that the body names: a version id, owner/name or owner/name:version."""
     return await _create(request, context_of(request), None)
 
 
-@router.put("/v1/predictions/{id}", status_code=201, **CREATE_BY_VERSION)
-async def create_with_id(request: Request, id: str) -> Response:
+async def create_with_id(request: Request) -> Response:
+    """Predict under an id of the caller's. The same again is the same prediction."""
+    id = request.path_params["id"]
     if not ID.fullmatch(id):
         raise InvalidRequest("an id has 1 to 64 letters, digits, `-` or `_`")
     return await _create(request, context_of(request), None, id)
+
+
+# Plain routes of Starlette: FastAPI's own would take as long again as all else that they do.
+hot_routes = [
+    Route("/v1/models/{owner}/{name}/predictions", create_for_model, methods=["POST"]),
+    Route("/v1/predictions", create_for_version, methods=["POST"]),
+    Route("/v1/deployments/{owner}/{name}/predictions", create_for_model, methods=["POST"]),
+    Route("/v1/predictions/{id}", create_with_id, methods=["PUT"]),
+]
 
 
 async def _create(

@@ -33,9 +33,9 @@ def ledger(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
 
 def kill_a_worker(ledger: Ledger, name: str, model: str = "m") -> None:
     """Let a prediction lose its one attempt."""
-    ledger.run(create([Submission(Prediction(name, model), 10, 8)]))
+    (ring,) = ledger.run(create([Submission(Prediction(name, model), 10, 8)])).rings[model]
     holder = Holder(model, "w", 8, max_attempts=1)
-    claimed = ledger.run(claim(holder, 0)).predictions
+    claimed = ledger.run(claim(holder, ring)).predictions
     ledger.run(release(holder, [(p.id, p.attempt) for p in claimed], idle=True, suspect=True))
 
 

@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import FakeGateway, prediction, problem
+from fake_gateway import FakeGateway, prediction, problem
 
 from cli import processes
 from cli.state import Running, gateway_url, local_url, read_state, remove_state, write_state
 from contract import __version__
+from contract.errors import StartRefused
 from contract.settings import load_settings
 
 MODELS = {
@@ -225,6 +226,12 @@ def test_what_is_set_counts_more_than_the_running_soloist(monkeypatch: pytest.Mo
     write_state(load_settings(), Running(os.getpid(), "http://127.0.0.1:9", "redis://r", "c.yaml"))
     monkeypatch.setenv("SOLOIST_PORT", "7")
     assert gateway_url(load_settings(), None) == "http://127.0.0.1:7"
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".soloist").write_text("a file where the folder should be")
+    with pytest.raises(StartRefused, match=r"cannot write to \.soloist"):
+        write_state(load_settings(), Running(1, "", "", ""))
 
 
 def test_a_soloist_that_was_killed_is_not_found() -> None:

@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from conftest import FakeGateway, prediction, problem
+from fake_gateway import FakeGateway, prediction, problem
 
 from cli import predict
 from cli.inputs import parse_line

@@ -276,10 +276,11 @@ def test_a_taken_port_is_one_sentence(soloist, monkeypatch: pytest.MonkeyPatch) 
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
+        before = psutil.Process().children()
         result = soloist("up", "--port", str(port))
     assert result.code == 1
     assert result.err == f"soloist: port {port} is taken; choose another with --port\n"
-    assert not psutil.Process().children()
+    assert psutil.Process().children() == before
 
 
 def test_a_missing_catalog_says_how_to_name_one(soloist) -> None:

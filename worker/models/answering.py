@@ -39,12 +39,15 @@ class QuestionAnswering:
         encodings = self._encode(rows)
         windows, owners = [], []
         for row, encoding in zip(rows, encodings, strict=True):
-            mine = [encoding, *getattr(encoding, "overflowing", [])]
+            if isinstance(encoding, BadItem):
+                row.result = encoding
+                continue
+            mine = [encoding, *encoding.overflowing]
             windows += mine
             owners += [row] * len(mine)
         spans: dict[int, dict[tuple[int, int], float]] = {id(row): {} for row in rows}
         empty: dict[int, float] = {}
-        for indexes in self._encoder.passes(owners, windows):
+        for indexes in self._encoder.cut(owners, windows):
             output, _ = self._encoder.forward([windows[index] for index in indexes])
             starts, ends = (
                 logits.float().cpu().numpy() for logits in (output.start_logits, output.end_logits)

@@ -50,9 +50,8 @@ class TextClassification:
 
     def predict(self, items: list[Item]) -> list[Any]:
         rows = Rows(items)
-        encodings = self._encoder.encode([row.value for row in rows])
-        for indexes in self._encoder.passes(rows, encodings):
-            output, _ = self._encoder.forward([encodings[index] for index in indexes])
+        for indexes, encodings in self._encoder.passes(rows, [row.value for row in rows]):
+            output, _ = self._encoder.forward(encodings)
             answers = self._scores.of(output.logits, [rows[index].parameters for index in indexes])
             for index, answer in zip(indexes, answers, strict=True):
                 rows[index].result = answer
@@ -89,10 +88,9 @@ class ZeroShotClassification:
             spans.append(slice(len(pairs), len(pairs) + len(labels)))
             pairs += [(row.value, template.replace("{}", label)) for label in labels]
             owners += [row] * len(labels)
-        encodings = self._encoder.encode(pairs)
         logits = np.empty((len(pairs), 2), np.float32)
-        for indexes in self._encoder.passes(owners, encodings):
-            output, _ = self._encoder.forward([encodings[index] for index in indexes])
+        for indexes, encodings in self._encoder.passes(owners, pairs):
+            output, _ = self._encoder.forward(encodings)
             chosen = output.logits[:, [self._contradiction, self._entailment]]
             logits[indexes] = chosen.float().cpu().numpy()
         for row, span in zip(rows, spans, strict=True):

@@ -82,16 +82,17 @@ class Vectors:
 
     def fill(self, rows: list[Row]) -> None:
         """Give each row its vector (hidden,) or vectors (tokens, hidden), float32, as its result."""
-        prompt = self._recipe.prompt
-        encodings = self._encoder.encode([prompt + row.value for row in rows])
-        for row, encoding in zip(rows, encodings, strict=True):
-            if row.parameters.get("truncate") is False and getattr(encoding, "overflowing", None):
-                row.result = BadItem(f"The text has more than {self._encoder.max_length} tokens")
-        for indexes in self._encoder.passes(rows, encodings):
-            output, mask = self._encoder.forward([encodings[index] for index in indexes])
+        texts = [self._recipe.prompt + row.value for row in rows]
+        for indexes, encodings in self._encoder.passes(rows, texts, self._check):
+            output, mask = self._encoder.forward(encodings)
             normal = [self._normal(rows[index]) for index in indexes]
             for index, vector in zip(indexes, self._pool(output[0], mask, normal), strict=True):
                 rows[index].result = vector
+
+    def _check(self, row: Row, encoding: Any) -> BadItem | None:
+        if row.parameters.get("truncate") is False and encoding.overflowing:
+            return BadItem(f"The text has more than {self._encoder.max_length} tokens")
+        return None
 
     def _normal(self, row: Row) -> bool:
         return bool(row.parameters.get("normalize", self._recipe.normalize))

@@ -17,7 +17,7 @@ class TextGeneration:
         checkpoint = Checkpoint(spec)
         self._generator = Generator(checkpoint, device, "AutoModelForCausalLM")
         limit = self._generator.positions or self._generator.tokenizer.model_max_length
-        self._limit = int(limit)
+        self._limit = min(int(limit), spec.max_batch_tokens)
         with checkpoint.reading("the model's first pass"):
             parameters = {"max_new_tokens": 2, "min_new_tokens": 0}
             first = Item("warm-up", {"inputs": "a", "parameters": parameters})

@@ -21,7 +21,8 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_RATIO = 100
 """Of the sides: a line of pixels that is scaled up to a model's height would fill the memory."""
 MAX_SECONDS = 30 * 60
-MAX_RATE = 192_000
+RATES = 4_000, 192_000
+"""Samples a second. Below, a small file would be hours once it is brought to the model's rate."""
 
 Samples = np.ndarray[tuple[int], np.dtype[np.float32]]
 
@@ -87,9 +88,9 @@ def sound(text: Any, rate: int) -> Samples:
                 file.getframerate(),
             )
             frames = file.getnframes()
-            if not 1 <= its_rate <= MAX_RATE or channels < 1:
+            if not RATES[0] <= its_rate <= RATES[1] or channels < 1:
                 raise BadItem(
-                    f"The sound has {its_rate} samples a second; at most {MAX_RATE:,} are read"
+                    f"The sound has {its_rate} samples a second; {RATES[0]} to {RATES[1]} are read"
                 )
             if frames > MAX_SECONDS * its_rate:
                 raise BadItem(f"The sound is longer than {MAX_SECONDS} seconds")

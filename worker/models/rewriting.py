@@ -21,7 +21,8 @@ class Rewriting:
         checkpoint = Checkpoint(spec)
         self.generator = Generator(checkpoint, device, "AutoModelForSeq2SeqLM")
         self.tokenizer = self.generator.tokenizer
-        self._limit = longest_input(self.tokenizer, self.generator.model)
+        longest = longest_input(self.tokenizer, self.generator.model)
+        self._limit = min(longest, spec.max_batch_tokens)
         with checkpoint.reading("the model's first pass"):
             settings = {**self.generator.settings({}), "max_new_tokens": 2, "min_new_tokens": None}
             row = Row("a", {}, Item("warm-up", {}))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutomaticSpeechRecognitionPipeline
+from transformers import AutomaticSpeechRecognitionPipeline, StoppingCriteriaList
 
 from contract.catalog import ModelSpec
 from contract.errors import BadItem
@@ -18,6 +18,7 @@ from worker.models.interface import Item
 from worker.models.loading import Checkpoint
 from worker.models.passes import Budget, cut
 from worker.models.rows import Row, Rows
+from worker.models.streams import Unwanted
 
 TOKENS_A_SECOND = 50
 """`max_batch_tokens` counts a sound by 20 ms, the step of both Wav2Vec2's and Whisper's encoder."""
@@ -55,7 +56,8 @@ class SpeechRecognition:
         self._masked = self._kind == "ctc" and bool(
             getattr(self._extractor, "return_attention_mask", False)
         )
-        self._budget = Budget(spec.max_batch_size, spec.max_batch_tokens)
+        pass_cost = TOKENS_A_SECOND if device == "cpu" else spec.max_batch_tokens
+        self._budget = Budget(spec.max_batch_size, spec.max_batch_tokens, pass_cost)
         with checkpoint.reading("the model's first pass"):
             row = Row(np.zeros(self._rate, np.float32), {}, Item("warm-up", {}))
             self._run([row], {"max_new_tokens": 2})
@@ -128,7 +130,8 @@ class SpeechRecognition:
             times = times and "word"  # it knows no longer parts
             found = self._transcribe(sounds)
         else:
-            found = self._generate(sounds, times, options)
+            unwanted = StoppingCriteriaList([Unwanted([row.item for row in rows])])
+            found = self._generate(sounds, times, {**options, "stopping_criteria": unwanted})
         for row, outputs in zip(rows, found, strict=True):
             try:
                 answer = self._pipeline.postprocess([outputs], return_timestamps=times or None)

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from transformers import StoppingCriteria
 
+from worker.models.interface import Item
 from worker.models.rows import Row
 
 CONTEXT = 5
@@ -76,6 +77,17 @@ class Stream:
     def _text(self, ids: list[int]) -> str:
         text: str = self._decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return text
+
+
+class Unwanted(StoppingCriteria):
+    """Ends a whole pass once nobody waits for any of its rows."""
+
+    def __init__(self, items: list[Item]) -> None:
+        self._items = items
+
+    def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
+        ended = all(item.should_stop() for item in self._items)
+        return torch.full((input_ids.shape[0],), ended, device=input_ids.device)
 
 
 class Watch(StoppingCriteria):

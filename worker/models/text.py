@@ -4,6 +4,7 @@ import inspect
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,9 @@ from worker.models.passes import Budget, cut
 from worker.models.rows import Row, each
 
 Text = str | tuple[str, str]
+
+WINDOW = 2048
+"""Rows that are tokenised at a time: a million short texts must not fill the memory with tokens."""
 
 
 @dataclass(slots=True)
@@ -66,22 +70,12 @@ class Encoder:
             max_length or spec.max_batch_tokens,
             spec.max_batch_tokens,
         )
-        overlap = min(
-            overlap, self.max_length // 4
-        )  # the tokenizer panics at one as long as a window
-        self._truncation = {
-            "max_length": self.max_length,
-            "strategy": truncation,
-            "stride": overlap,
-        }
-        self._offsets = offsets
-        self._encode_batch = self._prepare_tokenizer()
+        self._encode_batch = self._tokenize_by(truncation, overlap, offsets)
         accepted = inspect.signature(self.model.forward).parameters
-        self._typed = "token_type_ids" in accepted and (
-            pairs
-            or any(self._encode_batch(["a"])[0].type_ids)  # else what the model assumes itself
-        )
         self._always = {"use_cache": False} if "use_cache" in accepted else {}
+        # for single texts they are mostly what the model assumes by itself
+        typed = pairs or any(self._encode_batch(["a"])[0].type_ids)
+        self._typed = typed and "token_type_ids" in accepted
         self.budget = Budget(spec.max_batch_size, spec.max_batch_tokens)
         with checkpoint.reading("the model's first pass"):
             self.budget = self._warm_up(pairs)
@@ -102,18 +96,30 @@ class Encoder:
             return list(self.tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids)
         return list(self.tokenizer.encode(text, add_special_tokens=False))
 
-    def passes(self, rows: Sequence[Row], encodings: Sequence[Any]) -> Iterator[list[int]]:
-        """Indexes of the rows of each pass. A row that cannot be read gets its error as result."""
-        good = []
-        for index, encoding in enumerate(encodings):
-            if isinstance(encoding, Exception):
-                rows[index].result = encoding
-            else:
-                good.append(index)
-        for one in cut([len(encodings[index]) for index in good], self.budget):
-            indexes = [good[place] for place in one]
-            wanted = [index for index in indexes if rows[index].open]
-            if wanted:
+    def passes(
+        self,
+        rows: Sequence[Row],
+        texts: Sequence[Text],
+        check: Callable[[Row, Any], BadItem | None] = lambda row, encoding: None,
+    ) -> Iterator[tuple[list[int], list[Any]]]:
+        """(indexes of the rows, encodings) of each pass.
+
+        A row whose text cannot be read, or that `check` objects to, gets the error as its result.
+        """
+        for start in range(0, len(texts), WINDOW):
+            window = range(start, min(start + WINDOW, len(texts)))
+            encodings = self.encode([texts[index] for index in window])
+            for index, encoding in zip(window, encodings, strict=True):
+                failed = encoding if isinstance(encoding, BadItem) else check(rows[index], encoding)
+                rows[index].result = failed or rows[index].result
+            for places in self.cut([rows[index] for index in window], encodings):
+                yield [start + place for place in places], [encodings[place] for place in places]
+
+    def cut(self, rows: Sequence[Row], encodings: Sequence[Any]) -> Iterator[list[int]]:
+        """Indexes of the rows of each pass: of those that are still to be answered."""
+        ready = [index for index, row in enumerate(rows) if row.open]
+        for places in cut([len(encodings[index]) for index in ready], self.budget):
+            if wanted := [ready[place] for place in places if rows[ready[place]].open]:
                 yield wanted
 
     def forward(self, encodings: Sequence[Any]) -> tuple[Any, Any]:
@@ -131,24 +137,31 @@ class Encoder:
         with torch.inference_mode():
             return self.model(**moved, **self._always), moved["attention_mask"]
 
-    def _prepare_tokenizer(self) -> Callable[[list[Text]], list[Any]]:
+    def _tokenize_by(
+        self, truncation: str, overlap: int, offsets: bool
+    ) -> Callable[[list[Text]], list[Any]]:
         """The Rust tokenizer is called directly: the wrapper's padding alone costs as much again."""
         if not self.tokenizer.is_fast:
-            return self._encode_in_python
+            return partial(self._encode_in_python, truncation)
         backend = self.tokenizer.backend_tokenizer
         backend.no_padding()
-        backend.enable_truncation(direction=self.tokenizer.truncation_side, **self._truncation)
+        backend.enable_truncation(
+            self.max_length,
+            stride=min(overlap, self.max_length // 4),  # it panics at one as long as a window
+            strategy=truncation,
+            direction=self.tokenizer.truncation_side,
+        )
         encode: Callable[[list[Text]], list[Any]]
-        encode = backend.encode_batch if self._offsets else backend.encode_batch_fast
+        encode = backend.encode_batch if offsets else backend.encode_batch_fast
         return encode
 
-    def _encode_in_python(self, texts: list[Text]) -> list[Any]:
+    def _encode_in_python(self, truncation: str, texts: list[Text]) -> list[Any]:
         paired = isinstance(texts[0], tuple)
         first, second = zip(*texts, strict=True) if paired else (texts, None)
         found = self.tokenizer(
             list(first),
             list(second) if second else None,
-            truncation=self._truncation["strategy"],
+            truncation=truncation,
             max_length=self.max_length,
             return_token_type_ids=True,
         )
@@ -166,7 +179,8 @@ class Encoder:
         if rows == 1:
             return self.budget
         a_token = max(large - small, 1e-9) / ((rows - 1) * len(short))
-        cost = round(min(max(small / a_token - len(short), 0), self.budget.max_tokens))
+        # twice what is measured: small passes compute less well, and the answers of each are read
+        cost = 2 * round(min(max(small / a_token - len(short), 0), self.budget.max_tokens))
         return Budget(self.budget.max_rows, self.budget.max_tokens, cost)
 
     def _seconds(self, encodings: Sequence[Any]) -> float:

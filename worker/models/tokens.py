@@ -29,12 +29,11 @@ class TokenClassification:
 
     def predict(self, items: list[Item]) -> list[Any]:
         rows = Rows(items)
-        encodings = self._encoder.encode([row.value for row in rows])
-        for indexes in self._encoder.passes(rows, encodings):
-            output, _ = self._encoder.forward([encodings[index] for index in indexes])
+        for indexes, encodings in self._encoder.passes(rows, [row.value for row in rows]):
+            output, _ = self._encoder.forward(encodings)
             scores = torch.softmax(output.logits.float(), dim=-1).cpu().numpy()
-            for index, mine in zip(indexes, scores, strict=True):
-                rows[index].result = self._entities(rows[index], encodings[index], mine)
+            for index, encoding, mine in zip(indexes, encodings, scores, strict=True):
+                rows[index].result = self._entities(rows[index], encoding, mine)
         return rows.outputs()
 
     def _entities(self, row: Row, encoding: Any, scores: Any) -> list[dict[str, Any]]:
@@ -71,26 +70,21 @@ class FillMask:
 
     def predict(self, items: list[Item]) -> list[Any]:
         rows = Rows(items)
-        encodings = self._encoder.encode([row.value for row in rows])
-        places = [self._masks(encoding) for encoding in encodings]
-        for index, found in enumerate(places):
-            if not found and not isinstance(encodings[index], Exception):
-                rows[index].result = BadItem(
-                    f"The text has no {self._tokenizer.mask_token} among its first "
-                    f"{self._encoder.max_length} tokens"
-                )
-        for indexes in self._encoder.passes(rows, encodings):
-            output, _ = self._encoder.forward([encodings[index] for index in indexes])
-            for number, index in enumerate(indexes):
-                logits = output.logits[number, places[index]].float()
-                rows[index].result = self._fill(
-                    rows[index], encodings[index].ids, places[index], logits
-                )
+        texts = [row.value for row in rows]
+        for indexes, encodings in self._encoder.passes(rows, texts, self._check):
+            output, _ = self._encoder.forward(encodings)
+            for index, encoding, logits in zip(indexes, encodings, output.logits, strict=True):
+                ids, places = encoding.ids, self._masks(encoding)
+                rows[index].result = self._fill(rows[index], ids, places, logits[places].float())
         return rows.outputs()
 
+    def _check(self, row: Row, encoding: Any) -> BadItem | None:
+        if self._masks(encoding):
+            return None
+        mask, length = self._tokenizer.mask_token, self._encoder.max_length
+        return BadItem(f"The text has no {mask} among its first {length} tokens")
+
     def _masks(self, encoding: Any) -> list[int]:
-        if isinstance(encoding, Exception):
-            return []
         mask = self._tokenizer.mask_token_id
         return [place for place, token in enumerate(encoding.ids) if token == mask]
 

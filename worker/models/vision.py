@@ -4,6 +4,8 @@ Images are put into one pass only if they come out of the image processor in one
 a common one would change the answers of models that do not mask it.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,19 @@ PATCH = 16
 TOP_K = 5
 
 
+@dataclass(slots=True)
+class Prepared:
+    """One image as the model reads it."""
+
+    inputs: dict[str, Any]
+    size: tuple[int, int]
+    """(height, width) of the image as it came."""
+
+    @property
+    def pixels(self) -> tuple[int, ...]:
+        return tuple(self.inputs["pixel_values"].shape)
+
+
 class Images:
     """An image processor and a model that reads images."""
 
@@ -37,47 +52,53 @@ class Images:
         spec = checkpoint.spec
         self._budget = Budget(spec.max_batch_size, spec.max_batch_tokens, spec.max_batch_tokens)
         with checkpoint.reading("the model's first pass"):
-            self.forward([self._pixels(Image.new("RGB", (64, 48)))])
+            self.forward([self.prepare(Image.new("RGB", (64, 48)))])
 
-    def read(self, rows: Rows) -> dict[int, tuple[int, int]]:
-        """(height, width) of the images that can be read; the others get their error as result."""
-        sizes = {}
-        for index, row in enumerate(rows):
-            try:
-                picture = media.image(row.value)
-                row.value = self._pixels(picture)
-                sizes[index] = (picture.height, picture.width)
-            except BadItem as error:
-                row.result = error
-            except Exception as error:
-                row.result = BadItem(f"The image cannot be prepared: {brief(error)}")
-        return sizes
+    def passes(self, rows: Rows) -> Iterator[tuple[list[Row], Any]]:
+        """(rows, output) of each pass over images of one shape.
 
-    def passes(self, rows: Rows) -> list[list[int]]:
-        """Indexes of the rows of each pass, all of one shape."""
-        shapes: dict[tuple[int, ...], list[int]] = {}
-        for index, row in enumerate(rows):
-            if row.open:
-                shapes.setdefault(row.value["pixel_values"].shape, []).append(index)
-        return [
-            [members[place] for place in one]
-            for shape, members in shapes.items()
-            for one in cut([shape[-2] * shape[-1] // PATCH**2] * len(members), self._budget)
-        ]
+        An image that cannot be read gets its error as result. No more than `max_batch_size` are held
+        in memory as what the model reads: small files can be large images.
+        """
+        for start in range(0, len(rows), self._budget.max_rows):
+            window = rows[start : start + self._budget.max_rows]
+            shapes: dict[tuple[int, ...], list[Row]] = {}
+            for row in window:
+                if row.open and self._read(row):
+                    shapes.setdefault(row.value.pixels, []).append(row)
+            for (*_, height, width), members in shapes.items():
+                for one in cut([height * width // PATCH**2] * len(members), self._budget):
+                    if wanted := [members[place] for place in one if members[place].open]:
+                        yield wanted, self.forward([row.value for row in wanted])
+            for row in window:
+                row.value = None
 
-    def forward(self, prepared: list[dict[str, Any]]) -> Any:
+    def forward(self, prepared: list[Prepared]) -> Any:
         inputs = {
-            name: torch.from_numpy(np.concatenate([one[name] for one in prepared])).to(self.device)
-            for name in prepared[0]
+            name: torch.from_numpy(np.concatenate([one.inputs[name] for one in prepared]))
+            for name in prepared[0].inputs
         }
-        inputs["pixel_values"] = inputs["pixel_values"].to(self.model.dtype)
+        moved = {name: array.to(self.device) for name, array in inputs.items()}
+        moved["pixel_values"] = moved["pixel_values"].to(self.model.dtype)
         with torch.inference_mode():
-            return self.model(**inputs)
+            return self.model(**moved)
 
-    def _pixels(self, picture: Any) -> dict[str, Any]:
-        prepared = self.processor(images=[picture], return_tensors="np")
-        names = ("pixel_values", "pixel_mask")
-        return {name: np.asarray(prepared[name]) for name in names if name in prepared}
+    def prepare(self, picture: Any) -> Prepared:
+        found = self.processor(images=[picture], return_tensors="np")
+        names = [name for name in ("pixel_values", "pixel_mask") if name in found]
+        inputs = {name: np.asarray(found[name]) for name in names}
+        return Prepared(inputs, (picture.height, picture.width))
+
+    def _read(self, row: Row) -> bool:
+        try:
+            row.value = self.prepare(media.image(row.value))
+        except BadItem as error:
+            row.result = error
+            return False
+        except Exception as error:
+            row.result = BadItem(f"The image cannot be prepared: {brief(error)}")
+            return False
+        return True
 
 
 class ImageClassification:
@@ -89,13 +110,10 @@ class ImageClassification:
 
     def predict(self, items: list[Item]) -> list[Any]:
         rows = Rows(items, "image")
-        self._images.read(rows)
-        for indexes in self._images.passes(rows):
-            output = self._images.forward([rows[index].value for index in indexes])
-            parameters = [rows[index].parameters for index in indexes]
-            answers = self._scores.of(output.logits, parameters, top_k=TOP_K)
-            for index, answer in zip(indexes, answers, strict=True):
-                rows[index].result = answer
+        for some, output in self._images.passes(rows):
+            answers = self._scores.of(output.logits, [row.parameters for row in some], TOP_K)
+            for row, answer in zip(some, answers, strict=True):
+                row.result = answer
         return rows.outputs()
 
 
@@ -111,14 +129,12 @@ class ObjectDetection:
 
     def predict(self, items: list[Item]) -> list[Any]:
         rows = Rows(items, "image")
-        sizes = self._images.read(rows)
-        for indexes in self._images.passes(rows):
-            output = self._images.forward([rows[index].value for index in indexes])
+        for some, output in self._images.passes(rows):
             found = self._images.processor.post_process_object_detection(
-                output, threshold=0.0, target_sizes=[sizes[index] for index in indexes]
+                output, threshold=0.0, target_sizes=[row.value.size for row in some]
             )
-            for index, objects in zip(indexes, found, strict=True):
-                rows[index].result = self._objects(rows[index], objects)
+            for row, objects in zip(some, found, strict=True):
+                row.result = self._objects(row, objects)
         return rows.outputs()
 
     def _objects(self, row: Row, found: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """Asking models in tests, and comparing what they answer."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,3 +32,17 @@ def close(found: Any, wanted: Any, tolerance: float = 1e-5) -> None:
         np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance)
     else:
         assert found == wanted, pytest.fail(f"{found!r} is not {wanted!r}")
+
+
+def written(folder: Path, auto: Any, prompt: str, **options: Any) -> str:
+    """What plain transformers writes for one text."""
+    import torch
+    import transformers as tf
+
+    tokenizer = tf.AutoTokenizer.from_pretrained(folder)
+    model = auto.from_pretrained(folder).eval()
+    encoding = tokenizer(prompt, return_tensors="pt", return_token_type_ids=False)
+    with torch.inference_mode():
+        tokens = model.generate(**encoding, pad_token_id=0, **options)[0]
+    first = 0 if model.config.is_encoder_decoder else encoding["input_ids"].shape[1]
+    return str(tokenizer.decode(tokens[first:], skip_special_tokens=True))

@@ -96,3 +96,15 @@ def test_freeing_memory_needs_no_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "torch", raising=False)
     free_memory()
     assert "torch" not in sys.modules
+
+
+@pytest.mark.slow
+def test_the_memory_errors_of_the_real_torch_are_known() -> None:
+    import torch
+
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(10**15)
+    assert type(translate(caught.value)) is OutOfMemory
+    assert type(translate(torch.OutOfMemoryError("CUDA out of memory."))) is OutOfMemory
+    assert type(translate(torch.AcceleratorError("CUDA error: assert"))) is DeviceLost
+    free_memory()

@@ -134,9 +134,15 @@ def test_a_float_wav_is_refused_with_a_way_out() -> None:
 
 def test_a_sound_of_hours_is_refused() -> None:
     with pytest.raises(BadItem, match="longer than 1800 seconds"):
-        media.sound(pcm(np.zeros(1801 * 100), rate=100, width=1), 16_000)
+        media.sound(pcm(np.zeros(1801 * 4000), rate=4000, width=1), 16_000)
 
 
 def test_a_sound_without_samples_is_refused() -> None:
     with pytest.raises(BadItem, match="no samples"):
         media.sound(pcm(np.zeros(0)), 16_000)
+
+
+@pytest.mark.parametrize("rate", [100, 384_000])
+def test_a_sound_at_a_strange_rate_is_refused(rate: int) -> None:
+    with pytest.raises(BadItem, match="samples a second"):
+        media.sound(pcm(np.zeros(100), rate), 16_000)

@@ -108,6 +108,20 @@ def test_whisper_reads_sounds_longer_than_its_window(
     close(short, ask(model, SOUNDS[0])[0])
 
 
+def test_a_transcript_that_nobody_waits_for_is_not_finished(
+    folder: Callable[..., Path], loaded: Callable[..., Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model: Any = loaded("automatic-speech-recognition", folder("whisper"))
+    requests = [item(SOUNDS[0], "a"), item(SOUNDS[1], "b")]
+    steps, decoder = [], model._model.model.decoder
+    handle = decoder.register_forward_hook(
+        lambda *_: steps.append([request.stopped.set() for request in requests])
+    )
+    model.predict(requests)
+    handle.remove()
+    assert len(steps) <= 2
+
+
 def test_a_transcripts_length_can_be_limited(
     folder: Callable[..., Path], loaded: Callable[..., Model]
 ) -> None:

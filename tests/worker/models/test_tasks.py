@@ -56,6 +56,7 @@ OTHERS = [
     ("text-generation", "gpt", {**NEW, "repetition_penalty": 1.3}),
     ("text-generation", "gpt", {**NEW, "num_beams": 3}),
     ("summarization", "t5", {**NEW, "num_beams": 2}),
+    ("question-answering", "bert_reader", {"top_k": 3}),
     ("object-detection", "detr", {"threshold": 0.01}),
     ("automatic-speech-recognition", "whisper", {}),
     ("automatic-speech-recognition", "whisper", {"return_timestamps": True}),

@@ -116,6 +116,14 @@ def test_no_pass_holds_more_tokens_than_the_catalog_allows(
     assert max(seen) <= 41
 
 
+def test_more_rows_than_are_tokenised_at_once_keep_their_order(
+    classifier: tuple[Path, Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = ask(classifier[1], *TEXTS * 3)
+    monkeypatch.setattr("worker.models.text.WINDOW", 4)
+    close(ask(classifier[1], *TEXTS * 3), whole)
+
+
 def test_zero_shot_ranks_the_callers_labels(
     folder: Callable[..., Path], loaded: Callable[..., Model]
 ) -> None:

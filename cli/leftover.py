@@ -1,0 +1,98 @@
+"""The Redis that an owner left behind when it was killed: found by its pid file, and stopped.
+
+Its process id alone proves nothing, because the number may belong to another process by now. So it is asked
+for its id and its folder; one that is frozen cannot answer, and its title has to do.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+LOOPBACK = "127.0.0.1"
+
+
+def stop_left_over(pidfile: Path, folder: Path, within_seconds: float) -> None:
+    """End the Redis that still holds the files of this folder."""
+    try:
+        pid = int(pidfile.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return
+    if pid > 1 and is_of(folder, pid):
+        for number in (signal.SIGCONT, signal.SIGTERM):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+        if not gone(pid, within_seconds):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            gone(pid, within_seconds)
+    pidfile.unlink(missing_ok=True)
+
+
+def is_of(folder: Path, pid: int) -> bool:
+    """True if the process is a Redis of this folder."""
+    title = title_of(pid)
+    port = title.rpartition(":")[2].split(" ")[0]
+    if "redis-server" not in title or not port.isdecimal():
+        return False
+    with client(int(port)) as connection:
+        try:
+            return served_by(connection) == (pid, str(folder))
+        except (redis.RedisError, OSError):
+            return True
+
+
+@contextlib.contextmanager
+def client(port: int) -> Iterator["redis.Redis"]:
+    connection = redis.Redis(
+        host=LOOPBACK,
+        port=port,
+        socket_timeout=1.0,
+        socket_connect_timeout=1.0,
+        retry=Retry(NoBackoff(), 0),
+    )
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def served_by(connection: "redis.Redis") -> tuple[int, str]:
+    """The process id and the folder of the Redis that answers, once it has loaded its data."""
+    connection.ping()
+    info = connection.info("server")
+    folder = connection.config_get("dir")["dir"]
+    return int(info["process_id"]), folder.decode() if isinstance(folder, bytes) else str(folder)
+
+
+def title_of(pid: int) -> str:
+    """The command line of a process; empty if there is none. Redis writes its address into it."""
+    proc = Path(f"/proc/{pid}/cmdline")
+    with contextlib.suppress(OSError):
+        return proc.read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    with contextlib.suppress(OSError):
+        asked = subprocess.run(  # noqa: S603
+            ["/bin/ps", "-o", "command=", "-p", str(pid)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return asked.stdout.strip()
+    return ""
+
+
+def gone(pid: int, within_seconds: float) -> bool:
+    """Wait for a process that is not our child to end."""
+    deadline = time.monotonic() + within_seconds
+    while "redis-server" in title_of(pid):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True

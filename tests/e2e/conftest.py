@@ -1,0 +1,62 @@
+"""Stacks of real processes for the fault tests, and their logs when a test fails."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from stack import Stack
+
+from bench.brokers import RabbitMQ
+
+RABBITMQ = pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
+    if not RabbitMQ.installed():
+        missing = "RabbitMQ is not installed: apt-get install rabbitmq-server"
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    with RabbitMQ(tmp_path_factory.mktemp("rabbitmq")) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="module")
+def module_stack(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
+    """Gateway and keeper of a module's tests: on one Redis, unless the test says otherwise."""
+    kind = getattr(request, "param", "shared")
+    rabbitmq = request.getfixturevalue("rabbitmq") if kind == "rabbitmq" else None
+    with Stack(tmp_path_factory.mktemp(f"stack-{kind}"), kind, rabbitmq) as stack:
+        yield stack
+
+
+@pytest.fixture
+def stack(module_stack: Stack) -> Iterator[Stack]:
+    """The module's stack as new; what a test started or broke is put right after it."""
+    module_stack.clear()
+    yield module_stack
+    module_stack.clear()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """`@pytest.mark.brokers("shared", "rabbitmq")` runs a test on a stack of each kind."""
+    mark = metafunc.definition.get_closest_marker("brokers")
+    if mark and "module_stack" in metafunc.fixturenames:
+        kinds = [RABBITMQ if kind == "rabbitmq" else kind for kind in mark.args]
+        metafunc.parametrize("module_stack", kinds, indirect=True, scope="module")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "brokers(*kinds): the brokers that a test runs on")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  # noqa: ANN201
+    report = yield
+    if report.failed:
+        for stack in Stack.live:
+            report.sections += stack.tails()
+    return report

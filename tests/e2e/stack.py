@@ -1,0 +1,330 @@
+"""One Soloist of real processes on free ports of the loopback, with data of its own."""
+
+import contextlib
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, ClassVar, Self, TypeVar
+
+import amqp
+import httpx
+import redis
+import yaml
+
+from bench.brokers import Broker, RabbitMQ, Redis
+from bench.processes import PROJECT, Process, free_port
+from contract.broker import queue_name
+from contract.ledger import Ledger
+from contract.prediction import Prediction, Status
+from contract.settings import Settings
+from contract.transitions import Transition, dead, read
+
+T = TypeVar("T")
+
+BATCH = 16
+LIMIT_SECONDS = 2.0
+"""The hard limit of the model `brief`."""
+FAST = {"LEASE_SECONDS": "3", "RENEW_SECONDS": "0.5", "SWEEP_SECONDS": "0.3"}
+START_SECONDS = 40.0
+
+MODELS: dict[str, dict[str, Any]] = {
+    "echo": {"max_batch_size": BATCH, "timeout_seconds": 60},
+    "single": {"max_batch_size": 1, "timeout_seconds": 60},
+    "brief": {"max_batch_size": BATCH, "timeout_seconds": LIMIT_SECONDS},
+    "small": {"max_batch_size": BATCH, "options": {"fits": 4}},
+    "unloadable": {"options": {"load": "fail"}},
+    "loading": {"options": {"load": "hang"}},
+    "missing": {"python": "tests.e2e.models:Nobody"},
+}
+
+
+def wait_for(what: str, condition: Callable[[], T], seconds: float, every: float = 0.05) -> T:
+    """The first true value of `condition`; a failure that names `what` when there is none in time."""
+    until = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > until:
+            raise AssertionError(f"not within {seconds:g} s: {what}")
+        time.sleep(every)
+
+
+class Program(Process):
+    """One of our processes."""
+
+    def __init__(self, name: str, arguments: list[str], folder: Path, env: dict[str, str]) -> None:
+        # A later one of the same name starts a log of its own.
+        log = folder / f"{name}-{len(list(folder.glob(f'{name}-*.log')))}.log"
+        super().__init__([sys.executable, "-m", *arguments], log=log, env=env, cwd=PROJECT)
+        self.name = log.stem
+
+    def freeze(self) -> None:
+        self.signal(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        self.signal(signal.SIGCONT)
+
+    def end(self, seconds: float = 20.0) -> int:
+        """SIGTERM; its exit code."""
+        self.ask_to_end()
+        return self.code(seconds)
+
+    def code(self, seconds: float = 20.0) -> int:
+        """Its exit code, once it has ended by itself."""
+        return self._child.wait(seconds)
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text(errors="replace")
+
+
+class Worker(Program):
+    """A worker process with a port of its own for its probes."""
+
+    def __init__(
+        self, called: str, model: str, folder: Path, env: dict[str, str], *more: str
+    ) -> None:
+        self.called = called
+        self.port = free_port()
+        env = {**env, "SOLOIST_WORKER_PORT": str(self.port)}
+        super().__init__(called, ["worker", "--model", model, *more], folder, env)
+
+    def state(self) -> str | None:
+        """`loading`, `idle` or `busy`; None while it does not answer."""
+        with contextlib.suppress(httpx.HTTPError):
+            answer = httpx.get(f"http://127.0.0.1:{self.port}/readyz", timeout=5, trust_env=False)
+            return str(answer.json()["state"])
+        return None
+
+    def ready(self) -> Self:
+        """Return when it takes messages."""
+        self.wait_until(lambda: self.state() in ("idle", "busy"), START_SECONDS)
+        return self
+
+
+class Stack:
+    """Ledger, broker, gateway and keeper; workers as a test wants them.
+
+    `shared` is one Redis for both ledger and broker, `redis` has a second one as its broker.
+    """
+
+    live: ClassVar[list["Stack"]] = []
+
+    def __init__(self, folder: Path, broker: str, rabbitmq: RabbitMQ | None = None) -> None:
+        self.folder = folder
+        self.kind = broker
+        self.store = Redis(folder / "ledger")
+        self.broker: Broker = {
+            "shared": lambda: self.store,
+            "redis": lambda: Redis(folder / "broker"),
+            "rabbitmq": lambda: rabbitmq,
+        }[broker]()
+        self.port, self.keeper_port = free_port(), free_port()
+        self.runs_file = folder / "runs"
+        self.env = {
+            "SOLOIST_CATALOG": str(folder / "catalog.yaml"),
+            "SOLOIST_REDIS_URL": self.store.url,
+            "SOLOIST_BROKER_URL": self.broker.url,
+            "SOLOIST_PORT": str(self.port),
+            "SOLOIST_KEEPER_PORT": str(self.keeper_port),
+            **{f"SOLOIST_{name}": value for name, value in FAST.items()},
+        }
+        self.programs: list[Program] = []
+        self.gateway: Program | None = None
+        self.keeper: Program | None = None
+        self._gates = 0
+        self._workers = 0
+
+    # Start and end.
+
+    def __enter__(self) -> Self:
+        Stack.live.append(self)
+        self._write_catalog()
+        try:
+            self.store.start()
+            self.broker.start()
+            self.ledger = Ledger(Settings(redis_url=self.store.url))
+            self.http = httpx.Client(
+                base_url=f"http://127.0.0.1:{self.port}", timeout=10, trust_env=False
+            )
+            self.heal()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        for program in self.programs:
+            program.kill()
+        if hasattr(self, "ledger"):
+            self.ledger.close()
+        if hasattr(self, "http"):
+            self.http.close()
+        self.store.kill()
+        if self.kind == "redis":
+            self.broker.kill()
+        Stack.live.remove(self)
+
+    def _write_catalog(self) -> None:
+        models = {}
+        for name, entry in MODELS.items():
+            options = {"runs": str(self.runs_file), **entry.get("options", {})}
+            python = "tests.e2e.models:Echo"
+            models[name] = {"python": python, "device": "cpu", **entry, "options": options}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "catalog.yaml").write_text(yaml.safe_dump({"models": models}))
+
+    def heal(self) -> None:
+        """Whatever a test did: everything but the workers runs."""
+        for part in (self.store, self.broker):
+            part.resume()
+            part.start()
+        for name in ("gateway", "keeper"):
+            program = getattr(self, name)
+            if program is None or not program.alive:
+                setattr(self, name, self.serve(name))
+            else:
+                program.wake()
+        wait_for("gateway and keeper are ready", self.ready, START_SECONDS)
+
+    def clear(self) -> None:
+        """As new: no workers, no predictions, no messages."""
+        for program in self.programs:
+            if program not in (self.gateway, self.keeper):
+                program.kill()
+        self.heal()
+        self.programs = [p for p in self.programs if p.alive]
+        self.store_client(lambda client: client.flushall())
+        if isinstance(self.broker, RabbitMQ):
+            with self.amqp() as channel:
+                for model in MODELS:
+                    channel.queue_declare(queue_name(model), durable=True, auto_delete=False)
+                    channel.queue_purge(queue_name(model))
+        elif self.kind == "redis":
+            with redis.Redis.from_url(self.broker.url) as client:
+                client.flushall()
+        self.runs_file.unlink(missing_ok=True)
+
+    def serve(self, name: str, **settings: object) -> Program:
+        """Start a gateway or a keeper."""
+        program = Program(name, ["service", name], self.folder, self._env(settings))
+        self.programs.append(program)
+        return program
+
+    def worker(self, model: str = "echo", *more: str, **settings: object) -> Worker:
+        """Start a worker; `settings` are named as in the environment, without the prefix."""
+        self._workers += 1
+        called = f"worker-{self._workers}"
+        worker = Worker(
+            called, model, self.folder, self._env({"WORKER_NAME": called, **settings}), *more
+        )
+        self.programs.append(worker)
+        return worker
+
+    def _env(self, settings: dict[str, object]) -> dict[str, str]:
+        return self.env | {f"SOLOIST_{name}": str(value) for name, value in settings.items()}
+
+    def ready(self) -> bool:
+        ports = (self.port, self.keeper_port)
+        with contextlib.suppress(httpx.HTTPError):
+            return all(
+                httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=5, trust_env=False).is_success
+                for port in ports
+            )
+        return False
+
+    # What a client does.
+
+    def post(
+        self, do: str = "echo", model: str = "echo", *, headers: Any = None, **more: Any
+    ) -> httpx.Response:
+        """POST a prediction whose input is `{"do": do, **more}`."""
+        body = {"input": {"do": do, **more}}
+        return self.http.post(f"/v1/models/local/{model}/predictions", json=body, headers=headers)
+
+    def submit(self, do: str = "echo", model: str = "echo", **more: Any) -> str:
+        """The id of a prediction that was accepted."""
+        answer = self.post(do, model, **more)
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["id"])
+
+    def get(self, id: str) -> httpx.Response:
+        return self.http.get(f"/v1/predictions/{id}")
+
+    def gate(self) -> Path:
+        """A file that is not there yet; `touch` it to let go what waits for it."""
+        self._gates += 1
+        return self.folder / f"gate-{self._gates}"
+
+    # What the ledger, the broker and the models know.
+
+    def ask(self, transition: Transition[T]) -> T:
+        return self.ledger.run(transition)
+
+    def store_client(self, act: Callable[[redis.Redis], T]) -> T:
+        with redis.Redis.from_url(self.store.url, socket_timeout=5) as client:
+            return act(client)
+
+    def records(self, ids: Iterable[str]) -> list[Prediction]:
+        views = self.ask(read([(id, -1) for id in ids]))
+        assert all(views), "a record is gone"
+        return [view.prediction for view in views if view]
+
+    def record(self, id: str) -> Prediction:
+        return self.records([id])[0]
+
+    def finished(self, ids: Iterable[str], seconds: float = 20.0) -> list[Prediction]:
+        """The records of these predictions, once all of them are over."""
+        ids = list(ids)
+
+        def over() -> bool:
+            return all(p.status.terminal for p in self.records(ids))
+
+        try:
+            wait_for("all are over", over, seconds)
+        except AssertionError as error:
+            open_ones = [p for p in self.records(ids) if not p.status.terminal]
+            raise AssertionError(f"{error}; still open: {open_ones[:5]}") from None
+        return self.records(ids)
+
+    def succeeded(self, ids: Iterable[str], seconds: float = 20.0) -> list[Prediction]:
+        """As `finished`, and each with an output."""
+        records = self.finished(ids, seconds)
+        assert {(p.status, p.error) for p in records} == {(Status.SUCCEEDED, None)}
+        return records
+
+    def dead(self, model: str = "echo") -> list[str]:
+        return [p.id for p in self.ask(dead(model))]
+
+    def runs(self) -> "Counter[str]":
+        """How often the model was asked for each prediction."""
+        return Counter(line[0] for line in self.run_lines())
+
+    def run_lines(self) -> list[tuple[str, int, int]]:
+        """(prediction id, process id, batch size) of each run, in order."""
+        if not self.runs_file.exists():
+            return []
+        rows = (line.split() for line in self.runs_file.read_text().splitlines())
+        return [(id, int(pid), int(size)) for id, pid, size in rows]
+
+    def running(self, ids: Iterable[str] | str, seconds: float = 20.0) -> None:
+        """Return when the model was asked for all of these."""
+        wanted = {ids} if isinstance(ids, str) else set(ids)
+        wait_for("the model runs", lambda: wanted <= set(self.runs()), seconds)
+
+    @contextlib.contextmanager
+    def amqp(self):  # noqa: ANN201
+        """A channel of RabbitMQ."""
+        with amqp.Connection(f"127.0.0.1:{self.broker.port}") as connection:
+            yield connection.channel()
+
+    def tails(self) -> list[tuple[str, str]]:
+        """(name, last lines) of every process, for a failed test."""
+        return [(p.name, p.tail(6000)) for p in self.programs if p.log.exists()]

@@ -1,0 +1,105 @@
+"""Texts from texts, against plain `generate`: summaries, translations, languages."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import transformers as tf
+from answers import ask, item, written
+
+from contract.errors import BadItem
+from worker.models import Model
+
+pytestmark = pytest.mark.slow
+
+LONG = {"max_new_tokens": 24}
+
+
+@pytest.mark.parametrize("options", [{}, {"num_beams": 2}], ids=["greedy", "beams"])
+@pytest.mark.parametrize(
+    ("task", "builder", "name"),
+    [("summarization", "t5", "summary_text"), ("translation", "marian", "translation_text")],
+)
+def test_texts_are_rewritten_as_by_plain_generate(
+    task: str,
+    builder: str,
+    name: str,
+    options: dict[str, Any],
+    folder: Callable[..., Path],
+    loaded: Callable[..., Model],
+) -> None:
+    texts = ["the cat sat on the mat", "anna", "a very good movie about food , is it ?"]
+    outputs = ask(loaded(task, folder(builder)), *texts, **LONG, **options)
+    for text, output in zip(texts, outputs, strict=True):
+        plain = written(folder(builder), tf.AutoModelForSeq2SeqLM, text, **LONG, **options)
+        assert output == {name: plain}
+
+
+def test_a_rewritten_text_ends_at_a_stop(
+    folder: Callable[..., Path], loaded: Callable[..., Model]
+) -> None:
+    model = loaded("translation", folder("marian"))
+    (whole,) = ask(model, "the cat", **LONG)
+    word = whole["translation_text"].split()[-1]
+    (cut,) = ask(model, "the cat", **LONG, stop=[word])
+    assert cut["translation_text"].count(word) == 1
+    assert cut["translation_text"].endswith(word)
+
+
+def test_a_summary_is_asked_for_in_the_models_own_words(
+    folder: Callable[..., Path], loaded: Callable[..., Model], tmp_path: Path
+) -> None:
+    model: Any = loaded("summarization", folder("t5"))
+    plain = ask(model, "about the cat", **LONG)
+    tasks = {"summarization": {"prefix": "about "}}
+    model.generator.config.task_specific_params = tasks
+    try:
+        assert ask(model, "the cat", **LONG) == plain
+    finally:
+        del model.generator.config.task_specific_params
+
+
+def test_a_model_of_many_languages_writes_the_one_asked_for(
+    folder: Callable[..., Path], loaded: Callable[..., Model]
+) -> None:
+    path = folder("m2m")
+    model = loaded("translation", path)
+    tokenizer = tf.AutoTokenizer.from_pretrained(path)
+    plain = tf.AutoModelForSeq2SeqLM.from_pretrained(path).eval()
+    wishes = [("eng_Latn", "fra_Latn"), ("deu_Latn", "eng_Latn"), ("eng_Latn", "deu_Latn")]
+    outputs = model.predict(
+        [
+            item("ab cd", f"id{n}", src_lang=source, tgt_lang=target, max_new_tokens=8)
+            for n, (source, target) in enumerate(wishes)
+        ]
+    )
+    for (source, target), output in zip(wishes, outputs, strict=True):
+        tokenizer.src_lang = source
+        tokens = plain.generate(
+            **tokenizer("ab cd", return_tensors="pt"),
+            forced_bos_token_id=tokenizer.convert_tokens_to_ids(target),
+            max_new_tokens=8,
+        )[0]
+        text = tokenizer.decode(tokens, skip_special_tokens=True)
+        assert output == {"translation_text": text}
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({}, "needs `tgt_lang`"),
+        ({"tgt_lang": "klingon"}, "klingon"),
+        ({"tgt_lang": "</s>"}, "not a"),
+    ],
+)
+def test_a_language_that_the_model_does_not_know_fails_alone(
+    given: dict[str, Any], reason: str, folder: Callable[..., Path], loaded: Callable[..., Model]
+) -> None:
+    model = loaded("translation", folder("m2m"))
+    bad, good = model.predict(
+        [item("ab", "a", **given), item("ab", "b", tgt_lang="fra_Latn", max_new_tokens=3)]
+    )
+    assert isinstance(bad, BadItem)
+    assert reason in str(bad)
+    assert "translation_text" in good
