@@ -23,7 +23,8 @@ from contract.transitions import read
 logger = logging.getLogger(__name__)
 
 Listener = Callable[[str, dict[str, Any]], None]
-"""Called with `outcome` and the fields that changed, or with `events` and nothing."""
+"""Called with `outcome` and the fields that changed, with `events`, or with `drain` when this process
+ends and nobody should wait in it any longer."""
 
 PING_SECONDS = 2.0
 READ_AT_ONCE = 256
@@ -38,6 +39,7 @@ class Answers:
         self._listeners: dict[str, list[Listener]] = {}
         self._task: asyncio.Task[None] | None = None
         self._subscribed = asyncio.Event()
+        self.draining = False
 
     @property
     def waiting(self) -> int:
@@ -50,6 +52,8 @@ class Answers:
         ledger to announce, or the answer may come first.
         """
         self._listeners.setdefault(id, []).append(listener)
+        if self.draining:
+            listener("drain", {})
         try:
             yield
         finally:
@@ -57,6 +61,12 @@ class Answers:
             listeners.remove(listener)
             if not listeners:
                 del self._listeners[id]
+
+    def drain(self) -> None:
+        """Let go of all who wait: they are answered with their prediction as it stands."""
+        self.draining = True
+        for id in list(self._listeners):
+            self._tell(id, "drain", {})
 
     async def start(self) -> None:
         """Subscribe; a ledger that is away does not hold the start up."""

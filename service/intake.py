@@ -71,6 +71,15 @@ class Intake:
         self._creates = Coalescer(self._create)
         self._clock_offset: float | None = None
 
+    @property
+    def draining(self) -> bool:
+        """True when this process ends: its clients are to come back to another."""
+        return self._answers.draining
+
+    def drain(self) -> None:
+        """Answer all who wait, now."""
+        self._answers.drain()
+
     def listen(self, id: str, listener: Listener) -> AbstractContextManager[None]:
         """Call `listener` with all that is announced of a prediction."""
         return self._answers.listen(id, listener)
@@ -221,7 +230,7 @@ class Intake:
 
 def _settle(future: asyncio.Future[dict[str, Any]]) -> Listener:
     def on_announcement(kind: str, fields: dict[str, Any]) -> None:
-        if kind == "outcome" and not future.done():
+        if kind in ("outcome", "drain") and not future.done():
             future.set_result(fields)
 
     return on_announcement
@@ -232,8 +241,8 @@ async def _outcome(
 ) -> None:
     """Wait, and put the outcome into the prediction; it stays as it is when the wait is over first."""
     done, _ = await asyncio.wait([future], timeout=wait_seconds)
-    if done:
-        prediction.update(future.result())
+    if done and (outcome := future.result()):
+        prediction.update(outcome)
         prediction.queue_position = prediction.eta_seconds = None
 
 

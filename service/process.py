@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 import socket
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -96,7 +97,17 @@ def _serve(app: Any, settings: Settings, port: int) -> None:
     # After a graceful end uvicorn raises the signal once more; ending on request is no failure.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    uvicorn.Server(config).run(sockets=[listener])
+    _Server(config).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Lets go of the requests that wait as soon as it is told to end; uvicorn would sit them out."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        context = getattr(self.config.app.state, "context", None)  # type: ignore[union-attr]
+        if context is not None:
+            context.intake.drain()
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -69,6 +69,8 @@ async def stream_events(intake: Intake, id: str, owner: str, since: int) -> Asyn
                     if sent > since:
                         yield event(name, sent, data)
                 return
+            if intake.draining:
+                return  # the client comes again with Last-Event-ID
             try:
                 async with asyncio.timeout(KEEP_ALIVE_SECONDS):
                     await changed.wait()
