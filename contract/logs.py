@@ -57,5 +57,5 @@ def set_up_logging(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level.upper())
-    for chatty in ("celery", "kombu", "amqp", "redis", "httpx", "urllib3", "filelock"):
+    for chatty in ("celery", "kombu", "amqp", "redis", "httpx", "urllib3", "filelock", "uvicorn"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))

@@ -30,7 +30,7 @@ class Settings(BaseSettings):
     prefix: str = Field(
         "soloist:",
         pattern=r"^[A-Za-z0-9._-]{1,40}:$",
-        description="Begins every key of the ledger.",
+        description="Begins every key of the ledger; ends in a colon.",
     )
     durability: Literal["aof", "none"] = Field(
         "aof",

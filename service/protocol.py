@@ -83,6 +83,9 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     _excess_bytes = 0
     """Of the unfinished message, what is not body; 0 while the head lies within one read."""
     _body_bytes = 0
+    """Of all bodies of this connection."""
+    _earlier_bytes = 0
+    """Of those before the last one."""
     _deadline: float | None = None
     _timer: asyncio.TimerHandle | None = None
     _refusal: Refusal | None = None
@@ -152,7 +155,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         # Trailers must not join the headers that the application sees (RFC 9110 section 6.5.1).
         self.headers = []
         self._stage = BODY
-        self._body_bytes = 0
+        self._earlier_bytes = self._body_bytes
         self._new_part()
 
     def on_body(self, body: bytes) -> None:
@@ -205,7 +208,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         now = self.loop.time()
         due = self._deadline
         if self._stage == BODY and not self.cycle.response_complete:
-            due += self._body_bytes / self.body_bytes_per_second
+            due += (self._body_bytes - self._earlier_bytes) / self.body_bytes_per_second
         if self.flow.read_paused:  # it is the application that is slow
             due = self._deadline = now + self.body_seconds
         if due > now:

@@ -78,6 +78,15 @@ class Program(Process):
         return self._child.wait(seconds)
 
     @property
+    def listens_to_sigterm(self) -> bool:
+        """Whether a handler of its own stands for SIGTERM."""
+        with contextlib.suppress(OSError):
+            status = Path(f"/proc/{self.pid}/status").read_text()
+            caught = int(status.partition("SigCgt:")[2].split()[0], 16)
+            return bool(caught >> (signal.SIGTERM - 1) & 1)
+        return False
+
+    @property
     def output(self) -> str:
         return self.log.read_text(errors="replace")
 
@@ -90,7 +99,7 @@ class Worker(Program):
     ) -> None:
         self.called = called
         self.port = free_port()
-        env = {**env, "SOLOIST_WORKER_PORT": str(self.port)}
+        env = {"SOLOIST_WORKER_PORT": str(self.port), **env}
         super().__init__(called, ["worker", "--model", model, *more], folder, env)
 
     def state(self) -> str | None:

@@ -155,6 +155,13 @@ class TestWhatIsServed:
             status, _, told = client.answer()
             assert (status, told["body"]) == (200, str(number))
 
+    def test_a_body_may_follow_its_head_and_a_longer_body_before(self, client: Client) -> None:
+        for length in (50_000, 2, 1_000):
+            whole = post(b"x" * length)
+            client.send(whole[:-1])
+            client.send(whole[-1:])
+            assert len(client.answer()[2]["body"]) == length
+
     def test_requests_sent_ahead_are_answered_in_order(self, client: Client) -> None:
         client.send(b"".join(post(b"%d" % number) for number in range(50)))
         assert [client.answer()[2]["body"] for _ in range(50)] == [str(n) for n in range(50)]

@@ -134,6 +134,22 @@ def llama(folder: Path) -> Path:
     return save(folder, model, tokenizer)
 
 
+def gpt_classifier(folder: Path) -> Path:
+    """A decoder that classifies by a text's last token, without a padding token of its own."""
+    tokenizer = byte_tokenizer(tf.GPT2Tokenizer, "<|endoftext|>", model_max_length=POSITIONS)
+    sizes = {"n_positions": POSITIONS, "n_embd": 32, "n_layer": 2, "n_head": 2}
+    config = tf.GPT2Config(vocab_size=len(tokenizer), eos_token_id=256, **sizes, **labels(*"ab"))
+    return save(folder, made(tf.GPT2ForSequenceClassification, config), tokenizer)
+
+
+def byte_classifier(folder: Path, model: str = "BertForSequenceClassification") -> Path:
+    """A model whose tokenizer is written in Python, as there still are some."""
+    tokenizer = tf.ByT5Tokenizer(extra_ids=0, model_max_length=POSITIONS)
+    sizes = {"max_position_embeddings": POSITIONS, **BERT}
+    config = tf.BertConfig(vocab_size=len(tokenizer), **sizes, **labels("O", "B-PER"))
+    return save(folder, made(getattr(tf, model), config), tokenizer)
+
+
 def word_tokenizer(length: int = POSITIONS) -> Any:
     """Whole words, ended by `</s>`, as encoder-decoder models read them."""
     vocabulary = {word: n for n, word in enumerate(["<pad>", "</s>", "<unk>", "<s>", *WORDS])}

@@ -11,8 +11,9 @@ import torch
 import transformers as tf
 from answers import ask, close, item
 
-from contract.errors import BadItem
-from worker.models import Model
+from contract.catalog import ModelSpec
+from contract.errors import BadItem, ModelUnloadable
+from worker.models import Model, open_model
 from worker.models.answering import _among
 
 pytestmark = pytest.mark.slow
@@ -73,6 +74,26 @@ def test_a_model_of_many_labels_at_once_is_read_by_sigmoid(
     (answer,) = ask(loaded("text-classification", path), TEXTS[0])
     _, output = plain(path, tf.AutoModelForSequenceClassification, TEXTS[0])
     close(answer, ranked(["bad", "fair", "good"], torch.sigmoid(output.logits[0]).tolist()))
+
+
+@pytest.mark.parametrize("builder", ["gpt_classifier", "byte_classifier"])
+def test_classifiers_of_other_kinds_are_read_as_plain_transformers_reads_them(
+    builder: str, folder: Callable[..., Path], loaded: Callable[..., Model]
+) -> None:
+    path, texts = folder(builder), [*TEXTS, "a long text " * 20]
+    for text, answer in zip(texts, ask(loaded("text-classification", path), *texts), strict=True):
+        _, output = plain(path, tf.AutoModelForSequenceClassification, text)
+        close(
+            [one["score"] for one in answer],
+            sorted(torch.softmax(output.logits[0], -1).tolist())[::-1],
+        )
+
+
+def test_entities_need_a_tokenizer_that_knows_its_places(folder: Callable[..., Path]) -> None:
+    source = str(folder("byte_classifier", model="BertForTokenClassification"))
+    spec = ModelSpec(name="tiny", source=source, task="token-classification")
+    with pytest.raises(ModelUnloadable, match="fast tokenizer"):
+        open_model(spec).load(spec, "cpu")
 
 
 def test_a_text_longer_than_the_model_is_cut_off(classifier: tuple[Path, Model]) -> None:

@@ -1,0 +1,162 @@
+"""A ledger with a clock that the test moves, and short words for what its callers do with it."""
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from contract.ledger import Ledger
+from contract.prediction import Prediction, Status, new_id
+from contract.settings import Settings
+from contract.transitions import (
+    Claimed,
+    Created,
+    Creation,
+    Expired,
+    Holder,
+    Outcome,
+    Submission,
+    Sweep,
+    Transition,
+    View,
+    cancel,
+    claim,
+    create,
+    expire,
+    extend,
+    finish,
+    prune,
+    read,
+    release,
+    sweep,
+)
+
+T = TypeVar("T")
+
+CLOCK = "local now = tonumber(redis.call('GET', ARGV[1] .. 'test-clock'))\n"
+START = 1_700_000_000.0
+OF_SUBMISSION = ("max_queue", "max_batch_size", "credit_seconds", "deadline_seconds", "watcher")
+
+
+class Desk:
+    """One model `m`, batches of four, leases of 15 s, three attempts."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.ledger = Ledger(settings, clock=CLOCK)
+        self.redis = self.ledger.redis
+        self.rings: list[int] = []
+        """The rings that the ledger asked for, in order."""
+        self.now = START
+        self.advance(0)
+
+    def advance(self, seconds: float) -> None:
+        """Move the ledger's clock."""
+        self.now += seconds
+        self.redis.set(self.ledger.key("test-clock"), repr(self.now))
+
+    def close(self) -> None:
+        self.ledger.close()
+
+    def run(self, transition: Transition[T]) -> T:
+        return self.ledger.run(transition)
+
+    def submission(self, **what: Any) -> Submission:
+        """A prediction to accept; `what` is fields of it or of the submission."""
+        terms = {name: what.pop(name) for name in OF_SUBMISSION if name in what}
+        prediction = Prediction(**{"id": new_id(), "model": "m", **what})
+        return Submission(prediction, **{"max_queue": 1000, "max_batch_size": 4, **terms})
+
+    def create(self, *submissions: Submission) -> Creation:
+        creation = self.run(create(submissions))
+        self.rings += [ring for rings in creation.rings.values() for ring in rings]
+        return creation
+
+    def accept(self, **what: Any) -> str:
+        """The id of a prediction that was accepted."""
+        results = self.create(self.submission(**what)).results
+        assert results is not None
+        assert isinstance(results[0], Created)
+        assert not results[0].repeated
+        return results[0].prediction.id
+
+    def holder(self, worker: str = "w1", **terms: Any) -> Holder:
+        return Holder(**{"model": "m", "worker": worker, "max_batch_size": 4, **terms})
+
+    def claim(
+        self, worker: str = "w1", *, ring: int = 0, limit: int | None = None, **terms: Any
+    ) -> list[Claimed]:
+        claimed = self.run(claim(self.holder(worker, **terms), ring, limit))
+        self.rings += claimed.rings
+        return claimed.predictions
+
+    def extend(self, claimed: Sequence[Claimed], worker: str = "w1") -> list[str]:
+        return self.run(extend(self.holder(worker), [(c.id, c.attempt) for c in claimed]))
+
+    def finish(
+        self,
+        claimed: Sequence[Claimed],
+        output: str = '"done"',
+        *,
+        worker: str = "w1",
+        idle: bool = True,
+        **more: Any,
+    ) -> list[str]:
+        fields = {"output": output.encode(), "predict_seconds": 0.5, **more}
+        outcomes = [Outcome(c.id, c.attempt, **fields) for c in claimed]
+        return self.run(finish(self.holder(worker), outcomes, idle=idle, seconds=0.5))
+
+    def release(
+        self, claimed: Sequence[Claimed], *, worker: str = "w1", suspect: bool = False
+    ) -> list[int]:
+        attempts = [(c.id, c.attempt) for c in claimed]
+        rings = self.run(release(self.holder(worker), attempts, idle=True, suspect=suspect))
+        self.rings += rings
+        return rings
+
+    def cancel(self, id: str, owner: str = "local") -> Prediction | None:
+        return self.run(cancel(id, owner))
+
+    def sweep(self, *, depth: int | None = None, patience: float = 2.0, most: int = 500) -> Sweep:
+        swept = self.run(
+            sweep(
+                "m",
+                max_batch_size=4,
+                max_attempts=3,
+                dead_ttl_seconds=7 * 86400.0,
+                depth=depth,
+                patience_seconds=patience,
+                most=most,
+            )
+        )
+        self.rings += swept.rings
+        return swept
+
+    def expire(self) -> Expired:
+        return self.run(expire())
+
+    def prune(self) -> int:
+        return self.run(prune())
+
+    def view(self, id: str, since: int = 0, **asked: Any) -> View | None:
+        return self.run(read([(id, since)], **asked))[0]
+
+    def get(self, id: str) -> Prediction:
+        view = self.view(id, -1)
+        assert view is not None
+        return view.prediction
+
+    def status(self, id: str) -> Status:
+        return self.get(id).status
+
+    def lose(self, times: int, worker: str = "w1") -> None:
+        """Start what waits and lose the worker, this many times."""
+        for _ in range(times):
+            assert self.claim(worker)
+            self.advance(16)
+            self.sweep()
+
+    def record(self, id: str) -> dict[bytes, bytes]:
+        """The record as Redis has it."""
+        return self.redis.hgetall(self.ledger.key("prediction", id))
+
+    def members(self, kind: str, name: str = "m") -> list[str]:
+        """A sorted set's members in order."""
+        return [m.decode() for m in self.redis.zrange(self.ledger.key(kind, name), 0, -1)]
