@@ -177,7 +177,7 @@ def test_priorities_count_as_accepted_earlier_or_later(desk: Desk) -> None:
         desk.accept(id=id, priority=priority, credit_seconds=priority.credit_seconds(300))
 
     assert desk.members("queued") == ["h", "n", "l"]
-    desk.advance(601)
+    desk.advance(599)
     desk.accept(id="late", priority=Priority.HIGH, credit_seconds=300)
     assert desk.members("queued") == ["h", "n", "late", "l"]
     desk.advance(600)

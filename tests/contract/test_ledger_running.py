@@ -87,6 +87,7 @@ def test_what_passed_its_deadline_never_runs(desk: Desk) -> None:
 def test_a_suspect_runs_alone(desk: Desk) -> None:
     desk.create(*(desk.submission(id=id) for id in "abc"))
     desk.release(desk.claim(), suspect=True)
+    desk.advance(1)
     desk.accept(id="d")
 
     batches = [[c.id for c in desk.claim(f"w{n}")] for n in range(4)]
@@ -282,6 +283,7 @@ def test_every_gateway_that_asked_is_told_once(desk: Desk) -> None:
 def test_released_predictions_wait_in_their_old_place(desk: Desk) -> None:
     desk.create(*(desk.submission(id=id) for id in "ab"))
     claimed = desk.claim(ring=1)
+    desk.advance(1)
     desk.accept(id="c")
     desk.rings.clear()
     rings = desk.release(claimed)

@@ -1,0 +1,267 @@
+"""What the ledger answers: records, cancels, pages, states and the dead list."""
+
+import pytest
+from desk import START, Desk
+
+from contract.prediction import Priority, Status
+from contract.transitions import ModelState, Page, Report, dead, list_page, replay, report, state
+
+
+def test_reading_gives_each_prediction_or_nothing_in_order(desk: Desk) -> None:
+    from contract.transitions import read
+
+    desk.accept(id="a")
+    desk.accept(id="b")
+    views = desk.run(read([("b", -1), ("nobody", -1), ("a", -1)]))
+
+    assert [view and view.prediction.id for view in views] == ["b", None, "a"]
+
+
+def test_another_owners_prediction_reads_like_one_that_does_not_exist(desk: Desk) -> None:
+    desk.accept(id="a", owner="alice")
+
+    assert desk.view("a", owner="alice") is not None
+    assert desk.view("a", owner="bob", watcher="gw") is None
+    assert b"watchers" not in desk.record("a")
+
+
+def test_who_reads_with_a_watcher_is_told_of_all_that_follows(desk: Desk) -> None:
+    desk.accept(id="a")
+    desk.view("a", watcher="gw")
+    with desk.redis.pubsub(ignore_subscribe_messages=True) as channel:
+        channel.subscribe(desk.ledger.key("answers", "gw"))
+        channel.get_message(timeout=5)
+        desk.cancel("a")
+        assert channel.get_message(timeout=5) is not None
+
+
+def test_what_waits_is_read_with_its_position_and_estimated_time(desk: Desk) -> None:
+    desk.create(*(desk.submission(id=f"p{n}") for n in range(12)))
+    assert desk.get("p0").eta_seconds is None
+    desk.finish(desk.claim())  # four of them in half a second
+
+    assert (desk.get("p4").queue_position, desk.get("p4").eta_seconds) == (1, 0.5)
+    assert (desk.get("p8").queue_position, desk.get("p8").eta_seconds) == (5, 1.0)
+    desk.claim("w1", limit=1)
+    desk.claim("w2", limit=1)
+    assert desk.get("p11").queue_position == 6
+    assert desk.get("p11").eta_seconds == 0.5, "two workers share the queue"
+
+
+def test_a_waiting_prediction_is_canceled_and_never_runs(desk: Desk) -> None:
+    desk.accept(id="a", deadline_seconds=60)
+    canceled = desk.cancel("a")
+
+    assert canceled is not None
+    assert (canceled.status, canceled.completed_at) == (Status.CANCELED, START)
+    assert desk.claim() == []
+    for kind, name in (("queued", "m"), ("deadlines", "")):
+        assert desk.members(kind, name) == []
+    assert desk.members("retained", "") == ["a"]
+
+
+def test_a_running_prediction_is_canceled_and_its_worker_stays_busy(desk: Desk) -> None:
+    desk.accept(id="a")
+    claimed = desk.claim()
+    assert desk.cancel("a").status is Status.CANCELED
+
+    assert desk.members("running") == []
+    assert desk.members("limits", "") == []
+    assert desk.members("busy") == ["w1"]
+    assert desk.extend(claimed) == ["a"]
+
+
+@pytest.mark.parametrize("error_code", [None, "model_error"])
+def test_what_is_over_is_not_canceled_any_more(desk: Desk, error_code: str | None) -> None:
+    desk.accept(id="a")
+    desk.finish(desk.claim(), error="no", error_code=error_code)
+    before = desk.record("a")
+    answer = desk.cancel("a")
+
+    assert answer is not None
+    assert answer.status is (Status.FAILED if error_code else Status.SUCCEEDED)
+    assert desk.record("a") == before
+
+
+def test_a_cancel_may_be_sent_again(desk: Desk) -> None:
+    desk.accept(id="a")
+    desk.cancel("a")
+    before = desk.record("a")
+    desk.advance(1)
+
+    assert desk.cancel("a").status is Status.CANCELED
+    assert desk.record("a") == before
+
+
+def test_only_the_owner_cancels(desk: Desk) -> None:
+    desk.accept(id="a", owner="alice")
+
+    assert desk.cancel("a", "bob") is None
+    assert desk.cancel("nobody") is None
+    assert desk.status("a") is Status.STARTING
+
+
+def ids(page: Page) -> list[str]:
+    return [prediction.id for prediction in page.predictions]
+
+
+def test_a_page_is_newest_first_and_shows_only_the_owners(desk: Desk) -> None:
+    for id in "abc":
+        desk.accept(id=id, owner="alice")
+    desk.accept(id="d", owner="bob")
+    page = desk.run(list_page("alice"))
+
+    assert ids(page) == ["c", "b", "a"]
+    assert not page.more
+    assert desk.run(list_page("nobody")) == Page([], None, False)
+
+
+def test_pages_lead_from_the_newest_to_the_oldest_and_back(desk: Desk) -> None:
+    for n in range(7):
+        desk.accept(id=f"p{n}")
+    first = desk.run(list_page("local", limit=3))
+    second = desk.run(list_page("local", limit=3, before=first.last))
+    third = desk.run(list_page("local", limit=3, before=second.last))
+
+    assert [ids(first), ids(second), ids(third)] == [
+        ["p6", "p5", "p4"],
+        ["p3", "p2", "p1"],
+        ["p0"],
+    ]
+    assert [first.more, second.more, third.more] == [True, True, False]
+    back = desk.run(list_page("local", limit=3, after=third.last))
+    assert ids(back) == ["p1", "p2", "p3"]
+    assert back.more
+    assert ids(desk.run(list_page("local", limit=3, after=back.last))) == ["p4", "p5", "p6"]
+
+
+def test_a_page_that_ends_with_the_last_one_says_so(desk: Desk) -> None:
+    for n in range(3):
+        desk.accept(id=f"p{n}")
+
+    assert not desk.run(list_page("local", limit=3)).more
+
+
+def test_pages_show_one_model_or_one_status_only(desk: Desk) -> None:
+    for n in range(6):
+        desk.accept(id=f"p{n}", model="m" if n % 2 else "other")
+    desk.cancel("p1")
+    desk.cancel("p2")
+
+    assert ids(desk.run(list_page("local", model="m"))) == ["p5", "p3", "p1"]
+    assert ids(desk.run(list_page("local", status="canceled"))) == ["p2", "p1"]
+    assert ids(desk.run(list_page("local", model="m", status="canceled"))) == ["p1"]
+    assert ids(desk.run(list_page("local", model="m", after=2, limit=1))) == ["p3"]
+
+
+def test_a_search_looks_at_a_bounded_number_of_records_and_can_go_on(desk: Desk) -> None:
+    for n in range(10):
+        desk.accept(id=f"p{n}")
+    desk.cancel("p0")
+    found, before, pages = [], None, 0
+    while True:
+        page = desk.run(list_page("local", status="canceled", before=before, look=4))
+        found += ids(page)
+        before = page.last
+        pages += 1
+        if not page.more:
+            break
+
+    assert found == ["p0"]
+    assert pages == 3
+
+
+def test_the_state_counts_what_waits_and_runs(desk: Desk) -> None:
+    desk.create(*(desk.submission() for _ in range(6)))
+    desk.claim()
+    desk.advance(5)
+    states = desk.run(state(["m", "idle"]))
+
+    assert states["m"] == ModelState(2, 4, 1, pytest.approx(5, abs=1e-3))
+    assert states["idle"] == ModelState(0, 0, 0, 0)
+    assert desk.run(state([])) == {}
+
+
+def test_the_dead_list_is_newest_first(desk: Desk) -> None:
+    for id in "abc":
+        desk.accept(id=id)
+        desk.lose(3)
+
+    assert [p.id for p in desk.run(dead("m"))] == ["c", "b", "a"]
+    assert [p.id for p in desk.run(dead("m", most=1))] == ["c"]
+    assert desk.run(dead("other")) == []
+
+
+def test_a_dead_prediction_gets_another_life_under_a_new_id(desk: Desk) -> None:
+    desk.accept(
+        id="a",
+        input='{"text": "hi"}',
+        version="v1",
+        owner="alice",
+        digest="d",
+        idempotency_key="k",
+        priority=Priority.HIGH,
+        credit_seconds=300,
+        result_ttl=60.5,
+    )
+    desk.lose(3)
+    fresh, rings = desk.run(replay("a", "b", 4))
+
+    assert (fresh.id, fresh.replay_of, fresh.status) == ("b", "a", Status.STARTING)
+    assert (fresh.input, fresh.version, fresh.owner) == ('{"text": "hi"}', "v1", "alice")
+    assert (fresh.priority, fresh.result_ttl, fresh.attempt) == (Priority.HIGH, 60.5, 0)
+    assert desk.redis.zscore(desk.ledger.key("queued", "m"), "b") == pytest.approx(desk.now - 300)
+    assert rings == [], "the ring for the last attempt is still out there"
+    assert desk.run(dead("m")) == []
+    assert desk.status("a") is Status.FAILED
+    desk.finish(desk.claim())
+    assert desk.status("b") is Status.SUCCEEDED
+
+
+def test_a_replay_rings_when_no_message_is_out(desk: Desk) -> None:
+    desk.accept(id="a")
+    desk.lose(3)
+    desk.redis.delete(desk.ledger.key("rings", "m"))
+    _, rings = desk.run(replay("a", "b", 4))
+
+    assert len(rings) == 1
+
+
+def test_a_replay_that_is_sent_again_gives_one_life(desk: Desk) -> None:
+    desk.accept(id="a")
+    desk.lose(3)
+    again = replay("a", "b", 4)
+    first = desk.run(again)
+    second = desk.run(again)
+
+    assert first is not None
+    assert second is not None
+    assert first[0] == second[0]
+    assert desk.members("queued") == ["b"]
+
+
+def test_only_what_is_on_the_dead_list_can_be_replayed(desk: Desk) -> None:
+    desk.accept(id="a")
+    desk.accept(id="b")
+    desk.finish(desk.claim(limit=1), error="bad", error_code="model_error")
+
+    for id in ("a", "b", "nobody"):
+        assert desk.run(replay(id, "c", 4)) is None
+    assert desk.record("c") == {}
+
+
+def test_a_dead_prediction_is_replayed_once(desk: Desk) -> None:
+    desk.accept(id="a")
+    desk.lose(3)
+
+    assert desk.run(replay("a", "b", 4)) is not None
+    assert desk.run(replay("a", "c", 4)) is None
+
+
+def test_what_streamed_stays_readable_after_the_end(desk: Desk) -> None:
+    desk.accept(id="a")
+    claimed = desk.claim()
+    desk.run(report([Report("a", 1, events=[("output", "Hi")])]))
+    desk.finish(claimed)
+
+    assert desk.view("a").events == [("output", "Hi")]

@@ -1,0 +1,248 @@
+"""The ledger as a Redis that may be away, unsafe, full or fresh; and what it keeps byte for byte."""
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from desk import Desk
+
+from cli.embedded import EmbeddedRedis
+from contract.errors import LedgerFull, LedgerUnavailable, LedgerUnsafe
+from contract.ledger import AsyncLedger, Ledger, check_safety
+from contract.prediction import Prediction, Status
+from contract.settings import Settings
+from contract.transitions import Claim, Holder, Submission, claim, create, expire, read
+
+SAFE = {"maxmemory_policy": "noeviction", "aof_enabled": 1}
+
+
+def submission(**what: Any) -> Submission:
+    return Submission(Prediction(**{"id": "a", "model": "m", **what}), 100, 4)
+
+
+def test_the_ledgers_clock_is_the_one_of_redis(ledger: Ledger) -> None:
+    before = time.time()
+    creation = ledger.run(create([submission()]))
+
+    assert before - 1 < creation.now < time.time() + 1
+    assert creation.results[0].prediction.created_at == pytest.approx(creation.now, abs=1e-3)
+
+
+def test_a_redis_that_keeps_what_it_was_told_is_accepted(ledger: Ledger) -> None:
+    ledger.check()
+    check_safety(SAFE, "aof")
+
+
+@pytest.mark.parametrize(
+    ("info", "words"),
+    [
+        (SAFE | {"maxmemory_policy": "allkeys-lru"}, ["'allkeys-lru'", "noeviction"]),
+        (SAFE | {"maxmemory_policy": "volatile-ttl"}, ["'volatile-ttl'", "noeviction"]),
+        (SAFE | {"aof_enabled": 0}, ["append-only file", "appendonly"]),
+        (SAFE | {"aof_enabled": "0"}, ["append-only file"]),
+        ({}, ["append-only file"]),
+    ],
+)
+def test_a_redis_that_would_lose_predictions_is_refused_in_one_line(
+    info: dict[str, Any], words: list[str]
+) -> None:
+    with pytest.raises(LedgerUnsafe) as caught:
+        check_safety(info, "aof")
+
+    line = str(caught.value)
+    assert "\n" not in line
+    assert all(word in line for word in [*words, "SOLOIST_DURABILITY=none"])
+    check_safety(info, "none")
+
+
+def test_a_real_redis_that_evicts_or_forgets_is_refused_unless_that_is_accepted(
+    own_redis: EmbeddedRedis,
+) -> None:
+    settings = Settings(redis_url=own_redis.url)
+    ledger, carefree = Ledger(settings), Ledger(settings.model_copy(update={"durability": "none"}))
+    ledger.check()
+    ledger.redis.config_set("maxmemory-policy", "allkeys-lru")
+    with pytest.raises(LedgerUnsafe, match="allkeys-lru"):
+        ledger.check()
+    ledger.redis.config_set("maxmemory-policy", "noeviction")
+    ledger.redis.config_set("appendonly", "no")
+    with pytest.raises(LedgerUnsafe, match="append-only"):
+        ledger.check()
+    carefree.check()
+    ledger.close()
+    carefree.close()
+
+
+def test_a_ledger_that_forgot_its_scripts_gets_them_again(desk: Desk) -> None:
+    desk.accept(id="a")
+    desk.redis.script_flush()
+    desk.accept(id="b")
+    desk.redis.script_flush()
+
+    assert [c.id for c in desk.claim()] == ["a", "b"]
+
+
+def test_scripts_are_sent_by_their_hash(settings: Settings, ledger: Ledger) -> None:
+    ledger.run(create([submission()]))
+    ledger.redis.config_resetstat()
+    for n in range(5):
+        ledger.run(create([submission(id=f"p{n}")]))
+    stats = ledger.redis.info("commandstats")
+
+    assert stats["cmdstat_evalsha"]["calls"] == 5
+    assert "cmdstat_eval" not in stats
+
+
+def test_a_ledger_that_is_frozen_is_reported_in_time_and_found_again(
+    own_redis: EmbeddedRedis,
+) -> None:
+    ledger = Ledger(Settings(redis_url=own_redis.url, ledger_timeout_seconds=0.2))
+    ledger.run(create([submission()]))
+    own_redis.pause()
+    for act in (ledger.check, lambda: ledger.run(read([("a", -1)]))):
+        with pytest.raises(LedgerUnavailable, match="does not answer"):
+            act()
+    own_redis.resume()
+
+    assert ledger.run(read([("a", -1)]))[0] is not None
+    ledger.close()
+
+
+def test_a_ledger_that_restarted_is_found_again_without_an_error(own_redis: EmbeddedRedis) -> None:
+    ledger = Ledger(Settings(redis_url=own_redis.url))
+    ledger.run(create([submission()]))
+    own_redis.restart()
+    (view,) = ledger.run(read([("a", -1)]))
+
+    assert view is not None
+    assert view.prediction.status is Status.STARTING
+    ledger.close()
+
+
+def test_a_ledger_that_is_gone_is_reported(own_redis: EmbeddedRedis) -> None:
+    ledger = Ledger(Settings(redis_url=own_redis.url))
+    own_redis.stop()
+    with pytest.raises(LedgerUnavailable) as caught:
+        ledger.run(expire())
+    with pytest.raises(LedgerUnavailable):
+        ledger.check()
+
+    assert own_redis.url not in str(caught.value)
+    ledger.close()
+
+
+def test_a_full_ledger_records_nothing_new_but_what_runs_goes_on_and_ends(
+    own_redis: EmbeddedRedis,
+) -> None:
+    desk = Desk(Settings(redis_url=own_redis.url))
+    for id in "abcde":
+        desk.accept(id=id)
+    claimed = desk.claim(limit=2)
+    desk.redis.config_set("maxmemory", 1)
+    with pytest.raises(LedgerFull, match="nothing was recorded"):
+        desk.accept(id="f")
+    assert desk.ledger.redis.zcard(desk.ledger.key("created", "local")) == 5
+    assert desk.record("f") == {}
+    assert desk.status("c") is Status.STARTING, "reading goes on"
+
+    assert desk.extend(claimed) == []
+    assert desk.finish(claimed[:1]) == []
+    assert desk.cancel("c").status is Status.CANCELED
+    desk.run(claim(desk.holder("w2"), 0))
+    desk.redis.set(desk.ledger.key("unrelated"), "x") if False else None
+    desk.redis.config_set("maxmemory", 0)
+    assert desk.status("a") is Status.SUCCEEDED
+    desk.close()
+
+
+STRINGS = [
+    '{"__type__": "datetime", "__value__": "2020-01-01T00:00:00"}',
+    '{"__type__": "uuid", "__value__": {"hex": "0"}}',
+    '{"text": "👩\u200d👩\u200d👧 🙂 é \u202e \\u0000 \\ud83d"}',
+    '{"text": "\u2028\u2029\x7f"}',
+    '{"n": 0.1, "big": 12345678901234567890123, "e": 1e400}',
+    '{ "spaces" :  [ ] }\n',
+    '"%s ${7*7} {{x}} \' \\" -- "',
+    json.dumps("x" * (1024 * 1024)),
+    json.dumps("🙂" * (256 * 1024), ensure_ascii=False),
+]
+
+
+@pytest.mark.parametrize("text", STRINGS, ids=range(len(STRINGS)))
+def test_an_input_and_an_output_come_back_byte_for_byte(desk: Desk, text: str) -> None:
+    desk.accept(id="a", input=text)
+    claimed = desk.claim()
+    assert claimed[0].input == text
+    desk.finish(claimed, text)
+
+    found = desk.get("a")
+    assert (found.input, found.output) == (text, text)
+    assert desk.record("a")[b"input"] == text.encode()
+
+
+def test_an_output_that_looks_like_a_number_stays_as_it_was_written(desk: Desk) -> None:
+    for text in ("1.50", "1e3", "true", "null", '""', "0.30000000000000004"):
+        id = desk.accept(input=text)
+        desk.finish(desk.claim(), text)
+        assert desk.get(id).output == text
+
+
+def test_a_large_batch_of_large_inputs_is_one_call(desk: Desk) -> None:
+    big = json.dumps("y" * 500_000)
+    desk.create(*(desk.submission(id=id, input=big) for id in "abcdefgh"))
+
+    assert [len(c.input) for c in desk.claim(limit=8)] == [len(big)] * 8
+
+
+def run_async(settings: Settings, act: Callable[[AsyncLedger], Any]) -> Any:
+    async def main() -> Any:
+        ledger = AsyncLedger(settings)
+        try:
+            return await act(ledger)
+        finally:
+            await ledger.close()
+
+    return asyncio.run(main())
+
+
+def test_the_event_loops_ledger_is_the_same_ledger(settings: Settings, ledger: Ledger) -> None:
+    async def act(other: AsyncLedger) -> Claim:
+        await other.check()
+        await other.run(create([submission(id="a")]))
+        await other.redis.script_flush()
+        return await other.run(claim(Holder("m", "w1", 4), 1))
+
+    claimed = run_async(settings, act)
+
+    assert [c.id for c in claimed.predictions] == ["a"]
+    assert ledger.run(read([("a", -1)]))[0].prediction.status is Status.PROCESSING
+
+
+def test_the_event_loops_ledger_reports_one_that_is_frozen(own_redis: EmbeddedRedis) -> None:
+    settings = Settings(redis_url=own_redis.url, ledger_timeout_seconds=0.2)
+
+    async def act(ledger: AsyncLedger) -> None:
+        await ledger.check()
+        own_redis.pause()
+        try:
+            with pytest.raises(LedgerUnavailable):
+                await ledger.run(expire())
+            with pytest.raises(LedgerUnavailable):
+                await ledger.check()
+        finally:
+            own_redis.resume()
+
+    run_async(settings, act)
+
+
+def test_an_error_of_our_own_script_is_not_taken_for_a_fault_of_redis(desk: Desk) -> None:
+    import redis
+
+    from contract.transitions import Transition
+
+    with pytest.raises(redis.ResponseError, match=re.compile("script", re.I)):
+        desk.run(Transition("claim", {"model": None}, lambda answer: answer))
