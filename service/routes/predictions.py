@@ -51,7 +51,9 @@ async def create_for_model(request: Request) -> Response:
     """Predict with the model's current version."""
     context = context_of(request)
     params = request.path_params
-    return await _create(request, context, context.catalog.find(f"{params['owner']}/{params['name']}"))
+    return await _create(
+        request, context, context.catalog.find(f"{params['owner']}/{params['name']}")
+    )
 
 
 async def create_for_version(request: Request) -> Response:

@@ -4,12 +4,20 @@ import pytest
 from desk import START, Desk
 
 from contract.prediction import Priority, Status
-from contract.transitions import ModelState, Page, Report, dead, list_page, replay, report, state
+from contract.transitions import (
+    ModelState,
+    Page,
+    Report,
+    dead,
+    list_page,
+    read,
+    replay,
+    report,
+    state,
+)
 
 
 def test_reading_gives_each_prediction_or_nothing_in_order(desk: Desk) -> None:
-    from contract.transitions import read
-
     desk.accept(id="a")
     desk.accept(id="b")
     views = desk.run(read([("b", -1), ("nobody", -1), ("a", -1)]))

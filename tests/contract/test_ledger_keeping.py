@@ -4,7 +4,7 @@ import pytest
 from desk import Desk
 
 from contract.prediction import Status
-from contract.transitions import dead
+from contract.transitions import Report, dead, report
 
 
 def test_an_expired_lease_gives_its_predictions_back(desk: Desk) -> None:
@@ -265,8 +265,6 @@ def test_a_dead_prediction_is_kept_longer_and_then_leaves_the_dead_list(desk: De
 
 
 def test_events_are_deleted_with_their_prediction(desk: Desk) -> None:
-    from contract.transitions import Report, report
-
     desk.accept(id="a", result_ttl=1)
     claimed = desk.claim()
     desk.run(report([Report("a", 1, events=[("output", "x")])]))

@@ -1,0 +1,460 @@
+"""Any order of events keeps the guarantees: Hypothesis drives the real ledger and looks after each step.
+
+Three workers, a broker that loses and doubles messages, a keeper, callers who cancel and repeat, and a
+clock that jumps. At the end of each run the clock goes on, the keeper sweeps and the workers work until
+nothing waits: what was accepted must be over then.
+"""
+
+import math
+import secrets
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from desk import CLOCK, START, Desk
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from contract.prediction import Status
+from contract.settings import Settings
+from contract.transitions import (
+    Claimed,
+    Created,
+    Full,
+    Holder,
+    Outcome,
+    Report,
+    claim,
+    dead,
+    extend,
+    finish,
+    release,
+    replay,
+    report,
+    sweep,
+)
+
+BATCH, MAX_QUEUE, MAX_ATTEMPTS, MOST_RINGS = 3, 12, 3, 64
+LEASE, LIMIT, RESULT_TTL, DEAD_TTL = 15.0, 40.0, 300.0, 900.0
+WORKERS = st.sampled_from(["w1", "w2", "w3"])
+ENDS = ("status", "output", "error", "error_code", "attempt", "completed_at", "worker")
+
+
+@dataclass
+class Record:
+    """What the ledger has of one prediction, with its places in the indexes."""
+
+    fields: dict[str, str]
+    queued: float | None
+    running: float | None
+    deadline: float | None
+    limit: float | None
+    retained: float | None
+
+    @property
+    def status(self) -> Status:
+        return Status(self.fields["status"])
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """What the test knows beside the ledger: messages out there, and what each worker believes it holds."""
+
+    def __init__(self, redis_url: str) -> None:
+        super().__init__()
+        self.desk = Desk(Settings(redis_url=redis_url, prefix=f"m-{secrets.token_hex(6)}:"))
+        self.messages: list[int] = []
+        self.lost: set[int] = set()
+        self.held: dict[str, list[Claimed]] = {"w1": [], "w2": [], "w3": []}
+        self.stale: list[tuple[str, Claimed]] = []
+        """Claims whose worker finished, gave up or died; somebody may still write in their name."""
+        self.known: list[str] = []
+        self.starts: Counter[str] = Counter()
+        self.ends: dict[str, dict[str, str | None]] = {}
+        self.gone: set[str] = set()
+        self.written = 0
+
+    # --- the parts ---
+
+    def holder(self, worker: str) -> Holder:
+        return Holder("m", worker, BATCH, LEASE, LIMIT, MAX_ATTEMPTS, DEAD_TTL)
+
+    def ring(self, rings: list[int]) -> None:
+        """The caller sends what it was told to."""
+        assert len(set(rings)) == len(rings)
+        assert not set(rings) & {*self.messages, *self.lost}, "a ring number is used once"
+        self.messages += rings
+
+    def score(self, kind: str, name: str = "m") -> dict[str, float]:
+        """A sorted set: members in order, with their scores."""
+        rows = self.desk.redis.zrange(self.desk.ledger.key(kind, name), 0, -1, withscores=True)
+        return {member.decode(): score for member, score in rows}
+
+    def records(self) -> dict[str, Record]:
+        """Everything that the ledger has of every prediction that was ever accepted."""
+        indexes = [self.score("queued"), self.score("running")]
+        indexes += [self.score(kind, "") for kind in ("deadlines", "limits", "retained")]
+        pipe = self.desk.redis.pipeline()
+        for id in self.known:
+            pipe.hgetall(self.desk.ledger.key("prediction", id))
+        raw = dict(zip(self.known, pipe.execute(), strict=True))
+        return {
+            id: Record(
+                {name.decode(): value.decode() for name, value in fields.items()},
+                *(index.get(id) for index in indexes),
+            )
+            for id, fields in raw.items()
+            if fields
+        }
+
+    # --- callers ---
+
+    @rule(
+        count=st.integers(1, 5),
+        credit=st.sampled_from([0.0, 0.0, 300.0, -300.0]),
+        deadline=st.sampled_from([None, None, 10.0, 100.0]),
+        keyed=st.booleans(),
+    )
+    def submit(self, count: int, credit: float, deadline: float | None, keyed: bool) -> None:
+        waiting = len(self.score("queued"))
+        submissions = []
+        for n in range(len(self.known), len(self.known) + count):
+            submissions.append(
+                self.desk.submission(
+                    id=f"p{n}",
+                    digest="d",
+                    idempotency_key=f"k{n}" if keyed else None,
+                    max_queue=MAX_QUEUE,
+                    max_batch_size=BATCH,
+                    credit_seconds=credit,
+                    deadline_seconds=deadline,
+                    result_ttl=RESULT_TTL,
+                    watcher="gw",
+                )
+            )
+        creation = self.desk.create(*submissions)
+        for submission, result in zip(submissions, creation.results, strict=True):
+            if waiting < MAX_QUEUE:
+                assert isinstance(result, Created)
+                assert not result.repeated
+                self.known.append(submission.prediction.id)
+                waiting += 1
+            else:
+                assert isinstance(result, Full)
+                assert self.desk.record(submission.prediction.id) == {}
+        self.ring(creation.rings.get("m", []))
+        self.desk.advance(0.001)
+
+    @precondition(lambda self: set(self.known) - self.gone)
+    @rule(data=st.data(), digest=st.sampled_from(["d", "e"]))
+    def repeat(self, data: Any, digest: str) -> None:
+        id = data.draw(st.sampled_from([id for id in self.known if id not in self.gone]))
+        before = self.desk.record(id)
+        again = self.desk.submission(
+            id=id, digest=digest, max_queue=MAX_QUEUE, max_batch_size=BATCH, watcher="gw"
+        )
+        again.prediction.digest = digest
+        (result,) = self.desk.create(again).results
+        expected = before[b"digest"] == digest.encode()
+        assert isinstance(result, Created) is expected
+        changed = {k for k, v in self.desk.record(id).items() if before.get(k) != v}
+        assert changed <= {b"watchers"}
+
+    @precondition(lambda self: self.known)
+    @rule(data=st.data())
+    def cancel(self, data: Any) -> None:
+        id = data.draw(st.sampled_from(self.known))
+        answer = self.desk.cancel(id)
+        assert (answer is None) == (id in self.gone)
+        assert answer is None or answer.status.terminal
+
+    # --- the broker ---
+
+    @precondition(lambda self: self.messages)
+    @rule(data=st.data())
+    def lose_a_message(self, data: Any) -> None:
+        ring = data.draw(st.sampled_from(self.messages))
+        self.messages.remove(ring)
+        self.lost.add(ring)
+
+    @precondition(lambda self: self.messages)
+    @rule(data=st.data())
+    def double_a_message(self, data: Any) -> None:
+        self.messages.append(data.draw(st.sampled_from(self.messages)))
+
+    # --- workers ---
+
+    @precondition(lambda self: self.messages)
+    @rule(data=st.data(), worker=WORKERS)
+    def take_a_message(self, data: Any, worker: str) -> None:
+        self.work(worker, self.messages.pop(data.draw(st.integers(0, len(self.messages) - 1))))
+
+    @rule(worker=WORKERS, ring=st.integers(0, 30), limit=st.integers(1, BATCH))
+    def claim_by_any_number(self, worker: str, ring: int, limit: int) -> None:
+        if ring in self.messages:
+            self.messages.remove(ring)
+        self.work(worker, ring, limit)
+
+    def work(self, worker: str, ring: int, limit: int = BATCH) -> None:
+        expected, late = self.next_batch(limit)
+        answer = self.desk.run(claim(self.holder(worker), ring, limit))
+        assert [c.id for c in answer.predictions] == expected, "in order, and suspects alone"
+        for c in answer.predictions:
+            self.starts[c.id] += 1
+            assert c.attempt == self.starts[c.id] <= MAX_ATTEMPTS
+        for id in late:
+            assert self.desk.get(id).error_code == "deadline_exceeded"
+        self.held[worker] += answer.predictions
+        self.ring(answer.rings)
+
+    def next_batch(self, limit: int) -> tuple[list[str], list[str]]:
+        """The ids that the next claim must take, and those whose deadline it finds passed."""
+        records = self.records()
+        taken: list[str] = []
+        late: list[str] = []
+        for id in self.score("queued"):
+            if len(taken) == limit:
+                break
+            fields = records[id].fields
+            suspect = fields.get("suspect") == "1"
+            if "deadline" in fields and float(fields["deadline"]) <= self.desk.now:
+                late.append(id)
+            elif suspect and taken:
+                break
+            else:
+                taken.append(id)
+                if suspect:
+                    break
+        return taken, late
+
+    def owned(self, c: Claimed) -> bool:
+        """True if this claim still holds by the record."""
+        fields = self.desk.record(c.id)
+        return fields.get(b"status") == b"processing" and fields[b"attempt"] == b"%d" % c.attempt
+
+    @rule(worker=WORKERS)
+    def extend(self, worker: str) -> None:
+        held = self.held[worker]
+        mine = [c for c in held if self.owned(c)]
+        lost = self.desk.run(extend(self.holder(worker), [(c.id, c.attempt) for c in held]))
+        assert lost == [c.id for c in held if c not in mine]
+        self.stale += [(worker, c) for c in held if c not in mine]
+        self.held[worker] = mine
+
+    @precondition(lambda self: any(self.held.values()))
+    @rule(data=st.data(), good=st.booleans())
+    def finish(self, data: Any, good: bool) -> None:
+        worker = data.draw(st.sampled_from([w for w, held in self.held.items() if held]))
+        held = self.held[worker]
+        some = held[: data.draw(st.integers(1, len(held)))]
+        self.held[worker] = [c for c in held if c not in some]
+        mine = [c.id for c in some if self.owned(c)]
+        fenced = self.write(worker, some, good)
+        assert not set(fenced) & set(mine), "who holds it may write"
+        for id in mine:
+            ended = self.desk.get(id)
+            assert ended.status is (Status.SUCCEEDED if good else Status.FAILED)
+            assert ended.output == (f'"{self.written}"' if good else None)
+        self.stale += [(worker, c) for c in some]
+
+    @precondition(lambda self: self.stale)
+    @rule(data=st.data(), good=st.booleans())
+    def write_in_a_stale_name(self, data: Any, good: bool) -> None:
+        worker, c = data.draw(st.sampled_from(self.stale))
+        before = self.desk.record(c.id)
+        if self.owned(c):
+            return
+        self.write(worker, [c], good)
+        self.desk.run(report([Report(c.id, c.attempt, 0.5, "stale", [("output", "stale")])]))
+        self.desk.run(release(self.holder(worker), [(c.id, c.attempt)], idle=False, suspect=True))
+        assert self.desk.record(c.id) == before
+
+    def write(self, worker: str, claimed: list[Claimed], good: bool) -> list[str]:
+        self.written += 1
+        how: dict[str, Any] = {"error": "no", "error_code": "model_error"}
+        if good:
+            how = {"output": f'"{self.written}"'.encode()}
+        outcomes = [Outcome(c.id, c.attempt, **how) for c in claimed]
+        idle = not self.held[worker]
+        return self.desk.run(finish(self.holder(worker), outcomes, idle=idle, seconds=1.0))
+
+    @precondition(lambda self: any(self.held.values()))
+    @rule(data=st.data(), suspect=st.booleans())
+    def release(self, data: Any, suspect: bool) -> None:
+        worker = data.draw(st.sampled_from([w for w, held in self.held.items() if held]))
+        held, self.held[worker] = self.held[worker], []
+        attempts = [(c.id, c.attempt) for c in held]
+        self.ring(self.desk.run(release(self.holder(worker), attempts, idle=True, suspect=suspect)))
+        self.stale += [(worker, c) for c in held]
+
+    @rule(worker=WORKERS)
+    def die(self, worker: str) -> None:
+        """The process is gone, and another of the same name begins with empty hands."""
+        self.stale += [(worker, c) for c in self.held[worker]]
+        self.held[worker] = []
+
+    @precondition(lambda self: any(self.held.values()))
+    @rule(data=st.data())
+    def report(self, data: Any) -> None:
+        worker = data.draw(st.sampled_from([w for w, held in self.held.items() if held]))
+        rows = [Report(c.id, c.attempt, 0.1, "log\n", [("output", "x")]) for c in self.held[worker]]
+        self.desk.run(report(rows))
+
+    # --- the keeper and the clock ---
+
+    @rule(seconds=st.sampled_from([0.01, 1.0, 5.0, 14.9, 16.0, 45.0, 400.0]))
+    def let_time_pass(self, seconds: float) -> None:
+        self.desk.advance(seconds)
+
+    @rule(asked=st.booleans())
+    def sweep(self, asked: bool) -> None:
+        late = {id for id, end in self.score("running").items() if end <= self.desk.now}
+        swept = self.desk.run(
+            sweep(
+                "m",
+                max_batch_size=BATCH,
+                max_attempts=MAX_ATTEMPTS,
+                dead_ttl_seconds=DEAD_TTL,
+                depth=len(self.messages) if asked else None,
+                patience_seconds=2.0,
+            )
+        )
+        assert swept.taken_back == len(late)
+        records = self.records()
+        for id in late:
+            if records[id].status is Status.FAILED:
+                assert self.starts[id] == MAX_ATTEMPTS
+                assert records[id].fields["error_code"] == "worker_lost"
+            else:
+                assert records[id].status is Status.STARTING
+                assert self.starts[id] < MAX_ATTEMPTS
+        self.ring(swept.rings)
+
+    @rule()
+    def expire(self) -> None:
+        self.desk.expire()
+        for record in self.records().values():
+            if not record.status.terminal:
+                assert record.deadline is None or record.deadline > self.desk.now
+
+    @rule()
+    def prune(self) -> None:
+        before = self.records()
+        self.desk.prune()
+        after = self.records()
+        for id in before.keys() - after.keys():
+            assert before[id].status.terminal
+            assert before[id].retained <= self.desk.now
+            ttl = DEAD_TTL if self.ends[id]["error_code"] == "worker_lost" else RESULT_TTL
+            assert float(before[id].fields["completed_at"]) + ttl <= self.desk.now + 1e-3
+            self.gone.add(id)
+
+    @rule()
+    def replay(self) -> None:
+        on_list = self.desk.run(dead("m"))
+        if not on_list:
+            return
+        fresh = f"p{len(self.known)}"
+        record, rings = self.desk.run(replay(on_list[0].id, fresh, BATCH))
+        assert record.replay_of == on_list[0].id
+        self.known.append(fresh)
+        self.ring(rings)
+
+    # --- what must hold after each step ---
+
+    @invariant()
+    def the_guarantees_hold(self) -> None:
+        records = self.records()
+        assert records.keys() == set(self.known) - self.gone, "accepted means kept"
+        busy, running, queued = (self.score(kind) for kind in ("busy", "running", "queued"))
+        assert queued.keys() | running.keys() <= records.keys()
+        for id, record in records.items():
+            self.check_indexes(record)
+            assert int(record.fields["attempt"]) == self.starts[id] <= MAX_ATTEMPTS
+            if record.status.terminal:
+                end = {name: record.fields.get(name) for name in ENDS}
+                assert self.ends.setdefault(id, end) == end, "an outcome never changes"
+            else:
+                assert id not in self.ends
+            if record.running is not None and record.running > self.desk.now:
+                assert busy.get(record.fields["worker"], 0) >= record.running, "not to be killed"
+        self.check_rings(len(queued))
+
+    @staticmethod
+    def check_indexes(record: Record) -> None:
+        waits = record.status is Status.STARTING
+        runs = record.status is Status.PROCESSING
+        over = record.status.terminal
+        assert (record.queued is not None) is waits
+        assert (record.running is not None) is runs
+        assert (record.limit is not None) is runs
+        assert (record.retained is not None) is over
+        assert (record.deadline is not None) is ("deadline" in record.fields and not over)
+        if waits:
+            assert record.queued == pytest.approx(float(record.fields["score"]), abs=1e-5)
+        if over:
+            assert ("output" in record.fields) is (record.status is Status.SUCCEEDED)
+
+    def check_rings(self, waiting: int) -> None:
+        """What waits has a message out there, as far as the broker kept it."""
+        rings = {int(ring) for ring in self.score("rings")}
+        assert len(rings) >= min(math.ceil(waiting / BATCH), MOST_RINGS)
+        assert len(rings) <= math.ceil((MAX_QUEUE + 3 * len(self.known)) / BATCH)
+        assert rings <= {*self.messages, *self.lost}, "a ring that nobody sent wakes nobody"
+
+    # --- the end ---
+
+    def teardown(self) -> None:
+        try:
+            self.drain()
+        finally:
+            self.desk.close()
+
+    def drain(self) -> None:
+        """Workers that do their work and a keeper that sweeps bring all that was accepted to its end."""
+        for worker in self.held:
+            self.die(worker)
+        for _ in range(30):
+            self.desk.advance(LEASE + 1)
+            self.sweep(True)
+            while self.messages:
+                self.take(self.messages.pop())
+            if not self.score("queued") and not self.score("running"):
+                break
+        self.the_guarantees_hold()
+        for id, record in self.records().items():
+            assert record.status.terminal, f"{id} was accepted and lost"
+        for worker in self.held:
+            assert worker not in self.score("busy") or self.desk.now < self.score("busy")[worker]
+
+    def take(self, ring: int) -> None:
+        self.work("w1", ring)
+        if self.held["w1"]:
+            done, self.held["w1"] = self.held["w1"], []
+            assert self.write("w1", done, True) == []
+
+
+@pytest.mark.timeout(120)
+def test_any_order_of_events_keeps_the_guarantees(redis_url: str) -> None:
+    run_state_machine_as_test(
+        lambda: LedgerMachine(redis_url),
+        settings=settings(
+            max_examples=60,
+            stateful_step_count=40,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+        ),
+    )
+
+
+def test_the_test_clock_stands_where_it_is_put(desk: Desk) -> None:
+    assert "test-clock" in CLOCK
+    desk.advance(10)
+    assert desk.create(desk.submission()).now == START + 10

@@ -1,0 +1,150 @@
+"""The README's commands do what it says, and the docs name all that there is."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from bench.processes import free_port
+from contract.catalog import ModelSpec
+from contract.errors import PredictionFailed
+from contract.schemas import TASKS
+from service.problems import STATUS
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+
+
+def blocks(language: str) -> list[str]:
+    return [text for name, text in BLOCKS if name == language]
+
+
+def recipe(target: str) -> str:
+    """What make would run for a target, without running it."""
+    done = subprocess.run(
+        ["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory):
+    """What `make run` starts, on a free port and with data of its own."""
+    port, state = free_port(), tmp_path_factory.mktemp("state")
+    command = [sys.executable, "-m", "cli.main", "up", "--catalog", "examples/catalog.yaml"]
+    log = (state / "log").open("w")
+    process = subprocess.Popen(
+        [*command, "--port", str(port)],
+        cwd=ROOT,
+        env={**os.environ, "SOLOIST_STATE_DIR": str(state), "OMP_NUM_THREADS": "1"},
+        stdout=log,
+        stderr=subprocess.STDOUT,
+    )
+    url = f"http://127.0.0.1:{port}"
+    body = {"input": {"text": "ready?"}}
+    headers = {"Prefer": "wait=50", "Idempotency-Key": "ready"}
+    try:
+        transport = httpx.HTTPTransport(retries=0)
+        with httpx.Client(transport=transport, timeout=60) as client:
+            wait_for_gateway(client, url, process)
+            path = "/v1/models/local/minilm/predictions"
+            answer = client.post(url + path, json=body, headers=headers)
+            assert answer.json()["status"] == "succeeded", answer.text
+        yield url, state
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(60)
+        finally:
+            process.kill()
+            process.wait()
+            log.close()
+
+
+def wait_for_gateway(client: httpx.Client, url: str, process: subprocess.Popen[bytes]) -> None:
+    """Ask until it is ready; a process that ended will never be."""
+    for _ in range(600):
+        assert process.poll() is None, "soloist up ended"
+        try:
+            if client.get(f"{url}/readyz").status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.1)
+    pytest.fail("the gateway did not get ready")
+
+
+def test_make_run_and_make_test_are_what_the_readme_says_they_are() -> None:
+    assert "soloist up --catalog examples/catalog.yaml" in recipe("run")
+    assert "pytest" in recipe("test")
+    assert 'pytest -m "not slow"' in recipe("test-fast")
+    assert {"make run\n", "make test\n"} <= set(blocks("sh"))
+    assert "make test" in (ROOT / ".ci/run").read_text()
+
+
+@pytest.mark.slow
+def test_the_readmes_curl_answers_as_it_says(up: tuple[str, Path]) -> None:
+    url, _ = up
+    (curl,) = [block for block in blocks("sh") if block.startswith("curl")]
+    command = curl.replace("http://127.0.0.1:8000", url)
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+    answer, shown = json.loads(done.stdout), json.loads(blocks("json")[0])
+    assert answer["status"] == shown["status"]
+    assert answer["model"] == shown["model"]
+    assert answer["output"] == pytest.approx(shown["output"], abs=0.1)
+
+
+@pytest.mark.slow
+def test_the_readmes_soloist_commands_run(up: tuple[str, Path]) -> None:
+    _, state = up
+    (commands,) = [block for block in blocks("sh") if "soloist predict" in block]
+    for line in commands.splitlines():
+        command = line.replace(".venv/bin/soloist", f"{sys.executable} -m cli.main")
+        environment = {**os.environ, "SOLOIST_STATE_DIR": str(state)}
+        done = subprocess.run(
+            ["bash", "-c", command],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, f"{line}: {done.stderr}"
+        assert done.stdout.strip(), line
+
+
+@pytest.mark.slow
+def test_the_readmes_python_client_example_prints_a_vector(up: tuple[str, Path]) -> None:
+    url, _ = up
+    (example,) = blocks("python")
+    code = example.replace("http://127.0.0.1:8000", url)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)) == 3
+
+
+def test_every_setting_of_a_model_and_every_task_is_documented() -> None:
+    text = (ROOT / "docs/models.md").read_text()
+    for name in {*ModelSpec.model_fields} - {"name"} | {*TASKS}:
+        assert f"`{name}`" in text, name
+
+
+def test_every_error_code_is_documented() -> None:
+    text = (ROOT / "docs/errors.md").read_text()
+    codes = {*STATUS} | {kind.code for kind in PredictionFailed.__subclasses__()}
+    for code in codes:
+        assert f"`{code}`" in text, code
+
+
+def test_links_in_the_docs_lead_somewhere() -> None:
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} -> {target}"
