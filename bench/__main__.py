@@ -120,9 +120,6 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="soloist-bench-"))
     try:
         results, text = perform(options, console, folder)
-    except KeyboardInterrupt:
-        console.print("stopped")
-        return 130
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     options.out.mkdir(parents=True, exist_ok=True)

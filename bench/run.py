@@ -42,6 +42,7 @@ class Run:
         self.models = chosen
         self.plan = plan
         self.folder = folder
+        self.texts = texts(TEXTS)
         self.cores = split_cores()
         self.results: dict[str, Any] = {
             "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -53,35 +54,52 @@ class Run:
             "visits": [],
             "failures": [],
             "generator": {},
+            "steps": [],
         }
 
     def perform(self, progress: Progress) -> None:
-        lines = texts(TEXTS)
+        """Measure everything; what was measured before an interruption is kept."""
         total = self.plan.rounds * len(self.models) * len(self.names) * STEPS
-        bar = progress.add_task("", total=total)
-        with pinned(self.cores.load), ExitStack() as opened:
-            progress.update(bar, description="load generator")
-            self.results["generator"] = generator_ceiling(self.folder, self.cores, 1.5)
-            bounds = {}
-            for model in self.models:
-                progress.update(bar, description=f"{model.name}: raw bound")
-                with pinned(self.cores.stack):
-                    bound = Bound(model, lines, self.folder / f"raw-{model.name}.log")
-                    bounds[model.name] = opened.enter_context(bound)
-                bound.calibrate(self.plan.raw_seconds)
-            expected = {name: bound.answers() for name, bound in bounds.items()}
-            for number in range(self.plan.rounds):
-                for model in self.models:
-                    bound = bounds[model.name]
-                    self._bound(bound, number)
-                    shift = number % len(self.names)
-                    for name in self.names[shift:] + self.names[:shift]:
-                        stack = STACKS[name](model, self.folder)
-                        done = progress.tasks[bar].completed
-                        self._visit(stack, bound, expected[model.name], number, progress, bar)
-                        progress.update(bar, completed=done + STEPS)
+        self._progress, self._bar = progress, progress.add_task("", total=total)
+        self._step_began = time.monotonic()
+        try:
+            with pinned(self.cores.load), ExitStack() as opened:
+                self._step("load generator")
+                self.results["generator"] = generator_ceiling(self.folder, self.cores, 1.0)
+                self._rounds([self._open_bound(model, opened) for model in self.models])
+        except KeyboardInterrupt:
+            self.results["failures"].append("stopped before its end")
+        self._step("")
+
+    def _open_bound(self, model: BenchModel, opened: ExitStack) -> tuple[Bound, list[Any]]:
+        self._step(f"{model.name}: raw bound")
+        with pinned(self.cores.stack):
+            log = self.folder / f"raw-{model.name}.log"
+            bound = opened.enter_context(Bound(model, self.texts, log))
+        bound.calibrate(self.plan.raw_seconds)
+        return bound, bound.answers()
+
+    def _rounds(self, bounds: list[tuple[Bound, list[Any]]]) -> None:
+        for number in range(self.plan.rounds):
+            for bound, expected in bounds:
+                self._bound(bound, number)
+                shift = number % len(self.names)
+                for name in self.names[shift:] + self.names[:shift]:
+                    done = self._progress.tasks[0].completed
+                    self._visit(STACKS[name](bound.model, self.folder), bound, expected, number)
+                    self._progress.update(self._bar, completed=done + STEPS)
+
+    def _step(self, what: str, advance: int = 0) -> None:
+        now = time.monotonic()
+        if self.results["steps"]:
+            self.results["steps"][-1]["seconds"] = round(now - self._step_began, 3)
+        if what:
+            self.results["steps"].append({"step": what})
+        self._step_began = now
+        self._progress.update(self._bar, advance=advance, description=what)
 
     def _bound(self, bound: Bound, number: int) -> None:
+        self._step(f"round {number + 1}, {bound.model.name}: raw bound")
         seconds = self.plan.raw_seconds * 2
         self.results["bounds"].append(
             {
@@ -93,30 +111,20 @@ class Run:
             }
         )
 
-    def _visit(
-        self,
-        stack: Stack,
-        bound: Bound,
-        expected: list[Any],
-        number: int,
-        progress: Progress,
-        bar: Any,
-    ) -> None:
-        def step(what: str) -> None:
-            progress.update(
-                bar,
-                advance=1,
-                description=f"round {number + 1}, {stack.model.name}, {stack.name}: {what}",
-            )
-
+    def _visit(self, stack: Stack, bound: Bound, expected: list[Any], number: int) -> None:
+        where = f"round {number + 1}, {stack.model.name}, {stack.name}"
         try:
-            found = visit(stack, bound, expected, self.plan, self.cores, step)
+            found = visit(
+                stack,
+                bound,
+                expected,
+                self.plan,
+                self.cores,
+                lambda what: self._step(f"{where}: {what}", 1),
+            )
         except FAILURES as error:
             reason = f"{type(error).__name__}: {error}"
-            progress.console.print(
-                f"[red]{stack.name}, {stack.model.name}:[/] {reason}", highlight=False
-            )
-            where = f"{stack.name}, {stack.model.name}, round {number}"
+            self._progress.console.print(f"[red]{where}:[/] {reason}", highlight=False)
             self.results["failures"].append(f"{where}: {reason.splitlines()[0]}")
         else:
             self.results["visits"].append({**found, "round": number})

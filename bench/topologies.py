@@ -60,7 +60,6 @@ def measure(
 ) -> dict[str, Any]:
     """Rounds in which every way has its turn."""
     cores = split_cores()
-    lines = texts(TEXTS)
     results: dict[str, Any] = {
         "machine": machine(cores),
         "plan": asdict(plan),
@@ -70,23 +69,26 @@ def measure(
         "failures": [],
     }
     bar = progress.add_task("raw bound", total=plan.rounds * len(chosen))
-    with pinned(cores.load), ExitStack() as opened:
-        with pinned(cores.stack):
-            bound = opened.enter_context(Bound(model, lines, folder / "raw.log"))
-        bound.calibrate(plan.raw_seconds)
-        expected = bound.answers()
-        for number in range(plan.rounds):
-            for way in chosen:
-                progress.update(bar, description=f"round {number + 1}, {way.pool}: {way.name}")
-                try:
-                    found = _visit(way, bound, expected, plan, cores, folder)
-                except FAILURES as error:
-                    progress.console.print(f"[red]{way.name} ({way.pool}):[/] {error}")
-                    reason = str(error).splitlines()[0]
-                    results["failures"].append(f"{way.name} ({way.pool}): {reason}")
-                else:
-                    results["visits"].append({**found, "round": number})
-                progress.advance(bar)
+    try:
+        with pinned(cores.load), ExitStack() as opened:
+            with pinned(cores.stack):
+                bound = opened.enter_context(Bound(model, texts(TEXTS), folder / "raw.log"))
+            bound.calibrate(plan.raw_seconds)
+            expected = bound.answers()
+            for number in range(plan.rounds):
+                for way in chosen:
+                    where = f"round {number + 1}, {way.name} ({way.pool})"
+                    progress.update(bar, description=where)
+                    try:
+                        found = _visit(way, bound, expected, plan, cores, folder)
+                    except FAILURES as error:
+                        progress.console.print(f"[red]{where}:[/] {error}", highlight=False)
+                        results["failures"].append(f"{where}: {str(error).splitlines()[0]}")
+                    else:
+                        results["visits"].append({**found, "round": number})
+                    progress.advance(bar)
+    except KeyboardInterrupt:
+        results["failures"].append("stopped before its end")
     return results
 
 

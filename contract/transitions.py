@@ -454,11 +454,19 @@ def sweep(
 class Expired:
     deadlines: int
     limits: int
+    """Past their hard limit: ended alone, or given back to run alone."""
 
 
-def expire(most: int = 500) -> Transition[Expired]:
+def expire(
+    most: int = 500, *, max_attempts: int = 3, dead_ttl_seconds: float = 7 * 86400.0
+) -> Transition[Expired]:
     """End what ran past its deadline or its hard limit."""
-    args = {"most": most, "limit_slack": LIMIT_SLACK_SECONDS}
+    args = {
+        "most": most,
+        "limit_slack": LIMIT_SLACK_SECONDS,
+        "max_attempts": max_attempts,
+        "dead_ttl": dead_ttl_seconds,
+    }
     return Transition("expire", args, lambda answer: Expired(**answer))
 
 

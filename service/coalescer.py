@@ -8,6 +8,9 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 MOST = 512
+"""Items in one call."""
+MOST_BYTES = 8 * 1024 * 1024
+"""Bytes in one call, but for a single item that is larger: a call blocks the ledger while it runs."""
 
 
 class Coalescer(Generic[Item, Result]):
@@ -15,8 +18,14 @@ class Coalescer(Generic[Item, Result]):
     and under load what came in while the last batch was out.
     """
 
-    def __init__(self, handle: Callable[[list[Item]], Awaitable[list[Result]]]) -> None:
+    def __init__(
+        self,
+        handle: Callable[[list[Item]], Awaitable[list[Result]]],
+        size: Callable[[Item], int],
+    ) -> None:
+        """`size` says how many bytes an item is."""
         self._handle = handle
+        self._size = size
         self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
         self._running: asyncio.Task[None] | None = None
 
@@ -35,12 +44,22 @@ class Coalescer(Generic[Item, Result]):
     async def _run(self) -> None:
         try:
             while self._waiting:
-                taken, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
-                batch = [(item, future) for item, future in taken if not future.done()]
+                batch = [pair for pair in self._take() if not pair[1].done()]
                 if batch:
                     await self._send(batch)
         finally:
             self._running = None
+
+    def _take(self) -> list[tuple[Item, asyncio.Future[Result]]]:
+        """The oldest that fit into one call."""
+        count, room = 0, MOST_BYTES
+        for item, _ in self._waiting[:MOST]:
+            room -= self._size(item)
+            if room < 0 and count:
+                break
+            count += 1
+        taken, self._waiting = self._waiting[:count], self._waiting[count:]
+        return taken
 
     async def _send(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
         try:

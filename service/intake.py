@@ -68,7 +68,7 @@ class Intake:
         self._validators = {
             name: jsonschema_rs.Draft202012Validator(spec.inputs) for name, spec in catalog.items()
         }
-        self._creates = Coalescer(self._create)
+        self._creates = Coalescer(self._create, lambda submission: len(submission.prediction.input))
         self._clock_offset: float | None = None
 
     @property

@@ -67,7 +67,13 @@ class Keeper:
             LedgerUnavailable: the ledger does not answer.
         """
         while True:
-            expired = await self._ledger.run(expire(MOST_AT_ONCE))
+            expired = await self._ledger.run(
+                expire(
+                    MOST_AT_ONCE,
+                    max_attempts=self._settings.max_attempts,
+                    dead_ttl_seconds=self._settings.dead_ttl_seconds,
+                )
+            )
             metrics.EXPIRED.labels("deadline").inc(expired.deadlines)
             metrics.EXPIRED.labels("limit").inc(expired.limits)
             if max(expired.deadlines, expired.limits) < MOST_AT_ONCE:

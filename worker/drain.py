@@ -4,7 +4,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
-from threading import Timer
+from threading import Thread, Timer
 from types import FrameType
 
 logger = logging.getLogger(__name__)
@@ -50,3 +50,15 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
     timer = Timer(_Drain.grace_seconds, _Drain.hand_back)
     timer.daemon = True
     timer.start()
+    Thread(target=_wake_loop, name="wake", daemon=True).start()
+
+
+def _wake_loop() -> None:
+    """An idle loop may poll for 10 s more. Python polls on after a signal, so the loop is woken; from
+    another thread, because only then does it let itself be woken.
+    """
+    from kombu.asynchronous import get_event_loop
+
+    loop = get_event_loop()
+    if loop is not None:
+        loop.call_soon(lambda: None)

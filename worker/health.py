@@ -10,6 +10,8 @@ from typing import Any
 import orjson
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from contract.errors import StartRefused
+
 PHASES = ("starting", "importing", "loading", "connecting", "ready")
 
 
@@ -53,7 +55,11 @@ class Health:
 
 
 def serve_health(health: Health, host: str, port: int) -> ThreadingHTTPServer:
-    """Serve the probes from a daemon thread; port 0 takes a free one (`server_port` of the result)."""
+    """Serve the probes from a daemon thread; port 0 takes a free one (`server_port` of the result).
+
+    Raises:
+        StartRefused: the port is taken.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -67,6 +73,9 @@ def serve_health(health: Health, host: str, port: int) -> ThreadingHTTPServer:
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
             """A probe is not worth a line."""
 
-    server = ThreadingHTTPServer((host, port), Handler)
+    try:
+        server = ThreadingHTTPServer((host, port), Handler)
+    except OSError as error:
+        raise StartRefused(f"cannot listen on {host}:{port}: {error.strerror}") from None
     Thread(target=server.serve_forever, name="health", daemon=True).start()
     return server

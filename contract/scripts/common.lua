@@ -27,12 +27,6 @@ local function announce(watchers, message)
   end
 end
 
--- Has a gateway told of all that follows, once, however often it asks.
-local function watch(id, watchers, watcher)
-  if watchers and string.find(' ' .. watchers .. ' ', ' ' .. watcher .. ' ', 1, true) then return end
-  redis.call('HSET', K.prediction .. id, 'watchers', (watchers and watchers .. ' ' or '') .. watcher)
-end
-
 -- One message to each gateway, whatever the number of predictions in it.
 local function publish()
   for watcher, list in pairs(announcements) do

@@ -1,4 +1,5 @@
--- Ends what ran past its deadline or its hard limit. {most, limit_slack} -> {deadlines, limits}
+-- Ends what ran past its deadline or its hard limit. {most, limit_slack, max_attempts, dead_ttl}
+-> {deadlines, limits}
 local function over(index, bound)
   return redis.call('ZRANGEBYSCORE', index, '-inf', bound, 'LIMIT', 0, a.most)
 end
@@ -18,11 +19,21 @@ for _, id in ipairs(over(K.deadlines, now)) do
     processing = 'the deadline passed while it ran',
   })
 end
--- The worker's own watchdog comes first; this is for code that holds the interpreter's lock.
+-- The worker's own watchdog comes first; this is for code that holds the interpreter's lock. Those of one
+-- batch have the same limit: one alone is to blame, among several the innocent get another start.
+local mates = {}
 for _, id in ipairs(over(K.limits, now - a.limit_slack)) do
-  limits = limits + ended(id, K.limits, 'failed', 'timeout', {
-    processing = 'it ran past the hard limit of the model',
-  })
+  local limit = redis.call('ZSCORE', K.limits, id)
+  mates[limit] = mates[limit] or redis.call('ZCOUNT', K.limits, limit, limit)
+  local status, model = unpack(fields(id, 'status', 'model'))
+  if status == 'processing' and mates[limit] > 1 then
+    give_back(id, model, true, a.max_attempts, a.dead_ttl)
+    limits = limits + 1
+  else
+    limits = limits + ended(id, K.limits, 'failed', 'timeout', {
+      processing = 'it ran past the hard limit of the model',
+    })
+  end
 end
 publish()
 return cmsgpack.pack({deadlines = deadlines, limits = limits})

@@ -102,12 +102,19 @@ class Worker(Program):
         env = {"SOLOIST_WORKER_PORT": str(self.port), **env}
         super().__init__(called, ["worker", "--model", model, *more], folder, env)
 
+    def probe(self, path: str = "/readyz") -> dict[str, Any]:
+        """What a probe says; nothing while it does not answer."""
+        with contextlib.suppress(httpx.HTTPError):
+            url = f"http://127.0.0.1:{self.port}{path}"
+            return dict(httpx.get(url, timeout=5, trust_env=False).json())
+        return {}
+
     def state(self) -> str | None:
         """`loading`, `idle` or `busy`; None while it does not answer."""
-        with contextlib.suppress(httpx.HTTPError):
-            answer = httpx.get(f"http://127.0.0.1:{self.port}/readyz", timeout=5, trust_env=False)
-            return str(answer.json()["state"])
-        return None
+        return self.probe().get("state")
+
+    def phase(self) -> str | None:
+        return self.probe().get("phase")
 
     def ready(self) -> Self:
         """Return when it takes messages."""
