@@ -57,6 +57,10 @@ class Keeper:
                 if self.healthy:
                     logger.warning("no sweep", extra={"code": error.code, "detail": error.detail})
                 self.healthy = False
+            except Exception:
+                # Whatever it is, the next sweep may work, and a keeper that ended would be missed late.
+                logger.exception("a sweep failed")
+                self.healthy = False
             metrics.LEDGER_UP.set(self.healthy)
             await asyncio.sleep(self._settings.sweep_seconds)
 
