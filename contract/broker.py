@@ -142,7 +142,10 @@ class _Link:
 
     def _ready(self, model: str) -> Any:
         if self._channel is None:
-            self._connection.ensure_connection(max_retries=1, timeout=self._timeout)
+            # kombu's pause before its second try is 2 s, whatever the timeout.
+            self._connection.ensure_connection(
+                max_retries=1, interval_start=0, timeout=self._timeout
+            )
             self._channel = self._connection.default_channel
         if model not in self._declared:
             model_queue(model).bind(self._channel).declare()

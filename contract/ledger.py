@@ -127,6 +127,7 @@ class _Base:
                 # Redis 6's Lua reads text and bytes alike, in the format's older form.
                 transition.args,
                 use_bin_type=False,
+                unicode_errors="replace",  # a model's text may hold half a surrogate pair
             ),
         )
 

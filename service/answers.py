@@ -86,8 +86,6 @@ class Answers:
             pubsub = self._ledger.redis.pubsub()
             try:
                 await pubsub.subscribe(self._ledger.key("answers", self.name))
-                self._subscribed.set()
-                await self._catch_up()
                 await self._receive(pubsub)
             except (*FAULTS, SoloistError) as error:
                 logger.warning("answers are cut off", extra={"error": type(error).__name__})
@@ -105,7 +103,11 @@ class Answers:
             now = time.monotonic()
             if message is not None:
                 heard = now
-                if message["type"] == "message":
+                if message["type"] == "subscribe":
+                    # For the first time or again: redis-py mends a broken connection without a word.
+                    self._subscribed.set()
+                    await self._catch_up()
+                elif message["type"] == "message":
                     self._deliver(message["data"])
             elif now - heard > 2 * PING_SECONDS:
                 # A half-open connection says nothing and breaks never.

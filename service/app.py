@@ -3,11 +3,13 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
+from itertools import chain
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
 from contract import __version__
 from contract.broker import Doorbell
@@ -19,11 +21,13 @@ from service import metrics
 from service.account import Account
 from service.answers import Answers
 from service.context import Context
+from service.front import Front
 from service.intake import Intake
 from service.openapi import describe
-from service.problems import from_error, problem
+from service.problems import problem, refuse
 from service.routes import health, models, predictions
 
+ROUTERS = (predictions.router, models.router, health.router)
 HTTP_CODES = {404: "not_found", 405: "method_not_allowed"}
 
 
@@ -37,11 +41,12 @@ def create_gateway(settings: Settings, catalog: Catalog) -> FastAPI:
         lifespan=_lifespan(settings, catalog),
     )
     app.router.routes[:0] = predictions.hot_routes
-    for routes in (predictions, models, health):
-        app.include_router(routes.router)
+    for router in ROUTERS:
+        app.include_router(router)
     own_openapi = app.openapi
     app.openapi = lambda: describe(own_openapi())  # type: ignore[method-assign]
-    app.add_middleware(Account)
+    app.add_middleware(Front, routes=predictions.hot_routes)
+    app.add_middleware(Account)  # added last, it is outermost
     app.add_exception_handler(SoloistError, _on_error)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
@@ -75,8 +80,7 @@ def _lifespan(
 
 def _on_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, SoloistError)  # noqa: S101 - what it is registered for
-    metrics.REJECTED.labels(error.code).inc()
-    return from_error(error, request.scope["path"])
+    return refuse(error, request.scope["path"])
 
 
 def _on_http_error(request: Request, error: Exception) -> Response:
@@ -86,7 +90,18 @@ def _on_http_error(request: Request, error: Exception) -> Response:
         error.status_code, code, str(error.detail), str(error.detail), request.scope["path"]
     )
     response.headers.update(error.headers or {})
+    if error.status_code == 405:
+        response.headers["allow"] = _allowed(request)
     return response
+
+
+def _allowed(request: Request) -> str:
+    """The methods of this path. Starlette names those of its first route only."""
+    methods: set[str] = set()
+    for route in chain(request.app.routes, *(router.routes for router in ROUTERS)):
+        if isinstance(route, Route) and route.matches(request.scope)[0] is Match.PARTIAL:
+            methods |= route.methods or set()
+    return ", ".join(sorted(methods))
 
 
 def _on_validation_error(request: Request, error: Exception) -> Response:

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -120,6 +121,8 @@ class Intake:
             prediction = (await self.view(id, owner, watch=True)).prediction
             if not prediction.status.terminal:
                 await _outcome(prediction, future, wait_seconds)
+        if not prediction.status.terminal:
+            prediction = (await self.view(id, owner)).prediction
         return prediction
 
     async def view(self, id: str, owner: str, *, since: int = -1, watch: bool = False) -> View:
@@ -252,17 +255,14 @@ def _digest(wish: Wish) -> str:
     try:
         text = orjson.dumps(what, option=orjson.OPT_SORT_KEYS)
     except TypeError:  # integers beyond 64 bits
-        text = repr(what).encode()
+        text = json.dumps(what, sort_keys=True).encode()
     return hashlib.blake2b(text, digest_size=16).hexdigest()
 
 
 def _invalid(validator: Any, value: dict[str, Any], spec: ModelSpec) -> InvalidInput:
     error = next(iter(validator.iter_errors(value)))
-    pointer = "".join(
-        f"/{str(p).replace('~', '~0').replace('/', '~1')}" for p in error.instance_path
-    )
+    pointer = strict_json.pointer(["input", *error.instance_path])
     message = error.message if len(error.message) <= 300 else error.message[:297] + "..."
     return InvalidInput(
-        f"input{pointer}: {message}; the schema is at /v1/models/{spec.id}",
-        pointer=f"/input{pointer}",
+        f"{pointer[1:]}: {message}; the schema is at /v1/models/{spec.id}", pointer=pointer
     )

@@ -17,7 +17,7 @@ def base_url(request: Request, public_url: str | None) -> str:
     if public_url:
         return public_url
     host = request.headers.get("host", "localhost")
-    return f"{request.url.scheme}://{host}"
+    return f"{request.scope['scheme']}://{host}"
 
 
 def instant(seconds: float | None) -> str | None:
@@ -73,7 +73,7 @@ def show_version(spec: ModelSpec, created_at: str) -> dict[str, Any]:
     return {
         "id": spec.version,
         "created_at": created_at,
-        "cog_version": None,
+        "cog_version": "",  # a text that is no version: one client requires it, none may read it
         "openapi_schema": {
             "openapi": "3.1.0",
             "info": {"title": spec.id, "version": spec.version},

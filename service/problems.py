@@ -7,6 +7,7 @@ import orjson
 from starlette.responses import Response
 
 from contract.errors import Refused, RequestError, SoloistError
+from service import metrics
 
 STATUS = {
     "invalid_request": 422,
@@ -42,8 +43,9 @@ def problem(
     return Response(orjson.dumps(body), status, media_type="application/problem+json")
 
 
-def from_error(error: SoloistError, instance: str) -> Response:
-    """The answer to a request that ended in one of our errors."""
+def refuse(error: SoloistError, instance: str) -> Response:
+    """The answer to a request that ended in one of our errors, which is counted."""
+    metrics.REJECTED.labels(error.code).inc()
     more: dict[str, Any] = {}
     if isinstance(error, RequestError) and error.pointer is not None:
         more["pointer"] = error.pointer

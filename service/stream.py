@@ -48,12 +48,13 @@ async def stream_events(intake: Intake, id: str, owner: str, since: int) -> Asyn
     def on_announcement(kind: str, fields: dict[str, Any]) -> None:
         changed.set()
 
-    sent = since
+    number = 0
+    pieces = False
     with intake.listen(id, on_announcement):
         while True:
             changed.clear()
             try:
-                view = await intake.view(id, owner, since=sent, watch=True)
+                view = await intake.view(id, owner, since=number, watch=True)
             except LedgerUnavailable:
                 yield KEEP_ALIVE
                 await asyncio.sleep(RETRY_SECONDS)
@@ -61,13 +62,15 @@ async def stream_events(intake: Intake, id: str, owner: str, since: int) -> Asyn
             except PredictionNotFound:  # deleted while somebody listened
                 return
             for kind, text in view.events:
-                sent += 1
-                yield event(kind, sent, text)
+                number += 1
+                pieces = pieces or kind == "output"
+                if number > since:
+                    yield event(kind, number, text)
             if view.prediction.status.terminal:
-                for name, data in _end(view.prediction, streamed=sent > 0):
-                    sent += 1
-                    if sent > since:
-                        yield event(name, sent, data)
+                for name, data in _end(view.prediction, streamed=pieces):
+                    number += 1
+                    if number > since or name == "done":
+                        yield event(name, number, data)
                 return
             if intake.draining:
                 return  # the client comes again with Last-Event-ID

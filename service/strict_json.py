@@ -9,6 +9,7 @@ import asyncio
 import json
 import math
 import re
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -78,6 +79,17 @@ async def parse_async(body: bytes) -> Any:
         if len(body) <= INLINE_REFUSED_BYTES:
             raise _refusal(body, fault) from None
         raise await loop.run_in_executor(_threads, _refusal, body, fault) from None
+
+
+def pointer(steps: Iterable[str | int]) -> str:
+    """A JSON pointer (RFC 6901), cut before the step that makes it longer than MAX_POINTER."""
+    pointer = ""
+    for step in steps:
+        longer = f"{pointer}/{str(step).replace('~', '~0').replace('/', '~1')}"
+        if len(longer) > MAX_POINTER:
+            break
+        pointer = longer
+    return pointer
 
 
 def dump(value: Any) -> bytes:
@@ -159,7 +171,7 @@ def _refusal(body: bytes, fault: Exception) -> InvalidJson:
     except FAULTS as found:
         # The walk knows no bytes, so that a body that is not UTF-8 keeps the first sentence.
         told = fault if isinstance(fault, UnicodeDecodeError) else found
-        return InvalidJson(_sentence(told), pointer=walk.pointer())
+        return InvalidJson(_sentence(told), pointer=pointer(walk.path))
     return InvalidJson(_sentence(fault))  # never so far: the walk is as strict as the reader
 
 
@@ -190,15 +202,6 @@ class _Walk:
         self.at = 0
         self.steps = 0
         self.path: list[str] = []
-
-    def pointer(self) -> str:
-        pointer = ""
-        for step in self.path:
-            longer = f"{pointer}/{step.replace('~', '~0').replace('/', '~1')}"
-            if len(longer) > MAX_POINTER:
-                break
-            pointer = longer
-        return pointer
 
     def document(self) -> None:
         if self.text.startswith("\ufeff"):

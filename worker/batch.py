@@ -4,6 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import orjson
@@ -91,7 +92,7 @@ def answer(model: Model, items: list[Item]) -> list[Any]:
             exc_info=error if fault.code == ModelError.code else None,
         )
     else:
-        return [translate(o) if isinstance(o, BaseException) else o for o in outputs]
+        return [_own(output) for output in outputs]
     memory = isinstance(fault, OutOfMemory)
     if memory:
         free_memory()
@@ -111,7 +112,17 @@ def _alone(model: Model, item: Item) -> list[Any]:
         if isinstance(fault, DeviceLost):
             raise fault from error
         return [fault]
-    return [translate(output) if isinstance(output, BaseException) else output]
+    return [_own(output)]
+
+
+def _own(output: Any) -> Any:
+    """An output as it is; an exception in its place as an error of ours."""
+    if not isinstance(output, BaseException):
+        return output
+    fault = translate(output)
+    if isinstance(fault, DeviceLost):
+        raise fault from output
+    return fault
 
 
 def outcome(claimed: Claimed, output: Any, seconds: float) -> Outcome:
@@ -134,10 +145,13 @@ def encode(output: Any) -> bytes:
 
     Raises:
         OutputInvalid: it holds NaN, infinity or something that JSON cannot say.
+        DeviceLost: a tensor could not be read from its device.
     """
     try:
         encoded = orjson.dumps(output, default=_plain, option=orjson.OPT_SERIALIZE_NUMPY)
     except TypeError as error:
+        if isinstance(lost := translate(error.__cause__ or error), DeviceLost):
+            raise lost from error
         raise OutputInvalid(f"the output cannot be written as JSON: {error}") from None
     # orjson writes NaN and infinity as null, so only an output with a null needs the slow look.
     if b"null" in encoded and not _finite(output):
@@ -161,4 +175,6 @@ def _finite(value: Any) -> bool:
         return all(map(_finite, value.values()))
     if isinstance(value, (list, tuple)):
         return all(map(_finite, value))
+    if is_dataclass(value):  # orjson writes them too
+        return all(_finite(getattr(value, field.name)) for field in fields(value))
     return True

@@ -24,28 +24,33 @@ class SoloConsumer(Consumer):  # type: ignore[misc]
     """Acknowledges at once, takes one message at a time, and stays connected while it computes."""
 
     _paused = False
+    _heart: "Heart | None" = None
 
     def call_soon_ack(self, p: Any, *args: Any, **kwargs: Any) -> Any:
         """Acknowledge now. Celery's own waits for the hub, which is blocked until the batch is done."""
         p = ppartial(p, *args, **kwargs)
-        if self._alone and self._is_amqp and not self._paused:
-            # Else RabbitMQ would push the next message to this busy worker past every idle one.
-            self._paused = True
-            self.task_consumer.cancel()
+        if not (self._alone and self._is_amqp) or self._paused:
+            p()
+            return p
+        # Else RabbitMQ would push the next message to this busy worker past every idle one.
+        self._paused = True
+        self.task_consumer.cancel()
         p()
+        # Only now: from here until the batch is done this thread writes nothing.
+        if interval := self.connection.get_heartbeat_interval():
+            self._heart = Heart(self.connection.connection, interval)
         return p
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:
         handle = super().create_task_handler(*args, **kwargs)
 
         def on_message(message: Any) -> None:
-            keeping = self._alone and self._is_amqp and self.connection.get_heartbeat_interval()
-            heart = Heart(self.connection.connection, keeping) if keeping else None
             try:
                 handle(message)
             finally:
-                if heart:
-                    heart.stop()
+                if self._heart:
+                    self._heart.stop()
+                    self._heart = None
                 if self._paused:
                     self._paused = False
                     if not draining():

@@ -66,15 +66,21 @@ def _mig_slices(pynvml: Any, gpu: Any) -> list[tuple[str, str]]:
 
 
 def _allowed(found: list[tuple[str, str]], visible: str | None) -> list[tuple[str, str]]:
-    """Only what CUDA_VISIBLE_DEVICES names, by index or by the beginning of a UUID, in its order."""
+    """Only what CUDA_VISIBLE_DEVICES names, by index or by the beginning of a UUID, in its order, and
+    nothing after a name that does not exist. As CUDA itself reads it:
+    https://docs.nvidia.com/cuda/cuda-c-programming-guide/#cuda-environment-variables
+    """
     if visible is None:
         return found
-    chosen = []
+    chosen: list[tuple[str, str]] = []
     for word in filter(None, (w.strip() for w in visible.split(","))):
         if word.isdigit():
-            chosen += found[int(word) : int(word) + 1]
+            named = found[int(word) : int(word) + 1]
         else:
-            chosen += [gpu for gpu in found if gpu[0].startswith(word)][:1]
+            named = [gpu for gpu in found if gpu[0].startswith(word)][:1]
+        if not named:
+            break
+        chosen += named
     return chosen
 
 

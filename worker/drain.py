@@ -3,6 +3,7 @@
 import logging
 import signal
 import sys
+import time
 from collections.abc import Callable
 from threading import Thread, Timer
 from types import FrameType
@@ -12,9 +13,8 @@ logger = logging.getLogger(__name__)
 
 class _Drain:
     started = False
-    consuming = False
-    grace_seconds = 30.0
-    hand_back: Callable[[], None] = staticmethod(lambda: None)
+    told: Event | None = None
+    """Set once the worker was told to end; None while there can be no batch to finish."""
 
 
 def draining() -> bool:
@@ -32,9 +32,19 @@ def listen() -> None:
 
 def begin(grace_seconds: float, hand_back: Callable[[], None]) -> None:
     """From now on there may be a batch to finish. `hand_back` is called, in a thread of its own, when it
-    is not finished after `grace_seconds`; it must end the process.
+    is not finished `grace_seconds` after the signal; it must end the process.
     """
-    _Drain.grace_seconds, _Drain.hand_back, _Drain.consuming = grace_seconds, hand_back, True
+    told = Event()
+
+    def wait() -> None:
+        told.wait()
+        time.sleep(grace_seconds)
+        hand_back()
+
+    # Started here and not by the handler: to start a thread is to wait for it, and a greenlet pool's
+    # handlers run where nothing may wait.
+    Thread(target=wait, name="drain", daemon=True).start()
+    _Drain.told = told
 
 
 def _on_signal(number: int, frame: FrameType | None) -> None:
@@ -42,23 +52,9 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
         return
     _Drain.started = True
     logger.info("draining", extra={"signal": signal.Signals(number).name})
-    if not _Drain.consuming:
+    if _Drain.told is None:
         sys.exit(0)
     from celery.worker import state  # imported only now: the handlers stand before Celery is loaded
 
     state.should_stop = 0  # Celery's loop looks at it before it polls again
-    timer = Timer(_Drain.grace_seconds, _Drain.hand_back)
-    timer.daemon = True
-    timer.start()
-    Thread(target=_wake_loop, name="wake", daemon=True).start()
-
-
-def _wake_loop() -> None:
-    """An idle loop may poll for 10 s more. Python polls on after a signal, so the loop is woken; from
-    another thread, because only then does it let itself be woken.
-    """
-    from kombu.asynchronous import get_event_loop
-
-    loop = get_event_loop()
-    if loop is not None:
-        loop.call_soon(lambda: None)
+    _Drain.told.set()

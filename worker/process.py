@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import sys
 from multiprocessing import Value
 from threading import Thread
 from typing import Any
@@ -25,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 EXIT_REFUSED = 78
 """sysexits.h EX_CONFIG: starting again without a change will not help."""
+MOST_LOAD_SECONDS = 86400.0
 
 
 def serve(model: str, pool: str, concurrency: int) -> int:
@@ -50,6 +52,8 @@ def serve(model: str, pool: str, concurrency: int) -> int:
         worker_consumer="worker.consumer:SoloConsumer",
         worker_enable_prefetch_count_reduction=False,
         worker_disable_rate_limits=True,
+        # Prefork kills a child that is not up by then, and in prefork the children load the model.
+        worker_proc_alive_timeout=MOST_LOAD_SECONDS,
         task_queues=[model_queue(spec.name)],
     )
     task = Predict(settings, spec, device.torch_name, health)
@@ -76,7 +80,9 @@ def serve(model: str, pool: str, concurrency: int) -> int:
         ready_callback=lambda consumer: None if pool == "prefork" else health.enter("ready"),
     )
     if pool == "prefork":
-        drain.begin(settings.grace_seconds, lambda: os._exit(0))
+        drain.begin(
+            settings.grace_seconds, lambda: os._exit(EXIT_REFUSED if loaded.value < 0 else 0)
+        )
     controller.start()
     if pool == "prefork" and loaded.value < 0:
         return EXIT_REFUSED
@@ -109,14 +115,15 @@ def _load_in_children(task: Predict, worker: str, health: Health, concurrency: i
 
     @worker_process_init.connect(weak=False)  # type: ignore[untyped-decorator]
     def load(**kwargs: Any) -> None:
-        # Celery swallows what a signal handler raises.
         try:
             task.rename(f"{worker}-{os.getpid()}")
             task.load()
-        except StartRefused as error:
-            logger.error(error.detail)
+        except BaseException as error:
+            # Celery would swallow it, and this child would live on without a model.
             with loaded.get_lock():
-                loaded.value = -(2**30)
+                first, loaded.value = loaded.value >= 0, -(2**30)
+            if first:
+                print(f"soloist worker: {error}", file=sys.stderr, flush=True)
             os.kill(os.getppid(), signal.SIGTERM)
             os._exit(EXIT_REFUSED)
         with loaded.get_lock():

@@ -4,7 +4,6 @@ import logging
 from threading import Condition, Thread
 from typing import Any
 
-from contract.errors import SoloistError
 from contract.ledger import Ledger
 from contract.transitions import Report, report
 from worker.models.interface import Item
@@ -65,9 +64,11 @@ class Reporter:
                 self._sending = True
             try:
                 self._ledger.run(report(reports))
-            except SoloistError as error:
-                # The output is complete without its pieces: they are worth no second try.
-                logger.warning("a report was lost", extra={"code": error.code})
+            except Exception as error:
+                # The output is complete without its pieces: they are worth no second try. And this
+                # thread must go on, or no batch would end any more.
+                code = getattr(error, "code", type(error).__name__)
+                logger.warning("a report was lost", extra={"code": code})
             finally:
                 with self._changed:
                     self._sending = False

@@ -1,5 +1,5 @@
 -- Ends what ran past its deadline or its hard limit. {most, limit_slack, max_attempts, dead_ttl}
--> {deadlines, limits}
+-- -> {deadlines, limits}
 local function over(index, bound)
   return redis.call('ZRANGEBYSCORE', index, '-inf', bound, 'LIMIT', 0, a.most)
 end

@@ -27,7 +27,7 @@ router = APIRouter(tags=["predictions"])
 
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 KEY = re.compile(r"[\x21-\x7e]{1,255}")
-PREFER_WAIT = re.compile(r"(?:^|[\s,;])wait(?:=(\d{1,9}))?(?:$|[\s,;])")
+PREFER_WAIT = re.compile(r"(?:^|[\s,;])wait(?:=(\d{1,9}))?(?:$|[\s,;])", re.IGNORECASE)
 DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9}(?:\.\d{1,6})?)s?)?")
 MARGIN_SECONDS = 0.5
 """How much before the client's own limit a waiting request is answered."""
@@ -69,7 +69,7 @@ async def create_with_id(request: Request) -> Response:
     return await _create(request, context_of(request), None, id)
 
 
-# Plain routes of Starlette: FastAPI's own would take as long again as all else that they do.
+# Plain routes of Starlette, which service/front.py answers past FastAPI.
 hot_routes = [
     Route("/v1/models/{owner}/{name}/predictions", create_for_model, methods=["POST"]),
     Route("/v1/predictions", create_for_version, methods=["POST"]),
@@ -121,12 +121,15 @@ def _answer_created(request: Request, context: Context, created: Created) -> Res
 
 
 def _parse(body: Any) -> PredictionRequest:
+    if not isinstance(body, dict):
+        raise InvalidRequest("the body must be a JSON object", pointer="")
     try:
         wanted = PredictionRequest.model_validate(body)
     except ValidationError as error:
         first = error.errors()[0]
-        pointer = "".join(f"/{part}" for part in first["loc"])
-        raise InvalidRequest(f"{pointer or 'the body'}: {first['msg']}", pointer=pointer) from None
+        pointer = strict_json.pointer(first["loc"])
+        detail = f"{pointer or 'an unknown field'}: {first['msg']}"
+        raise InvalidRequest(detail, pointer=pointer) from None
     if wanted.webhook is not None:
         raise InvalidRequest(
             "this version serves no webhooks; poll urls.get or listen to urls.stream",
@@ -210,7 +213,7 @@ async def list_predictions(
     request: Request,
     model: Annotated[str | None, Query(max_length=200)] = None,
     status: Status | None = None,
-    cursor: Annotated[str | None, Query(pattern=r"^[ab]\d{1,15}$")] = None,
+    cursor: Annotated[str | None, Query(pattern=r"^[ab][0-9]{1,15}$")] = None,
 ) -> Response:
     """Newest first. The cursors are URLs to GET as they are."""
     context = context_of(request)
@@ -235,7 +238,9 @@ async def list_predictions(
         return None if sequence is None else f"{base}/v1/predictions?{query}"
 
     rows = page.predictions[::-1] if newer else page.predictions
-    older = (rows[-1].sequence if rows else bound) if newer else (page.last if page.more else None)
+    older = page.last if page.more else None
+    if newer:
+        older = rows[-1].sequence if rows else (bound or 0) + 1
     fresh = (rows[0].sequence if rows else None) if cursor else None
     body = {
         "previous": url("a", (page.last if page.more else None) if newer else fresh),

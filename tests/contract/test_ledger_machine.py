@@ -339,10 +339,14 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule()
     def expire(self) -> None:
+        limited = {id for id, end in self.score("limits", "").items() if end + 2 <= self.desk.now}
         self.desk.expire()
-        for record in self.records().values():
+        records = self.records()
+        for id, record in records.items():
             if not record.status.terminal:
                 assert record.deadline is None or record.deadline > self.desk.now
+            assert id not in limited or record.status is not Status.PROCESSING
+        self.sweep(False)  # which rings for the innocent of a batch that ran past its limit
 
     @rule()
     def prune(self) -> None:
@@ -383,8 +387,10 @@ class LedgerMachine(RuleBasedStateMachine):
                 assert self.ends.setdefault(id, end) == end, "an outcome never changes"
             else:
                 assert id not in self.ends
-            if record.running is not None and record.running > self.desk.now:
-                assert busy.get(record.fields["worker"], 0) >= record.running, "not to be killed"
+        for worker, held in self.held.items():
+            leases = [running[c.id] for c in held if c.id in running and self.owned(c)]
+            if leases and max(leases) > self.desk.now:
+                assert busy.get(worker, 0) >= max(leases), "who computes is not to be killed"
         self.check_rings(len(queued))
 
     @staticmethod

@@ -90,6 +90,10 @@ class Program(Process):
     def output(self) -> str:
         return self.log.read_text(errors="replace")
 
+    def says(self, words: str, after: int, seconds: float = 20.0) -> None:
+        """Return when it has written these words after its first `after` characters."""
+        wait_for(f"{self.name} says {words!r}", lambda: words in self.output[after:], seconds)
+
 
 class Worker(Program):
     """A worker process with a port of its own for its probes."""
@@ -322,6 +326,11 @@ class Stack:
     def runs(self) -> "Counter[str]":
         """How often the model was asked for each prediction."""
         return Counter(line[0] for line in self.run_lines())
+
+    def running_seconds(self, id: str) -> float:
+        """Since the model was asked, by the ledger's clock."""
+        seconds, microseconds = self.store_client(lambda client: client.time())
+        return seconds + microseconds / 1e6 - (self.record(id).started_at or 0)
 
     def run_lines(self) -> list[tuple[str, int, int]]:
         """(prediction id, process id, batch size) of each run, in order."""

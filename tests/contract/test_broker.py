@@ -1,0 +1,269 @@
+"""The bell: a message says nothing but "look", and who rings never waits for the broker."""
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import kombu
+import pytest
+import redis
+
+from bench.brokers import RabbitMQ
+from cli.embedded import EmbeddedRedis
+from contract.broker import TASK, Doorbell, create_app, is_amqp, model_queue, queue_name
+from contract.settings import Settings
+
+
+@pytest.fixture
+def open_bell() -> Iterator[Callable[[Settings], Doorbell]]:
+    bells = []
+
+    def ring_at(settings: Settings, **options: Any) -> Doorbell:
+        bells.append(Doorbell(settings, **options))
+        return bells[-1]
+
+    yield ring_at
+    for bell in bells:
+        bell.close()
+
+
+@pytest.fixture
+def bell(open_bell: Callable[[Settings], Doorbell], settings: Settings) -> Doorbell:
+    return open_bell(settings)
+
+
+@pytest.fixture(scope="module")
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if not RabbitMQ.installed():
+        pytest.skip("RabbitMQ is not installed")
+    with RabbitMQ(tmp_path_factory.mktemp("rabbitmq")) as broker:
+        yield broker.url
+
+
+def client(settings: Settings) -> "redis.Redis[bytes]":
+    return redis.Redis.from_url(settings.broker)
+
+
+def waiting(settings: Settings, model: str = "m") -> list[dict[str, Any]]:
+    """The messages that wait on Redis, the next one first."""
+    with client(settings) as connection:
+        raw = connection.lrange(f"{settings.prefix}broker:{queue_name(model)}", 0, -1)
+    return [json.loads(message) for message in reversed(raw)]
+
+
+def test_a_message_carries_a_ring_number_and_nothing_else(
+    bell: Doorbell, settings: Settings
+) -> None:
+    bell.ring("m", [41, 42])
+    assert bell.depth("m").result(5) == 2
+    first, second = waiting(settings)
+
+    for message, ring in ((first, 41), (second, 42)):
+        assert message["content-type"] == "application/json"
+        args, kwargs, embed = json.loads(base64.b64decode(message["body"]))
+        assert (args, kwargs) == ([ring], {})
+        assert not any(embed.values())
+        headers = message["headers"]
+        assert headers["task"] == TASK
+        assert headers["ignore_result"] is True
+        assert not headers["stamps"]
+
+
+def test_models_have_queues_of_their_own(bell: Doorbell, settings: Settings) -> None:
+    bell.ring("a", [1])
+    bell.ring("b", [2, 3])
+
+    assert (bell.depth("a").result(5), bell.depth("b").result(5)) == (1, 2)
+    assert bell.depth("c").result(5) == 0
+    assert len(waiting(settings, "b")) == 2
+
+
+def test_opening_tells_how_much_waits_for_each_model(bell: Doorbell) -> None:
+    bell.ring("b", [1])
+
+    assert bell.open(["a", "b"]).result(5) == [0, 1]
+
+
+def test_no_rings_are_no_message(bell: Doorbell, settings: Settings) -> None:
+    bell.ring("m", [])
+
+    assert bell.depth("m").result(5) == 0
+
+
+def test_all_keys_of_the_broker_begin_with_our_prefix(bell: Doorbell, settings: Settings) -> None:
+    with client(settings) as connection:
+        before = set(connection.keys("*"))
+        bell.ring("m", [1])
+        bell.depth("m").result(5)
+        fresh = set(connection.keys("*")) - before
+
+    assert fresh
+    assert all(key.startswith(f"{settings.prefix}broker:".encode()) for key in fresh)
+
+
+def test_a_message_goes_to_a_queue_that_was_deleted(bell: Doorbell, settings: Settings) -> None:
+    bell.ring("m", [1])
+    assert bell.depth("m").result(5) == 1
+    with client(settings) as connection:
+        connection.delete(*connection.keys(f"{settings.prefix}broker:*"))
+    assert bell.depth("m").result(5) == 0
+    bell.ring("m", [2])
+
+    assert bell.depth("m").result(5) == 1
+
+
+def test_who_rings_does_not_wait_for_a_frozen_broker(
+    own_redis: EmbeddedRedis, open_bell: Callable[..., Doorbell]
+) -> None:
+    seen: list[str] = []
+    settings = Settings(redis_url=own_redis.url, broker_timeout_seconds=0.3)
+    bell = open_bell(settings, observe=lambda outcome, seconds: seen.append(outcome))
+    assert bell.open(["m"]).result(5) == [0]
+    own_redis.pause()
+    try:
+        for ring in range(1, 51):
+            bell.ring("m", [ring])
+        depth = bell.depth("m")
+        assert seen == ["ok"], "fifty calls came back before the first of them was given up"
+        assert not depth.done()
+        assert depth.result(10) is None
+        assert not bell.up
+    finally:
+        own_redis.resume()
+
+    assert set(seen[1:]) == {"failed", "dropped"}
+    assert seen.count("dropped") >= 40, "what could not be sent in time is not sent late"
+    assert bell.depth("m").result(5) is not None
+    assert bell.up
+
+
+def test_a_broker_that_is_gone_is_found_again(
+    own_redis: EmbeddedRedis, open_bell: Callable[..., Doorbell]
+) -> None:
+    bell = open_bell(Settings(redis_url=own_redis.url, broker_timeout_seconds=0.5))
+    assert bell.open(["m"]).result(5) == [0]
+    own_redis.stop()
+    bell.ring("m", [1])
+    assert bell.depth("m").result(5) is None
+    own_redis.restart(wipe=True)
+    bell.ring("m", [2])
+
+    assert bell.depth("m").result(5) == 1
+    assert bell.up
+
+
+def test_a_broker_that_was_never_there_costs_no_more_than_its_timeout(
+    own_redis: EmbeddedRedis, open_bell: Callable[..., Doorbell]
+) -> None:
+    own_redis.stop()
+    bell = open_bell(Settings(redis_url=own_redis.url, broker_timeout_seconds=0.5))
+
+    assert bell.open(["m"]).result(10) == [None]
+
+
+def test_trouble_is_told_once_and_so_is_its_end(
+    own_redis: EmbeddedRedis,
+    open_bell: Callable[..., Doorbell],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "contract.broker")
+    bell = open_bell(Settings(redis_url=own_redis.url, broker_timeout_seconds=0.5))
+    own_redis.stop()
+    for _ in range(3):
+        bell.depth("m").result(5)
+    own_redis.restart()
+    for _ in range(3):
+        bell.depth("m").result(5)
+
+    told = [record.getMessage() for record in caplog.records if record.name == "contract.broker"]
+    assert len(told) == 2
+    assert "does not answer" in told[0]
+    assert told[1] == "the broker answers again"
+    assert str(own_redis.port) not in told[0]
+
+
+def test_closing_may_wait_until_all_is_sent(settings: Settings) -> None:
+    bell = Doorbell(settings)
+    bell.ring("m", list(range(1, 21)))
+    bell.close(wait=True)
+
+    assert len(waiting(settings)) == 20
+
+
+def test_the_app_takes_json_only_and_keeps_no_results(settings: Settings) -> None:
+    app = create_app(settings)
+
+    assert app.conf.accept_content == ["json"]
+    assert app.conf.result_accept_content is None
+    assert app.conf.task_serializer == "json"
+    assert app.conf.result_backend is None
+    assert not app.conf.worker_enable_remote_control
+    assert not app.conf.task_acks_late
+    assert model_queue("m").durable
+
+
+@pytest.mark.parametrize(
+    ("url", "amqp"),
+    [("amqp://x", True), ("amqps://x", True), ("redis://x", False), ("rediss://x", False)],
+)
+def test_a_url_tells_which_broker_it_is(url: str, amqp: bool) -> None:
+    assert is_amqp(url) is amqp
+
+
+@pytest.mark.slow
+@pytest.mark.rabbitmq
+def test_rabbitmq_carries_the_same_message_and_keeps_it(
+    rabbitmq: str, redis_url: str, open_bell: Callable[..., Doorbell]
+) -> None:
+    settings = Settings(redis_url=redis_url, broker_url=rabbitmq)
+    bell = open_bell(settings)
+    bell.ring("carries", [7])
+    assert bell.depth("carries").result(10) == 1
+    with kombu.Connection(rabbitmq) as connection:
+        message = connection.default_channel.basic_get(queue_name("carries"), no_ack=True)
+
+    assert json.loads(message.body)[0] == [7]
+    assert message.headers["task"] == TASK
+    assert message.delivery_info["routing_key"] == queue_name("carries")
+    assert message.properties["delivery_mode"] == 2
+
+
+@pytest.mark.slow
+@pytest.mark.rabbitmq
+def test_a_queue_that_was_deleted_in_rabbitmq_is_declared_again(
+    rabbitmq: str, redis_url: str, open_bell: Callable[..., Doorbell]
+) -> None:
+    seen: list[str] = []
+    settings = Settings(redis_url=redis_url, broker_url=rabbitmq)
+    bell = open_bell(settings, observe=lambda outcome, seconds: seen.append(outcome))
+    assert bell.open(["gone"]).result(10) == [0]
+    with kombu.Connection(rabbitmq) as connection:
+        connection.default_channel.queue_delete(queue_name("gone"))
+    bell.ring("gone", [1])
+
+    assert bell.depth("gone").result(10) == 1
+    assert set(seen) == {"ok"}
+
+
+@pytest.mark.slow
+@pytest.mark.rabbitmq
+def test_who_rings_does_not_wait_for_a_frozen_rabbitmq(
+    tmp_path: Path, redis_url: str, open_bell: Callable[..., Doorbell]
+) -> None:
+    if not RabbitMQ.installed():
+        pytest.skip("RabbitMQ is not installed")
+    with RabbitMQ(tmp_path / "rabbitmq") as broker:
+        settings = Settings(redis_url=redis_url, broker_url=broker.url, broker_timeout_seconds=0.5)
+        bell = open_bell(settings)
+        assert bell.open(["m"]).result(10) == [0]
+        broker.pause()
+        bell.ring("m", [1])
+        depth = bell.depth("m")
+        assert not depth.done()
+        assert depth.result(20) is None
+        broker.resume()
+
+        bell.ring("m", [2])
+        assert bell.depth("m").result(20) >= 1

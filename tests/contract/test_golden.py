@@ -1,0 +1,176 @@
+"""Gateway and worker roll at different times: what either wrote before, or will write, can be read.
+
+The files in golden/ stay as they are. A format that changes gets another file beside them.
+"""
+
+import json
+import uuid
+from pathlib import Path
+from typing import Any
+
+import kombu
+import msgpack
+import pytest
+import redis
+from celery.worker.request import Request
+from desk import Desk
+
+from contract.broker import TASK, Doorbell, create_app, model_queue, queue_name
+from contract.prediction import Prediction, Priority, Status
+from contract.settings import Settings
+from contract.transitions import Report, claim, report
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def load(name: str) -> dict[str, Any]:
+    return json.loads((GOLDEN / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def test_a_record_of_this_version_reads_in_full() -> None:
+    assert Prediction.from_record(load("record")) == Prediction(
+        id="4dq2vkc7xw5rjm3ntz6hye8a2b",
+        model="m",
+        owner="alice",
+        version="5f" * 32,
+        input='{"inputs": "café 🙂"}',
+        digest="d1" * 32,
+        status=Status.SUCCEEDED,
+        priority=Priority.HIGH,
+        attempt=2,
+        worker="pod-1",
+        created_at=1700000000.000001,
+        started_at=1700000001.5,
+        completed_at=1700000001.75,
+        deadline=1700000120.0,
+        output='[{"label": "positive", "score": 0.98}]',
+        logs="loading\n",
+        progress=1.0,
+        predict_seconds=0.5,
+        result_ttl=3600.0,
+        sequence=1,
+        idempotency_key="order-7",
+    )
+
+
+def test_a_record_of_a_failure_reads_in_full() -> None:
+    failed = Prediction.from_record(load("record_failed"))
+
+    assert (failed.status, failed.error_code, failed.attempt) == (Status.FAILED, "worker_lost", 3)
+    assert failed.replay_of == "a" * 26
+    assert failed.output is None
+
+
+def test_a_record_that_lacks_newer_fields_reads_with_their_defaults() -> None:
+    old = Prediction.from_record(load("record_old"))
+
+    assert old.output == '[{"label": "positive", "score": 0.98}]'
+    assert (old.owner, old.priority, old.logs, old.progress) == ("local", "normal", "", None)
+
+
+def test_a_record_with_fields_of_the_future_reads_without_them() -> None:
+    assert Prediction.from_record(load("record_future")) == Prediction.from_record(load("record"))
+
+
+@pytest.mark.parametrize("name", ["record", "record_failed", "record_old", "record_future"])
+def test_the_ledger_reads_every_record(desk: Desk, name: str) -> None:
+    record = load(name)
+    desk.redis.hset(desk.ledger.key("prediction", record["id"]), mapping=record)
+
+    assert desk.get(record["id"]) == Prediction.from_record(record)
+
+
+@pytest.mark.parametrize("extra", [{}, {"shard": "7"}])
+def test_what_an_older_or_newer_gateway_recorded_runs(desk: Desk, extra: dict[str, str]) -> None:
+    waits = {"id": "a", "model": "m", "owner": "o", "input": "1", "status": "starting"}
+    waits |= {"attempt": "0", "created_at": "1700000000.0", "score": "1700000000.0"}
+    waits |= {"result_ttl": "60", **extra}
+    desk.redis.hset(desk.ledger.key("prediction", "a"), mapping=waits)
+    desk.redis.zadd(desk.ledger.key("queued", "m"), {"a": 1700000000.0})
+    desk.lose(1)
+    claimed = desk.claim()
+
+    assert [(c.id, c.attempt) for c in claimed] == [("a", 2)]
+    assert desk.finish(claimed) == []
+    assert desk.status("a") is Status.SUCCEEDED
+
+
+def test_every_field_that_the_ledger_writes_stands_in_a_golden_record(desk: Desk) -> None:
+    seen: set[str] = set()
+    desk.accept(id="a", watcher="gw", idempotency_key="k", deadline_seconds=1000)
+    desk.lose(1)
+    claimed = desk.claim()
+    desk.run(report([Report("a", 2, 0.5, "log", [("output", "x")])]))
+    desk.finish(claimed)
+    desk.accept(id="b")
+    desk.run(claim(desk.holder(), 0))
+    desk.finish(desk.claim(), error="no", error_code="model_error")
+    for id in "ab":
+        seen |= {name.decode() for name in desk.record(id)}
+
+    assert seen <= {*load("record"), *load("record_failed")}, "a new field needs a golden record"
+
+
+def test_an_announcement_reads_as_the_outcome() -> None:
+    ((id, kind, fields),) = msgpack.unpackb((GOLDEN / "announcement.bin").read_bytes())
+    told = Prediction(id, "m")
+    told.update(fields)
+
+    assert kind == "outcome"
+    assert told.outcome == Prediction.from_record(load("record")).outcome
+
+
+def test_an_announcement_with_fields_of_the_future_reads_without_them() -> None:
+    told = Prediction("a", "m")
+    told.update({"status": "succeeded", "output": "1", "cost_usd": 0.1})
+
+    assert told == Prediction("a", "m", status=Status.SUCCEEDED, output="1")
+
+
+def take(settings: Settings) -> kombu.Message:
+    """The next message, as a worker's consumer gets it."""
+    app = create_app(settings)
+    taken: list[kombu.Message] = []
+    with app.connection_for_read() as connection:
+        consumer = connection.Consumer(
+            model_queue("m"),
+            accept=app.conf.accept_content,
+            on_message=taken.append,
+            no_ack=True,
+        )
+        with consumer:
+            connection.drain_events(timeout=5)
+    return taken[0]
+
+
+@pytest.mark.parametrize("headers", [{}, {"from_the_future": 1}])
+def test_a_message_of_this_version_rings(settings: Settings, headers: dict[str, Any]) -> None:
+    message = load("message")
+    message["headers"] |= headers
+    with redis.Redis.from_url(settings.broker) as connection:
+        connection.lpush(f"{settings.prefix}broker:{queue_name('m')}", json.dumps(message).encode())
+    taken = take(settings)
+    app = create_app(settings)
+
+    @app.task(name=TASK, shared=False)
+    def predict(ring: int) -> None:
+        """What the worker registers."""
+
+    request = Request(taken, app=app, task=app.tasks[TASK])
+
+    assert request.name == TASK
+    assert (request.args, request.kwargs) == ([41], {})
+
+
+def test_the_message_that_is_sent_has_the_shape_of_the_golden_one(settings: Settings) -> None:
+    bell = Doorbell(settings)
+    bell.ring("m", [41])
+    bell.close(wait=True)
+    with redis.Redis.from_url(settings.broker) as connection:
+        sent = json.loads(connection.lrange(f"{settings.prefix}broker:{queue_name('m')}", 0, 0)[0])
+    golden = load("message")
+
+    assert sent["body"] == golden["body"]
+    for part in ("headers", "properties"):
+        assert sent[part].keys() == golden[part].keys()
+    assert uuid.UUID(sent["headers"]["id"])

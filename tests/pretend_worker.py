@@ -1,0 +1,140 @@
+"""A worker without a process or a model: it claims and finishes in the ledger when a test says so."""
+
+import base64
+import contextlib
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import redis
+
+from contract.broker import queue_name
+from contract.catalog import Catalog
+from contract.ledger import Ledger
+from contract.transitions import Claimed, Holder, Outcome, Report, claim, extend, finish, report
+
+T = TypeVar("T")
+
+Act = Callable[["PretendWorker", str, Claimed], None]
+"""What a model does with one prediction: (worker, model, claimed)."""
+
+
+def until(what: str, condition: Callable[[], T], seconds: float = 10.0, every: float = 0.005) -> T:
+    """The first true value of `condition`; a failure that names `what` when there is none in time."""
+    end = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < end, f"not within {seconds:g} s: {what}"
+        time.sleep(every)
+    return value
+
+
+class PretendWorker:
+    """One worker for every model of a catalog."""
+
+    def __init__(self, ledger: Ledger, catalog: Catalog, name: str = "pretend") -> None:
+        self.ledger = ledger
+        self.catalog = catalog
+        self.name = name
+
+    def holder(self, model: str) -> Holder:
+        spec = self.catalog[model]
+        return Holder(model, self.name, spec.max_batch_size, timeout_seconds=spec.timeout_seconds)
+
+    def claim(self, model: str = "echo", limit: int | None = None) -> list[Claimed]:
+        return self.ledger.run(claim(self.holder(model), 0, limit)).predictions
+
+    def take(self, model: str = "echo") -> Claimed:
+        """The next prediction, as soon as there is one."""
+        (taken,) = until(f"a prediction for {model}", lambda: self.claim(model, 1))
+        return taken
+
+    def extend(self, claimed: Claimed, model: str = "echo") -> bool:
+        """Whether it is still this worker's."""
+        return not self.ledger.run(extend(self.holder(model), [(claimed.id, claimed.attempt)]))
+
+    def succeed(
+        self, claimed: Claimed, output: Any = "done", model: str = "echo", seconds: float = 0.5
+    ) -> list[str]:
+        return self.succeed_raw(claimed, json.dumps(output).encode(), model, seconds)
+
+    def succeed_raw(
+        self, claimed: Claimed, output: bytes, model: str = "echo", seconds: float = 0.5
+    ) -> list[str]:
+        outcome = Outcome(claimed.id, claimed.attempt, output, predict_seconds=seconds)
+        return self._finish([outcome], model, seconds)
+
+    def fail(
+        self,
+        claimed: Claimed,
+        error: str = "it broke",
+        code: str = "model_error",
+        model: str = "echo",
+    ) -> list[str]:
+        outcome = Outcome(claimed.id, claimed.attempt, error=error, error_code=code)
+        return self._finish([outcome], model, 0.5)
+
+    def _finish(self, outcomes: Sequence[Outcome], model: str, seconds: float) -> list[str]:
+        return self.ledger.run(finish(self.holder(model), outcomes, idle=True, seconds=seconds))
+
+    def say(
+        self, claimed: Claimed, *pieces: str, logs: str = "", progress: float | None = None
+    ) -> None:
+        """Report pieces of output and lines of log, as a running prediction does."""
+        events = [("output", piece) for piece in pieces]
+        events += [("logs", logs)] if logs else []
+        self.ledger.run(report([Report(claimed.id, claimed.attempt, progress, logs, events)]))
+
+    def serve_one(self, model: str = "echo", output: Any = "done") -> None:
+        self.succeed(self.take(model), output, model)
+
+    @contextlib.contextmanager
+    def serving(self, acts: Mapping[str, Act]) -> Iterator[None]:
+        """Take messages from the Redis broker and answer them, in the background."""
+        end = threading.Event()
+        faults: list[BaseException] = []
+
+        def act(model: str, claimed: Claimed) -> None:
+            try:
+                acts[model](self, model, claimed)
+            except BaseException as error:
+                faults.append(error)
+
+        def listen() -> None:
+            prefix = f"{self.ledger.prefix}broker:"
+            models = {prefix + queue_name(model): model for model in acts}
+            with (
+                redis.Redis.from_url(self.ledger.settings.broker) as broker,
+                ThreadPoolExecutor(8) as threads,
+            ):
+                while not end.is_set():
+                    message = broker.blpop(list(models), timeout=0.1)
+                    if message is None:
+                        continue
+                    model = models[message[0].decode()]
+                    rings = [ring_of(message[1])]
+                    while rings:
+                        taken = self.ledger.run(claim(self.holder(model), rings.pop()))
+                        rings += taken.rings
+                        for claimed in taken.predictions:
+                            threads.submit(act, model, claimed)
+
+        thread = threading.Thread(target=listen, name="pretend-worker")
+        thread.start()
+        try:
+            yield
+        finally:
+            end.set()
+            thread.join(10)
+            assert not thread.is_alive()
+        if faults:
+            raise faults[0]
+
+
+def ring_of(message: bytes) -> int:
+    """The ring number in a message as kombu wrote it."""
+    args, _, _ = json.loads(base64.b64decode(json.loads(message)["body"]))
+    ring: int = args[0]
+    return ring

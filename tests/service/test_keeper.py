@@ -1,0 +1,350 @@
+"""The keeper: what it puts right in one look, what it leaves alone, and what its probes say."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from pretend_worker import PretendWorker, ring_of, until
+from prometheus_client import REGISTRY
+from pydantic import SecretStr
+from starlette.testclient import TestClient
+
+from bench.processes import free_port
+from cli.embedded import EmbeddedRedis
+from contract.broker import Doorbell, queue_name
+from contract.catalog import Catalog
+from contract.errors import LedgerUnavailable
+from contract.ledger import AsyncLedger, Ledger
+from contract.prediction import Prediction, Status, new_id
+from contract.settings import Settings
+from contract.transitions import Submission, create, dead, read
+from service.keeper import Keeper, create_keeper
+
+CLOCK = "local now = tonumber(redis.call('GET', ARGV[1] .. 'test-clock'))\n"
+LEASE = 15.0
+
+
+class House:
+    """A ledger whose clock the test moves, a worker, and keepers that look once when told to."""
+
+    def __init__(self, settings: Settings, catalog: Catalog) -> None:
+        self.settings, self.catalog = settings, catalog
+        self.ledger = Ledger(settings, clock=CLOCK)
+        self.worker = PretendWorker(self.ledger, catalog)
+        self.broker = redis.Redis.from_url(settings.broker)
+        self.now = 1_700_000_000.0
+        self.advance(0)
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+        self.ledger.redis.set(self.ledger.key("test-clock"), repr(self.now))
+
+    def submit(self, model: str = "echo", **terms: Any) -> str:
+        """The id of a prediction that was recorded, and whose message nobody sent."""
+        prediction = Prediction(new_id(), model)
+        batch = self.catalog[model].max_batch_size if model in self.catalog else 1
+        self.ledger.run(create([Submission(prediction, 1000, batch, **terms)]))
+        return prediction.id
+
+    def sweep(self, keepers: int = 1, **changed: Any) -> None:
+        """One look at everything, by each of so many keepers at the same time."""
+        settings = self.settings.model_copy(update=changed)
+
+        async def look() -> None:
+            ledgers = [AsyncLedger(settings, clock=CLOCK) for _ in range(keepers)]
+            bells = [Doorbell(settings) for _ in range(keepers)]
+            try:
+                await asyncio.gather(
+                    *(
+                        Keeper(settings, self.catalog, ledger, bell).sweep()
+                        for ledger, bell in zip(ledgers, bells, strict=True)
+                    )
+                )
+            finally:
+                for bell in bells:
+                    bell.close(wait=True)
+                for ledger in ledgers:
+                    await ledger.close()
+
+        asyncio.run(look())
+
+    def messages(self, model: str = "echo") -> list[int]:
+        """The rings that wait at the broker."""
+        key = f"{self.settings.prefix}broker:{queue_name(model)}"
+        return [ring_of(message) for message in self.broker.lrange(key, 0, -1)]
+
+    def get(self, id: str) -> Prediction:
+        (view,) = self.ledger.run(read([(id, -1)]))
+        assert view is not None
+        return view.prediction
+
+    def close(self) -> None:
+        self.broker.close()
+        self.ledger.close()
+
+
+@pytest.fixture
+def house(settings: Settings, catalog: Catalog) -> Iterator[House]:
+    opened = House(settings, catalog)
+    yield opened
+    opened.close()
+
+
+def metric(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+def test_a_lost_message_is_sent_again_once_it_had_its_time(house: House) -> None:
+    house.submit()
+    house.sweep()
+    assert house.messages() == []
+    house.advance(3)
+    house.sweep()
+    assert len(house.messages()) == 1
+    house.advance(3)
+    house.sweep()
+    assert len(house.messages()) == 1
+
+
+def test_as_many_messages_as_batches_are_sent_again(house: House) -> None:
+    for _ in range(2 * house.catalog["echo"].max_batch_size + 1):
+        house.submit()
+    house.advance(3)
+    house.sweep()
+    assert len(house.messages()) == 3
+    assert len(set(house.messages())) == 3
+
+
+def test_nothing_is_rung_for_when_nothing_waits(house: House) -> None:
+    house.submit()
+    house.worker.serve_one()
+    house.advance(3)
+    house.sweep()
+    assert house.messages() == []
+
+
+def test_an_expired_lease_goes_back_and_is_rung_for(house: House) -> None:
+    id = house.submit()
+    (claimed,) = house.worker.claim()
+    house.advance(LEASE - 1)
+    house.sweep()
+    assert house.get(id).status is Status.PROCESSING
+    house.advance(2)
+    house.sweep()
+    assert (house.get(id).status, house.get(id).attempt) == (Status.STARTING, 1)
+    assert house.worker.succeed(claimed) == [id]
+    house.advance(3)
+    house.sweep()
+    assert house.messages()
+    assert [(again.id, again.attempt) for again in house.worker.claim()] == [(id, 2)]
+
+
+def test_a_lease_that_is_extended_is_left_alone(house: House) -> None:
+    id = house.submit()
+    (claimed,) = house.worker.claim()
+    for _ in range(4):
+        house.advance(LEASE - 1)
+        assert house.worker.extend(claimed)
+        house.sweep()
+    assert house.get(id).status is Status.PROCESSING
+    assert house.worker.succeed(claimed) == []
+
+
+def test_what_loses_its_worker_each_time_is_failed_and_kept_aside(house: House) -> None:
+    id = house.submit()
+    before = metric("soloist_leases_taken_back_total", model="echo")
+    for _ in range(3):
+        assert house.worker.claim()
+        house.advance(LEASE + 1)
+        house.sweep()
+    record = house.get(id)
+    assert (record.status, record.error_code) == (Status.FAILED, "worker_lost")
+    assert [kept.id for kept in house.ledger.run(dead("echo"))] == [id]
+    assert metric("soloist_dead_predictions", model="echo") == 1
+    assert metric("soloist_leases_taken_back_total", model="echo") - before == 3
+    house.advance(house.settings.dead_ttl_seconds - 10)
+    house.sweep()
+    assert house.get(id).status is Status.FAILED
+    house.advance(20)
+    house.sweep()
+    assert house.ledger.run(dead("echo")) == []
+
+
+def test_the_number_of_attempts_is_a_setting(house: House) -> None:
+    id = house.submit()
+    house.worker.claim()
+    house.advance(LEASE + 1)
+    house.sweep(max_attempts=1)
+    assert house.get(id).error_code == "worker_lost"
+
+
+@pytest.mark.parametrize(("starts", "sentence"), [(False, "before it was started"), (True, "ran")])
+def test_a_missed_deadline_cancels_what_waits_and_what_runs(
+    house: House, starts: bool, sentence: str
+) -> None:
+    id = house.submit(deadline_seconds=10.0)
+    before = metric("soloist_predictions_expired_total", reason="deadline")
+    claimed = house.worker.claim() if starts else []
+    house.advance(9)
+    house.sweep()
+    assert not house.get(id).status.terminal
+    house.advance(2)
+    house.sweep()
+    record = house.get(id)
+    assert (record.status, record.error_code) == (Status.CANCELED, "deadline_exceeded")
+    assert sentence in (record.error or "")
+    assert metric("soloist_predictions_expired_total", reason="deadline") - before == 1
+    for one in claimed:
+        assert house.worker.succeed(one) == [id]
+
+
+def test_what_runs_past_its_hard_limit_is_failed(house: House) -> None:
+    id = house.submit()
+    (claimed,) = house.worker.claim()
+    limit = house.catalog["echo"].timeout_seconds
+    for _ in range(40):  # a worker that lives and hangs renews its lease
+        house.advance(limit / 40)
+        house.worker.extend(claimed)
+    house.sweep()
+    assert house.get(id).status is Status.PROCESSING
+    house.advance(5)
+    house.sweep()
+    assert (house.get(id).status, house.get(id).error_code) == (Status.FAILED, "timeout")
+
+
+def test_a_record_is_deleted_when_its_retention_is_over(house: House) -> None:
+    id = house.submit()
+    house.worker.serve_one()
+    house.advance(house.get(id).result_ttl - 1)
+    house.sweep()
+    assert house.get(id).status is Status.SUCCEEDED
+    house.advance(2)
+    before = metric("soloist_predictions_pruned_total")
+    house.sweep()
+    assert house.ledger.run(read([(id, -1)])) == [None]
+    assert metric("soloist_predictions_pruned_total") - before == 1
+
+
+def test_more_than_one_call_may_touch_is_put_right_in_one_look(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.keeper.MOST_AT_ONCE", 3)
+    late = [house.submit("small", deadline_seconds=10.0) for _ in range(7)]
+    lost = [house.submit() for _ in range(8)]
+    assert len(house.worker.claim()) == 8
+    house.advance(LEASE + 1)
+    house.sweep()
+    assert {house.get(id).status for id in late} == {Status.CANCELED}
+    assert {house.get(id).status for id in lost} == {Status.STARTING}
+    house.advance(4000)
+    house.sweep()
+    assert house.ledger.run(read([(id, -1) for id in late])) == [None] * 7
+
+
+def test_two_keepers_at_once_do_everything_once(house: House) -> None:
+    waiting = house.submit("small")
+    lost = house.submit()
+    (claimed,) = house.worker.claim()
+    house.advance(LEASE + 1)
+    house.sweep(keepers=2)
+    assert house.get(waiting).status is house.get(lost).status is Status.STARTING
+    assert house.get(lost).attempt == claimed.attempt == 1
+    assert len(house.messages("small")) == 1
+    house.advance(3)
+    house.sweep(keepers=2)
+    assert len(house.messages()) == 1
+
+
+def test_a_model_that_left_the_catalog_is_still_looked_after(house: House) -> None:
+    id = house.submit("retired", deadline_seconds=5.0)
+    waits = house.submit("retired")
+    house.advance(6)
+    house.sweep()
+    assert house.get(id).status is Status.CANCELED
+    assert house.get(waits).status is Status.STARTING
+    assert len(house.messages("retired")) == 1
+
+
+def test_without_its_broker_the_keeper_still_keeps_and_rings_when_it_is_back(house: House) -> None:
+    id = house.submit()
+    house.worker.claim()
+    house.advance(LEASE + 1)
+    nowhere = SecretStr(f"redis://127.0.0.1:{free_port()}/0")
+    house.sweep(broker_url=nowhere, broker_timeout_seconds=0.2)
+    assert house.get(id).status is Status.STARTING
+    assert metric("soloist_keeper_broker_up") == 0
+    assert house.messages() == []
+    house.advance(3)
+    house.sweep()
+    assert metric("soloist_keeper_broker_up") == 1
+    assert len(house.messages()) == 1
+
+
+def test_the_metrics_of_the_queues_hold_without_any_worker(house: House) -> None:
+    for _ in range(10):
+        house.submit()
+    (claimed,) = house.worker.claim(limit=1)
+    house.worker.succeed(claimed, seconds=2.0)
+    house.worker.claim(limit=3)
+    house.advance(7)
+    house.sweep()
+    assert metric("soloist_queue_depth", model="echo", state="queued") == 6
+    assert metric("soloist_queue_depth", model="echo", state="running") == 3
+    assert metric("soloist_busy_workers", model="echo") == 1
+    assert metric("soloist_queue_oldest_seconds", model="echo") == pytest.approx(7, abs=0.01)
+    assert metric("soloist_queue_drain_seconds", model="echo") == 12.0
+    assert metric("soloist_queue_depth", model="small", state="queued") == 0
+
+
+def test_a_look_without_a_ledger_says_so(settings: Settings, catalog: Catalog) -> None:
+    away = settings.model_copy(
+        update={"redis_url": SecretStr(f"redis://127.0.0.1:{free_port()}/0")}
+    )
+
+    async def look() -> None:
+        ledger, bell = AsyncLedger(away), Doorbell(away)
+        try:
+            with pytest.raises(LedgerUnavailable):
+                await Keeper(away, catalog, ledger, bell).sweep()
+        finally:
+            bell.close()
+            await ledger.close()
+
+    asyncio.run(look())
+
+
+def test_the_probes_follow_the_ledger_away_and_back(
+    settings: Settings, catalog: Catalog, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "service.keeper")
+    with EmbeddedRedis(tmp_path / "redis", appendfsync="no") as own:
+        quick = {
+            "sweep_seconds": 0.02,
+            "ledger_timeout_seconds": 0.3,
+            "broker_timeout_seconds": 0.3,
+        }
+        app = create_keeper(
+            settings.model_copy(update={"redis_url": SecretStr(own.url), **quick}), catalog
+        )
+        with TestClient(app) as http:
+
+            def ready(status: int) -> None:
+                until(f"readyz is {status}", lambda: http.get("/readyz").status_code == status)
+
+            ready(200)
+            assert http.get("/readyz").json() == {"state": "ready"}
+            own.kill()
+            ready(503)
+            assert http.get("/livez").status_code == 200
+            assert "soloist_keeper_ledger_up 0.0" in http.get("/metrics").text
+            own.start()
+            ready(200)
+            assert "soloist_keeper_ledger_up 1.0" in http.get("/metrics").text
+            own.pause()
+            ready(503)
+            own.resume()
+            ready(200)
+    assert [r.message for r in caplog.records].count("no sweep") == 2

@@ -1,0 +1,414 @@
+"""What becomes of each item of a batch, whatever the model does."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+from contract.errors import BadItem, DeviceLost, ModelError, OutOfMemory, OutputInvalid
+from contract.transitions import Claimed
+from worker.batch import Batch, answer, encode, outcome
+from worker.models.interface import Item
+
+
+class Fake:
+    """A model whose pass is a function; it remembers the sizes it was asked for."""
+
+    def __init__(self, run: Callable[[list[Item]], Any]) -> None:
+        self.sizes: list[int] = []
+        self._run = run
+
+    def predict(self, items: list[Item]) -> Any:
+        self.sizes.append(len(items))
+        return self._run(items)
+
+
+class Followed:
+    """A reporter that only remembers."""
+
+    def __init__(self) -> None:
+        self.attempts: dict[str, int] = {}
+        self.taken: list[tuple[str, str, Any]] = []
+
+    def follow(self, attempts: dict[str, int]) -> None:
+        self.attempts |= attempts
+
+    def take(self, item: Item, kind: str, value: Any) -> None:
+        self.taken.append((item.id, kind, value))
+
+
+def items(number: int) -> list[Item]:
+    return [Item(f"p{n}", {"n": n}) for n in range(number)]
+
+
+def numbers(batch: list[Item]) -> list[int]:
+    return [item.input["n"] for item in batch]
+
+
+def claimed(*inputs: str) -> list[Claimed]:
+    return [Claimed(f"p{n}", n + 1, text, 0.0, False) for n, text in enumerate(inputs)]
+
+
+def outputs_and_codes(answers: list[Any]) -> list[Any]:
+    return [a.code if isinstance(a, Exception) else a for a in answers]
+
+
+def breaking(on: int, error: BaseException) -> Fake:
+    """Fails as a whole whenever item `on` is in the batch."""
+
+    def run(batch: list[Item]) -> list[int]:
+        if on in numbers(batch):
+            raise error
+        return numbers(batch)
+
+    return Fake(run)
+
+
+# Failures of a whole pass.
+
+
+@pytest.mark.parametrize("bad", [0, 7, 15])
+def test_one_bad_item_among_sixteen_fails_alone(bad: int) -> None:
+    model = breaking(bad, ValueError("this text is no good"))
+    answers = answer(model, items(16))
+    fault = answers[bad]
+    assert isinstance(fault, ModelError)
+    assert fault.detail == "ValueError: this text is no good"
+    assert [a for a in answers if a is not fault] == [n for n in range(16) if n != bad]
+    # Halving, not one by one: 16, 8+8, 4+4, 2+2, 1+1.
+    assert len(model.sizes) == 9
+
+
+def test_two_bad_items_fail_alone_and_the_order_stays() -> None:
+    def run(batch: list[Item]) -> list[int]:
+        if {3, 4} & set(numbers(batch)):
+            raise ValueError("no")
+        return numbers(batch)
+
+    answers = outputs_and_codes(answer(Fake(run), items(6)))
+    assert answers == [0, 1, 2, "model_error", "model_error", 5]
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
+def test_what_would_end_the_process_is_an_error_of_its_item(error: BaseException) -> None:
+    answers = answer(breaking(1, error), items(3))
+    assert outputs_and_codes(answers) == [0, "model_error", 2]
+    assert answers[1].detail.startswith(type(error).__name__)
+
+
+@pytest.mark.parametrize("wrong", [0, 3, 5])
+def test_a_wrong_number_of_outputs_is_an_error_of_the_model(wrong: int) -> None:
+    answers = answer(Fake(lambda batch: [0] * wrong), items(4))
+    if wrong == 0:
+        assert answers[0].detail == "the model gave 0 outputs for 1 items"
+    assert {a.code for a in answers} == {"model_error"}
+
+
+@pytest.mark.parametrize("nothing", [None, 7])
+def test_an_answer_that_is_no_list_is_an_error_of_the_model(nothing: Any) -> None:
+    answers = answer(Fake(lambda batch: nothing), items(2))
+    assert outputs_and_codes(answers) == ["model_error", "model_error"]
+
+
+def test_outputs_may_come_from_a_generator() -> None:
+    assert answer(Fake(lambda batch: (n * 2 for n in numbers(batch))), items(3)) == [0, 2, 4]
+
+
+def test_a_generator_that_breaks_costs_only_its_item() -> None:
+    def run(batch: list[Item]) -> Any:
+        return (10 // n for n in numbers(batch))
+
+    assert outputs_and_codes(answer(Fake(run), items(3))) == ["model_error", 10, 5]
+
+
+def test_no_items_need_no_pass() -> None:
+    model = Fake(numbers)
+    assert answer(model, []) == []
+    assert model.sizes == []
+
+
+# Errors in an output's place.
+
+
+def test_an_exception_in_an_outputs_place_fails_that_item_without_a_second_pass() -> None:
+    model = Fake(lambda batch: [ValueError("no"), BadItem("too odd"), MemoryError(), 3])
+    answers = answer(model, items(4))
+    assert outputs_and_codes(answers) == ["model_error", "invalid_input", "out_of_memory", 3]
+    assert model.sizes == [4]
+
+
+def test_a_lost_device_in_an_outputs_place_is_a_lost_device() -> None:
+    lost = RuntimeError("CUDA error: an illegal memory access was encountered")
+    with pytest.raises(DeviceLost):
+        answer(Fake(lambda batch: [1, lost]), items(2))
+
+
+# Memory and the device.
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")]
+)
+def test_too_little_memory_splits_the_batch_until_it_fits(error: BaseException) -> None:
+    def run(batch: list[Item]) -> list[int]:
+        if len(batch) > 4:
+            raise error
+        return numbers(batch)
+
+    model = Fake(run)
+    assert answer(model, items(16)) == list(range(16))
+    assert model.sizes == [16, 8, 4, 4, 8, 4, 4]
+
+
+def test_an_item_that_does_not_fit_is_tried_once_more_alone_and_then_fails() -> None:
+    model = breaking(2, MemoryError())
+    answers = answer(model, items(4))
+    assert outputs_and_codes(answers) == [0, 1, "out_of_memory", 3]
+    assert isinstance(answers[2], OutOfMemory)
+    assert model.sizes == [4, 2, 2, 1, 1, 1]
+
+
+def test_an_item_that_fits_once_memory_is_freed_succeeds() -> None:
+    faults = iter([MemoryError()])
+
+    def run(batch: list[Item]) -> list[int]:
+        for fault in faults:
+            raise fault
+        return numbers(batch)
+
+    assert answer(Fake(run), items(1)) == [0]
+
+
+def test_a_lone_item_that_fails_otherwise_on_its_second_try_says_how() -> None:
+    faults = iter([MemoryError(), ValueError("no")])
+
+    def run(batch: list[Item]) -> list[int]:
+        raise next(faults)
+
+    assert answer(Fake(run), items(1))[0].detail == "ValueError: no"
+
+
+def test_memory_is_freed_before_the_halves_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[Any] = []
+    monkeypatch.setattr("worker.batch.free_memory", lambda: done.append("freed"))
+
+    def run(batch: list[Item]) -> list[int]:
+        done.append(len(batch))
+        if len(batch) > 1:
+            raise MemoryError
+        return numbers(batch)
+
+    answer(Fake(run), items(2))
+    assert done == [2, "freed", 1, 1]
+
+
+def test_a_lost_device_ends_the_batch_at_once() -> None:
+    model = breaking(1, RuntimeError("CUDA error: device-side assert triggered"))
+    with pytest.raises(DeviceLost, match="device-side assert"):
+        answer(model, items(8))
+    assert model.sizes == [8]
+
+
+def test_a_device_lost_while_looking_for_the_bad_item_ends_the_batch() -> None:
+    faults = iter([ValueError("no"), RuntimeError("CUDA error: unspecified launch failure")])
+
+    def run(batch: list[Item]) -> list[int]:
+        raise next(faults)
+
+    with pytest.raises(DeviceLost):
+        answer(Fake(run), items(2))
+
+
+def test_a_device_lost_on_the_second_try_of_a_lone_item_ends_the_batch() -> None:
+    faults = iter([MemoryError(), RuntimeError("CUDA error: an illegal memory access")])
+
+    def run(batch: list[Item]) -> list[int]:
+        raise next(faults)
+
+    with pytest.raises(DeviceLost):
+        answer(Fake(run), items(1))
+
+
+# The batch and its outcomes.
+
+
+def test_a_batch_gives_one_outcome_for_each_claim_under_its_attempt() -> None:
+    reporter = Followed()
+    batch = Batch(claimed('{"n":0}', '{"n":1}', '{"n":2}'), reporter)
+    assert reporter.attempts == {"p0": 1, "p1": 2, "p2": 3}
+    outcomes = batch.run(breaking(1, ValueError("no")))
+    assert [(o.id, o.attempt, o.output, o.error_code) for o in outcomes] == [
+        ("p0", 1, b"0", None),
+        ("p1", 2, None, "model_error"),
+        ("p2", 3, b"2", None),
+    ]
+    assert outcomes[1].error == "ValueError: no"
+    assert all(0 <= o.predict_seconds <= batch.seconds for o in outcomes)
+
+
+def test_a_recorded_input_that_is_not_json_fails_alone_and_never_reaches_the_model() -> None:
+    model = Fake(numbers)
+    outcomes = Batch(claimed('{"n":0}', "{'n':1}", '{"n":2}'), Followed()).run(model)
+    assert [o.error_code for o in outcomes] == [None, "invalid_input", None]
+    assert outcomes[1].error == "the recorded input is not JSON"
+    assert model.sizes == [2]
+
+
+def test_a_batch_of_unreadable_inputs_needs_no_pass() -> None:
+    model = Fake(numbers)
+    outcomes = Batch(claimed("", "{"), Followed()).run(model)
+    assert [o.error_code for o in outcomes] == ["invalid_input"] * 2
+    assert model.sizes == []
+
+
+def test_what_is_no_longer_ours_is_told_to_its_item_and_not_extended() -> None:
+    batch = Batch(claimed("{}", "{}", "{}"), Followed())
+    batch.stop(["p1", "unknown"])
+    assert [item.should_stop() for item in batch.items] == [False, True, False]
+    assert batch.attempts == [("p0", 1), ("p2", 3)]
+
+
+def test_items_report_through_the_batch() -> None:
+    reporter = Followed()
+    batch = Batch(claimed("{}"), reporter)
+    batch.items[0].emit("piece")
+    batch.items[0].log("line")
+    batch.items[0].progress(7)
+    assert reporter.taken == [
+        ("p0", "output", "piece"),
+        ("p0", "logs", "line\n"),
+        ("p0", "progress", 1.0),
+    ]
+
+
+def test_an_output_that_is_not_json_costs_only_its_item() -> None:
+    outcomes = Batch(claimed("{}", "{}"), Followed()).run(
+        Fake(lambda batch: [{"score": float("nan")}, "fine"])
+    )
+    assert [o.error_code for o in outcomes] == ["output_invalid", None]
+
+
+# Outputs as JSON.
+
+
+class Tensor:
+    """What torch's look like from outside: unknown to orjson, with `tolist`."""
+
+    def __init__(self, values: Any) -> None:
+        self._values = values
+
+    def tolist(self) -> Any:
+        if isinstance(self._values, Exception):
+            raise self._values
+        return self._values
+
+
+@dataclass
+class Box:
+    score: float
+    label: str | None = None
+
+
+@pytest.mark.parametrize(
+    ("output", "text"),
+    [
+        ("text", '"text"'),
+        (None, "null"),
+        ({"a": None, "b": [1.5, None]}, '{"a":null,"b":[1.5,null]}'),
+        ("null", '"null"'),
+        ((1, 2), "[1,2]"),
+        (np.arange(4.0).reshape(2, 2), "[[0.0,1.0],[2.0,3.0]]"),
+        (np.arange(6)[::2], "[0,2,4]"),
+        (np.float32(0.5), "0.5"),
+        (np.float16(0.5), "0.5"),
+        (np.int64(7), "7"),
+        (np.bool_(True), "true"),
+        (np.array(["a", "b"]), '["a","b"]'),
+        ({"scores": [np.float64(0.25)]}, '{"scores":[0.25]}'),
+        (Tensor([[1.0, 2.0]]), "[[1.0,2.0]]"),
+        ({"logits": Tensor(0.5)}, '{"logits":0.5}'),
+        (Box(0.5), '{"score":0.5,"label":null}'),
+    ],
+)
+def test_outputs_become_json(output: Any, text: str) -> None:
+    assert encode(output).decode() == text
+    json.loads(text)
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        NAN,
+        -INF,
+        [1.0, INF],
+        {"deep": [{"in": (0.0, NAN)}]},
+        {"null": None, "score": NAN},
+        np.array([0.0, np.nan]),
+        np.float32("inf"),
+        [None, np.float16("nan")],
+        Tensor([1.0, NAN]),
+        {"logits": Tensor(NAN), "label": None},
+        Box(NAN),
+    ],
+)
+def test_nan_and_infinity_never_become_null(output: Any) -> None:
+    with pytest.raises(OutputInvalid) as caught:
+        encode(output)
+    assert caught.value.detail == "the output holds NaN or infinity"
+
+
+@pytest.mark.parametrize(
+    ("output", "why"),
+    [
+        (b"bytes", "bytes"),
+        ({"image": bytearray(b"x")}, "bytearray"),
+        (object(), "object"),
+        ({1, 2}, "set"),
+        (1 + 2j, "complex"),
+        (np.array([1 + 2j]), "complex"),
+        ({1: "one"}, "key must be str"),
+        (2**70, "64-bit"),
+        ("half a pair \ud800", "UTF-8"),
+        (Tensor(ValueError("it was freed")), "Tensor"),
+    ],
+)
+def test_what_json_cannot_say_is_refused_with_a_sentence(output: Any, why: str) -> None:
+    with pytest.raises(OutputInvalid) as caught:
+        encode(output)
+    assert caught.value.detail.startswith("the output cannot be written as JSON: ")
+    assert why in caught.value.detail
+
+
+def test_an_output_that_holds_itself_is_refused() -> None:
+    loop: list[Any] = []
+    loop.append(loop)
+    with pytest.raises(OutputInvalid, match="cannot be written as JSON"):
+        encode(loop)
+
+
+def test_a_tensor_that_cannot_be_read_because_the_device_is_gone_is_a_lost_device() -> None:
+    lost = RuntimeError("CUDA error: an illegal memory access was encountered")
+    with pytest.raises(DeviceLost):
+        encode({"logits": Tensor(lost)})
+
+
+def test_an_error_of_ours_keeps_its_code_and_sentence() -> None:
+    (one,) = claimed("{}")
+    written = outcome(one, BadItem("the image is empty"), 0.5)
+    assert (written.error_code, written.error) == ("invalid_input", "the image is empty")
+    assert (written.output, written.predict_seconds) == (None, 0.5)
+
+
+@pytest.mark.slow
+def test_tensors_of_torch_become_json() -> None:
+    torch = pytest.importorskip("torch")
+    assert encode({"v": torch.tensor([[0.5, 1.0]])}) == b'{"v":[[0.5,1.0]]}'
+    assert encode(torch.tensor(3, dtype=torch.bfloat16)) == b"3.0"
+    with pytest.raises(OutputInvalid):
+        encode([torch.tensor([0.0, NAN])])

@@ -1,0 +1,118 @@
+"""The probes answer whatever the main thread does."""
+
+import http.client
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import pytest
+
+from worker import metrics
+from worker.health import PHASES, Health, serve_health
+
+
+def probe(health: Health, path: str) -> tuple[int, dict[str, Any]]:
+    status, content_type, body = health.answer(path)
+    assert content_type == "application/json"
+    return status, orjson.loads(body)
+
+
+@pytest.fixture
+def served() -> Iterator[tuple[Health, int]]:
+    health = Health(facts={"model": "m"})
+    server = serve_health(health, "127.0.0.1", 0)
+    yield health, server.server_port
+    server.shutdown()
+    server.server_close()
+
+
+def get(port: int, path: str, method: str = "GET") -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request(method, path)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("phase", PHASES[:-1])
+def test_a_worker_that_loads_is_alive_and_not_ready(phase: str) -> None:
+    health = Health(facts={"model": "m"})
+    health.enter(phase)
+    assert probe(health, "/livez") == (200, {"alive": True})
+    status, body = probe(health, "/readyz")
+    assert (status, body["state"], body["phase"]) == (503, "loading", phase)
+    assert body["model"] == "m"
+
+
+def test_progress_grows_with_each_phase_up_to_one() -> None:
+    health = Health()
+    seen = []
+    for phase in PHASES:
+        health.enter(phase)
+        seen.append(probe(health, "/readyz")[1]["progress"])
+    assert seen == sorted(set(seen))
+    assert (seen[0], seen[-1]) == (0, 1)
+
+
+def test_a_busy_worker_stays_ready() -> None:
+    health = Health(busy=lambda: True)
+    health.enter("ready")
+    status, body = probe(health, "/readyz")
+    assert (status, body["state"]) == (200, "busy")
+    health.busy = lambda: False
+    assert probe(health, "/readyz")[1]["state"] == "idle"
+
+
+def test_a_batch_past_its_hard_limit_fails_liveness_alone() -> None:
+    health = Health(alive=lambda: False, busy=lambda: True)
+    health.enter("ready")
+    assert probe(health, "/livez") == (503, {"alive": False})
+    assert probe(health, "/readyz")[0] == 200
+
+
+def test_a_phase_tells_how_long_it_lasts() -> None:
+    health = Health()
+    health.since -= 12.5
+    assert probe(health, "/readyz")[1]["phase_seconds"] == pytest.approx(12.5, abs=1)
+    health.enter("loading")
+    assert probe(health, "/readyz")[1]["phase_seconds"] < 1
+
+
+def test_probes_answer_while_the_main_thread_computes(served: tuple[Health, int]) -> None:
+    health, port = served
+    health.enter("ready")
+    answers: list[int] = []
+
+    def ask() -> None:
+        for path in ("/livez", "/readyz?verbose=1", "/metrics"):
+            answers.append(get(port, path)[0])
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    until = time.monotonic() + 20
+    while len(answers) < 3 and time.monotonic() < until:
+        sum(range(1000))
+    asking.join(10)
+    assert answers == [200, 200, 200]
+
+
+def test_metrics_are_served_in_prometheus_text(served: tuple[Health, int]) -> None:
+    metrics.PREDICTIONS.labels("succeeded").inc()
+    status, body = get(served[1], "/metrics")
+    assert status == 200
+    assert b'soloist_worker_predictions_total{outcome="succeeded"}' in body
+
+
+def test_an_unknown_path_is_not_found(served: tuple[Health, int]) -> None:
+    assert get(served[1], "/")[0] == 404
+
+
+def test_probes_do_not_write_log_lines(
+    served: tuple[Health, int], capfd: pytest.CaptureFixture[str]
+) -> None:
+    get(served[1], "/livez")
+    assert capfd.readouterr() == ("", "")

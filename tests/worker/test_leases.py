@@ -1,0 +1,234 @@
+"""The thread that keeps leases, learns of cancels and watches the hard limit."""
+
+import time
+from threading import Event
+from typing import Any
+
+import pytest
+from waiting import eventually
+
+from contract.errors import LedgerUnavailable
+from contract.ledger import Ledger
+from contract.prediction import Prediction
+from contract.transitions import (
+    Claimed,
+    Holder,
+    Submission,
+    Transition,
+    cancel,
+    claim,
+    create,
+)
+from worker.batch import Batch
+from worker.leases import HARD_EXIT_SLACK_SECONDS, Leases
+
+
+class Book:
+    """A ledger that remembers what was extended; it can be away, and say what was lost."""
+
+    def __init__(self) -> None:
+        self.extended: list[list[tuple[str, int]]] = []
+        self.lost: list[str] = []
+        self.away = False
+        self.asked_while_away = 0
+
+    def run(self, transition: Transition[Any]) -> Any:
+        assert transition.script == "extend"
+        if self.away:
+            self.asked_while_away += 1
+            raise LedgerUnavailable
+        self.extended.append(transition.args["predictions"])
+        return list(self.lost)
+
+
+class Timer:
+    """In place of faulthandler, which would end the test run."""
+
+    def __init__(self) -> None:
+        self.left: float | None = None
+
+    def dump_traceback_later(self, timeout: float, *, exit: bool) -> None:  # noqa: A002
+        assert exit
+        self.left = timeout
+
+    def cancel_dump_traceback_later(self) -> None:
+        self.left = None
+
+
+class Reporter:
+    def follow(self, attempts: dict[str, int]) -> None: ...
+
+    def take(self, *what: Any) -> None: ...
+
+
+@pytest.fixture(autouse=True)
+def timer(monkeypatch: pytest.MonkeyPatch) -> Timer:
+    made = Timer()
+    monkeypatch.setattr("worker.leases.faulthandler", made)
+    return made
+
+
+@pytest.fixture
+def book() -> Book:
+    return Book()
+
+
+def batch_of(*ids: str) -> Batch:
+    return Batch([Claimed(id, 1, "{}", 0.0, False) for id in ids], Reporter())
+
+
+def leases(
+    book: Any,
+    *,
+    renew_seconds: float = 0.01,
+    timeout_seconds: float = 300.0,
+    overdue: Any = lambda batch: None,
+) -> Leases:
+    holder = Holder("m", "w1", 4, timeout_seconds=timeout_seconds)
+    return Leases(book, holder, renew_seconds, overdue)
+
+
+def test_leases_are_extended_while_the_main_thread_computes(book: Book) -> None:
+    until = time.monotonic() + 10
+    with leases(book).hold(batch_of("a", "b")):
+        while len(book.extended) < 3 and time.monotonic() < until:
+            sum(range(1000))
+    assert len(book.extended) >= 3
+    assert book.extended[0] == [("a", 1), ("b", 1)]
+
+
+def test_nothing_is_extended_before_or_after_a_batch(book: Book) -> None:
+    kept = leases(book, renew_seconds=0.001)
+    kept.renew()
+    assert book.extended == []
+    with kept.hold(batch_of("a")):
+        eventually(lambda: book.extended)
+    # One more may be under way while the batch ends.
+    before = len(book.extended)
+    for _ in range(5):
+        kept.renew()
+    assert len(book.extended) <= before + 1
+
+
+def test_several_batches_are_extended_in_one_call(book: Book) -> None:
+    kept = leases(book, renew_seconds=60)
+    with kept.hold(batch_of("a")), kept.hold(batch_of("b", "c")):
+        kept.renew()
+        assert [("a", 1), ("b", 1), ("c", 1)] in book.extended
+
+
+def test_what_is_no_longer_ours_is_stopped_and_no_more_extended(book: Book) -> None:
+    batch = batch_of("a", "b")
+    with leases(book).hold(batch):
+        eventually(lambda: book.extended)
+        book.lost = ["b"]
+        eventually(lambda: batch.items[1].should_stop())
+        eventually(lambda: book.extended[-1] == [("a", 1)])
+    assert not batch.items[0].should_stop()
+
+
+def test_a_busy_worker_whose_whole_batch_was_canceled_still_says_that_it_is_busy(
+    book: Book,
+) -> None:
+    batch = batch_of("a")
+    with leases(book).hold(batch):
+        book.lost = ["a"]
+        eventually(lambda: [] in book.extended)
+
+
+def test_a_cancel_reaches_a_running_item_through_the_ledger(ledger: Ledger) -> None:
+    prediction = Prediction(id="p1", model="m")
+    ledger.run(create([Submission(prediction, 10, 4)]))
+    holder = Holder("m", "w1", 4)
+    batch = Batch(ledger.run(claim(holder, 1)).predictions, Reporter())
+    with Leases(ledger, holder, 0.01, lambda batch: None).hold(batch):
+        assert not batch.items[0].should_stop()
+        ledger.run(cancel("p1", prediction.owner))
+        assert batch.items[0].stopped.wait(10)
+
+
+def test_the_thread_goes_on_when_the_ledger_is_away(book: Book) -> None:
+    batch = batch_of("a")
+    with leases(book).hold(batch):
+        eventually(lambda: book.extended)
+        book.away = True
+        eventually(lambda: book.asked_while_away >= 3)
+        book.away = False
+        before = len(book.extended)
+        eventually(lambda: len(book.extended) > before + 1)
+    assert not batch.items[0].should_stop()
+
+
+def test_a_batch_past_its_hard_limit_is_called_overdue_at_once(book: Book) -> None:
+    called: list[Batch] = []
+    told = Event()
+
+    def overdue(batch: Batch) -> None:
+        called.append(batch)
+        told.set()
+
+    batch = batch_of("a")
+    # The watchdog does not wait for the next renewal.
+    with leases(book, renew_seconds=60, timeout_seconds=0.1, overdue=overdue).hold(batch):
+        assert told.wait(10)
+    assert set(called) == {batch}
+    assert batch.seconds < 10
+
+
+def test_a_batch_within_its_hard_limit_is_not_overdue(book: Book) -> None:
+    called: list[Batch] = []
+    with leases(book, timeout_seconds=60, overdue=called.append).hold(batch_of("a")):
+        eventually(lambda: len(book.extended) > 3)
+    assert called == []
+
+
+def test_liveness_ends_only_some_time_after_the_hard_limit(book: Book) -> None:
+    kept = leases(book, timeout_seconds=10)
+    batch = batch_of("a")
+    assert not kept.late
+    with kept.hold(batch):
+        assert not kept.late
+        batch.started -= 10 + HARD_EXIT_SLACK_SECONDS
+        assert not kept.late
+        batch.started -= 2 * HARD_EXIT_SLACK_SECONDS
+        assert kept.late
+    assert not kept.late
+
+
+def test_a_timer_in_c_stands_behind_the_watchdog_while_a_batch_runs(
+    book: Book, timer: Timer
+) -> None:
+    kept = leases(book, timeout_seconds=10)
+    assert timer.left is None
+    with kept.hold(batch_of("a")):
+        assert timer.left == pytest.approx(10 + HARD_EXIT_SLACK_SECONDS, abs=1)
+    assert timer.left is None
+
+
+def test_the_timer_in_c_is_cancelled_when_a_batch_raises(book: Book, timer: Timer) -> None:
+    kept = leases(book)
+    with pytest.raises(ValueError, match="no"), kept.hold(batch_of("a")):
+        raise ValueError("no")
+    assert timer.left is None
+    assert kept.batches == []
+
+
+def test_the_timer_in_c_stands_for_the_oldest_batch(book: Book, timer: Timer) -> None:
+    kept = leases(book, timeout_seconds=100)
+    old, new = batch_of("a"), batch_of("b")
+    old.started -= 60
+    with kept.hold(new):
+        with kept.hold(old):
+            assert timer.left == pytest.approx(40 + HARD_EXIT_SLACK_SECONDS, abs=1)
+        assert timer.left == pytest.approx(100 + HARD_EXIT_SLACK_SECONDS, abs=1)
+
+
+def test_only_says_whether_another_batch_is_under_way(book: Book) -> None:
+    kept = leases(book)
+    first, second = batch_of("a"), batch_of("b")
+    assert kept.only(first)
+    with kept.hold(first):
+        assert kept.only(first)
+        with kept.hold(second):
+            assert not kept.only(first)
+        assert kept.only(first)
