@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import json
 import time
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -34,8 +34,12 @@ from service.coalescer import Coalescer
 
 T = TypeVar("T")
 
+CLOCK_SECONDS = 0.25
+"""A slower answer of the ledger says too little of its clock."""
 ANSWER_SECONDS = 2.5
 """Every request but a waiting one is answered within 3 s, whatever is away."""
+AGAIN_SECONDS = 0.25
+"""How long the last look at a prediction that was waited for may take: the client leaves soon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +106,10 @@ class Intake:
             created = await self._accept(submission)
             if created.prediction.id != prediction.id or created.prediction.status.terminal:
                 # Repeated by its key, so another prediction than the one listened for.
-                waited = await self.wait(created.prediction.id, wish.owner, wait_seconds)
+                rest = started + wait_seconds - time.monotonic()
+                waited = await self.wait(created.prediction.id, wish.owner, rest)
                 return Created(waited, created.repeated)
-            await _outcome(created.prediction, future, wait_seconds)
+            await _outcome(created.prediction, future, started + wait_seconds)
         if created.prediction.status.terminal:
             seconds = time.monotonic() - started
             metrics.END_TO_END_SECONDS.labels(wish.spec.name).observe(seconds)
@@ -116,13 +121,16 @@ class Intake:
         Raises:
             PredictionNotFound: this owner has none with this id.
         """
+        until = time.monotonic() + wait_seconds
         future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         with self._answers.listen(id, _settle(future)):
             prediction = (await self.view(id, owner, watch=True)).prediction
             if not prediction.status.terminal:
-                await _outcome(prediction, future, wait_seconds)
+                await _outcome(prediction, future, until)
         if not prediction.status.terminal:
-            prediction = (await self.view(id, owner)).prediction
+            with suppress(LedgerUnavailable, TimeoutError):
+                async with asyncio.timeout(AGAIN_SECONDS):
+                    prediction = (await self.view(id, owner)).prediction
         return prediction
 
     async def view(self, id: str, owner: str, *, since: int = -1, watch: bool = False) -> View:
@@ -212,18 +220,21 @@ class Intake:
     async def _create(self, batch: list[Submission]) -> list[Created | Conflicting | Full]:
         metrics.CREATED_AT_ONCE.observe(len(batch))
         started = time.monotonic()
-        not_after = None
-        if self._clock_offset is not None:
-            not_after = started + self._clock_offset + self._settings.ledger_timeout_seconds
         try:
+            if self._clock_offset is None:
+                self._clock_offset = await self._ledger.time() - time.monotonic()
+            not_after = started + self._clock_offset + self._settings.ledger_timeout_seconds
             creation = await self._ledger.run(create(batch, not_after=not_after))
         except LedgerUnavailable:
             metrics.LEDGER_UP.set(0)
             raise
+        ended = time.monotonic()
         metrics.LEDGER_UP.set(1)
-        metrics.LEDGER_SECONDS.observe(time.monotonic() - started)
-        # What this process's clock must be moved by to be the ledger's, to within one round trip.
-        self._clock_offset = creation.now - started
+        metrics.LEDGER_SECONDS.observe(ended - started)
+        # What this process's clock must be moved by to be the ledger's, to within one round trip; by
+        # less rather than more, so that nothing is recorded after a caller was told that it was not.
+        if ended - started < CLOCK_SECONDS:
+            self._clock_offset = creation.now - ended
         if creation.results is None:
             raise LedgerUnavailable("the ledger answered too late; nothing was recorded")
         for model, rings in creation.rings.items():
@@ -240,10 +251,10 @@ def _settle(future: asyncio.Future[dict[str, Any]]) -> Listener:
 
 
 async def _outcome(
-    prediction: Prediction, future: asyncio.Future[dict[str, Any]], wait_seconds: float
+    prediction: Prediction, future: asyncio.Future[dict[str, Any]], until: float
 ) -> None:
     """Wait, and put the outcome into the prediction; it stays as it is when the wait is over first."""
-    done, _ = await asyncio.wait([future], timeout=wait_seconds)
+    done, _ = await asyncio.wait([future], timeout=max(0.0, until - time.monotonic()))
     if done and (outcome := future.result()):
         prediction.update(outcome)
         prediction.queue_position = prediction.eta_seconds = None

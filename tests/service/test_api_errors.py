@@ -13,9 +13,7 @@ from pretend_worker import PretendWorker
 from pydantic import SecretStr
 
 from cli.embedded import EmbeddedRedis
-from contract.errors import SoloistError
 from contract.ledger import Ledger
-from service.problems import STATUS
 
 CREATE = "/v1/models/local/echo/predictions"
 JSON = {"content-type": "application/json"}
@@ -42,24 +40,6 @@ def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, 
 
 def send(http: httpx.Client, content: bytes, url: str = CREATE, **headers: str) -> httpx.Response:
     return http.post(url, content=content, headers={**JSON, **headers})
-
-
-def raised_while_requesting() -> set[str]:
-    """The codes of all errors that a request can end in."""
-    kinds, codes = [SoloistError], set()
-    while kinds:
-        kind = kinds.pop()
-        kinds += kind.__subclasses__()
-        if kind.__name__ not in ("StartRefused", "PredictionFailed", "DeviceLost"):
-            codes.add(kind.code)
-        elif kind.__name__ in ("StartRefused", "PredictionFailed"):
-            for leaf in kind.__subclasses__():
-                kinds.remove(leaf)
-    return codes
-
-
-def test_every_error_of_a_request_has_its_status() -> None:
-    assert raised_while_requesting() <= set(STATUS)
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,20 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import redis
 from gateway_thread import GatewayThread
 from pretend_worker import PretendWorker, until
+from pydantic import SecretStr
 
+from cli.embedded import EmbeddedRedis
+from contract.catalog import Catalog
 from contract.ledger import Ledger
+from contract.settings import Settings
 from service.routes.predictions import prefer_wait
 
 CREATE = "/v1/models/local/echo/predictions"
@@ -237,3 +243,45 @@ def test_a_gateway_that_ends_lets_go_of_those_who_wait(
     assert max(seconds, more) < 10
     after, at_once = timed(lambda: create(http, "wait=30"))
     assert (after.json()["status"], at_once < 1) == ("starting", True)
+
+
+@pytest.mark.parametrize("way", ["post", "get", "repeat"])
+def test_a_slow_ledger_does_not_make_the_answer_late(
+    settings: Settings, catalog: Catalog, client_of: Any, tmp_path: Path, way: str
+) -> None:
+    with (
+        EmbeddedRedis(tmp_path / "redis", appendfsync="no") as own,
+        GatewayThread(settings.model_copy(update={"redis_url": SecretStr(own.url)}), catalog) as it,
+        redis.Redis.from_url(own.url) as ledger,
+    ):
+        http = client_of(it)
+        id = create(http, **{"idempotency-key": "k"}).json()["id"]
+        ask = {
+            "post": lambda: create(http, "wait=1"),
+            "get": lambda: http.get(f"/v1/predictions/{id}", headers={"prefer": "wait=1"}),
+            "repeat": lambda: create(http, "wait=1", **{"idempotency-key": "k"}),
+        }[way]
+        ledger.execute_command("CLIENT", "PAUSE", "600", "ALL")
+        answer, seconds = timed(ask)
+    assert answer.json()["status"] == "starting"
+    assert 0.3 < seconds < 1
+
+
+def test_a_ledger_that_freezes_meanwhile_does_not_make_the_answer_late(
+    settings: Settings, catalog: Catalog, client_of: Any, tmp_path: Path
+) -> None:
+    with (
+        EmbeddedRedis(tmp_path / "redis", appendfsync="no") as own,
+        GatewayThread(settings.model_copy(update={"redis_url": SecretStr(own.url)}), catalog) as it,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        http = client_of(it)
+        url = create(http).json()["urls"]["get"]
+        asked = thread.submit(timed, lambda: http.get(url, headers={"prefer": "wait=1"}))
+        until("the request waits and was told the state", lambda: waiting(it))
+        http.get(url)
+        own.pause()
+        answer, seconds = asked.result(10)
+        own.resume()
+    assert (answer.status_code, answer.json()["status"]) == (200, "starting")
+    assert seconds < 1

@@ -13,11 +13,13 @@ class Calls:
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
+        self.called = asyncio.Event()
         self.gate = asyncio.Event()
         self.gate.set()
 
     async def __call__(self, batch: list[int]) -> list[int]:
         self.batches.append(batch)
+        self.called.set()
         await self.gate.wait()
         return [item * 10 for item in batch]
 
@@ -51,8 +53,7 @@ def test_what_comes_while_a_call_is_out_goes_in_the_next() -> None:
         calls.gate.clear()
         line = Coalescer(calls, size_of_one)
         first = asyncio.create_task(line.submit(1))
-        while not calls.batches:
-            await asyncio.sleep(0)
+        await calls.called.wait()
         later = [asyncio.create_task(line.submit(n)) for n in (2, 3)]
         await asyncio.sleep(0)
         calls.gate.set()
@@ -68,8 +69,7 @@ def test_a_caller_that_gives_up_takes_its_item_with_it() -> None:
         calls.gate.clear()
         line = Coalescer(calls, size_of_one)
         first = asyncio.create_task(line.submit(1))
-        while not calls.batches:
-            await asyncio.sleep(0)
+        await calls.called.wait()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.01):
                 await line.submit(2)

@@ -1,0 +1,71 @@
+"""A gateway for other people's clients, and models behind it that need no worker process."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from gateway_thread import GatewayThread
+from pretend_worker import PretendWorker
+
+from contract.catalog import Catalog, ModelSpec
+from contract.ledger import Ledger
+from contract.settings import Settings
+from contract.transitions import Claimed
+
+MOST_SECONDS = 20.0
+
+Act = Callable[[PretendWorker, str, Claimed], None]
+
+
+def echo(worker: PretendWorker, model: str, claimed: Claimed) -> None:
+    """Answers with its input's `text`, or with all of it."""
+    input = json.loads(claimed.input)
+    worker.say(claimed, logs=" 50%|#####     | 5/10 [00:01<00:01]\n")
+    worker.succeed(claimed, input.get("text", input), model)
+
+
+def items(worker: PretendWorker, model: str, claimed: Claimed) -> None:
+    worker.succeed(
+        claimed, [{"label": "ham", "score": 0.5}, {"label": "spam", "score": 0.25}], model
+    )
+
+
+def pieces(worker: PretendWorker, model: str, claimed: Claimed) -> None:
+    """Streams its input's words."""
+    words = json.loads(claimed.input)["text"].split(" ")
+    for word in words:
+        worker.say(claimed, word + " ")
+    worker.succeed(claimed, " ".join(words), model)
+
+
+def fail(worker: PretendWorker, model: str, claimed: Claimed) -> None:
+    worker.fail(claimed, "this text is no good", "invalid_input", model)
+
+
+def slow(worker: PretendWorker, model: str, claimed: Claimed) -> None:
+    """Computes for its input's `seconds`, or until nobody wants the answer."""
+    end = time.monotonic() + min(json.loads(claimed.input)["seconds"], MOST_SECONDS)
+    while time.monotonic() < end:
+        if not worker.extend(claimed, model):
+            return
+        time.sleep(0.02)
+    worker.succeed(claimed, "at last", model)
+
+
+ACTS: dict[str, Act] = {"echo": echo, "items": items, "pieces": pieces, "fail": fail, "slow": slow}
+
+
+@pytest.fixture(scope="session")
+def catalog() -> Catalog:
+    specs: list[dict[str, Any]] = [{"name": name, "python": f"nowhere:{name}"} for name in ACTS]
+    return Catalog([ModelSpec(**spec) for spec in specs])
+
+
+@pytest.fixture
+def url(settings: Settings, ledger: Ledger, catalog: Catalog) -> Iterator[str]:
+    """The address of a gateway whose models answer."""
+    worker = PretendWorker(ledger, catalog)
+    with GatewayThread(settings, catalog) as gateway, worker.serving(ACTS):
+        yield gateway.url
