@@ -23,7 +23,7 @@ SoloistError
 │   ├── Timeout                 timeout
 │   ├── WorkerLost              worker_lost
 │   └── DeadlineExceeded        deadline_exceeded
-├── DeviceLost              the device's context is gone; the worker must hand back and exit
+├── DeviceLost              device_lost; the context is gone: the worker must hand back and exit
 └── StartRefused            a process must not start; its message is the one line it exits with
     ├── SettingsInvalid         settings_invalid
     ├── CatalogInvalid          catalog_invalid

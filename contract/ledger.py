@@ -196,6 +196,18 @@ class AsyncLedger(_Base):
             raise translate(error) from error
         return self._answer(transition, packed)
 
+    async def time(self) -> float:
+        """The ledger's clock.
+
+        Raises:
+            LedgerUnavailable: it did not answer.
+        """
+        try:
+            seconds, microseconds = await self.redis.time()
+        except FAULTS as error:
+            raise translate(error) from error
+        return int(seconds) + int(microseconds) / 1e6
+
     async def check(self) -> None:
         """Raise LedgerUnsafe or LedgerUnavailable unless predictions are safe here."""
         try:

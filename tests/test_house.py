@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
 
 from contract import errors
 from contract.errors import PredictionFailed, Refused, RequestError, SoloistError, StartRefused
@@ -47,10 +46,13 @@ def tree(path: Path) -> ast.Module:
 # --- imports ----------------------------------------------------------------------------------------
 
 
-def test_nobody_imports_what_it_must_not_know(capsys: pytest.CaptureFixture[str]) -> None:
-    status = lint_imports(config_filename=str(PYPROJECT), no_cache=True)
+def test_nobody_imports_what_it_must_not_know() -> None:
+    # In a process of its own: it changes the logging of the one that it runs in.
+    code = f"from importlinter.cli import lint_imports as run; exit(run({str(PYPROJECT)!r}, no_cache=True))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
 
-    assert status == EXIT_STATUS_SUCCESS, capsys.readouterr().out
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 broken" in done.stdout
 
 
 def test_the_import_rules_know_every_room() -> None:
@@ -147,7 +149,7 @@ def test_every_error_has_a_code_and_a_title_of_its_own() -> None:
 
 
 def test_the_drawing_of_the_errors_shows_them_all_with_their_codes() -> None:
-    drawn = dict(re.findall(r"[├└]── (\w+) +([a-z_]+)$", errors.__doc__ or "", re.MULTILINE))
+    drawn = dict(re.findall(r"[├└]── (\w+) +([a-z_]+)(?:;|$)", errors.__doc__ or "", re.MULTILINE))
 
     assert drawn == {kind.__name__: kind.code for kind in all_errors() if kind not in groups()}
 
@@ -181,7 +183,7 @@ def test_a_module_opens_with_a_sentence_and_is_not_too_long(name: str, path: Pat
     text = ast.get_docstring(tree(path))
     assert text, f"{name} says nothing of itself"
     first = text.splitlines()[0]
-    assert re.fullmatch(r"[A-Z`/].*\.", first), f"{name} opens with no sentence: {first!r}"
+    assert re.fullmatch(r"\S.*\.", first), f"{name} opens with no sentence: {first!r}"
     lines = len(path.read_text(encoding="utf-8").splitlines())
     assert lines < MOST_LINES or name in LONGER, f"{name} has {lines} lines"
 

@@ -5,7 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from threading import Thread, Timer
+from threading import Event, Thread
 from types import FrameType
 
 logger = logging.getLogger(__name__)
@@ -38,6 +38,7 @@ def begin(grace_seconds: float, hand_back: Callable[[], None]) -> None:
 
     def wait() -> None:
         told.wait()
+        _wake_loop()
         time.sleep(grace_seconds)
         hand_back()
 
@@ -58,3 +59,14 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
 
     state.should_stop = 0  # Celery's loop looks at it before it polls again
     _Drain.told.set()
+
+
+def _wake_loop() -> None:
+    """An idle loop may poll for 10 s more. Python polls on after a signal, so the loop is woken; from
+    another thread, because only then does it let itself be woken.
+    """
+    from kombu.asynchronous import get_event_loop
+
+    loop = get_event_loop()
+    if loop is not None:
+        loop.call_soon(lambda: None)

@@ -52,7 +52,7 @@ def serve(model: str, pool: str, concurrency: int) -> int:
         worker_consumer="worker.consumer:SoloConsumer",
         worker_enable_prefetch_count_reduction=False,
         worker_disable_rate_limits=True,
-        # Prefork kills a child that is not up by then, and in prefork the children load the model.
+        # Prefork kills a replaced child that is not up by then, and its children load the model.
         worker_proc_alive_timeout=MOST_LOAD_SECONDS,
         task_queues=[model_queue(spec.name)],
     )

@@ -1,5 +1,6 @@
 -- Takes the oldest that wait. {model, worker, limit, batch, lease, timeout, ring}
 -- -> {predictions: [{id, attempt, input, ...}], rings: [ring]}
+insist()
 redis.call('ZREM', K.rings .. a.model, a.ring)
 
 local taken = {}

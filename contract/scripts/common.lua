@@ -6,6 +6,11 @@ local function instant(t) return string.format('%.6f', t) end
 -- Fields of a record, in the order asked; a missing field is false.
 local function fields(id, ...) return redis.call('HMGET', K.prediction .. id, ...) end
 
+-- At `maxmemory` Redis refuses a script whose first write needs memory, but lets one go on that has
+-- written something already; a deletion counts, even of nothing. Accepting may be refused. What keeps or
+-- ends predictions must not be: it is what frees the memory, and a lease that lapses costs an attempt.
+local function insist() redis.call('DEL', K.events .. '') end
+
 local announcements = {}
 
 -- From now on this gateway is told of what becomes of the prediction. `watchers` is who is told already.
@@ -90,8 +95,6 @@ local function rest(model, worker, idle)
 end
 
 -- Ends a prediction: the only place that writes a terminal status. `outcome` holds the fields to write.
--- Removes before it writes: a Redis whose memory is full refuses a script whose first write needs room,
--- and none of the later ones. So what runs can end there, and make room.
 local function settle(id, model, watchers, result_ttl, status, outcome)
   outcome.status = status
   outcome.completed_at = instant(now)

@@ -12,6 +12,7 @@ local function ended(id, index, status, code, sentence)
   redis.call('ZREM', index, id)
   return 0
 end
+insist()
 local deadlines, limits = 0, 0
 for _, id in ipairs(over(K.deadlines, now)) do
   deadlines = deadlines + ended(id, K.deadlines, 'canceled', 'deadline_exceeded', {

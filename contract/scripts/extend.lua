@@ -1,7 +1,6 @@
 -- A worker's sign of life. {model, worker, lease, predictions: [[id, attempt]]}
 -- -> the ids that are no longer its own: canceled, past their deadline, or given to another
--- A removal comes first, so that leases hold when Redis' memory is full; see `settle`.
-redis.call('ZREM', K.busy .. a.model, a.worker)
+insist()
 local lost = {}
 for _, p in ipairs(a.predictions) do
   local status, attempt = unpack(fields(p[1], 'status', 'attempt'))

@@ -1,6 +1,7 @@
 -- Writes and announces the outcomes of a batch in one atomic step.
 -- {model, worker, idle, seconds, items, predictions: [{id, attempt, status, outcome}]}
 -- -> the ids that were fenced off: another attempt, a cancel or the deadline came first
+insist()
 local fenced = {}
 for _, p in ipairs(a.predictions) do
   local status, attempt, watchers, ttl =

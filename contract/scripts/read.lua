@@ -1,6 +1,7 @@
 -- Records by id, and what they streamed from an index on. With a watcher, its gateway is told of all
 -- that follows: asked and read in one step, so nothing falls between.
 -- {owner?, predictions: [[id, since]], watcher?} -> [false | {record, events}]
+if a.watcher then insist() end
 local views = {}
 for i, wanted in ipairs(a.predictions) do
   local id, since = wanted[1], wanted[2]

@@ -1,5 +1,6 @@
 -- A worker hands predictions back before it has an outcome.
 -- {model, worker, idle, suspect, batch, max_attempts, dead_ttl, predictions: [[id, attempt]]} -> rings
+insist()
 for _, p in ipairs(a.predictions) do
   local status, attempt = unpack(fields(p[1], 'status', 'attempt'))
   if status == 'processing' and tonumber(attempt) == p[2] then

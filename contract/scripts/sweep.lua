@@ -1,6 +1,7 @@
 -- The keeper's look at one model. {model, batch, max_attempts, dead_ttl, patience, most, depth?}
 -- -> {taken_back, dead, rings, queued, running, busy, oldest_seconds, dead_total, eta_seconds}
 -- `depth` is how many messages the broker holds; without it rings are taken at their word.
+insist()
 local taken_back, dead = 0, 0
 local model = a.model
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', K.running .. model, '-inf', now, 'LIMIT', 0, a.most)) do

@@ -8,6 +8,7 @@ import pytest
 
 from contract import keys
 from contract.keys import PER_GATEWAY, PER_MODEL, PER_OWNER, PER_PREDICTION, SINGLE, key, lua_table
+from contract.ledger import Ledger, load_script
 
 FOLDER = Path(str(files("contract.scripts")))
 SCRIPTS = sorted(FOLDER.glob("*.lua"))
@@ -59,3 +60,10 @@ def test_every_key_is_explained() -> None:
         re.match(r"(zset|hash|list|set|counter|channel): ", text) for text in LISTED.values()
     )
     assert keys.__doc__
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+def test_every_script_says_what_it_takes_and_compiles(script: Path, ledger: Ledger) -> None:
+    assert script.read_text(encoding="utf-8").startswith("-- ")
+    if script.stem not in ("clock", "common"):
+        assert ledger.redis.script_load(load_script(script.stem).source)

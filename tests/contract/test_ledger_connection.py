@@ -140,6 +140,12 @@ def test_a_full_ledger_records_nothing_new_but_what_runs_goes_on_and_ends(
     own_redis: EmbeddedRedis,
 ) -> None:
     desk = Desk(Settings(redis_url=own_redis.url))
+
+    def let_pass(seconds: float) -> None:
+        desk.redis.config_set("maxmemory", 0)  # the test's clock needs room too
+        desk.advance(seconds)
+        desk.redis.config_set("maxmemory", 1)
+
     for id in "abcde":
         desk.accept(id=id)
     claimed = desk.claim(limit=2)
@@ -152,9 +158,18 @@ def test_a_full_ledger_records_nothing_new_but_what_runs_goes_on_and_ends(
 
     assert desk.extend(claimed) == []
     assert desk.finish(claimed[:1]) == []
-    assert desk.cancel("c").status is Status.CANCELED
-    assert [c.id for c in desk.claim("w2")] == ["d", "e"]
     assert desk.status("a") is Status.SUCCEEDED
+    assert desk.cancel("c").status is Status.CANCELED
+    assert desk.view("d", watcher="gw") is not None, "a gateway that waits is told"
+    fresh = desk.claim("w2")
+    assert [c.id for c in fresh] == ["d", "e"]
+    desk.release(fresh, worker="w2")
+    let_pass(16)
+    assert desk.sweep().taken_back == 1
+    assert desk.expire().limits == 0
+    let_pass(3600)
+    assert desk.prune() == 2
+    assert desk.view("a") is None
     desk.close()
 
 

@@ -283,7 +283,9 @@ class LedgerMachine(RuleBasedStateMachine):
             how = {"output": f'"{self.written}"'.encode()}
         outcomes = [Outcome(c.id, c.attempt, **how) for c in claimed]
         idle = not self.held[worker]
-        return self.desk.run(finish(self.holder(worker), outcomes, idle=idle, seconds=1.0))
+        fenced = self.desk.run(finish(self.holder(worker), outcomes, idle=idle, seconds=1.0))
+        assert not idle or worker not in self.score("busy"), "who has nothing is not busy"
+        return fenced
 
     @precondition(lambda self: any(self.held.values()))
     @rule(data=st.data(), suspect=st.booleans())
@@ -452,7 +454,7 @@ def test_any_order_of_events_keeps_the_guarantees(redis_url: str) -> None:
     run_state_machine_as_test(
         lambda: LedgerMachine(redis_url),
         settings=settings(
-            max_examples=60,
+            max_examples=100,
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

@@ -285,6 +285,7 @@ def test_released_predictions_wait_in_their_old_place(desk: Desk) -> None:
     claimed = desk.claim(ring=1)
     desk.advance(1)
     desk.accept(id="c")
+    desk.advance(1)
     desk.rings.clear()
     rings = desk.release(claimed)
 

@@ -16,7 +16,7 @@ import yaml
 
 from bench.brokers import Broker, RabbitMQ, Redis
 from bench.processes import PROJECT, Process, free_port
-from contract.broker import queue_name
+from contract.broker import create_app, queue_name
 from contract.ledger import Ledger
 from contract.prediction import Prediction, Status
 from contract.settings import Settings
@@ -345,10 +345,33 @@ class Stack:
         wait_for("the model runs", lambda: wanted <= set(self.runs()), seconds)
 
     @contextlib.contextmanager
-    def amqp(self):  # noqa: ANN201
+    def amqp(self):
         """A channel of RabbitMQ."""
         with amqp.Connection(f"127.0.0.1:{self.broker.port}") as connection:
             yield connection.channel()
+
+    def _redis_queue(self, model: str) -> str:
+        return f"{self.ledger.prefix}broker:{queue_name(model)}"
+
+    def drop_message(self, model: str) -> bool:
+        """Lose the next message that waits in the broker; False if none does."""
+        if isinstance(self.broker, RabbitMQ):
+            with self.amqp() as channel:
+                return channel.basic_get(queue_name(model), no_ack=True) is not None
+        with redis.Redis.from_url(self.broker.url) as client:
+            return client.rpop(self._redis_queue(model)) is not None
+
+    def put_message(self, model: str, body: bytes) -> None:
+        """Put a message of somebody else into a model's queue."""
+        settings = Settings(redis_url=self.store.url, broker_url=self.broker.url)
+        with create_app(settings).connection_for_write() as connection:
+            connection.Producer().publish(
+                body,
+                exchange="",
+                routing_key=queue_name(model),
+                content_type="application/json",
+                content_encoding="utf-8",
+            )
 
     def tails(self) -> list[tuple[str, str]]:
         """(name, last lines) of every process, for a failed test."""

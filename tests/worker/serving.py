@@ -5,14 +5,34 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import yaml
 
+from bench.processes import free_port
 from contract.broker import Doorbell
 from contract.ledger import Ledger
 from contract.prediction import Prediction, Status, new_id
 from contract.settings import Settings
 from contract.transitions import Submission, create, read
-from tests.e2e.stack import Worker, wait_for
+from tests.e2e.stack import Program, Worker, wait_for
+
+
+class Served(Worker):
+    """A worker of the model `m`."""
+
+    def __init__(self, program: str, folder: Path, env: dict[str, str], *more: str) -> None:
+        self.called, self.port = "w1", free_port()
+        env = {"SOLOIST_WORKER_PORT": str(self.port), **env}
+        Program.__init__(self, "w1", [program, "--model", "m", *more], folder, env)
+
+    def page(self, path: str) -> str:
+        """What it answers on its port for probes."""
+        return httpx.get(f"http://127.0.0.1:{self.port}{path}", timeout=10, trust_env=False).text
+
+    def kill_alone(self) -> None:
+        """SIGKILL to it and not to its children."""
+        self._child.kill()
+        self._child.wait(10)
 
 
 class Serving:
@@ -24,7 +44,7 @@ class Serving:
         self.ledger = Ledger(settings)
         self._bell = Doorbell(settings)
         self._settings = settings
-        self._workers: list[Worker] = []
+        self._workers: list[Served] = []
 
     def close(self) -> None:
         for worker in self._workers:
@@ -33,8 +53,13 @@ class Serving:
         self.ledger.close()
 
     def worker(
-        self, model: str, *more: str, options: dict[str, Any] | None = None, **settings: object
-    ) -> Worker:
+        self,
+        model: str,
+        *more: str,
+        options: dict[str, Any] | None = None,
+        program: str = "worker",
+        **settings: object,
+    ) -> "Served":
         """Start a worker of `tests.worker.served:<model>`, in batches of one."""
         entry = {
             "python": f"tests.worker.served:{model}",
@@ -53,7 +78,7 @@ class Serving:
             **settings,
         }
         env = {f"SOLOIST_{name}": str(value) for name, value in told.items()}
-        worker = Worker("w1", "m", self.folder, env, *more)
+        worker = Served(program, self.folder, env, *more)
         self._workers.append(worker)
         return worker
 

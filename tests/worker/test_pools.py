@@ -78,15 +78,14 @@ def test_torch_runs_in_threads_too(serving: Serving) -> None:
 
 
 def test_prefork_is_ready_only_when_every_child_has_loaded(serving: Serving) -> None:
-    """Celery says ready before its children are, and kills one that needs more than 4 s."""
-    worker = serving.worker("Here", *in_pool("prefork"), options={"load_seconds": 5})
+    """Celery says ready before its children are."""
+    worker = serving.worker("Here", *in_pool("prefork"), options={"load_seconds": 2})
     id = serving.submit(n=1)
     eventually(lambda: len(serving.loaded_by()) == 2, 20)
     began = time.monotonic()
     assert worker.state() == "loading"
     worker.ready()
-    assert time.monotonic() - began > 4
-    assert len(serving.loaded_by()) == 2
+    assert time.monotonic() - began > 1
     serving.answers([id])
     assert worker.end() == 0
 
@@ -105,13 +104,22 @@ def test_a_prefork_child_that_cannot_load_ends_the_whole_worker_with_78(
     assert serving.members("queued") == [id]
 
 
-def test_a_killed_prefork_child_is_replaced_by_one_that_loads_again(serving: Serving) -> None:
-    worker = serving.worker("Here", *in_pool("prefork")).ready()
-    victim = serving.loaded_by()[0]
+def test_a_killed_prefork_child_is_replaced_by_one_that_may_load_for_long(
+    serving: Serving,
+) -> None:
+    """By default Celery kills a new child that needs more than 4 s, again and again."""
+    worker = serving.worker("Here", *in_pool("prefork"), options={"load_seconds": 5}).ready()
+    victim, other = serving.loaded_by()
     os.kill(victim, signal.SIGKILL)
     eventually(lambda: len(serving.loaded_by()) == 3, 20)
-    answers = serving.answers([serving.submit(n=n, seconds=0.05) for n in range(8)])
-    assert victim not in {answer["pid"] for answer in answers}
+    fresh = serving.loaded_by()[2]
+
+    def who() -> set[int]:
+        ids = [serving.submit(n=n, seconds=0.2) for n in range(2)]
+        return {answer["pid"] for answer in serving.answers(ids)}
+
+    eventually(lambda: fresh in who(), 20)
+    assert serving.loaded_by() == [victim, other, fresh]
     assert worker.end() == 0
 
 
