@@ -172,7 +172,9 @@ def load_catalog(path: Path) -> Catalog:
         CatalogInvalid: the file is missing, is not YAML, or an entry is wrong; the message names it.
     """
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = yaml.load(path.read_text(encoding="utf-8"), _Strict)  # noqa: S506 - a safe loader
+    except CatalogInvalid as error:
+        raise CatalogInvalid(f"{path}: {error.detail}") from None
     except OSError as error:
         raise CatalogInvalid(f"cannot read the catalog {path}: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -190,6 +192,18 @@ def load_catalog(path: Path) -> Catalog:
         return Catalog(specs)
     except CatalogInvalid as error:
         raise CatalogInvalid(f"{path}: {error}") from None
+
+
+class _Strict(yaml.SafeLoader):
+    """YAML in which a name may stand once: PyYAML would take the last and say nothing."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for name in names:
+            if names.count(name) > 1 and name != "<<":
+                line = node.start_mark.line + 1
+                raise CatalogInvalid(f"{name!r} stands twice in the map of line {line}")
+        return super().construct_mapping(node, deep)
 
 
 def _spec(path: Path, name: Any, entry: Any) -> ModelSpec:

@@ -5,7 +5,7 @@ import socket
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -105,6 +105,14 @@ class Settings(BaseSettings):
         Path(".soloist"), description="Where `soloist up` keeps the embedded ledger's data."
     )
 
+    @field_validator("renew_seconds")
+    @classmethod
+    def _renewed_in_time(cls, renew: float, info: ValidationInfo) -> float:
+        lease = info.data.get("lease_seconds")
+        if lease is not None and renew > lease / 3:
+            raise ValueError(f"must be at most a third of {PREFIX}LEASE_SECONDS ({lease:g})")
+        return renew
+
     @property
     def broker(self) -> str:
         """The broker's URL with its password: the ledger's Redis serves where none is set."""
@@ -134,7 +142,7 @@ def load_settings() -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = PREFIX + str(first["loc"][0]).upper()
-        raise SettingsInvalid(f"{name}: {first['msg']}") from None
+        raise SettingsInvalid(f"{name}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
 PAGE = """# Settings

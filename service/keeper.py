@@ -82,8 +82,12 @@ class Keeper:
             metrics.EXPIRED.labels("limit").inc(expired.limits)
             if max(expired.deadlines, expired.limits) < MOST_AT_ONCE:
                 break
+        asking = True
         for model in await self._models():
-            await self._sweep_model(model)
+            # A broker that is away costs a sweep one timeout, not one for every model.
+            depth = await asyncio.wrap_future(self._doorbell.depth(model)) if asking else None
+            asking = depth is not None
+            await self._sweep_model(model, depth)
         while True:
             pruned = await self._ledger.run(prune(MOST_AT_ONCE))
             metrics.PRUNED.inc(pruned)
@@ -99,8 +103,7 @@ class Keeper:
             raise translate(error) from error
         return sorted({name.decode() for name in known} | set(self._catalog))
 
-    async def _sweep_model(self, model: str) -> None:
-        depth = await asyncio.wrap_future(self._doorbell.depth(model))
+    async def _sweep_model(self, model: str, depth: int | None) -> None:
         metrics.BROKER_UP.set(self._doorbell.up)
         spec = self._catalog.get(model)
         while True:

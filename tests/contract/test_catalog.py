@@ -149,6 +149,11 @@ def test_a_file_that_is_missing_or_is_no_map_is_refused(file: Path) -> None:
     assert "is not YAML" in refusal(file)
 
 
+def test_a_name_that_stands_twice_is_refused_by_name(file: Path) -> None:
+    line = refusal(file, "models:\n  a: {python: x:Y}\n  a: {python: x:Z}\n")
+    assert "'a' stands twice" in line
+
+
 def test_yaml_that_would_make_python_objects_is_refused(file: Path) -> None:
     assert "is not YAML" in refusal(file, "models: !!python/object/apply:os.getcwd []")
 
