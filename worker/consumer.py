@@ -9,15 +9,20 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from threading import Event, Lock, Thread
 from typing import Any
 
 from celery.worker.consumer import Consumer
 from vine import ppartial
 
+from contract.broker import TASK
 from worker.drain import draining
 
 logger = logging.getLogger(__name__)
+
+LONGEST_PAUSE = 4
+"""Seconds between two tries to reach the broker."""
 
 
 class SoloConsumer(Consumer):  # type: ignore[misc]
@@ -41,10 +46,24 @@ class SoloConsumer(Consumer):  # type: ignore[misc]
             self._heart = Heart(self.connection.connection, interval)
         return p
 
+    def ensure_connected(self, conn: Any) -> Any:
+        """Connect, however long it takes. kombu's pauses between two tries grow to half a minute; what
+        waits is to be delivered within 30 s of the broker's return.
+        """
+        conn.ensure_connection = partial(
+            conn.ensure_connection, interval_start=1, interval_step=1, interval_max=LONGEST_PAUSE
+        )
+        return super().ensure_connected(conn)
+
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:
         handle = super().create_task_handler(*args, **kwargs)
 
         def on_message(message: Any) -> None:
+            if (message.headers or {}).get("task") != TASK:
+                # Celery takes what some of these do to it for a lost connection, and gets them again.
+                logger.error("dropped a message that is not ours")
+                message.reject()
+                return
             try:
                 handle(message)
             finally:
@@ -55,6 +74,10 @@ class SoloConsumer(Consumer):  # type: ignore[misc]
                     self._paused = False
                     if not draining():
                         self.task_consumer.consume()
+            if self._alone and not message.acknowledged:
+                # A Redis without memory or disk refuses it. Celery keeps silent about that, and this
+                # worker would wait for ever for room to take the next message.
+                raise ConnectionError("the broker did not take an acknowledgement")
 
         return on_message
 

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import Condition, Thread
+from threading import Condition, Lock, Thread
 
 from contract.errors import SoloistError
 from contract.ledger import Ledger
@@ -36,6 +36,7 @@ class Leases:
         self._overdue = overdue
         self._batches: list[Batch] = []
         self._changed = Condition()
+        self._extending = Lock()
         Thread(target=self._run, name="leases", daemon=True).start()
 
     @property
@@ -59,7 +60,20 @@ class Leases:
         try:
             yield
         finally:
-            with self._changed:
+            self._drop(batch)
+
+    @contextmanager
+    def settling(self, batch: Batch) -> Iterator[None]:
+        """Its leases end in here, if nothing is raised. No extension goes out meanwhile, and none for this
+        batch afterwards: the ledger would take it for a sign that an idle worker is busy.
+        """
+        with self._extending:
+            yield
+            self._drop(batch)
+
+    def _drop(self, batch: Batch) -> None:
+        with self._changed:
+            if batch in self._batches:
                 self._batches.remove(batch)
                 self._arm()
 
@@ -95,15 +109,16 @@ class Leases:
 
     def renew(self) -> None:
         """Extend all leases now, and stop the items that are no longer ours."""
-        batches = self.batches
-        attempts = [attempt for batch in batches for attempt in batch.attempts]
-        if not batches:
-            return
-        try:
-            lost = self._ledger.run(extend(self._holder, attempts))
-        except SoloistError as error:
-            logger.warning("leases were not renewed", extra={"code": error.code})
-            return
+        with self._extending:
+            batches = self.batches
+            attempts = [attempt for batch in batches for attempt in batch.attempts]
+            if not batches:
+                return
+            try:
+                lost = self._ledger.run(extend(self._holder, attempts))
+            except SoloistError as error:
+                logger.warning("leases were not renewed", extra={"code": error.code})
+                return
         for batch in batches:
             batch.stop(lost)
 

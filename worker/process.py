@@ -9,7 +9,7 @@ from threading import Thread
 from typing import Any
 
 from celery.app.trace import setup_worker_optimizations
-from celery.signals import worker_process_init
+from celery.signals import setup_logging, worker_process_init
 
 from contract import __version__
 from contract.broker import create_app, model_queue
@@ -111,7 +111,13 @@ def _tell(spec: ModelSpec, device: Device) -> None:
 
 def _load_in_children(task: Predict, worker: str, health: Health, concurrency: int) -> Any:
     """Load in every child after the fork: a torch that was used before a fork hangs after it."""
+    import billiard.pool
+
     loaded = Value("i", 0)
+    # At its end a child may wait for 30 s until its parent has read a result that nobody needs.
+    billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 10
+    # As long as nobody listens, Celery sets up logging of its own in the children, and drops our lines.
+    setup_logging.connect(lambda **_: None, weak=False)
 
     @worker_process_init.connect(weak=False)  # type: ignore[untyped-decorator]
     def load(**kwargs: Any) -> None:

@@ -149,11 +149,12 @@ class Predict(Task):  # type: ignore[misc]
         """Write the outcomes; while the ledger is away, keep them and try again."""
         pause = 0.05
         while True:
-            idle = self._leases.only(batch)
             try:
-                return self._ledger.run(
-                    finish(self._holder, outcomes, idle=idle, seconds=batch.seconds)
-                )
+                with self._leases.settling(batch):
+                    idle = self._leases.only(batch)
+                    return self._ledger.run(
+                        finish(self._holder, outcomes, idle=idle, seconds=batch.seconds)
+                    )
             except Refused as error:
                 logger.warning("outcomes are kept back", extra={"code": error.code})
                 metrics.LEDGER_RETRIES.inc()
@@ -186,11 +187,11 @@ class Predict(Task):  # type: ignore[misc]
         """Give a batch back to the queue; the keeper does it when the ledger is away now."""
         metrics.HANDED_BACK.labels(reason).inc(len(batch.claimed))
         try:
-            rings = self._ledger.run(
-                release(
-                    self._holder, batch.attempts, idle=self._leases.only(batch), suspect=suspect
+            with self._leases.settling(batch):
+                idle = self._leases.only(batch)
+                rings = self._ledger.run(
+                    release(self._holder, batch.attempts, idle=idle, suspect=suspect)
                 )
-            )
         except SoloistError as error:
             logger.warning("not handed back", extra={"code": error.code})
             return

@@ -89,3 +89,20 @@ def test_a_busy_worker_holds_no_message_that_another_could_answer(stack: Stack) 
     stack.succeeded([first])
     pids = {id: pid for id, pid, _ in stack.run_lines()}
     assert pids == {first: busy.pid, **dict.fromkeys(waiting, other.pid)}
+
+
+@pytest.mark.brokers("rabbitmq")
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_the_pools_that_do_not_block_celerys_loop_take_messages_without_a_stall_too(
+    stack: Stack, pool: str
+) -> None:
+    worker = stack.worker("single", "--pool", pool, "--concurrency", "2").ready()
+    stack.succeeded([stack.submit(model="single")])
+    longest = 0.0
+    for number in range(30):
+        asked = time.monotonic()
+        stack.succeeded([stack.submit(model="single", text=str(number))])
+        longest = max(longest, time.monotonic() - asked)
+    assert longest < 0.9
+    stack.succeeded([stack.submit("compute", "single", seconds=0.02) for _ in range(40)])
+    assert worker.end() == 0

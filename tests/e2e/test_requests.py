@@ -71,7 +71,7 @@ def test_a_gateway_killed_at_any_moment_leaves_no_orphan_and_no_double(stack: St
                     try:
                         answer = http.post(
                             "/v1/models/local/echo/predictions",
-                            json={"input": {"text": key}},
+                            json={"input": {"do": "echo", "text": key}},
                             headers={"idempotency-key": key},
                         )
                     except httpx.TransportError:

@@ -90,6 +90,7 @@ def catalog(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_model_that_the_catalog_lacks_is_refused_and_those_it_has_are_named(
     catalog: Path,
 ) -> None:
@@ -97,6 +98,7 @@ def test_a_model_that_the_catalog_lacks_is_refused_and_those_it_has_are_named(
     assert line.startswith("the catalog has no model 'absent'; it has echo, ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
@@ -114,6 +116,7 @@ def test_a_bad_catalog_is_refused(tmp_path: Path, text: str | None, complaint: s
     assert str(path) in line
 
 
+@pytest.mark.slow
 def test_a_wrong_setting_is_refused_and_named(catalog: Path) -> None:
     done = worker("--model", "echo", CATALOG=str(catalog), LEASE_SECONDS="soon")
     assert refusal(done).startswith("SOLOIST_LEASE_SECONDS: ")

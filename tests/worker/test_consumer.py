@@ -49,14 +49,19 @@ class Link(SimpleNamespace):
 class Message:
     """What the consumer sees of a message."""
 
-    def __init__(self, events: list[str]) -> None:
-        self.headers = {"task": TASK}
+    def __init__(self, events: list[str], task: str = TASK) -> None:
+        self.headers = {"task": task}
+        self.acknowledged = False
         self._events = events
 
     def ack_log_error(self, logger: Any, errors: Any) -> None:
         self._events.append("ack")
+        self.acknowledged = True
 
     reject_log_error = ack_log_error
+
+    def reject(self) -> None:
+        self._events.append("reject")
 
 
 def consumer(
@@ -130,6 +135,21 @@ def test_in_the_other_pools_the_consumer_goes_on_listening(pool: str) -> None:
     assert made._heart is None
 
 
+def test_a_message_that_is_not_ours_is_dropped() -> None:
+    events: list[str] = []
+    consumer(events).create_task_handler()(Message(events, "somebody.elses"))
+    assert events == ["reject"]
+
+
+def test_an_acknowledgement_that_the_broker_refuses_is_a_lost_connection() -> None:
+    """Celery keeps silent about it, and the worker would wait for room for ever."""
+    events: list[str] = []
+    message = Message(events)
+    message.ack_log_error = lambda logger, errors: None
+    with pytest.raises(ConnectionError):
+        consumer(events, link=Link("redis")).create_task_handler()(message)
+
+
 def test_heartbeats_go_out_while_the_main_thread_computes() -> None:
     events: list[str] = []
     link = Link()
@@ -166,7 +186,9 @@ def test_no_heart_beats_where_the_broker_wants_none() -> None:
     hearts: list[Any] = []
     for link in (Link(heartbeat=0), Link("redis")):
         made = consumer(events, link=link)
-        made.strategies[TASK] = lambda *_, made=made: hearts.append(made._heart)
+        made.strategies[TASK] = lambda _, __, ack, *___, made=made: hearts.append(
+            (ack(None, ()), made._heart)[1]
+        )
         made.create_task_handler()(Message(events))
     assert hearts == [None, None]
 

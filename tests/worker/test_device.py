@@ -60,6 +60,7 @@ def test_the_first_free_gpu_is_taken_and_the_others_are_hidden(tmp_path: Path) -
     assert os.environ[VISIBLE] == "GPU-aaaa"
 
 
+@pytest.mark.slow
 def test_a_second_process_takes_the_other_gpu_and_a_third_finds_none(tmp_path: Path) -> None:
     with other_worker(TWO, tmp_path) as first, other_worker(TWO, tmp_path) as second:
         assert [first, second] == ["GPU-aaaa", "GPU-bbbb"]
@@ -68,12 +69,14 @@ def test_a_second_process_takes_the_other_gpu_and_a_third_finds_none(tmp_path: P
         assert VISIBLE not in os.environ
 
 
+@pytest.mark.slow
 def test_a_gpu_is_free_again_when_its_worker_has_ended(tmp_path: Path) -> None:
     with other_worker(TWO, tmp_path) as first:
         assert first == "GPU-aaaa"
     assert choose("auto", TWO, tmp_path).uuid == "GPU-aaaa"
 
 
+@pytest.mark.slow
 def test_a_busy_gpu_is_never_traded_for_the_cpu_in_silence(tmp_path: Path) -> None:
     one = TWO[:1]
     with other_worker(one, tmp_path), pytest.raises(NoDevice):
@@ -210,6 +213,7 @@ def test_a_machine_without_a_driver_has_no_gpus(monkeypatch: pytest.MonkeyPatch)
     assert seen(monkeypatch, None) == []  # and none where pynvml is not installed
 
 
+@pytest.mark.slow
 def test_choosing_a_device_imports_no_torch() -> None:
     code = (
         "import sys; from worker.device import choose_device; choose_device('auto')\n"

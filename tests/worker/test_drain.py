@@ -74,6 +74,7 @@ def test_a_second_signal_changes_nothing() -> None:
     assert calls == [1]
 
 
+@pytest.mark.slow
 def test_the_handler_stands_before_anything_heavy_is_imported() -> None:
     code = (
         "import sys, worker.drain as d; d.listen()\n"
@@ -94,6 +95,7 @@ def test_listening_is_the_first_thing_that_the_command_does() -> None:
     assert before == ["import sys", "from worker import drain"]
 
 
+@pytest.mark.slow
 def test_a_process_that_is_told_while_it_starts_ends_with_0() -> None:
     code = (
         "import time; from worker import drain; drain.listen(); print('x', flush=True)\n"

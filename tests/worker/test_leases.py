@@ -232,3 +232,39 @@ def test_only_says_whether_another_batch_is_under_way(book: Book) -> None:
         with kept.hold(second):
             assert not kept.only(first)
         assert kept.only(first)
+
+
+def test_no_extension_follows_the_end_of_a_batch(book: Book) -> None:
+    """It would name an idle worker busy for as long as a lease."""
+    kept = leases(book, renew_seconds=0.001)
+    batch = batch_of("a")
+    with kept.hold(batch):
+        eventually(lambda: book.extended)
+        with kept.settling(batch):
+            written = len(book.extended)
+            time.sleep(0.05)  # dozens of renewals would fall due
+            assert kept.only(batch)
+        kept.renew()
+        assert len(book.extended) == written
+        assert kept.batches == []
+
+
+def test_a_batch_whose_end_could_not_be_written_keeps_its_leases(book: Book) -> None:
+    kept = leases(book)
+    batch = batch_of("a")
+    with kept.hold(batch):
+        with pytest.raises(LedgerUnavailable), kept.settling(batch):
+            raise LedgerUnavailable
+        assert kept.batches == [batch]
+        before = len(book.extended)
+        eventually(lambda: len(book.extended) > before + 1)
+
+
+def test_of_two_batches_that_end_together_the_second_leaves_the_worker_idle(book: Book) -> None:
+    kept = leases(book)
+    first, second = batch_of("a"), batch_of("b")
+    with kept.hold(first), kept.hold(second):
+        with kept.settling(first):
+            assert not kept.only(first)
+        with kept.settling(second):
+            assert kept.only(second)

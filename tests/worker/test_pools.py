@@ -1,6 +1,7 @@
 """The same task in each of Celery's pools, on real processes."""
 
 import importlib.util
+import json
 import os
 import signal
 import time
@@ -42,6 +43,8 @@ def test_the_same_task_answers_in_each_pool(serving: Serving, pool: str) -> None
         assert serving.loaded_by() == [worker.pid]
     eventually(lambda: serving.members("busy") == [])
     assert worker.end() == 0
+    lines = [json.loads(line) for line in worker.output.splitlines() if line.startswith("{")]
+    assert [line["succeeded"] for line in lines if line["message"] == "batch"] == [1] * 20
 
 
 @pytest.mark.parametrize("pool", ["prefork", "threads", *GREEN])
