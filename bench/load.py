@@ -292,8 +292,10 @@ def spread(values: "array[float] | list[float]") -> dict[str, float]:
 
 
 def emit(event: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(event) + "\n")
+    line = json.dumps(event) + "\n"
+    n = sys.stdout.write(line)
     sys.stdout.flush()
+    print("EMIT", event["event"], len(line), n, file=sys.stderr, flush=True)
 
 
 async def perform(target: Target, command: dict[str, Any]) -> dict[str, Any]:
