@@ -1,5 +1,6 @@
 """The other end of `bench.load`: the load generator's process, told what to do from here."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -38,10 +39,11 @@ class Generator:
         Raises:
             Ended: one has no answer.
         """
-        result = self._perform(do="once", callers=callers)
+        answers = self._log.with_suffix(".answers.json")
+        result = self._perform(do="once", callers=callers, answers=str(answers))
         if result["errors"]:
             raise Ended(f"{result['errors']} requests without an answer: {result['last_error']}")
-        return list(result["answers"])
+        return list(json.loads(answers.read_text()))
 
     def closed(self, callers: int, warm: float, seconds: float, mark: Mark) -> dict[str, Any]:
         """N callers; `mark` is called when the measurement begins and when it ends."""

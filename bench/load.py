@@ -18,6 +18,7 @@ from collections import deque
 from itertools import cycle
 from threading import Thread
 from time import perf_counter as now  # that of uvloop counts whole milliseconds
+from pathlib import Path
 from typing import Any
 
 import uvloop
@@ -241,7 +242,11 @@ class Open(Run):
 
 
 class Once(Run):
-    """Every request once, from N callers; the answers are kept."""
+    """Every request once, from N callers; the answers are kept, in a file."""
+
+    def __init__(self, target: Target, answers: Path) -> None:
+        super().__init__(target, 0.0, 0.0)
+        self._file = answers
 
     async def prepare(self, callers: int) -> None:
         self.answers: list[str | None] = [None] * len(self.target.requests)
@@ -269,8 +274,10 @@ class Once(Run):
         self.check_idle()
 
     def result(self) -> dict[str, Any]:
+        # A file, because they are megabytes: here a reader of a pipe was seen to sleep on beside a
+        # writer that had finished.
+        self._file.write_text(json.dumps(self.answers))
         return {
-            "answers": self.answers,
             "errors": self.answers.count(None),
             "last_error": self.last_error,
         }
@@ -292,10 +299,8 @@ def spread(values: "array[float] | list[float]") -> dict[str, float]:
 
 
 def emit(event: dict[str, Any]) -> None:
-    line = json.dumps(event) + "\n"
-    n = sys.stdout.write(line)
+    sys.stdout.write(json.dumps(event) + "\n")
     sys.stdout.flush()
-    print("EMIT", event["event"], len(line), n, file=sys.stderr, flush=True)
 
 
 async def perform(target: Target, command: dict[str, Any]) -> dict[str, Any]:
@@ -304,7 +309,7 @@ async def perform(target: Target, command: dict[str, Any]) -> dict[str, Any]:
     times = command.get("warm_seconds", 0.0), command.get("seconds", 0.0)
     run: Once | Closed | Open
     if command["do"] == "once":
-        run = Once(target, *times)
+        run = Once(target, Path(command["answers"]))
     elif command["do"] == "closed":
         run = Closed(target, *times)
     else:

@@ -106,10 +106,13 @@ class _Link:
         Raises:
             Exception: whatever the transport raises when the broker is away.
         """
+        started = time.monotonic()
         try:
             self._publish(model, ring)
-        except self._connection.channel_errors:
-            # Returned as unroutable: somebody deleted the queue.
+        except (*self._connection.channel_errors, *self._connection.connection_errors):
+            if time.monotonic() - started > self._timeout / 2:
+                raise  # it keeps silent, and would again
+            # Somebody deleted the queue, or the broker was restarted: once more, on a fresh connection.
             self.close()
             self._publish(model, ring)
 
