@@ -16,9 +16,9 @@ import time
 from array import array
 from collections import deque
 from itertools import cycle
+from pathlib import Path
 from threading import Thread
 from time import perf_counter as now  # that of uvloop counts whole milliseconds
-from pathlib import Path
 from typing import Any
 
 import uvloop
@@ -242,11 +242,7 @@ class Open(Run):
 
 
 class Once(Run):
-    """Every request once, from N callers; the answers are kept, in a file."""
-
-    def __init__(self, target: Target, answers: Path) -> None:
-        super().__init__(target, 0.0, 0.0)
-        self._file = answers
+    """Every request once, from N callers; the answers are kept."""
 
     async def prepare(self, callers: int) -> None:
         self.answers: list[str | None] = [None] * len(self.target.requests)
@@ -274,10 +270,8 @@ class Once(Run):
         self.check_idle()
 
     def result(self) -> dict[str, Any]:
-        # A file, because they are megabytes: here a reader of a pipe was seen to sleep on beside a
-        # writer that had finished.
-        self._file.write_text(json.dumps(self.answers))
         return {
+            "answers": self.answers,
             "errors": self.answers.count(None),
             "last_error": self.last_error,
         }
@@ -309,7 +303,7 @@ async def perform(target: Target, command: dict[str, Any]) -> dict[str, Any]:
     times = command.get("warm_seconds", 0.0), command.get("seconds", 0.0)
     run: Once | Closed | Open
     if command["do"] == "once":
-        run = Once(target, Path(command["answers"]))
+        run = Once(target, *times)
     elif command["do"] == "closed":
         run = Closed(target, *times)
     else:
@@ -329,7 +323,12 @@ def main() -> None:
             continue
         assert target, "the first command names the target"
         try:
-            emit({"event": "result", **uvloop.run(perform(target, command))})
+            result = uvloop.run(perform(target, command))
+            if "answers" in result:
+                # A file, because they are megabytes: on one machine a reader of a pipe was seen to
+                # sleep on beside a writer that had finished.
+                Path(command["answers"]).write_text(json.dumps(result.pop("answers")))
+            emit({"event": "result", **result})
         except OSError as error:
             emit({"event": "failed", "error": str(error)})
 
