@@ -17,6 +17,8 @@ logger = logging.getLogger(__name__)
 
 HARD_EXIT_SLACK_SECONDS = 1.0
 """How much later than the watchdog faulthandler ends a process whose interpreter lock is held."""
+SILENCE_SLACK_SECONDS = 5.0
+"""How long after its lease a process that could not renew it is left to wake up by itself."""
 
 
 class Leases:
@@ -82,13 +84,15 @@ class Leases:
         return self.batches in ([], [batch])
 
     def _arm(self) -> None:
-        """A timer in C that no Python code can hold up ends the process after the oldest's hard limit."""
+        """A timer in C that no Python code can hold up ends the process after the oldest's hard limit,
+        or, set again by each renewal, when none came for so long that the batches are another's now.
+        """
         faulthandler.cancel_dump_traceback_later()
         if self._batches:
             oldest = min(b.started for b in self._batches)
-            left = (
-                oldest + self._holder.timeout_seconds + HARD_EXIT_SLACK_SECONDS - time.monotonic()
-            )
+            limit = oldest + self._holder.timeout_seconds + HARD_EXIT_SLACK_SECONDS
+            silence = self._holder.lease_seconds + SILENCE_SLACK_SECONDS
+            left = min(limit - time.monotonic(), silence)
             faulthandler.dump_traceback_later(max(left, 0.01), exit=True)
 
     def _run(self) -> None:
@@ -97,6 +101,7 @@ class Leases:
                 while not self._batches:
                     self._changed.wait()
                 self._changed.wait(self._pause())
+                self._arm()
             for batch in self.batches:
                 if batch.seconds > self._holder.timeout_seconds:
                     self._overdue(batch)

@@ -20,7 +20,7 @@ from contract.transitions import (
     create,
 )
 from worker.batch import Batch
-from worker.leases import HARD_EXIT_SLACK_SECONDS, Leases
+from worker.leases import HARD_EXIT_SLACK_SECONDS, SILENCE_SLACK_SECONDS, Leases
 
 
 class Book:
@@ -82,9 +82,10 @@ def leases(
     *,
     renew_seconds: float = 0.01,
     timeout_seconds: float = 300.0,
+    lease_seconds: float = 15.0,
     overdue: Any = lambda batch: None,
 ) -> Leases:
-    holder = Holder("m", "w1", 4, timeout_seconds=timeout_seconds)
+    holder = Holder("m", "w1", 4, timeout_seconds=timeout_seconds, lease_seconds=lease_seconds)
     return Leases(book, holder, renew_seconds, overdue)
 
 
@@ -214,13 +215,29 @@ def test_the_timer_in_c_is_cancelled_when_a_batch_raises(book: Book, timer: Time
 
 
 def test_the_timer_in_c_stands_for_the_oldest_batch(book: Book, timer: Timer) -> None:
-    kept = leases(book, timeout_seconds=100)
+    kept = leases(book, timeout_seconds=100, lease_seconds=1000)
     old, new = batch_of("a"), batch_of("b")
     old.started -= 60
     with kept.hold(new):
         with kept.hold(old):
             assert timer.left == pytest.approx(40 + HARD_EXIT_SLACK_SECONDS, abs=1)
         assert timer.left == pytest.approx(100 + HARD_EXIT_SLACK_SECONDS, abs=1)
+
+
+def test_the_timer_in_c_ends_a_process_that_renews_no_lease(book: Book, timer: Timer) -> None:
+    kept = leases(book, timeout_seconds=300, lease_seconds=15, renew_seconds=1000)
+    with kept.hold(batch_of("a")):
+        assert timer.left == 15 + SILENCE_SLACK_SECONDS
+
+
+def test_each_renewal_sets_the_timer_in_c_again(book: Book, timer: Timer) -> None:
+    kept = leases(book)
+    with kept.hold(batch_of("a")):
+        timer.left = 0.0
+        until = time.monotonic() + 10
+        while not timer.left and time.monotonic() < until:
+            time.sleep(0.01)
+        assert timer.left == 15 + SILENCE_SLACK_SECONDS
 
 
 def test_only_says_whether_another_batch_is_under_way(book: Book) -> None:
