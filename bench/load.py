@@ -145,7 +145,7 @@ class Closed(Run):
         if at < self._began:
             self.last_before = at
         elif not self.stopping:
-            self.last_within = at
+            self.last_within = self.last_within if answer is None else at
             self.count(caller, answer)
         if self.stopping:
             self.check_idle()

@@ -82,11 +82,12 @@ class Run:
     def _rounds(self, bounds: list[tuple[Bound, list[Any]]]) -> None:
         for number in range(self.plan.rounds):
             for bound, expected in bounds:
-                self._bound(bound, number)
+                raw = self._bound(bound, number)
                 shift = number % len(self.names)
                 for name in self.names[shift:] + self.names[:shift]:
                     done = self._progress.tasks[0].completed
-                    self._visit(STACKS[name](bound.model, self.folder), bound, expected, number)
+                    stack = STACKS[name](bound.model, self.folder)
+                    raw = self._visit(stack, bound, expected, number, raw)
                     self._progress.update(self._bar, completed=done + STEPS)
 
     def _step(self, what: str, advance: int = 0) -> None:
@@ -98,36 +99,39 @@ class Run:
         self._step_began = now
         self._progress.update(self._bar, advance=advance, description=what)
 
-    def _bound(self, bound: Bound, number: int) -> None:
+    def _bound(self, bound: Bound, number: int) -> float:
         self._step(f"round {number + 1}, {bound.model.name}: raw bound")
-        seconds = self.plan.raw_seconds * 2
+        seconds = self.plan.raw_seconds
+        by_length, plain = bound.rate(seconds, by_length=True), bound.rate(seconds)
         self.results["bounds"].append(
             {
                 "model": bound.model.name,
                 "round": number,
                 "batch": bound.batch,
-                "plain": bound.rate(seconds),
-                "by_length": bound.rate(seconds, by_length=True),
+                "plain": plain,
+                "by_length": by_length,
             }
         )
+        return plain["per_second"]
 
-    def _visit(self, stack: Stack, bound: Bound, expected: list[Any], number: int) -> None:
+    def _visit(
+        self, stack: Stack, bound: Bound, expected: list[Any], number: int, before: float
+    ) -> float:
+        """Visit a stack; gives the raw bound just after, which is that just before the next."""
         where = f"round {number + 1}, {stack.model.name}, {stack.name}"
+
+        def step(what: str) -> None:
+            self._step(f"{where}: {what}", 1)
+
         try:
-            found = visit(
-                stack,
-                bound,
-                expected,
-                self.plan,
-                self.cores,
-                lambda what: self._step(f"{where}: {what}", 1),
-            )
+            found = visit(stack, bound, expected, self.plan, self.cores, before, step)
         except FAILURES as error:
             reason = f"{type(error).__name__}: {error}"
             self._progress.console.print(f"[red]{where}:[/] {reason}", highlight=False)
             self.results["failures"].append(f"{where}: {reason.splitlines()[0]}")
-        else:
-            self.results["visits"].append({**found, "round": number})
+            return bound.rate(self.plan.raw_seconds)["per_second"]
+        self.results["visits"].append({**found, "round": number})
+        return float(found["raw_after"])
 
 
 def split_cores() -> Cores:
