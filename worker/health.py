@@ -1,5 +1,6 @@
 """`/livez`, `/readyz` and `/metrics`, in a thread of their own so that they answer while a batch computes."""
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,6 +12,8 @@ import orjson
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from contract.errors import StartRefused
+
+logger = logging.getLogger(__name__)
 
 PHASES = ("starting", "importing", "loading", "connecting", "ready")
 
@@ -54,6 +57,12 @@ class Health:
         return 404, "application/json", b'{"detail":"not found"}'
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A prober that left before its answer is no news; http.server would print a traceback."""
+        logger.debug("a probe failed", exc_info=True)
+
+
 def serve_health(health: Health, host: str, port: int) -> ThreadingHTTPServer:
     """Serve the probes from a daemon thread; port 0 takes a free one (`server_port` of the result).
 
@@ -74,7 +83,7 @@ def serve_health(health: Health, host: str, port: int) -> ThreadingHTTPServer:
             """A probe is not worth a line."""
 
     try:
-        server = ThreadingHTTPServer((host, port), Handler)
+        server = _Server((host, port), Handler)
     except OSError as error:
         raise StartRefused(f"cannot listen on {host}:{port}: {error.strerror}") from None
     Thread(target=server.serve_forever, name="health", daemon=True).start()

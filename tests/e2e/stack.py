@@ -28,7 +28,7 @@ BATCH = 16
 LIMIT_SECONDS = 2.0
 """The hard limit of the model `brief`."""
 FAST = {"LEASE_SECONDS": "3", "RENEW_SECONDS": "0.5", "SWEEP_SECONDS": "0.3"}
-START_SECONDS = 40.0
+START_SECONDS = 120.0
 
 MODELS: dict[str, dict[str, Any]] = {
     "echo": {"max_batch_size": BATCH, "timeout_seconds": 60},
