@@ -4,12 +4,13 @@ import asyncio
 import logging
 import signal
 import socket
+from collections.abc import Callable
 from types import FrameType
-from typing import Any
 
 import uvicorn
+from starlette.applications import Starlette
 
-from contract.catalog import load_catalog
+from contract.catalog import Catalog, load_catalog
 from contract.errors import Refused, StartRefused
 from contract.ledger import AsyncLedger
 from contract.logs import set_up_logging
@@ -29,11 +30,7 @@ def serve_gateway() -> None:
     """
     from service.app import create_gateway
 
-    settings = load_settings()
-    set_up_logging(settings)
-    catalog = load_catalog(settings.catalog)
-    asyncio.run(wait_for_ledger(settings))
-    _serve(create_gateway(settings, catalog), settings, settings.port)
+    _run(create_gateway, lambda settings: settings.port)
 
 
 def serve_keeper() -> None:
@@ -44,11 +41,15 @@ def serve_keeper() -> None:
     """
     from service.keeper import create_keeper
 
+    _run(create_keeper, lambda settings: settings.keeper_port)
+
+
+def _run(create: Callable[[Settings, Catalog], Starlette], port: Callable[[Settings], int]) -> None:
     settings = load_settings()
     set_up_logging(settings)
     catalog = load_catalog(settings.catalog)
     asyncio.run(wait_for_ledger(settings))
-    _serve(create_keeper(settings, catalog), settings, settings.keeper_port)
+    _serve(create(settings, catalog), settings, port(settings))
 
 
 async def wait_for_ledger(settings: Settings) -> None:
@@ -78,7 +79,7 @@ async def wait_for_ledger(settings: Settings) -> None:
         await ledger.close()
 
 
-def _serve(app: Any, settings: Settings, port: int) -> None:
+def _serve(app: Starlette, settings: Settings, port: int) -> None:
     """One process, one event loop; the log lines and the limits are ours."""
     listener = _listen(settings.host, port)
     logger.info("listening", extra={"host": settings.host, "port": listener.getsockname()[1]})
