@@ -10,12 +10,13 @@ from typing import Any
 
 import httpx
 
-from cli.console import EX_CONFIG, Failure
+from cli.console import Failure
 from cli.embedded import free_port
 from cli.guard import Guard
 from cli.plan import Process
 from cli.state import local_url
 from cli.stream import Stream, message_of
+from contract.errors import EXIT_REFUSED
 
 POLL_SECONDS = 0.2
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
@@ -69,10 +70,10 @@ class Child:
             code = await self._run_once()
             if self._stopping.is_set():
                 return
-            refused = code == EX_CONFIG
+            refused = code == EXIT_REFUSED
             failures = 1 if self.ready.is_set() and not refused else failures + 1
             if (refused and not self.ready.is_set()) or failures > MOST_FAILED_STARTS:
-                raise Failure(f"{self.name}: {self._reason(code)}", EX_CONFIG if refused else 1)
+                raise Failure(f"{self.name}: {self._reason(code)}", EXIT_REFUSED if refused else 1)
             self.ready.clear()
             pause = min(FIRST_PAUSE_SECONDS * 2 ** (failures - 1), LONGEST_PAUSE_SECONDS)
             self._stream.say(
@@ -176,7 +177,9 @@ class Child:
 
     def _reason(self, code: int) -> str:
         said = re.sub(r"^soloist[ \w]*: ", "", message_of(self._last_line))
-        return said if code == EX_CONFIG and said else f"{describe_exit(code)}: {said}".rstrip(": ")
+        return (
+            said if code == EXIT_REFUSED and said else f"{describe_exit(code)}: {said}".rstrip(": ")
+        )
 
 
 def describe_exit(code: int) -> str:

@@ -6,9 +6,6 @@ from typing import Any
 
 from rich.console import Console
 
-EX_CONFIG = 78
-"""A process that must not start exits with this (sysexits.h); see contract/errors.py, StartRefused."""
-
 
 class Failure(Exception):
     """Ends the command with one sentence."""

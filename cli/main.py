@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import typer
 
 from cli import dead, models, predict, predictions, processes, up
-from cli.console import EX_CONFIG, Failure, complain
+from cli.console import Failure, complain
 from contract import __version__
-from contract.errors import SoloistError, StartRefused
+from contract.errors import EXIT_REFUSED, SoloistError, StartRefused
 
 app = typer.Typer(
     name="soloist",
@@ -52,7 +52,7 @@ def run(arguments: Sequence[str]) -> int:
         return failure.exit_code
     except SoloistError as error:
         complain(error.detail)
-        return EX_CONFIG if isinstance(error, StartRefused) else 1
+        return EXIT_REFUSED if isinstance(error, StartRefused) else 1
     except typer.TyperException as error:
         if error.format_message():
             complain(error.format_message())

@@ -147,6 +147,11 @@ class DeviceLost(SoloistError):
     code, title = "device_lost", "The device's context is gone"
 
 
+EXIT_REFUSED = 78
+"""The exit code of a process that refused to start (sysexits.h EX_CONFIG): starting again without a
+change will not help."""
+
+
 class StartRefused(SoloistError):
     """A process must not start; the message is the one line it exits with."""
 

@@ -3,10 +3,7 @@
 import argparse
 import sys
 
-from contract.errors import StartRefused
-
-EXIT_REFUSED = 78
-"""sysexits.h EX_CONFIG: starting again without a change will not help."""
+from contract.errors import EXIT_REFUSED, StartRefused
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -142,7 +142,7 @@ class Intake:
         watcher = self._answers.name if watch else None
         (view,) = await self.ask(read([(id, since)], owner=owner, watcher=watcher))
         if view is None:
-            raise PredictionNotFound(f"there is no prediction {id[:100]!r}")
+            raise _missing(id)
         return view
 
     async def cancel(self, id: str, owner: str) -> Prediction:
@@ -153,7 +153,7 @@ class Intake:
         """
         prediction = await self.ask(cancel(id, owner))
         if prediction is None:
-            raise PredictionNotFound(f"there is no prediction {id[:100]!r}")
+            raise _missing(id)
         return prediction
 
     async def ask(self, transition: Transition[T]) -> T:
@@ -240,6 +240,10 @@ class Intake:
         for model, rings in creation.rings.items():
             self._doorbell.ring(model, rings)
         return creation.results
+
+
+def _missing(id: str) -> PredictionNotFound:
+    return PredictionNotFound(f"there is no prediction {id[:100]!r}")
 
 
 def _settle(future: asyncio.Future[dict[str, Any]]) -> Listener:

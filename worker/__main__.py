@@ -28,8 +28,8 @@ def main(argv: list[str] | None = None) -> int:
 
         maybe_patch_concurrency(["worker", "-P", args.pool], ["-P"], ["--pool"])
 
-    from contract.errors import StartRefused
-    from worker.process import EXIT_REFUSED, serve
+    from contract.errors import EXIT_REFUSED, StartRefused
+    from worker.process import serve
 
     try:
         return serve(args.model, args.pool, args.concurrency)

@@ -14,7 +14,7 @@ from celery.signals import setup_logging, worker_process_init
 from contract import __version__
 from contract.broker import create_app, model_queue
 from contract.catalog import ModelSpec, load_catalog
-from contract.errors import StartRefused
+from contract.errors import EXIT_REFUSED, StartRefused
 from contract.logs import set_up_logging
 from contract.settings import load_settings
 from worker import drain, metrics
@@ -24,8 +24,6 @@ from worker.task import Predict
 
 logger = logging.getLogger(__name__)
 
-EXIT_REFUSED = 78
-"""sysexits.h EX_CONFIG: starting again without a change will not help."""
 MOST_LOAD_SECONDS = 86400.0
 
 
