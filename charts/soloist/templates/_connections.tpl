@@ -1,0 +1,101 @@
+{{/* How the pods and KEDA reach the ledger and the broker. */}}
+
+{{- define "soloist.ledgerSecret" -}}
+{{- .Values.ledger.existingSecret | default (eq .Values.ledger.mode "bundled" | ternary (printf "%s-ledger" .Release.Name) "") }}
+{{- end }}
+
+{{/* {host, port, scheme, database, username} of the ledger, as JSON. */}}
+{{- define "soloist.ledger" -}}
+{{- $external := .Values.ledger.external }}
+{{- if eq .Values.ledger.mode "bundled" }}
+{{- dict "host" (printf "%s-ledger" .Release.Name) "port" 6379 "scheme" "redis" "database" 0 "username" "" | toJson }}
+{{- else }}
+{{- $scheme := ternary "rediss" "redis" $external.tls.enabled }}
+{{- dict "host" $external.host "port" $external.port "scheme" $scheme "database" $external.database "username" $external.username | toJson }}
+{{- end }}
+{{- end }}
+
+{{- define "soloist.ledgerAuthority" -}}
+{{- if and (eq .Values.ledger.mode "external") .Values.ledger.external.tls.enabled }}{{ .Values.ledger.external.tls.caSecret }}{{ end }}
+{{- end }}
+
+{{/* {url, secret, usernameKey, passwordKey, username} of a broker that is not the ledger's Redis, as JSON. */}}
+{{- define "soloist.broker" -}}
+{{- $own := printf "%s-broker" .Release.Name }}
+{{- $broker := dict }}
+{{- if eq .Values.broker.mode "bundled" }}
+  {{- $broker = dict "secret" $own "usernameKey" "username" "passwordKey" "password" "scheme" "amqp" "host" $own "port" 5672 "path" "" }}
+{{- else if eq .Values.broker.mode "operator" }}
+  {{- $broker = dict "secret" (printf "%s-default-user" $own) "usernameKey" "username" "passwordKey" "password" "scheme" "amqp" "host" $own "port" 5672 "path" "" }}
+{{- else if eq .Values.broker.mode "external" }}
+  {{- $external := .Values.broker.external }}
+  {{- $port := $external.port | default (get (dict "amqp" 5672 "amqps" 5671 "redis" 6379 "rediss" 6379) $external.scheme) }}
+  {{- $broker = dict "secret" $external.existingSecret "usernameKey" $external.usernameKey "passwordKey" $external.passwordKey "username" $external.username "scheme" $external.scheme "host" $external.host "port" $port "path" $external.path }}
+{{- end }}
+{{- toJson $broker }}
+{{- end }}
+
+{{/* The settings that gateway, keeper and workers share. */}}
+{{- define "soloist.env" -}}
+{{- $ledger := include "soloist.ledger" . | fromJson }}
+{{- $broker := include "soloist.broker" . | fromJson -}}
+- name: SOLOIST_CATALOG
+  value: /etc/soloist/catalog.yaml
+- name: SOLOIST_HOST
+  value: 0.0.0.0
+- name: SOLOIST_PREFIX
+  value: {{ .Values.ledger.prefix | quote }}
+- name: SOLOIST_DURABILITY
+  value: {{ .Values.ledger.durability }}
+- name: SOLOIST_REDIS_URL
+  value: {{ printf "%s://%s:%d/%d" $ledger.scheme $ledger.host (int $ledger.port) (int $ledger.database) }}
+{{- with $ledger.username }}
+- name: SOLOIST_REDIS_USERNAME
+  value: {{ . | quote }}
+{{- end }}
+{{- with include "soloist.ledgerSecret" . }}
+- name: SOLOIST_REDIS_PASSWORD
+  valueFrom: {secretKeyRef: {name: {{ . }}, key: {{ $.Values.ledger.passwordKey }}}}
+{{- end }}
+{{- with include "soloist.ledgerAuthority" . }}
+- name: SSL_CERT_FILE
+  value: /etc/soloist-authority/ca.crt
+{{- end }}
+{{- if $broker }}
+- name: SOLOIST_BROKER_URL
+  value: {{ printf "%s://%s:%d/%s" $broker.scheme $broker.host (int $broker.port) $broker.path }}
+{{- if $broker.usernameKey }}
+- name: SOLOIST_BROKER_USERNAME
+  valueFrom: {secretKeyRef: {name: {{ $broker.secret }}, key: {{ $broker.usernameKey }}}}
+{{- else if $broker.username }}
+- name: SOLOIST_BROKER_USERNAME
+  value: {{ $broker.username | quote }}
+{{- end }}
+{{- if $broker.secret }}
+- name: SOLOIST_BROKER_PASSWORD
+  valueFrom: {secretKeyRef: {name: {{ $broker.secret }}, key: {{ $broker.passwordKey }}}}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "soloist.mounts" -}}
+- {name: catalog, mountPath: /etc/soloist, readOnly: true}
+- {name: tmp, mountPath: /tmp}
+{{- with include "soloist.ledgerAuthority" . }}
+- {name: authority, mountPath: /etc/soloist-authority, readOnly: true}
+{{- end }}
+{{- end }}
+
+{{/* {root, catalog: name of its ConfigMap}. */}}
+{{- define "soloist.volumes" -}}
+- name: catalog
+  configMap: {name: {{ .catalog }}}
+- name: tmp
+  emptyDir: {}
+{{- with include "soloist.ledgerAuthority" .root }}
+- name: authority
+  secret:
+    secretName: {{ . }}
+    items: [{key: {{ $.root.Values.ledger.external.tls.caKey }}, path: ca.crt}]
+{{- end }}
+{{- end }}

@@ -1,0 +1,68 @@
+{{/* What every pod of ours has in common. */}}
+
+{{/* The pod's own settings: {root, component, user?}. */}}
+{{- define "soloist.pod" -}}
+serviceAccountName: {{ .root.Release.Name }}-{{ .component }}
+automountServiceAccountToken: {{ and (eq .component "keeper") .root.Values.keeper.deletionCost }}
+# Kubernetes would add variables named after services, and unknown SOLOIST_* ones stop a start.
+enableServiceLinks: false
+securityContext:
+  runAsNonRoot: true
+  {{- toYaml (.user | default .root.Values.podSecurityContext) | nindent 2 }}
+  seccompProfile: {type: RuntimeDefault}
+{{- with .root.Values.images.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "soloist.container" -}}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities: {drop: [ALL]}
+{{- end }}
+
+{{/* Where a pod without a GPU may run; `values` are its part of the values. */}}
+{{- define "soloist.placement" -}}
+{{- range $key := list "nodeSelector" "tolerations" "affinity" }}
+{{- with get $ $key }}
+{{ $key }}:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- with .priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- end }}
+
+{{/* Spread over nodes and zones where there are several: {root, component}. */}}
+{{- define "soloist.spread" -}}
+topologySpreadConstraints:
+  {{- range $key := list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
+  - maxSkew: 1
+    topologyKey: {{ $key }}
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels:
+        {{- include "soloist.selector" $ | nindent 8 }}
+  {{- end }}
+{{- end }}
+
+{{/* Environment that comes from maps of the values. */}}
+{{- define "soloist.extraEnv" -}}
+{{- range $name, $value := .env }}
+- name: {{ $name }}
+  value: {{ $value | toString | quote }}
+{{- end }}
+{{- range $name, $from := .envFromSecrets }}
+- name: {{ $name }}
+  valueFrom: {secretKeyRef: {name: {{ $from.name }}, key: {{ $from.key }}}}
+{{- end }}
+{{- end }}
+
+{{- define "soloist.probe" -}}
+httpGet: {path: {{ . }}, port: http}
+{{- end }}
