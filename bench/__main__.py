@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,6 +22,7 @@ from bench.models import BenchModel, models
 from bench.processes import PROJECT
 from bench.report import Report
 from bench.run import DEFAULT_STACKS, STACKS, Run
+from bench.scaling import picture, tables
 from bench.stacks.stack import ONE_THREAD
 from bench.visit import FULL, QUICK
 
@@ -59,9 +61,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=["stacks", "topologies"],
+        choices=["stacks", "topologies", "scaling"],
         default="stacks",
-        help="the stacks side by side (default), or the ways of running Celery",
+        help="the stacks side by side (default), the ways of running Celery, or ways to scale, simulated",
     )
     parser.add_argument("--quick", action="store_true", help="one short round, under 5 minutes")
     parser.add_argument(
@@ -79,7 +81,10 @@ def arguments() -> argparse.Namespace:
         help=f"of {', '.join(STACKS)}; the default is all but usual-wait",
     )
     parser.add_argument(
-        "--rounds", type=int, default=None, help="instead of 3, or of 1 with --quick"
+        "--rounds",
+        type=int,
+        default=None,
+        help="instead of 3, or of 1 with --quick; scaling: seeds",
     )
     parser.add_argument("--workers", type=int, default=2, help="topologies: N, how many workers")
     parser.add_argument(
@@ -103,6 +108,10 @@ def perform(
         plan = replace(plan, rounds=options.rounds)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console, refresh_per_second=2) as progress:
+        if options.what == "scaling":
+            seeds = tables.QUICK_SEEDS if options.quick else tables.SEEDS
+            results = tables.measure(progress, options.rounds or seeds)
+            return results, tables.render(results)
         if options.what == "topologies":
             [model] = make_models(folder, (options.models or ["tiny"])[:1])
             ways = topologies.ways(options.workers, options.size)
@@ -123,6 +132,8 @@ def main() -> int:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     options.out.mkdir(parents=True, exist_ok=True)
+    if options.what == "scaling" and find_spec("matplotlib"):
+        picture.compare(options.out / "scaling.svg")
     (options.out / f"{options.what}.json").write_text(json.dumps(results, indent=1) + "\n")
     (options.out / f"{options.what}.md").write_text(text)
     console.print(Markdown(text))

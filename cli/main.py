@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from cli import dead, models, predict, predictions, processes, up
+from cli import capacity, dead, models, predict, predictions, processes, up
 from cli.console import Failure, complain
 from contract import __version__
 from contract.errors import EXIT_REFUSED, SoloistError, StartRefused
@@ -24,6 +24,7 @@ app.command()(predict.predict)
 app.command()(predictions.status)
 app.command()(predictions.cancel)
 app.command()(models.models)
+app.command()(capacity.plan)
 app.add_typer(dead.dead, name="dead")
 for process in (processes.gateway, processes.keeper, processes.worker, processes.bench):
     app.command(

@@ -1,0 +1,277 @@
+"""One model's pods under a load, event by event: arrivals, batches, pods, KEDA, HPA, ReplicaSet and keeper."""
+
+import heapq
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from bench.scaling.autoscaler import (
+    HPA_SECONDS,
+    Activation,
+    Demand,
+    Formula,
+    HorizontalPodAutoscaler,
+    Scaling,
+    with_busy,
+)
+from bench.scaling.load import Service
+from bench.scaling.outcome import Moment, Outcome
+from bench.scaling.pods import Keeper, Pod, victims
+
+EXIT_SECONDS = 2.0  # from SIGTERM to a free GPU, for a pod that has nothing to finish
+LEASE_SECONDS = 15.0  # until what a killed worker held is queued again
+MAX_ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The GPUs that this model can have, and how long a pod needs from its GPU to ready."""
+
+    gpus: int
+    cold_start: float = 60.0
+    gpus_per_node: int = 4
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to scale: what is measured, and who tells the ReplicaSet which pods are busy.
+
+    `reaction` is the time from KEDA's look at the ledger to the ReplicaSet's choice of pods.
+    """
+
+    name: str
+    formula: Formula
+    keeper: Keeper | None = None
+    reaction: float = 0.5
+
+
+OURS = Variant("ours", with_busy, Keeper())
+
+
+class Simulation:
+    """One run; the same seed gives the same run."""
+
+    def __init__(
+        self,
+        arrivals: Sequence[float],
+        service: Service,
+        scaling: Scaling,
+        cluster: Cluster,
+        variant: Variant = OURS,
+        seed: int = 0,
+        grace: float | None = None,
+        until: float = 0.0,
+    ) -> None:
+        """`grace`: seconds that a deleted pod has; the chart's are the hard limit and 30. `until`: runs at least so long."""
+        self._arrivals = arrivals
+        self._service, self._scaling, self._cluster = service, scaling, cluster
+        self._variant, self._keeper = variant, variant.keeper
+        self._grace = service.hard_limit + 30.0 if grace is None else grace
+        self._until = until
+        self._random = Random(seed)
+        self._events: list[tuple[float, int, Callable[[float, Any], None], Any]] = []
+        self._count = 0
+        self._waiting: deque[int] = deque()
+        self._backlog_since = 0.0
+        self._started = [0.0] * len(arrivals)
+        self._attempts: dict[int, int] = {}
+        self._running = self._busy = self._ready = 0
+        self._replicas = 0
+        self._pods: list[Pod] = []
+        self._idle: deque[Pod] = deque()
+        self._pending: deque[Pod] = deque()
+        self._draining: set[Pod] = set()
+        nodes, rest = divmod(cluster.gpus, cluster.gpus_per_node)
+        self._free = [cluster.gpus_per_node] * nodes + [rest] * (rest > 0)
+        self._activation = Activation(scaling)
+        self._hpa = HorizontalPodAutoscaler(scaling)
+        self._outcome = Outcome(arrivals=len(arrivals))
+
+    # --- time ---------------------------------------------------------------------------------------
+
+    def run(self) -> Outcome:
+        """Until the given time is over and every prediction has ended."""
+        self._replicas = max(1, self._scaling.min)  # a Deployment without `replicas` starts one
+        self._resize(0.0, None)
+        self._at(self._random.random() * self._scaling.polling_seconds, self._poll, None)
+        self._at(self._random.random() * HPA_SECONDS, self._round, None)
+        arrivals, total, events = self._arrivals, len(self._arrivals), self._events
+        waiting, outcome = self._waiting, self._outcome
+        now, arrived = 0.0, 0
+        while outcome.succeeded + outcome.lost < total or now < self._until:
+            if arrived < total and arrivals[arrived] <= events[0][0]:
+                now = arrivals[arrived]
+                if not waiting:
+                    self._backlog_since = now
+                waiting.append(arrived)
+                arrived += 1
+                if self._idle:
+                    self._dispatch(now)
+            else:
+                now, _, act, subject = heapq.heappop(events)
+                act(now, subject)
+        return self._close(now)
+
+    def _at(self, when: float, act: Callable[[float, Any], None], subject: Any) -> None:
+        self._count += 1  # of two events at one instant the first one made goes first
+        heapq.heappush(self._events, (when, self._count, act, subject))
+
+    def _close(self, now: float) -> Outcome:
+        outcome = self._outcome
+        outcome.ends = now
+        outcome.waits = [s - a for s, a in zip(self._started, self._arrivals, strict=True)]
+        for pod in [*self._pods, *self._draining]:
+            if pod.node is not None:
+                outcome.paid += now - pod.scheduled_at
+        return outcome
+
+    # --- batches ------------------------------------------------------------------------------------
+
+    def _dispatch(self, now: float) -> None:
+        """The workers that wait take what waits, the one that waited longest first."""
+        while self._waiting and self._idle:
+            pod = self._idle.popleft()
+            if not pod.deleted:
+                self._claim(pod, now)
+
+    def _claim(self, pod: Pod, now: float) -> None:
+        waiting = self._waiting
+        size = min(len(waiting), self._service.max_batch_size)
+        pod.batch = [waiting.popleft() for _ in range(size)]
+        for prediction in pod.batch:
+            self._started[prediction] = now
+        if not waiting:
+            backlog = now - self._backlog_since
+            if backlog > self._outcome.longest_backlog:
+                self._outcome.longest_backlog = backlog
+        ends = now + self._service.seconds(size, self._random)
+        pod.batch_started, pod.batch_ends = now, ends
+        if self._keeper:
+            self._keeper.forget(pod, now)
+            pod.recent.append((now, ends))
+        self._running += size
+        self._busy += 1
+        self._at(ends, self._finish, pod)
+
+    def _finish(self, now: float, pod: Pod) -> None:
+        if pod.gone:
+            return
+        self._outcome.succeeded += len(pod.batch)
+        self._outcome.batches.append((pod.batch_started, now))
+        self._release(pod, now)
+        if pod.deleted:
+            self._leave(now, pod)
+        elif self._waiting:
+            self._claim(pod, now)
+        else:
+            self._idle.append(pod)
+
+    def _release(self, pod: Pod, now: float) -> None:
+        self._running -= len(pod.batch)
+        self._busy -= 1
+        self._outcome.busy += now - pod.batch_started
+        pod.batch = []
+
+    # --- pods ---------------------------------------------------------------------------------------
+
+    def _resize(self, now: float, _: None) -> None:
+        """The ReplicaSet's part: pods are made, or chosen and deleted."""
+        excess = len(self._pods) - self._replicas
+        for _number in range(-excess):
+            pod = Pod(uid=self._random.random(), created_at=now)
+            self._pods.append(pod)
+            self._pending.append(pod)
+        if excess > 0:
+            for pod in victims(self._pods, excess, now, self._keeper):
+                self._delete(pod, now)
+        self._outcome.peak_replicas = max(self._outcome.peak_replicas, len(self._pods))
+        self._schedule(now)
+
+    def _schedule(self, now: float) -> None:
+        """The pods that wait for a GPU get one on the node with the most free ones."""
+        while self._pending and (most := max(self._free)):
+            pod = self._pending.popleft()
+            if pod.deleted:
+                continue
+            pod.node = self._free.index(most)
+            self._free[pod.node] -= 1
+            pod.phase, pod.scheduled_at = "Running", now
+            self._outcome.cold_starts += 1
+            seconds = self._cluster.cold_start * self._random.uniform(0.9, 1.1)
+            self._at(now + seconds, self._warm, pod)
+
+    def _warm(self, now: float, pod: Pod) -> None:
+        if pod.deleted:
+            return
+        pod.ready_at = now
+        self._ready += 1
+        self._idle.append(pod)
+        self._dispatch(now)
+
+    def _delete(self, pod: Pod, now: float) -> None:
+        """SIGTERM: it takes no more, finishes its batch, and is killed only when the grace period is over."""
+        pod.deleted = True
+        self._outcome.removed += 1
+        self._pods.remove(pod)
+        if pod.ready_at is not None:
+            self._ready -= 1
+        if pod.node is None:
+            return
+        self._draining.add(pod)
+        if not pod.batch:
+            self._at(now + EXIT_SECONDS, self._leave, pod)
+            return
+        self._outcome.hits.append(now)
+        self._outcome.dead_in_30 += len(pod.batch) * (pod.batch_ends > now + 30.0)
+        if pod.batch_ends > now + self._grace:
+            self._at(now + self._grace, self._kill, pod)
+
+    def _kill(self, now: float, pod: Pod) -> None:
+        self._outcome.killed += len(pod.batch)
+        self._at(now + LEASE_SECONDS, self._take_back, pod.batch)
+        self._release(pod, now)
+        self._leave(now, pod)
+
+    def _take_back(self, now: float, batch: list[int]) -> None:
+        """The keeper queues what a dead worker held again, at its old place, or gives it up."""
+        for prediction in reversed(batch):
+            self._attempts[prediction] = self._attempts.get(prediction, 1) + 1
+            if self._attempts[prediction] > MAX_ATTEMPTS:
+                self._outcome.lost += 1
+                continue
+            if not self._waiting:
+                self._backlog_since = now
+            self._waiting.appendleft(prediction)
+        self._dispatch(now)
+
+    def _leave(self, now: float, pod: Pod) -> None:
+        pod.gone = True
+        self._draining.discard(pod)
+        self._outcome.paid += now - pod.scheduled_at
+        assert pod.node is not None
+        self._free[pod.node] += 1
+        self._schedule(now)
+
+    # --- KEDA and HPA -------------------------------------------------------------------------------
+
+    def _metric(self) -> float:
+        demand = Demand(len(self._waiting), self._running, self._busy)
+        return self._variant.formula(demand, self._scaling.target)
+
+    def _poll(self, now: float, _: None) -> None:
+        self._decided(now, self._activation.decide(now, self._metric(), self._replicas))
+        self._at(now + self._scaling.polling_seconds, self._poll, None)
+
+    def _round(self, now: float, _: None) -> None:
+        gpus = self._cluster.gpus - sum(self._free)
+        state = (len(self._waiting), self._running, self._busy, self._ready, self._replicas, gpus)
+        self._outcome.timeline.append(Moment(now, *state))
+        self._decided(now, self._hpa.decide(now, self._metric(), self._replicas))
+        self._at(now + HPA_SECONDS, self._round, None)
+
+    def _decided(self, now: float, replicas: int) -> None:
+        if replicas != self._replicas:
+            self._replicas = replicas
+            self._at(now + self._variant.reaction, self._resize, None)
