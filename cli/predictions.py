@@ -22,7 +22,7 @@ def status(
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Show what each model has waiting and running, or one prediction as it stands."""
+    """Show each model's state, queue and workers, or one prediction as it stands."""
     address = gateway_url(load_settings(), url)
     if id:
         prediction = asyncio.run(_prediction(address, id))
@@ -33,16 +33,18 @@ def status(
         return
     found = asyncio.run(models_of(address))
     if as_json:
-        print_json([{"model": public_id(model), **_queue(model)} for model in found])
+        print_json([_state(model) for model in found])
         return
-    table = Table("model", box=None, pad_edge=False, header_style="bold")
-    for heading in ("queued", "running", "busy workers", "oldest"):
+    table = Table("model", "state", box=None, pad_edge=False, header_style="bold")
+    for heading in ("queued", "running", "oldest"):
         table.add_column(heading, justify="right")
+    table.add_column("workers")
     for model in found:
-        queue = _queue(model)
-        oldest = f"{queue['oldest_seconds']:.1f} s" if queue["queued"] else "-"
-        counts = (str(queue[name]) for name in ("queued", "running", "busy"))
-        table.add_row(public_id(model), *counts, oldest)
+        state = _state(model)
+        oldest = f"{state['oldest_seconds']:.1f} s" if state["queued"] else "-"
+        counts = (str(state[name]) for name in ("queued", "running"))
+        workers = _plain("\n".join(map(_worker, state["workers"])) or "-")
+        table.add_row(public_id(model), state["state"] or "-", *counts, oldest, workers)
     out().print(table)
 
 
@@ -92,10 +94,24 @@ def public_id(model: dict[str, Any]) -> str:
     return f"{model.get('owner', 'local')}/{model.get('name', '?')}"
 
 
-def _queue(model: dict[str, Any]) -> dict[str, float]:
-    known = model.get("queue")
+def _state(model: dict[str, Any]) -> dict[str, Any]:
+    """What a gateway of any version says of a model's state."""
+    known = model.get("queue") or {}
     names = ("queued", "running", "busy", "oldest_seconds")
-    return {name: (known or {}).get(name) or 0 for name in names}
+    return {
+        "model": public_id(model),
+        "state": model.get("state"),
+        **{name: known.get(name) or 0 for name in names},
+        "eta_seconds": known.get("eta_seconds"),
+        "workers": model.get("workers") or [],
+    }
+
+
+def _worker(worker: dict[str, Any]) -> str:
+    """One worker in a line: name, device, what it does."""
+    device = worker.get("gpu_name") or worker.get("device") or ""
+    doing = worker.get("phase") or worker.get("state") or ""
+    return " ".join(filter(None, (str(worker.get("name", "?")), str(device), str(doing))))
 
 
 SHOWN = (

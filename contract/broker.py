@@ -14,6 +14,8 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+import redis
+from amqp.exceptions import AccessRefused
 from celery import Celery
 from kombu import Connection, Queue  # type: ignore[attr-defined]
 
@@ -31,6 +33,15 @@ def queue_name(model: str) -> str:
 
 def is_amqp(url: str) -> bool:
     return urlsplit(url).scheme in ("amqp", "amqps")
+
+
+def broker_trouble(error: BaseException | None) -> str:
+    """What an error of a transport says of the broker, in our words."""
+    while error is not None:  # kombu wraps them
+        if isinstance(error, redis.AuthenticationError | AccessRefused):
+            return "the broker refuses our user or password"
+        error = error.__cause__ or error.__context__
+    return "the broker does not answer"
 
 
 def create_app(settings: Settings) -> Celery:
@@ -177,6 +188,7 @@ class Doorbell:
         """`observe` is told of every publish: `ok`, `failed` or `dropped`, and its seconds."""
         self._link = _Link(app or create_app(settings), settings)
         self._timeout = settings.broker_timeout_seconds
+        self._where = settings.whereabouts("broker")
         self._observe = observe
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="doorbell")
         self.up = True
@@ -191,7 +203,9 @@ class Doorbell:
             if time.monotonic() - asked_at > self._timeout:
                 self._observe("dropped", 0.0)
                 continue
+            started = time.monotonic()
             self._attempt("ring", partial(self._link.publish, model, ring))
+            self._observe("ok" if self.up else "failed", time.monotonic() - started)
 
     def depth(self, model: str) -> "Future[int | None]":
         """How many messages wait for a worker of this model; None when the broker does not say."""
@@ -204,21 +218,23 @@ class Doorbell:
         )
 
     def _attempt(self, what: str, act: Callable[[], Any]) -> Any:
-        started = time.monotonic()
         try:
             answer = act()
         except Exception as error:  # every transport has errors of its own
             if self.up:
-                logger.warning("the broker does not answer (%s: %s)", what, type(error).__name__)
+                self._tell(what, error)
             self.up = False
             self._link.close()
-            self._observe("failed", time.monotonic() - started)
             return None
         if not self.up:
             logger.info("the broker answers again")
         self.up = True
-        self._observe("ok", time.monotonic() - started)
         return answer
+
+    def _tell(self, what: str, error: BaseException) -> None:
+        logger.warning(
+            "%s (%s)", broker_trouble(error), what, extra={"cause": str(error), **self._where}
+        )
 
     def close(self, *, wait: bool = False) -> None:
         """End the thread; with `wait`, send what was asked for first."""

@@ -61,6 +61,15 @@ class ModelSpec(BaseModel):
     result_ttl_seconds: float = Field(
         3600.0, gt=0, description="How long a prediction is kept after it is over."
     )
+    scaling_target: int | None = Field(
+        None,
+        ge=1,
+        description="Predictions that one worker should have: what the autoscaler aims at. "
+        "`max_batch_size` if not set.",
+    )
+    cost_per_hour: float | None = Field(
+        None, ge=0, description="What one worker costs an hour, in your currency."
+    )
     pooling: Literal["auto", "mean", "cls", "none"] = Field(
         "auto",
         description="feature-extraction: one vector a text, or one a token (`none`). "
@@ -100,6 +109,11 @@ class ModelSpec(BaseModel):
     @property
     def owner(self) -> str:
         return self.id.split("/")[0]
+
+    @property
+    def target(self) -> int:
+        """Predictions that one worker should have."""
+        return self.scaling_target or self.max_batch_size
 
     @property
     def inputs(self) -> Schema:
@@ -237,5 +251,8 @@ def source_folder(source: str) -> str:
     except (ImportError, ValueError):  # a dotted name without its first part, an empty name
         found = None
     if found is None or not found.submodule_search_locations:
-        raise CatalogInvalid(f"source {source!r}: the Python package {package!r} is not installed")
+        raise CatalogInvalid(
+            f"source {source!r}: the Python package {package!r} is not installed; install it with pip "
+            "(the demo's comes with a worker image built with DEMO=true)"
+        )
     return str(Path(found.submodule_search_locations[0]) / folder)

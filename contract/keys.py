@@ -4,9 +4,12 @@ PER_MODEL = {
     "queued": "zset: prediction id -> time accepted minus priority credit",
     "running": "zset: prediction id -> lease expiry",
     "busy": "zset: worker name -> lease expiry",
+    "claimed": "zset: worker name -> time it claimed its batch",
+    "workers": "hash: worker name -> what it says of itself, and until when that holds",
     "rings": "zset: ring number -> time rung; messages that no worker has taken yet",
     "dead": "zset: prediction id -> time of its failure as worker_lost",
     "pace": "hash: seconds and items of a typical batch",
+    "counts": "hash: what became of predictions -> how many; it only grows",
 }
 PER_PREDICTION = {
     "prediction": "hash: the record",

@@ -13,7 +13,7 @@ import redis.asyncio
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from contract.errors import LedgerFull, LedgerUnavailable, LedgerUnsafe
+from contract.errors import LedgerFull, LedgerUnavailable, LedgerUnsafe, SoloistError
 from contract.keys import key, lua_table
 from contract.settings import Settings
 from contract.transitions import Transition
@@ -46,12 +46,15 @@ def load_script(name: str, clock: str | None = None) -> Script:
     return Script(source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 
-AWAY = ("MISCONF", "LOADING", "READONLY", "MASTERDOWN", "NOREPLICAS", "BUSY", "NOAUTH", "WRONGPASS")
+AWAY = ("MISCONF", "LOADING", "READONLY", "MASTERDOWN", "NOREPLICAS", "BUSY")
+STRANGER = ("NOAUTH", "WRONGPASS")
 
 
 def translate(error: Exception) -> Exception:
     """A fault of Redis in our words. What is a fault of ours stays as it is."""
     text = str(error)
+    if isinstance(error, redis.AuthenticationError) or text.startswith(STRANGER):
+        return LedgerUnavailable("the ledger refuses our user or password")
     if isinstance(error, redis.ResponseError):
         if "OOM" in text:
             return LedgerFull(
@@ -62,6 +65,12 @@ def translate(error: Exception) -> Exception:
         if not any(word in text for word in AWAY):
             return error
     return LedgerUnavailable(f"the ledger does not answer ({type(error).__name__})")
+
+
+def ledger_trouble(settings: Settings, error: SoloistError) -> dict[str, str]:
+    """What a process logs of a ledger that it cannot use. Clients are told `error.detail` only."""
+    where = settings.whereabouts("ledger")
+    return {"detail": error.detail, "cause": str(error.__cause__ or ""), **where}
 
 
 def _options(settings: Settings) -> dict[str, Any]:
@@ -101,6 +110,16 @@ def check_safety(info: Mapping[str, Any], durability: str) -> None:
             f"the ledger has no append-only file, so a restart would lose predictions; "
             f"set appendonly to yes {way_out}"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How full the Redis of the ledger is. Its broker may be in it too."""
+
+    memory_bytes: int
+    memory_limit_bytes: int
+    """0 is none."""
+    keys: int
 
 
 class _Base:
@@ -195,6 +214,19 @@ class AsyncLedger(_Base):
         except FAULTS as error:
             raise translate(error) from error
         return self._answer(transition, packed)
+
+    async def size(self) -> Size:
+        """How full it is.
+
+        Raises:
+            LedgerUnavailable: it did not answer.
+        """
+        try:
+            memory = await self.redis.info("memory")
+            keys = await self.redis.dbsize()
+        except FAULTS as error:
+            raise translate(error) from error
+        return Size(int(memory["used_memory"]), int(memory.get("maxmemory", 0)), int(keys))
 
     async def time(self) -> float:
         """The ledger's clock.

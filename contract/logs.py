@@ -2,19 +2,31 @@
 
 import logging
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
+from contract import __version__
 from contract.settings import Settings
 
-_PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "rows"}
 
 
 def _extras(record: logging.LogRecord) -> dict[str, Any]:
-    """What the caller gave as `extra`."""
-    return {name: value for name, value in vars(record).items() if name not in _PLAIN}
+    """What the caller gave as `extra`; what is None is left out."""
+    return {
+        name: value
+        for name, value in vars(record).items()
+        if value is not None and name not in _PLAIN
+    }
+
+
+def _rows(record: logging.LogRecord) -> Sequence[dict[str, Any]]:
+    """The extras of each line: a record is one, unless `log_each` made it."""
+    rows: Sequence[dict[str, Any]] | None = vars(record).get("rows")
+    return [_extras(record)] if rows is None else rows
 
 
 def _trace(record: logging.LogRecord) -> str | None:
@@ -25,16 +37,16 @@ class JsonFormatter(logging.Formatter):
     """One JSON object a line; newlines in values are escaped, so no input can forge a line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        line = {
+        head = {
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
-            **_extras(record),
         }
-        if trace := _trace(record):
-            line["trace"] = trace
-        return orjson.dumps(line, default=str).decode()
+        trace = _trace(record)
+        tail = {"trace": trace} if trace else {}
+        lines = [orjson.dumps({**head, **extras, **tail}, default=str) for extras in _rows(record)]
+        return b"\n".join(lines).decode()
 
 
 class TextFormatter(logging.Formatter):
@@ -42,11 +54,14 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created).strftime("%H:%M:%S.%f")[:-3]
-        extras = " ".join(f"{name}={value!s}" for name, value in _extras(record).items())
-        line = f"{at} {record.levelname.lower():7} {record.getMessage()} {extras}".rstrip()
-        line = line.replace("\n", "\\n").replace("\r", "\\r")
-        trace = _trace(record)
-        return f"{line}\n{trace}" if trace else line
+        head = f"{at} {record.levelname.lower():7} {record.getMessage()}"
+        lines = []
+        for extras in _rows(record):
+            line = " ".join((head, *(f"{name}={value!s}" for name, value in extras.items())))
+            lines.append(line.replace("\n", "\\n").replace("\r", "\\r"))
+        if trace := _trace(record):
+            lines.append(trace)
+        return "\n".join(lines)
 
 
 def set_up_logging(settings: Settings) -> None:
@@ -59,3 +74,30 @@ def set_up_logging(settings: Settings) -> None:
     root.setLevel(settings.log_level.upper())
     for chatty in ("celery", "kombu", "amqp", "redis", "httpx", "urllib3", "filelock", "uvicorn"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
+    # What no line of ours shows, and half of what a line costs:
+    # https://docs.python.org/3/howto/logging.html#optimization
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+
+
+def log_each(
+    logger: logging.Logger,
+    message: str,
+    rows: Sequence[dict[str, Any]],
+    level: int = logging.INFO,
+) -> None:
+    """One line for each row of extras, written together: that costs a tenth of one after the other."""
+    if rows:
+        logger.log(level, message, extra={"rows": rows})
+
+
+def start_facts(settings: Settings) -> dict[str, Any]:
+    """For a process's first line: its version, and the settings that others must agree on."""
+    return {
+        "version": __version__,
+        "ledger": settings.whereabouts("ledger")["address"],
+        "broker": settings.whereabouts("broker")["address"],
+        "prefix": settings.prefix,
+        "durability": settings.durability,
+        "otlp_endpoint": settings.otlp_endpoint,
+    }

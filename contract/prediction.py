@@ -72,6 +72,8 @@ class Prediction:
     sequence: int = 0
     idempotency_key: str | None = None
     replay_of: str | None = None
+    traceparent: str | None = None
+    tracestate: str | None = None
     queue_position: int | None = None
     eta_seconds: float | None = None
 

@@ -288,3 +288,52 @@ TASKS: dict[str, Task] = {
         bare="audio",
     ),
 }
+
+SENTENCE = "Soloist plays one model at a time."
+PICTURE = (  # a grey gradient of 16 by 16 pixels, a PNG
+    "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAAAAAA6mKC9AAAAHElEQVR42mNg4BCQUNAwsHDwCIhIyCio"
+    "YBjZAgA44TwBZkYvEAAAAABJRU5ErkJggg=="
+)
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "text-classification": {"text": "Win a free cruise, reply now!"},
+    "zero-shot-classification": {
+        "inputs": "My card was charged twice.",
+        "parameters": {"candidate_labels": ["billing", "delivery", "praise"]},
+    },
+    "token-classification": {"text": "Ada Lovelace was born in London."},
+    "question-answering": {
+        "inputs": {"question": "Where was Ada born?", "context": "Ada Lovelace was born in London."}
+    },
+    "feature-extraction": {"text": SENTENCE},
+    "sentence-similarity": {
+        "inputs": {
+            "source_sentence": "A violinist plays alone.",
+            "sentences": ["A soloist performs.", "The cat sleeps."],
+        }
+    },
+    "summarization": {
+        "text": "The violinist had practised the concerto for a year. On the evening of the concert the "
+        "hall was full, the orchestra was in form, and she played it without one mistake."
+    },
+    "translation": {"text": SENTENCE},
+    "text-generation": {"inputs": "Once upon a time", "parameters": {"max_new_tokens": 20}},
+    "image-classification": {"image": PICTURE},
+    "object-detection": {"image": PICTURE},
+    # None for fill-mask, which needs the model's own mask, and for speech recognition, which needs speech.
+}
+for _name, _example in EXAMPLES.items():
+    TASKS[_name].input["examples"] = [_example]
+
+
+def example(schema: Schema) -> dict[str, Any] | None:
+    """An input to try a model with: the first of its schema's `examples`, or a text in place of each text
+    that it requires; None if neither will do.
+    """
+    given = schema.get("examples")
+    if isinstance(given, list) and given and isinstance(given[0], dict):
+        return given[0]
+    properties = schema.get("properties", {})
+    required = schema.get("required", [])
+    if required and all(properties.get(name, {}).get("type") == "string" for name in required):
+        return dict.fromkeys(required, SENTENCE)
+    return None

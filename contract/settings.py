@@ -2,8 +2,10 @@
 
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, get_args
+from urllib.parse import SplitResult, quote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
@@ -12,6 +14,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from contract.errors import SettingsInvalid
 
 PREFIX = "SOLOIST_"
+SCHEMES = {
+    "redis_url": ("redis", "rediss"),
+    "broker_url": ("redis", "rediss", "amqp", "amqps"),
+}
+USUAL_PORTS = {"redis": 6379, "rediss": 6379, "amqp": 5672, "amqps": 5671}
 
 
 class Settings(BaseSettings):
@@ -26,6 +33,22 @@ class Settings(BaseSettings):
     broker_url: SecretStr | None = Field(
         None,
         description="The broker: redis://, rediss://, amqp:// or amqps://. The ledger's Redis if not set.",
+    )
+    redis_username: str | None = Field(
+        None,
+        description="The ledger's user, where the URL names none. As it is, not percent-encoded.",
+    )
+    redis_password: SecretStr | None = Field(
+        None,
+        description="The ledger's password, where the URL has none. As it is, not percent-encoded.",
+    )
+    broker_username: str | None = Field(
+        None,
+        description="The broker's user, where its URL names none. As it is, not percent-encoded.",
+    )
+    broker_password: SecretStr | None = Field(
+        None,
+        description="The broker's password, where its URL has none. As it is, not percent-encoded.",
     )
     prefix: str = Field(
         "soloist:",
@@ -101,6 +124,32 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "text"] = Field(
         "auto", description="`auto`: text on a terminal, JSON elsewhere."
     )
+    otlp_endpoint: str | None = Field(
+        None,
+        pattern=r"^https?://[^/?#@]+(/[^?#]*)?$",
+        description="The collector that gets traces, by OTLP over HTTP, as in http://collector:4318. No traces "
+        "if not set.",
+    )
+    trace_ratio: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="Of the requests that bring no trace of their own, the share that is traced.",
+    )
+    pod_namespace: str | None = Field(
+        None, min_length=1, description="In a cluster: the namespace of the worker pods."
+    )
+    pod_selector: str | None = Field(
+        None,
+        min_length=1,
+        description="In a cluster: the label selector of the worker pods. The keeper then sets their "
+        "deletion cost, so that a scale-in picks idle ones. Kubernetes is left alone if not set.",
+    )
+    protect_busy_pods: bool = Field(
+        False,
+        description="The keeper also annotates busy pods so that Cluster Autoscaler and Karpenter do not "
+        "evict them, and takes that back when they are idle.",
+    )
     state_dir: Path = Field(
         Path(".soloist"), description="Where `soloist up` keeps the embedded ledger's data."
     )
@@ -113,15 +162,88 @@ class Settings(BaseSettings):
             raise ValueError(f"must be at most a third of {PREFIX}LEASE_SECONDS ({lease:g})")
         return renew
 
+    @field_validator("redis_url", "broker_url")
+    @classmethod
+    def _reachable(cls, url: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if url is not None:
+            beginnings = tuple(f"{scheme}://" for scheme in SCHEMES[str(info.field_name)])
+            if not url.get_secret_value().startswith(beginnings):
+                raise ValueError(f"must begin with one of {', '.join(beginnings)}")
+            _split(url)
+        return url
+
+    @field_validator("redis_username", "redis_password", "broker_username", "broker_password")
+    @classmethod
+    def _said_once(cls, value: Any, info: ValidationInfo) -> Any:
+        field, _, what = str(info.field_name).partition("_")
+        if not value or f"{field}_url" not in info.data:
+            return value
+        name, url = f"{PREFIX}{field.upper()}_URL", info.data[f"{field}_url"]
+        if url is None:
+            raise ValueError(f"needs {name}; the ledger's credentials serve for the ledger's Redis")
+        if getattr(_split(url), what):
+            raise ValueError(f"{name} holds a {what} already; give it in one of the two")
+        return value
+
+    @field_validator("pod_selector")
+    @classmethod
+    def _in_a_namespace(cls, selector: str | None, info: ValidationInfo) -> str | None:
+        if selector is not None and info.data.get("pod_namespace") is None:
+            raise ValueError(f"needs {PREFIX}POD_NAMESPACE, the namespace of these pods")
+        return selector
+
     @property
     def broker(self) -> str:
         """The broker's URL with its password: the ledger's Redis serves where none is set."""
-        return (self.broker_url or self.redis_url).get_secret_value()
+        if self.broker_url is None:
+            return self.ledger
+        return _with_credentials(self.broker_url, self.broker_username, self.broker_password)
 
     @property
     def ledger(self) -> str:
         """The ledger's URL with its password."""
-        return self.redis_url.get_secret_value()
+        return _with_credentials(self.redis_url, self.redis_username, self.redis_password)
+
+    def whereabouts(self, of: Literal["ledger", "broker"]) -> dict[str, str]:
+        """For a log line: `address`, the host and port, and `settings`, what decides how it is reached."""
+        own = of == "broker" and self.broker_url is not None
+        parts = urlsplit(self.broker if own else self.ledger)
+        kind = "BROKER" if own else "REDIS"
+        return {
+            "address": f"{parts.hostname or 'localhost'}:{parts.port or USUAL_PORTS[parts.scheme]}",
+            "settings": ", ".join(
+                f"{PREFIX}{kind}_{part}" for part in ("URL", "USERNAME", "PASSWORD")
+            ),
+        }
+
+
+def _split(url: SecretStr) -> SplitResult:
+    """The parts of a URL.
+
+    Raises:
+        ValueError: it cannot be taken apart, most often because of its password, of which nothing is shown.
+    """
+    with suppress(ValueError):
+        parts = urlsplit(url.get_secret_value())
+        _ = parts.port  # a piece of a password is no number
+        if not parts.fragment and "@" not in parts.path + parts.query:
+            return parts
+    raise ValueError("is no URL; a password in it must be percent-encoded, or given apart from it")
+
+
+def _with_credentials(url: SecretStr, username: str | None, password: SecretStr | None) -> str:
+    """The URL with what was given apart from it, percent-encoded."""
+    plain = url.get_secret_value()
+    if not username and not password:
+        return plain
+    parts = urlsplit(plain)
+    said, _, host = parts.netloc.rpartition("@")
+    user, colon, secret = said.partition(":")
+    if username:
+        user = quote(username, safe="")
+    if password:
+        colon, secret = ":", quote(password.get_secret_value(), safe="")
+    return parts._replace(netloc=f"{user}{colon}{secret}@{host}").geturl()
 
 
 def load_settings() -> Settings:
@@ -172,6 +294,8 @@ def _default(field: FieldInfo) -> str:
     if default is None or field.default_factory:
         return ""
     plain = default.get_secret_value() if isinstance(default, SecretStr) else default
+    if isinstance(plain, bool):
+        return f"`{str(plain).lower()}`"
     return f"`{plain:g}`" if isinstance(plain, float) else f"`{plain}`"
 
 
@@ -180,7 +304,8 @@ def _values(field: FieldInfo) -> str:
     kinds = get_args(field.annotation) or (field.annotation,)
     if isinstance(kinds[0], str):
         return ", ".join(f"`{word}`" for word in kinds)
-    kind = {int: "whole number", float: "number", Path: "path"}.get(kinds[0], "text")
+    named = {bool: "`true`, `false`", int: "whole number", float: "number", Path: "path"}
+    kind = named.get(kinds[0], "text")
     signs = {"gt": "above", "ge": "at least", "le": "at most"}
     bounds = [
         f"{words} {getattr(bound, sign):g}"

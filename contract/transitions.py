@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from contract.fates import Fate
 from contract.prediction import Prediction, new_id
+from contract.presence import ModelWord, Worker, model_word
 
 T = TypeVar("T")
 
@@ -101,6 +103,10 @@ def create(
         }
         if p.idempotency_key:
             row["idempotency_key"] = p.idempotency_key
+        if p.traceparent:
+            row["traceparent"] = p.traceparent
+            if p.tracestate:
+                row["tracestate"] = p.tracestate
         if submission.deadline_seconds is not None:
             row["deadline_seconds"] = submission.deadline_seconds
         if submission.watcher:
@@ -163,12 +169,16 @@ class Claimed:
     input: str
     queue_seconds: float
     watched: bool
+    traceparent: str | None = None
+    tracestate: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
     predictions: list[Claimed]
     rings: list[int]
+    told: list[Fate] = field(default_factory=list)
+    """Their deadline had passed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +207,8 @@ def claim(holder: Holder, ring: int, limit: int | None = None) -> Transition[Cla
     }
 
     def read(answer: Any) -> Claim:
-        return Claim([Claimed(**p) for p in answer["predictions"]], answer["rings"])
+        claimed = [Claimed(**p) for p in answer["predictions"]]
+        return Claim(claimed, answer["rings"], Fate.read(answer["told"]))
 
     return Transition("claim", args, read)
 
@@ -256,25 +267,42 @@ def finish(
     return Transition("finish", args, _same)
 
 
+@dataclass(frozen=True, slots=True)
+class Released:
+    rings: list[int]
+    told: list[Fate]
+
+
 def release(
-    holder: Holder, attempts: Iterable[tuple[str, int]], *, idle: bool, suspect: bool
-) -> Transition[list[int]]:
+    holder: Holder,
+    attempts: Iterable[tuple[str, int]],
+    *,
+    idle: bool,
+    suspect: bool,
+    reason: str = "drain",
+) -> Transition[Released]:
     """Hand predictions back without an outcome; answers the rings to send.
 
     Args:
         suspect: one of them may be why; each will run alone.
+        reason: by which they are counted: `drain`, `device_lost` or `timeout`.
     """
     args = {
         "model": holder.model,
         "worker": holder.worker,
         "idle": idle,
         "suspect": suspect,
+        "reason": reason,
         "batch": holder.max_batch_size,
         "max_attempts": holder.max_attempts,
         "dead_ttl": holder.dead_ttl_seconds,
         "predictions": list(attempts),
     }
-    return Transition("release", args, _same)
+
+    def read(answer: Any) -> Released:
+        return Released(answer["rings"], Fate.read(answer["told"]))
+
+    return Transition("release", args, read)
 
 
 @dataclass(slots=True)
@@ -301,6 +329,22 @@ def report(reports: Sequence[Report]) -> Transition[bool]:
         rows.append(row)
     args = {"token": new_id(), "predictions": rows, "most_logs": MOST_LOG_BYTES}
     return Transition("report", args, _same)
+
+
+def announce(model: str, worker: Worker, lifetime_seconds: float = 15.0) -> Transition[bool]:
+    """Say that a worker is there and what it does, until the lifetime is over."""
+    args = {
+        "model": model,
+        "worker": worker.name,
+        "lifetime": lifetime_seconds,
+        "facts": worker.announcement,
+    }
+    return Transition("announce", args, _same)
+
+
+def leave(model: str, worker: str) -> Transition[bool]:
+    """Take back what a worker announced: it ends in good order."""
+    return Transition("leave", {"model": model, "worker": worker}, _same)
 
 
 # --- asking ---------------------------------------------------------------------------------------
@@ -353,6 +397,8 @@ class Page:
     last: int | None
     """Sequence number where the next page begins; None when nothing was read."""
     more: bool
+    now: float = field(default=0.0, compare=False)
+    """The ledger's clock."""
 
 
 def list_page(
@@ -364,16 +410,23 @@ def list_page(
     status: str | None = None,
     limit: int = 100,
     look: int = 1000,
+    brief: bool = False,
 ) -> Transition[Page]:
-    """A page of an owner's predictions: newest first, or oldest first when `after` is given."""
-    args: dict[str, Any] = {"owner": owner, "limit": limit, "look": look}
+    """A page of an owner's predictions: newest first, or oldest first when `after` is given.
+
+    Args:
+        look: how many records one call may read to find `limit` that fit.
+        brief: without what may be large: input, output, logs, error.
+    """
+    args: dict[str, Any] = {"owner": owner, "limit": limit, "look": look, "brief": brief}
     for name, value in (("before", before), ("after", after), ("model", model), ("status", status)):
         if value is not None:
             args[name] = value
 
     def page(answer: Any) -> Page:
         predictions = [Prediction.from_record(record) for record in answer["records"]]
-        return Page(predictions, int(answer["last"]) if answer["last"] else None, answer["more"])
+        last = int(answer["last"]) if answer["last"] else None
+        return Page(predictions, last, answer["more"], answer["now"])
 
     return Transition("list", args, page)
 
@@ -384,15 +437,29 @@ class ModelState:
     running: int
     busy: int
     oldest_seconds: float
+    eta_seconds: float | None = None
+    """Typical seconds until all that waits is done; None when nothing waits, or nothing ran yet."""
+    workers: list[Worker] = field(default_factory=list)
+    """By name."""
+
+    @property
+    def word(self) -> ModelWord:
+        return model_word(self.workers)
 
 
 def state(models: Sequence[str]) -> Transition[dict[str, ModelState]]:
-    """What each model has waiting and running."""
-    return Transition(
-        "state",
-        {"models": list(models)},
-        lambda answer: {model: ModelState(**row) for model, row in dict(answer).items()},
-    )
+    """What each model has waiting and running, and who serves it."""
+
+    def read(answer: Any) -> dict[str, ModelState]:
+        return {model: _state(**row) for model, row in dict(answer).items()}
+
+    return Transition("state", {"models": list(models)}, read)
+
+
+def _state(workers: Any, eta_seconds: Any, **counts: Any) -> ModelState:
+    # Lua packs an empty table as a list or as a map.
+    known = sorted((Worker.from_record(row) for row in list(workers)), key=lambda w: w.name)
+    return ModelState(**counts, eta_seconds=eta_seconds or None, workers=known)
 
 
 def dead(model: str, most: int = 1000) -> Transition[list[Prediction]]:
@@ -414,10 +481,20 @@ class Sweep:
     rings: list[int]
     queued: int
     running: int
-    busy: int
+    workers: dict[str, float]
+    """The busy workers, and since how many seconds each has its batch."""
     oldest_seconds: float
     dead_total: int
-    eta_seconds: float
+    eta_seconds: float | None
+    """Typical seconds until all that waits is done; None when nothing ran yet."""
+    counts: dict[str, int]
+    """What became of predictions since the ledger began: `accepted`, `finished:STATUS`, `failed:CODE`,
+    `handed_back:REASON`."""
+    told: list[Fate] = field(default_factory=list)
+
+    @property
+    def busy(self) -> int:
+        return len(self.workers)
 
 
 def sweep(
@@ -447,7 +524,15 @@ def sweep(
     }
     if depth is not None:
         args["depth"] = depth
-    return Transition("sweep", args, lambda answer: Sweep(**answer))
+
+    def read(answer: Any) -> Sweep:
+        # Lua packs an empty table as a list, and knows no None.
+        maps = {name: dict(answer[name]) for name in ("workers", "counts")}
+        eta = None if answer["eta_seconds"] is False else answer["eta_seconds"]
+        told = Fate.read(answer["told"])
+        return Sweep(**{**answer, **maps, "eta_seconds": eta, "told": told})
+
+    return Transition("sweep", args, read)
 
 
 @dataclass(frozen=True, slots=True)
@@ -455,6 +540,7 @@ class Expired:
     deadlines: int
     limits: int
     """Past their hard limit: ended alone, or given back to run alone."""
+    told: list[Fate] = field(default_factory=list)
 
 
 def expire(
@@ -467,7 +553,11 @@ def expire(
         "max_attempts": max_attempts,
         "dead_ttl": dead_ttl_seconds,
     }
-    return Transition("expire", args, lambda answer: Expired(**answer))
+
+    def read(answer: Any) -> Expired:
+        return Expired(**{**answer, "told": Fate.read(answer["told"])})
+
+    return Transition("expire", args, read)
 
 
 def prune(most: int = 500) -> Transition[int]:

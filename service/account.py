@@ -1,23 +1,26 @@
-"""Accounts for every request: metrics, one log line, and an answer to what nobody caught."""
+"""Accounts for every request: metrics, a span, one log line, and an answer to what nobody caught."""
 
 import logging
 import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from contract.tracing import OFF, Span, TraceContext, Tracing, incoming
 from service import metrics
 from service.problems import problem
 
 logger = logging.getLogger(__name__)
 
 PROBES = ("/livez", "/readyz", "/metrics")
+METHODS = {"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}
 
 
 class Account:
     """ASGI middleware around the whole application."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, tracing: Tracing = OFF) -> None:
         self._app = app
+        self._tracing = tracing
         self._in_progress = 0
         # Asked when the metrics are, because a gauge's lock twice a request costs more than a count.
         metrics.HTTP_IN_PROGRESS.set_function(lambda: self._in_progress)
@@ -27,6 +30,9 @@ class Account:
             return await self._app(scope, receive, send)
         started = time.monotonic()
         status = 0
+        sent = incoming(scope["headers"])
+        span = self._tracing.start(scope["method"], sent, kind="server")
+        scope["trace"] = span.context or sent
 
         async def send_and_note(message: Message) -> None:
             nonlocal status
@@ -38,7 +44,8 @@ class Account:
         try:
             await self._app(scope, receive, send_and_note)
         except Exception:
-            logger.exception("unexpected", extra={"path": scope["path"]})
+            where = {"path": scope["path"], "trace_id": _trace_id(scope)}
+            logger.exception("unexpected", extra=where)
             if status:  # the answer had begun
                 raise
             answer = problem(
@@ -48,11 +55,14 @@ class Account:
         finally:
             self._in_progress -= 1
             self._note(scope, status, time.monotonic() - started)
+            if self._tracing.on:
+                _end(span, scope, status)
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "none")
-        metrics.HTTP_REQUESTS.labels(scope["method"], route, status).inc()
-        metrics.HTTP_SECONDS.labels(route).observe(seconds)
+        method = scope["method"] if scope["method"] in METHODS else "_OTHER"
+        metrics.http_requests(method, route, status).inc()
+        metrics.http_seconds(route).observe(seconds)
         if logger.isEnabledFor(logging.INFO):
             logger.info(
                 "request",
@@ -62,5 +72,37 @@ class Account:
                     "status": status,
                     "seconds": round(seconds, 6),
                     "prediction": scope.get("state", {}).get("prediction"),
+                    "model": scope.get("state", {}).get("model"),
+                    "trace_id": _trace_id(scope),
                 },
             )
+
+
+def _trace_id(scope: Scope) -> str | None:
+    trace: TraceContext | None = scope["trace"]
+    return trace.trace_id if trace else None
+
+
+def _end(span: Span, scope: Scope, status: int) -> None:
+    """What a span of a server says: https://opentelemetry.io/docs/specs/semconv/http/http-spans/"""
+    method = scope["method"] if scope["method"] in METHODS else "_OTHER"
+    attributes: dict[str, str | int] = {
+        "http.request.method": method,
+        "network.protocol.version": scope["http_version"],
+        "url.path": scope["path"],
+        "url.scheme": scope["scheme"],
+    }
+    route = getattr(scope.get("route"), "path", None)
+    if route:
+        attributes["http.route"] = route
+    if status:  # 0: nobody was there any more
+        attributes["http.response.status_code"] = status
+    for name in ("prediction", "model"):
+        if value := scope.get("state", {}).get(name):
+            attributes[f"soloist.{name}"] = value
+    word = method if method in METHODS else "HTTP"
+    span.end(
+        attributes,
+        name=f"{word} {route}" if route else word,
+        error=str(status) if status >= 500 else None,
+    )

@@ -1,5 +1,6 @@
 """The gateway's application, built in one place."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
@@ -7,6 +8,7 @@ from itertools import chain
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match, Route
@@ -17,6 +19,7 @@ from contract.catalog import Catalog
 from contract.errors import SoloistError
 from contract.ledger import AsyncLedger
 from contract.settings import Settings
+from contract.tracing import Tracing, open_tracing
 from service import metrics
 from service.account import Account
 from service.answers import Answers
@@ -25,20 +28,33 @@ from service.front import Front
 from service.intake import Intake
 from service.openapi import describe
 from service.problems import problem, refuse
-from service.routes import health, models, predictions
+from service.routes import health, models, page, predictions
 
-ROUTERS = (predictions.router, models.router, health.router)
+ROUTERS = (predictions.router, models.router, page.router, health.router)
+NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "auto_configure": False,
+}
+"""FastAPI's own would add a second span to ours, and inputs to its logs."""
 HTTP_CODES = {404: "not_found", 405: "method_not_allowed"}
 
 
 def create_gateway(settings: Settings, catalog: Catalog) -> FastAPI:
-    """The gateway. Its connections open and close with the application's lifespan."""
+    """The gateway. Its connections open and close with the application's lifespan.
+
+    Raises:
+        StartRefused: the settings want traces, which is not installed.
+    """
+    tracing = open_tracing(settings, "gateway")
     app = FastAPI(
         title="Soloist",
         version=__version__,
         description="Transformer models as durable prediction APIs. Compatible with the Replicate "
         "HTTP API; no affiliation.",
-        lifespan=_lifespan(settings, catalog),
+        lifespan=_lifespan(settings, catalog, tracing),
+        telemetry=NO_TELEMETRY,
     )
     app.router.routes[:0] = predictions.hot_routes
     for router in ROUTERS:
@@ -46,7 +62,7 @@ def create_gateway(settings: Settings, catalog: Catalog) -> FastAPI:
     own_openapi = app.openapi
     app.openapi = lambda: describe(own_openapi())  # type: ignore[method-assign]
     app.add_middleware(Front, routes=predictions.hot_routes)
-    app.add_middleware(Account)  # added last, it is outermost
+    app.add_middleware(Account, tracing=tracing)  # added last, it is outermost
     app.add_exception_handler(SoloistError, _on_error)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
@@ -54,14 +70,14 @@ def create_gateway(settings: Settings, catalog: Catalog) -> FastAPI:
 
 
 def _lifespan(
-    settings: Settings, catalog: Catalog
+    settings: Settings, catalog: Catalog, tracing: Tracing
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         ledger = AsyncLedger(settings)
-        doorbell = Doorbell(
-            settings, observe=lambda outcome, _: metrics.BROKER_PUBLISHES.labels(outcome).inc()
-        )
+        doorbell = Doorbell(settings, observe=lambda outcome, _: metrics.PUBLISHED[outcome].inc())
+        metrics.BROKER_UP.set_function(lambda: doorbell.up)
+        metrics.expect(catalog)
         answers = Answers(ledger)
         intake = Intake(settings, catalog, ledger, doorbell, answers)
         started_at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -74,6 +90,7 @@ def _lifespan(
             await answers.stop()
             doorbell.close()
             await ledger.close()
+            await asyncio.to_thread(tracing.close)
 
     return lifespan
 

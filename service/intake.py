@@ -17,6 +17,7 @@ from contract.errors import Conflict, InvalidInput, LedgerUnavailable, Predictio
 from contract.ledger import AsyncLedger
 from contract.prediction import Prediction, Priority, new_id
 from contract.settings import Settings
+from contract.tracing import TraceContext
 from contract.transitions import (
     Conflicting,
     Created,
@@ -31,6 +32,7 @@ from contract.transitions import (
 from service import metrics, strict_json
 from service.answers import Answers, Listener
 from service.coalescer import Coalescer
+from service.readiness import Readiness
 
 T = TypeVar("T")
 
@@ -53,6 +55,7 @@ class Wish:
     idempotency_key: str | None = None
     priority: Priority = Priority.NORMAL
     deadline_seconds: float | None = None
+    trace: TraceContext | None = None
 
 
 class Intake:
@@ -70,6 +73,7 @@ class Intake:
         self._ledger = ledger
         self._doorbell = doorbell
         self._answers = answers
+        self._readiness = Readiness(ledger)
         self._validators = {
             name: jsonschema_rs.Draft202012Validator(spec.inputs) for name, spec in catalog.items()
         }
@@ -102,6 +106,7 @@ class Intake:
         submission.watcher = self._answers.name
         future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         started = time.monotonic()
+        look = self._readiness.look(prediction.model, started)
         with self._answers.listen(prediction.id, _settle(future)):
             created = await self._accept(submission)
             if created.prediction.id != prediction.id or created.prediction.status.terminal:
@@ -112,7 +117,7 @@ class Intake:
             await _outcome(created.prediction, future, started + wait_seconds)
         if created.prediction.status.terminal:
             seconds = time.monotonic() - started
-            metrics.END_TO_END_SECONDS.labels(wish.spec.name).observe(seconds)
+            metrics.end_to_end_seconds(prediction.model, look.cold).observe(seconds)
         return created
 
     async def wait(self, id: str, owner: str, wait_seconds: float) -> Prediction:
@@ -162,17 +167,12 @@ class Intake:
         Raises:
             LedgerUnavailable: it took longer.
         """
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                answer = await self._ledger.run(transition)
-        except TimeoutError:
-            metrics.LEDGER_UP.set(0)
-            raise LedgerUnavailable("the ledger does not answer in time") from None
-        except LedgerUnavailable:
-            metrics.LEDGER_UP.set(0)
-            raise
-        metrics.LEDGER_UP.set(1)
-        return answer
+        with metrics.ledger_call():
+            try:
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    return await self._ledger.run(transition)
+            except TimeoutError:
+                raise LedgerUnavailable("the ledger does not answer in time") from None
 
     def _submission(self, wish: Wish) -> Submission:
         spec = wish.spec
@@ -192,6 +192,9 @@ class Intake:
             result_ttl=spec.result_ttl_seconds,
             idempotency_key=wish.idempotency_key,
         )
+        if wish.trace:
+            prediction.traceparent = wish.trace.traceparent
+            prediction.tracestate = wish.trace.tracestate
         return Submission(
             prediction,
             max_queue=spec.max_queue,
@@ -208,7 +211,8 @@ class Intake:
         except TimeoutError:
             raise LedgerUnavailable("the ledger does not answer in time") from None
         if isinstance(result, Created):
-            metrics.SUBMITTED.labels(prediction.model).inc()
+            if not result.repeated:
+                metrics.submitted(prediction.model).inc()
             return result
         if isinstance(result, Full):
             raise QueueFull(
@@ -220,23 +224,19 @@ class Intake:
     async def _create(self, batch: list[Submission]) -> list[Created | Conflicting | Full]:
         metrics.CREATED_AT_ONCE.observe(len(batch))
         started = time.monotonic()
-        try:
+        with metrics.ledger_call():
             if self._clock_offset is None:
                 self._clock_offset = await self._ledger.time() - time.monotonic()
             not_after = started + self._clock_offset + self._settings.ledger_timeout_seconds
             creation = await self._ledger.run(create(batch, not_after=not_after))
-        except LedgerUnavailable:
-            metrics.LEDGER_UP.set(0)
-            raise
-        ended = time.monotonic()
-        metrics.LEDGER_UP.set(1)
-        metrics.LEDGER_SECONDS.observe(ended - started)
-        # What this process's clock must be moved by to be the ledger's, to within one round trip; by
-        # less rather than more, so that nothing is recorded after a caller was told that it was not.
-        if ended - started < CLOCK_SECONDS:
-            self._clock_offset = creation.now - ended
-        if creation.results is None:
-            raise LedgerUnavailable("the ledger answered too late; nothing was recorded")
+            ended = time.monotonic()
+            metrics.LEDGER_SECONDS.observe(ended - started)
+            # What this process's clock must be moved by to be the ledger's, to within one round trip; by
+            # less rather than more, so that nothing is recorded after a caller was told that it was not.
+            if ended - started < CLOCK_SECONDS:
+                self._clock_offset = creation.now - ended
+            if creation.results is None:
+                raise LedgerUnavailable("the ledger answered too late; nothing was recorded")
         for model, rings in creation.rings.items():
             self._doorbell.ring(model, rings)
         return creation.results

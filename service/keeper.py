@@ -1,13 +1,14 @@
 """The keeper: puts right what a lost process or a lost message left behind. Stateless, harmless twice.
 
 Every sweep it takes expired leases back, rings for what waits without a message, ends what ran past its
-deadline or hard limit, and deletes what outlived its retention. While it is away nothing is lost: leases
-and deadlines wait for it in the ledger.
+deadline or hard limit, and deletes what outlived its retention; in a cluster it lets Kubernetes know who is
+busy. While it is away nothing is lost: leases and deadlines wait for it in the ledger.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -20,10 +21,13 @@ from starlette.routing import Route
 from contract.broker import Doorbell
 from contract.catalog import Catalog
 from contract.errors import SoloistError
+from contract.fates import tell
 from contract.ledger import FAULTS, AsyncLedger, translate
 from contract.settings import Settings
-from contract.transitions import Sweep, expire, prune, sweep
+from contract.tracing import OFF, Tracing, open_tracing
+from contract.transitions import Sweep, expire, prune, state, sweep
 from service import keeper_metrics as metrics
+from service.pods import Pods, in_cluster
 
 logger = logging.getLogger(__name__)
 
@@ -31,23 +35,36 @@ MOST_AT_ONCE = 500
 """Records that one call to the ledger may touch, so that it blocks no other caller for long."""
 PATIENCE_SWEEPS = 2
 """A message counts as lost when no worker took it in this many sweeps and the broker has it not."""
+SIZE_SECONDS = 15.0
+"""How often the ledger is asked how full it is."""
 
 
 class Keeper:
     """One look at everything, again and again."""
 
     def __init__(
-        self, settings: Settings, catalog: Catalog, ledger: AsyncLedger, doorbell: Doorbell
+        self,
+        settings: Settings,
+        catalog: Catalog,
+        ledger: AsyncLedger,
+        doorbell: Doorbell,
+        pods: Pods | None = None,
+        tracing: Tracing = OFF,
     ) -> None:
         self._settings = settings
         self._catalog = catalog
         self._ledger = ledger
         self._doorbell = doorbell
+        self._pods = pods
+        self._tracing = tracing
+        self._ended = asyncio.Event()
+        self._sized_at = -SIZE_SECONDS
         self.healthy = False
+        metrics.expect(catalog)
 
     async def run(self) -> None:
-        """Sweep until canceled. A ledger that is away is told of once."""
-        while True:
+        """Sweep until told to end. A ledger that is away is told of once."""
+        while not self._ended.is_set():
             try:
                 await self.sweep()
                 if not self.healthy:
@@ -62,7 +79,14 @@ class Keeper:
                 logger.exception("a sweep failed")
                 self.healthy = False
             metrics.LEDGER_UP.set(self.healthy)
-            await asyncio.sleep(self._settings.sweep_seconds)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), self._settings.sweep_seconds)
+
+    def end(self) -> None:
+        """Let `run` finish its sweep and return. A cancel would leave connections half read, and the
+        Redis client may swallow it.
+        """
+        self._ended.set()
 
     async def sweep(self) -> None:
         """One look at every model and at all that has an end.
@@ -70,6 +94,7 @@ class Keeper:
         Raises:
             LedgerUnavailable: the ledger does not answer.
         """
+        started = time.monotonic()
         while True:
             expired = await self._ledger.run(
                 expire(
@@ -78,22 +103,35 @@ class Keeper:
                     dead_ttl_seconds=self._settings.dead_ttl_seconds,
                 )
             )
+            tell(logger, self._tracing, expired.told)
             metrics.EXPIRED.labels("deadline").inc(expired.deadlines)
             metrics.EXPIRED.labels("limit").inc(expired.limits)
             if max(expired.deadlines, expired.limits) < MOST_AT_ONCE:
                 break
-        asking = True
-        for model in await self._models():
+        asking, busy, models = True, dict[str, float](), await self._models()
+        for model in models:
             # A broker that is away costs a sweep one timeout, not one for every model.
             depth = await asyncio.wrap_future(self._doorbell.depth(model)) if asking else None
             asking = depth is not None
-            await self._sweep_model(model, depth)
+            busy |= await self._sweep_model(model, depth)
+        if self._pods is not None:
+            self._pods.see(busy)
+        await self._look_around(models)
         while True:
             pruned = await self._ledger.run(prune(MOST_AT_ONCE))
             metrics.PRUNED.inc(pruned)
             if pruned < MOST_AT_ONCE:
                 break
         metrics.SWEEPS.inc()
+        metrics.SWEEP_SECONDS.observe(time.monotonic() - started)
+
+    async def _look_around(self, models: list[str]) -> None:
+        """What is for the metrics only."""
+        metrics.show_workers(await self._ledger.run(state(models)))
+        now = time.monotonic()
+        if now - self._sized_at >= SIZE_SECONDS:
+            metrics.show_size(await self._ledger.size())
+            self._sized_at = now
 
     async def _models(self) -> list[str]:
         """The catalog's, and those that left it with predictions still in the ledger."""
@@ -103,7 +141,8 @@ class Keeper:
             raise translate(error) from error
         return sorted({name.decode() for name in known} | set(self._catalog))
 
-    async def _sweep_model(self, model: str, depth: int | None) -> None:
+    async def _sweep_model(self, model: str, depth: int | None) -> dict[str, float]:
+        """The model's busy workers, and the age of each one's batch in seconds."""
         metrics.BROKER_UP.set(self._doorbell.up)
         spec = self._catalog.get(model)
         while True:
@@ -121,17 +160,11 @@ class Keeper:
             self._doorbell.ring(model, seen.rings)
             self._note(model, seen)
             if seen.taken_back < MOST_AT_ONCE:
-                return
+                return seen.workers
 
     def _note(self, model: str, seen: Sweep) -> None:
-        for state, count in (("queued", seen.queued), ("running", seen.running)):
-            metrics.QUEUE_DEPTH.labels(model, state).set(count)
-        metrics.BUSY_WORKERS.labels(model).set(seen.busy)
-        metrics.OLDEST_SECONDS.labels(model).set(seen.oldest_seconds)
-        metrics.DEAD.labels(model).set(seen.dead_total)
-        metrics.DRAIN_SECONDS.labels(model).set(seen.eta_seconds)
-        metrics.RINGS.labels(model).inc(len(seen.rings))
-        metrics.TAKEN_BACK.labels(model).inc(seen.taken_back)
+        metrics.show_model(model, self._catalog.get(model), seen)
+        tell(logger, self._tracing, seen.told)
         if seen.taken_back:
             logger.warning(
                 "leases taken back",
@@ -141,22 +174,36 @@ class Keeper:
             logger.info("rang again", extra={"model": model, "rings": len(seen.rings)})
 
 
-def create_keeper(settings: Settings, catalog: Catalog) -> Starlette:
-    """The keeper's application: its sweeps run with its lifespan, its routes are probes and metrics."""
+def create_keeper(
+    settings: Settings, catalog: Catalog, connect: Callable[[], Any] = in_cluster
+) -> Starlette:
+    """The keeper's application: its sweeps run with its lifespan, its routes are probes and metrics.
+
+    `connect` reaches Kubernetes, where the settings name worker pods.
+
+    Raises:
+        StartRefused: the settings want traces, which is not installed.
+    """
+    tracing = open_tracing(settings, "keeper")
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         ledger, doorbell = AsyncLedger(settings), Doorbell(settings)
-        app.state.keeper = keeper = Keeper(settings, catalog, ledger, doorbell)
+        pods = Pods(settings, connect) if settings.pod_selector else None
+        app.state.keeper = keeper = Keeper(settings, catalog, ledger, doorbell, pods, tracing)
         sweeping = asyncio.create_task(keeper.run())
+        following = asyncio.create_task(pods.run()) if pods else None
         try:
             yield
         finally:
-            sweeping.cancel()
-            with suppress(asyncio.CancelledError):
-                await sweeping
+            keeper.end()
+            await sweeping
+            if following is not None:
+                following.cancel()
+                await asyncio.wait({following})
             doorbell.close()
             await ledger.close()
+            await asyncio.to_thread(tracing.close)
 
     async def livez(request: Request) -> Response:
         return JSONResponse({"alive": True})

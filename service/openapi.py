@@ -92,6 +92,69 @@ PREDICTIONS: dict[int | str, dict[str, Any]] = {
     )
 }
 
+INSTANT = {"type": ["string", "null"], "format": "date-time"}
+STATE_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "title": "ModelState",
+    "properties": {
+        "id": {"type": "string", "description": "owner/name"},
+        "state": {
+            "enum": ["cold", "starting", "ready", "busy"],
+            "description": "What the next prediction meets: no worker, one on its way, a free one, or "
+            "none that is free.",
+        },
+        "queue": {
+            "type": "object",
+            "properties": {
+                "queued": {"type": "integer"},
+                "running": {"type": "integer"},
+                "busy": {"type": "integer", "description": "workers"},
+                "oldest_seconds": {"type": "number"},
+                "eta_seconds": {"type": ["number", "null"], "description": "for all that waits"},
+            },
+        },
+        "workers": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "name": {"type": "string"},
+                    "state": {"enum": ["starting", "ready", "busy", "draining"]},
+                    "state_seconds": {"type": "number"},
+                    **{
+                        name: {"type": "string"}
+                        for name in ("phase", "device", "gpu_name", "gpu_uuid", "version")
+                    },
+                },
+            },
+        },
+    },
+}
+_BRIEFLY = ("id", "model", "status", "error_code", "progress", "attempt", "metrics")
+STATUS: dict[int | str, dict[str, Any]] = {
+    200: _json(
+        "What the status page shows",
+        {
+            "type": "object",
+            "properties": {
+                "version": {"type": "string"},
+                "now": {**INSTANT, "description": "The ledger's clock"},
+                "models": {"type": "array", "items": STATE_SCHEMA},
+                "predictions": {
+                    "type": "array",
+                    "items": {
+                        "type": "object",
+                        "properties": {
+                            **{name: PREDICTION_SCHEMA["properties"][name] for name in _BRIEFLY},
+                            **dict.fromkeys(("created_at", "started_at", "completed_at"), INSTANT),
+                        },
+                    },
+                },
+            },
+        },
+    )
+}
+
 HEADERS = [
     (
         "Prefer",

@@ -1,5 +1,6 @@
 """Predictions and models as JSON in the shape of the Replicate HTTP API."""
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,6 +9,8 @@ from starlette.requests import Request
 
 from contract.catalog import ModelSpec
 from contract.prediction import Prediction, Status
+from contract.schemas import example
+from contract.transitions import ModelState
 
 PREDICTION_PATH = "/v1/predictions/"
 
@@ -36,13 +39,6 @@ def show_prediction(
     """
     p = prediction
     url = f"{base}{PREDICTION_PATH}{p.id}"
-    metrics: dict[str, float] = {}
-    if p.predict_seconds is not None:
-        metrics["predict_time"] = p.predict_seconds
-    if p.started_at is not None:
-        metrics["queue_time"] = round(p.started_at - p.created_at, 6)
-        if p.completed_at is not None:
-            metrics["total_time"] = round(p.completed_at - p.created_at, 6)
     return {
         "id": p.id,
         "model": model_id,
@@ -53,7 +49,7 @@ def show_prediction(
         "logs": p.logs,
         "error": p.error,
         "error_code": p.error_code,
-        "metrics": metrics,
+        "metrics": _metrics(p),
         "created_at": instant(p.created_at),
         "started_at": instant(p.started_at),
         "completed_at": instant(p.completed_at),
@@ -66,6 +62,45 @@ def show_prediction(
         "attempt": p.attempt,
         "deadline": instant(p.deadline),
     }
+
+
+def _metrics(p: Prediction) -> dict[str, float]:
+    metrics: dict[str, float] = {}
+    if p.predict_seconds is not None:
+        metrics["predict_time"] = p.predict_seconds
+    if p.started_at is not None:
+        metrics["queue_time"] = round(p.started_at - p.created_at, 6)
+        if p.completed_at is not None:
+            metrics["total_time"] = round(p.completed_at - p.created_at, 6)
+    return metrics
+
+
+def show_briefly(prediction: Prediction, model_id: str) -> dict[str, Any]:
+    """One prediction without what may be large or nobody else's business."""
+    p = prediction
+    return {
+        "id": p.id,
+        "model": model_id,
+        "status": p.status,
+        "error_code": p.error_code,
+        "progress": p.progress,
+        "attempt": p.attempt,
+        "metrics": _metrics(p),
+        "created_at": instant(p.created_at),
+        "started_at": instant(p.started_at),
+        "completed_at": instant(p.completed_at),
+    }
+
+
+def show_state(known: ModelState | None) -> dict[str, Any]:
+    """Whether a model is cold, starting, ready or busy, its queue and its workers; None while the ledger
+    does not say.
+    """
+    if known is None:
+        return {"state": None, "queue": None, "workers": None}
+    queue = asdict(known)
+    workers = queue.pop("workers")
+    return {"state": known.word, "queue": queue, "workers": workers}
 
 
 def show_version(spec: ModelSpec, created_at: str) -> dict[str, Any]:
@@ -99,6 +134,7 @@ def show_model(spec: ModelSpec, base: str, created_at: str, **more: Any) -> dict
         "default_example": None,
         "latest_version": show_version(spec, created_at),
         "task": spec.task,
+        "example": example(spec.inputs),
         "id": spec.id,
         "object": "model",
         "created": int(datetime.fromisoformat(created_at).timestamp()),

@@ -12,8 +12,8 @@ from starlette.applications import Starlette
 
 from contract.catalog import Catalog, load_catalog
 from contract.errors import Refused, StartRefused
-from contract.ledger import AsyncLedger
-from contract.logs import set_up_logging
+from contract.ledger import AsyncLedger, ledger_trouble
+from contract.logs import set_up_logging, start_facts
 from contract.settings import Settings, load_settings
 from service.protocol import LimitedHttpProtocol
 
@@ -60,20 +60,24 @@ async def wait_for_ledger(settings: Settings) -> None:
         StartRefused: it did not answer for half a minute.
     """
     ledger = AsyncLedger(settings)
-    told = False
+    trouble: Refused | None = None
     try:
         async with asyncio.timeout(CHECK_SECONDS):
             while True:
                 try:
                     return await ledger.check()
                 except Refused as error:
-                    if not told:
-                        logger.warning("waiting for the ledger", extra={"detail": error.detail})
-                    told = True
+                    if trouble is None or trouble.detail != error.detail:
+                        logger.warning(
+                            "waiting for the ledger", extra=ledger_trouble(settings, error)
+                        )
+                    trouble = error
                     await asyncio.sleep(0.5)
     except TimeoutError:
+        what = trouble.detail if trouble else "the ledger does not answer"
+        where = settings.whereabouts("ledger")
         raise StartRefused(
-            f"the ledger did not answer for {CHECK_SECONDS:g} s; is SOLOIST_REDIS_URL right?"
+            f"{what} at {where['address']}, for {CHECK_SECONDS:g} s now; see {where['settings']}"
         ) from None
     finally:
         await ledger.close()
@@ -82,7 +86,8 @@ async def wait_for_ledger(settings: Settings) -> None:
 def _serve(app: Starlette, settings: Settings, port: int) -> None:
     """One process, one event loop; the log lines and the limits are ours."""
     listener = _listen(settings.host, port)
-    logger.info("listening", extra={"host": settings.host, "port": listener.getsockname()[1]})
+    where = {"host": settings.host, "port": listener.getsockname()[1]}
+    logger.info("listening", extra={**where, **start_facts(settings)})
     config = uvicorn.Config(
         app,
         http=LimitedHttpProtocol,

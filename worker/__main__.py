@@ -19,6 +19,11 @@ def main(argv: list[str] | None = None) -> int:
         help="Celery's pool; solo is the default for the reason that bench/topologies.py measures",
     )
     parser.add_argument("--concurrency", type=int, default=1, help="1 in the solo pool")
+    parser.add_argument(
+        "--fetch",
+        action="store_true",
+        help="download the model into the local Hugging Face cache and exit",
+    )
     args = parser.parse_args(argv)
     if args.concurrency < 1 or (args.pool == "solo" and args.concurrency != 1):
         parser.error("--concurrency must be at least 1, and 1 in the solo pool")
@@ -29,9 +34,11 @@ def main(argv: list[str] | None = None) -> int:
         maybe_patch_concurrency(["worker", "-P", args.pool], ["-P"], ["--pool"])
 
     from contract.errors import EXIT_REFUSED, StartRefused
-    from worker.process import serve
+    from worker.process import fetch, serve
 
     try:
+        if args.fetch:
+            return fetch(args.model)
         return serve(args.model, args.pool, args.concurrency)
     except StartRefused as error:
         print(f"soloist worker: {error.detail}", file=sys.stderr)

@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -21,9 +21,14 @@ from contract.transitions import Claimed, Outcome
 from worker import metrics
 from worker.models.faults import free_memory, translate
 from worker.models.interface import Item, Model
+from worker.models.phases import taken
 from worker.reports import Reporter
 
 logger = logging.getLogger(__name__)
+
+Note = Callable[..., None]
+"""Called with what happened, and how."""
+MOST_EVENTS = 128
 
 
 class Batch:
@@ -32,6 +37,11 @@ class Batch:
     def __init__(self, claimed: Sequence[Claimed], reporter: Reporter) -> None:
         self.claimed = {c.id: c for c in claimed}
         self.started = time.monotonic()
+        self.started_at = time.time()
+        self.events: list[tuple[float, str, dict[str, str | int]]] = []
+        """(Unix seconds, what happened, with what), for its trace."""
+        self.phases: dict[str, float] = {}
+        """The seconds of preprocess, inference and postprocess, once it has run."""
         self.items: list[Item] = []
         self.unreadable: dict[str, PredictionFailed] = {}
         for c in claimed:
@@ -53,6 +63,11 @@ class Batch:
     def seconds(self) -> float:
         return time.monotonic() - self.started
 
+    def note(self, what: str, **how: str | int) -> None:
+        """Keep what happened for the batch's trace, so much of it as a span has room for."""
+        if len(self.events) < MOST_EVENTS:
+            self.events.append((time.time(), what, how))
+
     def stop(self, ids: Sequence[str]) -> None:
         """Tell the model that nobody wants these any more."""
         lost = set(ids)
@@ -66,13 +81,28 @@ class Batch:
         Raises:
             DeviceLost: the device's context is gone; nothing of this batch is done.
         """
-        outputs = dict(zip((i.id for i in self.items), answer(model, self.items), strict=True))
+        read = self.seconds
+        answers = answer(model, self.items, self.note)
+        outputs = dict(zip((i.id for i in self.items), answers, strict=True))
         outputs |= self.unreadable
         seconds = self.seconds
-        return [outcome(c, outputs[c.id], seconds) for c in self.claimed.values()]
+        outcomes = [outcome(c, outputs[c.id], seconds) for c in self.claimed.values()]
+        self._split_time(read, seconds - read)
+        return outcomes
+
+    def _split_time(self, read: float, predict: float) -> None:
+        """A model that marks nothing does nothing but infer."""
+        marked = taken() or {"inference": predict}
+        before, inference = read + marked.get("preprocess", 0.0), marked.get("inference", 0.0)
+        after = max(0.0, self.seconds - before - inference)
+        self.phases = {"preprocess": before, "inference": inference, "postprocess": after}
 
 
-def answer(model: Model, items: list[Item]) -> list[Any]:
+def _forget(what: str, **how: str | int) -> None:
+    """For who keeps no note."""
+
+
+def answer(model: Model, items: list[Item], note: Note = _forget) -> list[Any]:
     """One output or error for each item. An error of the whole batch is hunted down to its item by
     halving, so that one bad item, or one that is too large, fails alone.
     """
@@ -95,12 +125,17 @@ def answer(model: Model, items: list[Item]) -> list[Any]:
         return [_own(output) for output in outputs]
     memory = isinstance(fault, OutOfMemory)
     if memory:
+        metrics.OUT_OF_MEMORY.inc()
         free_memory()
     if len(items) == 1:
-        return _alone(model, items[0]) if memory else [fault]
+        if not memory:
+            return [fault]
+        note("tried again alone", code=fault.code, prediction=items[0].id)
+        return _alone(model, items[0])
     metrics.SPLITS.labels(fault.code).inc()
+    note("split", code=fault.code, items=len(items))
     half = len(items) // 2
-    return answer(model, items[:half]) + answer(model, items[half:])
+    return answer(model, items[:half], note) + answer(model, items[half:], note)
 
 
 def _alone(model: Model, item: Item) -> list[Any]:
@@ -111,6 +146,8 @@ def _alone(model: Model, item: Item) -> list[Any]:
         fault = translate(error)
         if isinstance(fault, DeviceLost):
             raise fault from error
+        if isinstance(fault, OutOfMemory):
+            metrics.OUT_OF_MEMORY.inc()
         return [fault]
     return [_own(output)]
 

@@ -9,14 +9,13 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from threading import Event, Lock, Thread
 from typing import Any
 
 from celery.worker.consumer import Consumer
 from vine import ppartial
 
-from contract.broker import TASK
+from contract.broker import TASK, broker_trouble
 from worker.drain import draining
 
 logger = logging.getLogger(__name__)
@@ -48,12 +47,28 @@ class SoloConsumer(Consumer):  # type: ignore[misc]
 
     def ensure_connected(self, conn: Any) -> Any:
         """Connect, however long it takes. kombu's pauses between two tries grow to half a minute; what
-        waits is to be delivered within 30 s of the broker's return.
+        waits is to be delivered within 30 s of the broker's return. Celery has a line for each try; ours
+        comes once, and names the settings.
         """
-        conn.ensure_connection = partial(
-            conn.ensure_connection, interval_start=1, interval_step=1, interval_max=LONGEST_PAUSE
-        )
-        return super().ensure_connected(conn)
+        connect, told = conn.ensure_connection, ""
+
+        def ensure_connection(errback: Any, *args: Any, **kwargs: Any) -> Any:
+            def tell(error: BaseException, pause: float) -> None:
+                nonlocal told
+                trouble = broker_trouble(error)
+                if trouble != told:
+                    logger.warning(trouble, extra={"cause": str(error), **self.app.whereabouts})
+                told = trouble
+                errback(error, pause)
+
+            pauses = {"interval_start": 1, "interval_step": 1, "interval_max": LONGEST_PAUSE}
+            return connect(tell, *args, **kwargs, **pauses)
+
+        conn.ensure_connection = ensure_connection
+        connected = super().ensure_connected(conn)
+        if told:
+            logger.info("the broker answers again")
+        return connected
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:
         handle = super().create_task_handler(*args, **kwargs)

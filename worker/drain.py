@@ -13,6 +13,7 @@ logger = logging.getLogger(__name__)
 
 class _Drain:
     started = False
+    since = 0.0
     told: Event | None = None
     """Set once the worker was told to end; None while there can be no batch to finish."""
 
@@ -20,6 +21,11 @@ class _Drain:
 def draining() -> bool:
     """True once the worker was told to end."""
     return _Drain.started
+
+
+def drain_seconds() -> float:
+    """How long ago the worker was told to end; 0 if it was not."""
+    return time.monotonic() - _Drain.since if _Drain.started else 0.0
 
 
 def listen() -> None:
@@ -51,6 +57,7 @@ def begin(grace_seconds: float, hand_back: Callable[[], None]) -> None:
 def _on_signal(number: int, frame: FrameType | None) -> None:
     if _Drain.started:
         return
+    _Drain.since = time.monotonic()
     _Drain.started = True
     logger.info("draining", extra={"signal": signal.Signals(number).name})
     if _Drain.told is None:

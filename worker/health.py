@@ -12,6 +12,7 @@ import orjson
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from contract.errors import StartRefused
+from worker.drain import draining
 
 logger = logging.getLogger(__name__)
 
@@ -20,10 +21,11 @@ PHASES = ("starting", "importing", "loading", "connecting", "ready")
 
 @dataclass(slots=True)
 class Health:
-    """What the probes say. `alive` and `busy` are asked at each probe."""
+    """What the probes say. `alive` and `busy` are asked at each probe, `on_phase` is told of each phase."""
 
     alive: Callable[[], bool] = lambda: True
     busy: Callable[[], bool] = lambda: False
+    on_phase: Callable[[], None] = lambda: None
     phase: str = PHASES[0]
     since: float = field(default_factory=time.monotonic)
     facts: dict[str, Any] = field(default_factory=dict)
@@ -31,11 +33,17 @@ class Health:
     def enter(self, phase: str) -> None:
         """Go on to the next of PHASES."""
         self.phase, self.since = phase, time.monotonic()
+        self.on_phase()
 
     @property
     def ready(self) -> bool:
         """True once the model is loaded. Busy stays ready: Kubernetes deletes unready pods first."""
         return self.phase == PHASES[-1]
+
+    @property
+    def state(self) -> str:
+        """One of PHASES, or `draining`."""
+        return "draining" if draining() else self.phase
 
     def answer(self, path: str) -> tuple[int, str, bytes]:
         """(status, content type, body) of a probe."""

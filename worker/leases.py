@@ -37,6 +37,7 @@ class Leases:
         self._renew_seconds = renew_seconds
         self._overdue = overdue
         self._batches: list[Batch] = []
+        self._done_seconds = 0.0
         self._changed = Condition()
         self._extending = Lock()
         Thread(target=self._run, name="leases", daemon=True).start()
@@ -45,6 +46,12 @@ class Leases:
     def batches(self) -> list[Batch]:
         with self._changed:
             return list(self._batches)
+
+    @property
+    def busy_seconds(self) -> float:
+        """Seconds spent on batches, those under way included; it never falls."""
+        with self._changed:
+            return self._done_seconds + sum(batch.seconds for batch in self._batches)
 
     @property
     def late(self) -> bool:
@@ -77,6 +84,7 @@ class Leases:
         with self._changed:
             if batch in self._batches:
                 self._batches.remove(batch)
+                self._done_seconds += batch.seconds
                 self._arm()
 
     def only(self, batch: Batch) -> bool:

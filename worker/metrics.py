@@ -1,6 +1,13 @@
 """The worker's metrics."""
 
-from prometheus_client import REGISTRY, Counter, Gauge, Histogram, Info
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
+
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 SECONDS = (
     0.001,
@@ -22,27 +29,119 @@ SECONDS = (
     1800,
 )
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+STATES = ("starting", "importing", "loading", "connecting", "ready", "draining")
 
-INFO = Info("soloist_worker", "What this worker serves, and on what.")
+
+class AskedCounter(Collector):
+    """A counter whose value is asked for when the metrics are: it grows in between."""
+
+    def __init__(self, name: str, documentation: str) -> None:
+        self._name, self._documentation = name, documentation
+        self.ask: Callable[[], float] = lambda: 0.0
+        REGISTRY.register(self)
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        yield CounterMetricFamily(self._name, self._documentation, value=self.ask())
+
+
+INFO = Gauge(
+    "soloist_worker_info",
+    "1, with what this worker serves, and on what.",
+    [
+        "model",
+        "revision",
+        "model_version",
+        "device",
+        "gpu_uuid",
+        "gpu_name",
+        "dtype",
+        "version",
+    ],
+)
+STATE = Gauge(
+    "soloist_worker_state",
+    f"1 for the state that the worker is in: {', '.join(STATES)}.",
+    ["state"],
+)
+START_SECONDS = Gauge(
+    "soloist_worker_start_seconds",
+    "Seconds that each phase of the start took: import (of libraries and of the model's code), load, "
+    "warm_up, connect (to the broker).",
+    ["phase"],
+)
 BUSY = Gauge("soloist_worker_busy", "1 while a batch computes.")
-BUSY_SECONDS = Counter("soloist_worker_busy_seconds", "Seconds spent on batches.")
+BUSY_SECONDS = AskedCounter(
+    "soloist_worker_busy_seconds", "Seconds spent on batches, those under way included."
+)
 PREDICTIONS = Counter(
     "soloist_worker_predictions",
-    "Predictions this worker ended, by outcome; `fenced` came too late to count.",
+    "Predictions this worker ended: succeeded, failed, or fenced (it came too late to count).",
     ["outcome"],
 )
 QUEUE_SECONDS = Histogram(
-    "soloist_worker_queue_seconds", "Wait from acceptance to claim.", buckets=SECONDS
+    "soloist_worker_queue_seconds", "Seconds from acceptance to claim.", buckets=SECONDS
 )
 BATCH_SIZE = Histogram("soloist_worker_batch_size", "Predictions in a batch.", buckets=SIZES)
 BATCH_SECONDS = Histogram(
     "soloist_worker_batch_seconds", "Seconds from claim to finish.", buckets=SECONDS
 )
-LOAD_SECONDS = Gauge("soloist_worker_model_load_seconds", "How long the model took to load.")
-SPLITS = Counter("soloist_worker_batches_split", "Batches split after an error.", ["reason"])
-HANDED_BACK = Counter(
-    "soloist_worker_handed_back", "Predictions given back without an outcome.", ["reason"]
+PHASE_SECONDS = Histogram(
+    "soloist_worker_phase_seconds",
+    "Seconds of a batch by phase: claim, preprocess (read, tokenise, decode), inference, postprocess, "
+    "finish. Of a `python` model inference is all that predict does.",
+    ["phase"],
+    buckets=SECONDS,
 )
+SPLITS = Counter(
+    "soloist_worker_batches_split",
+    "Batches split after an error, by error code (docs/errors.md).",
+    ["reason"],
+)
+OUT_OF_MEMORY = Counter("soloist_worker_out_of_memory", "Passes that did not fit in the memory.")
 LEDGER_RETRIES = Counter("soloist_worker_ledger_retries", "Writes to the ledger tried again.")
+DRAINING = Gauge("soloist_worker_draining", "1 once the worker was told to end.")
+DRAIN_SECONDS = Gauge(
+    "soloist_worker_drain_seconds", "Seconds since the worker was told to end; 0 before."
+)
+GPU_MEMORY = Gauge(
+    "soloist_gpu_memory_bytes", "The device's memory: used and total.", ["gpu_uuid", "kind"]
+)
+GPU_MEMORY_TORCH = Gauge(
+    "soloist_gpu_memory_torch_bytes",
+    "What PyTorch has of it: allocated to tensors, reserved from the device, and the peak of allocated.",
+    ["gpu_uuid", "kind"],
+)
+GPU_UTILISATION = Gauge(
+    "soloist_gpu_utilisation_ratio",
+    "Share of the last moments, 0 to 1, in which the device computed anything; not of a MIG slice.",
+    ["gpu_uuid"],
+)
+GPU_TEMPERATURE = Gauge(
+    "soloist_gpu_temperature_celsius", "Temperature of the whole card.", ["gpu_uuid"]
+)
+GPU_POWER = Gauge("soloist_gpu_power_watts", "Power that the whole card draws.", ["gpu_uuid"])
+GPU_THROTTLED = Gauge(
+    "soloist_gpu_throttled",
+    "1 while clocks are held back: by the power cap (power; normal at full load), by temperature "
+    "(thermal), or by hardware slowdown or power brake (hardware).",
+    ["gpu_uuid", "reason"],
+)
 
-__all__ = ["REGISTRY"]
+# To look a child up by its labels costs as much as to count.
+ENDED = {word: PREDICTIONS.labels(word) for word in ("succeeded", "failed", "fenced")}
+SPENT = {
+    phase: PHASE_SECONDS.labels(phase)
+    for phase in ("claim", "preprocess", "inference", "postprocess", "finish")
+}
+for _reason in ("model_error", "out_of_memory"):
+    SPLITS.labels(_reason)
+
+
+def show_state(state: Callable[[], str]) -> None:
+    """Show which of STATES the worker is in whenever somebody asks."""
+    for word in STATES:
+        STATE.labels(word).set_function(partial(_is, state, word))
+
+
+def _is(state: Callable[[], str], word: str) -> bool:
+    return state() == word

@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from multiprocessing import Value
 from threading import Thread
 from typing import Any
@@ -15,11 +16,13 @@ from contract import __version__
 from contract.broker import create_app, model_queue
 from contract.catalog import ModelSpec, load_catalog
 from contract.errors import EXIT_REFUSED, StartRefused
-from contract.logs import set_up_logging
-from contract.settings import load_settings
+from contract.logs import set_up_logging, start_facts
+from contract.settings import Settings, load_settings
 from worker import drain, metrics
 from worker.device import Device, choose_device
+from worker.gpu import watch_gpu
 from worker.health import Health, serve_health
+from worker.presence import Presence
 from worker.task import Predict
 
 logger = logging.getLogger(__name__)
@@ -33,18 +36,17 @@ def serve(model: str, pool: str, concurrency: int) -> int:
     Raises:
         StartRefused: settings, catalog, device, ledger or model do not allow it.
     """
-    settings = load_settings()
-    set_up_logging(settings)
-    catalog = load_catalog(settings.catalog)
-    if model not in catalog:
-        raise StartRefused(f"the catalog has no model {model!r}; it has {', '.join(catalog)}")
-    spec = catalog[model]
+    settings, spec = _begin(model)
     device = choose_device(spec.device)
+    _tell(spec, device)
     health = Health(facts={"model": spec.name, "device": device.name or device.torch_name})
+    _show(health, device)
     http = serve_health(health, settings.host, settings.worker_port)
-    logger.info("starting", extra={**health.facts, "port": http.server_port, "pool": pool})
+    facts = {**health.facts, "port": http.server_port, "pool": pool, **start_facts(settings)}
+    logger.info("starting", extra=facts)
 
     app = create_app(settings)
+    app.whereabouts = settings.whereabouts("broker")
     app.set_current()
     app.conf.update(
         worker_consumer="worker.consumer:SoloConsumer",
@@ -54,14 +56,15 @@ def serve(model: str, pool: str, concurrency: int) -> int:
         worker_proc_alive_timeout=MOST_LOAD_SECONDS,
         task_queues=[model_queue(spec.name)],
     )
+    presence = Presence(settings, spec.name, device, health)
     task = Predict(settings, spec, device.torch_name, health)
     app.register_task(task)
     if pool == "prefork":
-        loaded = _load_in_children(task, settings.worker_name, health, concurrency)
+        loaded = _load_in_children(task, presence, settings.worker_name, health, concurrency)
     else:
+        presence.begin(settings.worker_name)
         task.load()
         drain.begin(settings.grace_seconds, task.hand_all_back)
-    _tell(spec, device)
     health.enter("connecting")
 
     hostname = f"{spec.name}@{settings.worker_name}"
@@ -75,7 +78,7 @@ def serve(model: str, pool: str, concurrency: int) -> int:
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,
-        ready_callback=lambda consumer: None if pool == "prefork" else health.enter("ready"),
+        ready_callback=lambda consumer: None if pool == "prefork" else _ready(health),
     )
     if pool == "prefork":
         drain.begin(
@@ -90,24 +93,62 @@ def serve(model: str, pool: str, concurrency: int) -> int:
     return int(controller.exitcode or 0)
 
 
+def fetch(model: str) -> int:
+    """Download the model into the local cache, for workers that load it from there; the exit code.
+
+    Raises:
+        StartRefused: settings, catalog, model or hub do not allow it.
+    """
+    # Nothing waits for an end in good order, and the next fetch sweeps up after this one.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, frame: os._exit(128 + number))
+    _, spec = _begin(model)
+    from worker.models import fetching
+
+    fetching.fetch(spec)
+    return 0
+
+
+def _begin(model: str) -> tuple[Settings, ModelSpec]:
+    settings = load_settings()
+    set_up_logging(settings)
+    catalog = load_catalog(settings.catalog)
+    if model not in catalog:
+        raise StartRefused(f"the catalog has no model {model!r}; it has {', '.join(catalog)}")
+    return settings, catalog[model]
+
+
 def _tell(spec: ModelSpec, device: Device) -> None:
-    metrics.INFO.info(
-        {
-            "model": spec.name,
-            "revision": spec.revision or "",
-            "model_version": spec.version,
-            "device": device.torch_name,
-            "gpu_uuid": device.uuid,
-            "gpu_name": device.name,
-            "dtype": spec.dtype,
-            "version": __version__,
-        }
-    )
+    metrics.INFO.labels(
+        model=spec.name,
+        revision=spec.revision or "",
+        model_version=spec.version,
+        device=device.torch_name,
+        gpu_uuid=device.uuid,
+        gpu_name=device.name,
+        dtype=spec.dtype,
+        version=__version__,
+    ).set(1)
     if device.torch_name == "cpu" and spec.device == "auto":
         logger.info("no GPU is visible: this model runs on the CPU", extra={"model": spec.name})
 
 
-def _load_in_children(task: Predict, worker: str, health: Health, concurrency: int) -> Any:
+def _show(health: Health, device: Device) -> None:
+    metrics.show_state(lambda: health.state)
+    metrics.DRAINING.set_function(drain.draining)
+    metrics.DRAIN_SECONDS.set_function(drain.drain_seconds)
+    if device.uuid:
+        watch_gpu(device.uuid)
+
+
+def _ready(health: Health) -> None:
+    metrics.START_SECONDS.labels("connect").set(time.monotonic() - health.since)
+    health.enter("ready")
+
+
+def _load_in_children(
+    task: Predict, presence: Presence, worker: str, health: Health, concurrency: int
+) -> Any:
     """Load in every child after the fork: a torch that was used before a fork hangs after it."""
     import billiard.pool
 
@@ -120,8 +161,11 @@ def _load_in_children(task: Predict, worker: str, health: Health, concurrency: i
     @worker_process_init.connect(weak=False)  # type: ignore[untyped-decorator]
     def load(**kwargs: Any) -> None:
         try:
-            task.rename(f"{worker}-{os.getpid()}")
+            name = f"{worker}-{os.getpid()}"
+            task.rename(name)
+            presence.begin(name)
             task.load()
+            health.enter("ready")  # this child's own; the parent's waits for all
         except BaseException as error:
             # Celery would swallow it, and this child would live on without a model.
             with loaded.get_lock():
@@ -134,10 +178,8 @@ def _load_in_children(task: Predict, worker: str, health: Health, concurrency: i
             loaded.value += 1
 
     def watch() -> None:
-        from time import sleep
-
         while 0 <= loaded.value < concurrency:
-            sleep(0.1)
+            time.sleep(0.1)
         if loaded.value > 0:
             health.enter("ready")
 

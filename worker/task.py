@@ -1,5 +1,6 @@
 """The one Celery task. Its instance lives once per process, so it holds the model."""
 
+import atexit
 import logging
 import time
 from dataclasses import replace
@@ -16,10 +17,13 @@ from contract.errors import (
     StartRefused,
     Timeout,
 )
-from contract.ledger import Ledger
+from contract.fates import tell
+from contract.ledger import Ledger, ledger_trouble
 from contract.settings import Settings
+from contract.tracing import open_tracing
 from contract.transitions import Claim, Holder, Outcome, claim, finish, release
 from worker import metrics
+from worker.account import Account
 from worker.batch import Batch
 from worker.drain import draining
 from worker.health import Health
@@ -27,6 +31,7 @@ from worker.leases import Leases, end_process
 from worker.models import open_model
 from worker.models.faults import translate
 from worker.models.interface import Model
+from worker.models.phases import taken
 from worker.reports import Reporter
 
 logger = logging.getLogger(__name__)
@@ -34,6 +39,8 @@ logger = logging.getLogger(__name__)
 EXIT_BROKEN = 70
 """sysexits.h EX_SOFTWARE: a hung batch or a lost device; a fresh process may do better."""
 LONGEST_PAUSE_SECONDS = 2.0
+LAST_SECONDS = 0.5
+"""What a process that must end at once gives to the spans that wait to be sent."""
 
 
 class Predict(Task):  # type: ignore[misc]
@@ -75,11 +82,12 @@ class Predict(Task):  # type: ignore[misc]
         Raises:
             StartRefused: the model cannot be loaded, or the ledger is not safe.
         """
+        self._tracing = open_tracing(self._settings, "worker")
+        atexit.register(self._tracing.close)
+        self._told = Account(self._spec.name, self._holder.worker, self._device, self._tracing)
         self._ledger = Ledger(self._settings)
         self._check_ledger()
-        started = time.monotonic()
         self.model = self._load_model()
-        metrics.LOAD_SECONDS.set(time.monotonic() - started)
         self._doorbell = Doorbell(self._settings)
         self._reporter = Reporter(self._ledger)
         self._leases = Leases(
@@ -87,30 +95,39 @@ class Predict(Task):  # type: ignore[misc]
         )
         self._health.alive = lambda: not self._leases.late
         self._health.busy = lambda: bool(self._leases.batches)
+        metrics.BUSY.set_function(self._health.busy)
+        metrics.BUSY_SECONDS.ask = lambda: self._leases.busy_seconds
 
     def _check_ledger(self) -> None:
         """Wait for a ledger that does not answer yet; refuse one that is not safe."""
-        told = False
+        told = ""
         while True:
             try:
                 return self._ledger.check()
             except Refused as error:
-                if not told:
-                    logger.warning("waiting for the ledger", extra={"detail": error.detail})
-                told = True
+                if told != error.detail:
+                    trouble = ledger_trouble(self._settings, error)
+                    logger.warning("waiting for the ledger", extra=trouble)
+                told = error.detail
                 time.sleep(0.5)
 
     def _load_model(self) -> Model:
         self._health.enter("importing")
+        started = time.monotonic()
         try:
             model = open_model(self._spec)
             self._health.enter("loading")
+            imported = time.monotonic()
             model.load(self._spec, self._device)
         except StartRefused:
             raise
         except Exception as error:
             logger.debug("the model failed to load", exc_info=True)
             raise ModelUnloadable(f"models.{self._spec.name}: {translate(error).detail}") from error
+        warm_up = taken().get("warm_up", 0.0)
+        metrics.START_SECONDS.labels("import").set(imported - started)
+        metrics.START_SECONDS.labels("load").set(time.monotonic() - imported - warm_up)
+        metrics.START_SECONDS.labels("warm_up").set(warm_up)
         return model
 
     def run(self, ring: int) -> None:
@@ -119,29 +136,34 @@ class Predict(Task):  # type: ignore[misc]
             # Taken from the broker a moment too late: let another worker hear it.
             self._doorbell.ring(self._spec.name, [ring])
             return
+        started = time.monotonic()
         try:
             claimed = self._ledger.run(claim(self._holder, ring))
         except SoloistError as error:
             logger.warning("nothing claimed", extra={"code": error.code})
             return
+        seconds = time.monotonic() - started
         self._doorbell.ring(self._spec.name, claimed.rings)
+        tell(logger, self._tracing, claimed.told)
         if claimed.predictions:
-            self._serve(claimed)
+            self._serve(claimed, seconds)
 
-    def _serve(self, claimed: Claim) -> None:
+    def _serve(self, claimed: Claim, claim_seconds: float) -> None:
         batch = Batch(claimed.predictions, self._reporter)
         for prediction in claimed.predictions:
             metrics.QUEUE_SECONDS.observe(prediction.queue_seconds)
         metrics.BATCH_SIZE.observe(len(claimed.predictions))
-        with self._leases.hold(batch), metrics.BUSY.track_inprogress():
+        with self._leases.hold(batch):
             try:
                 outcomes = batch.run(self.model)
             except DeviceLost as error:
                 logger.error("the device is lost", extra={"detail": error.detail})
                 self._hand_back(batch, "device_lost", suspect=True)
-                end_process(EXIT_BROKEN)
+                self._end(EXIT_BROKEN)
+            run = batch.seconds
             self._reporter.flush()
             fenced = self._finish(batch, outcomes)
+        batch.phases |= {"claim": claim_seconds, "finish": batch.seconds - run}
         self._reporter.forget(list(batch.claimed))
         self._account(batch, outcomes, fenced)
 
@@ -158,6 +180,7 @@ class Predict(Task):  # type: ignore[misc]
             except Refused as error:
                 logger.warning("outcomes are kept back", extra={"code": error.code})
                 metrics.LEDGER_RETRIES.inc()
+                batch.note("kept back", code=error.code)
                 time.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
@@ -170,40 +193,34 @@ class Predict(Task):  # type: ignore[misc]
             "succeeded": len(outcomes) - failed - len(late),
         }
         for word, count in counts.items():
-            metrics.PREDICTIONS.labels(word).inc(count)
+            metrics.ENDED[word].inc(count)
+        for phase, seconds in batch.phases.items():
+            metrics.SPENT[phase].observe(seconds)
         metrics.BATCH_SECONDS.observe(batch.seconds)
-        metrics.BUSY_SECONDS.inc(batch.seconds)
-        logger.info(
-            "batch",
-            extra={
-                "model": self._spec.name,
-                "predictions": len(outcomes),
-                "seconds": round(batch.seconds, 6),
-                **{word: count for word, count in counts.items() if count},
-            },
-        )
+        self._told.finished(batch, outcomes, late)
 
     def _hand_back(self, batch: Batch, reason: str, *, suspect: bool) -> None:
         """Give a batch back to the queue; the keeper does it when the ledger is away now."""
-        metrics.HANDED_BACK.labels(reason).inc(len(batch.claimed))
         try:
             with self._leases.settling(batch):
                 idle = self._leases.only(batch)
-                rings = self._ledger.run(
-                    release(self._holder, batch.attempts, idle=idle, suspect=suspect)
+                released = self._ledger.run(
+                    release(self._holder, batch.attempts, idle=idle, suspect=suspect, reason=reason)
                 )
         except SoloistError as error:
             logger.warning("not handed back", extra={"code": error.code})
             return
         logger.warning("handed back", extra={"reason": reason, "predictions": len(batch.attempts)})
-        self._doorbell.ring(self._spec.name, rings)
+        self._doorbell.ring(self._spec.name, released.rings)
         self._doorbell.close(wait=True)
+        self._told.handed_back(batch, reason)
+        tell(logger, self._tracing, released.told)
 
     def hand_all_back(self) -> None:
         """The grace period is over: give back what is not finished, and end."""
         for batch in self._leases.batches:
             self._hand_back(batch, "drain", suspect=False)
-        end_process(0)
+        self._end(0)
 
     def _end_overdue(self, batch: Batch) -> None:
         """A batch ran past its hard limit. One prediction alone is to blame for it; among several the
@@ -219,12 +236,20 @@ class Predict(Task):  # type: ignore[misc]
                 id, attempt, error=failure.detail, error_code=failure.code, predict_seconds=limit
             )
             try:
-                self._ledger.run(finish(self._holder, [outcome], idle=True, seconds=batch.seconds))
+                fenced = self._ledger.run(
+                    finish(self._holder, [outcome], idle=True, seconds=batch.seconds)
+                )
+                self._told.finished(batch, [outcome], fenced)
             except SoloistError as error:
                 logger.warning("the keeper must end it", extra={"code": error.code})
         else:
             self._hand_back(batch, "timeout", suspect=True)
-        end_process(EXIT_BROKEN)
+        self._end(EXIT_BROKEN)
+
+    def _end(self, code: int) -> None:
+        """End the process at once, whatever its main thread does."""
+        self._tracing.close(LAST_SECONDS)
+        end_process(code)
 
     def close(self) -> None:
         """Wait for what is still to be sent."""

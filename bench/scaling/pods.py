@@ -40,7 +40,7 @@ class Keeper:
 
     look_seconds: float = 1.0
     patch_seconds: float = 0.2
-    idle_seconds: float = 5.0
+    idle_seconds: float = 1.0
 
     def cost(self, pod: Pod, now: float) -> int:
         """The cost that stands in the pod's annotation at this instant."""

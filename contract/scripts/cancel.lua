@@ -5,6 +5,6 @@ if owner ~= a.owner then return cmsgpack.pack(false) end
 if status == 'starting' or status == 'processing' then
   insist()
   settle(a.id, model, watchers, ttl, 'canceled', {})
-  publish()
+  conclude()
 end
 return cmsgpack.pack(view(a.id))

@@ -1,5 +1,5 @@
 -- Takes the oldest that wait. {model, worker, limit, batch, lease, timeout, ring}
--- -> {predictions: [{id, attempt, input, ...}], rings: [ring]}
+-- -> {predictions: [{id, attempt, input, ...}], rings: [ring], told}
 insist()
 redis.call('ZREM', K.rings .. a.model, a.ring)
 
@@ -7,8 +7,9 @@ local taken = {}
 while #taken < a.limit do
   local id = redis.call('ZRANGE', K.queued .. a.model, 0, 0)[1]
   if not id then break end
-  local attempt, input, created_at, deadline, suspect, watchers, ttl =
-    unpack(fields(id, 'attempt', 'input', 'created_at', 'deadline', 'suspect', 'watchers', 'result_ttl'))
+  local attempt, input, created_at, deadline, suspect, watchers, ttl, traceparent, tracestate =
+    unpack(fields(id, 'attempt', 'input', 'created_at', 'deadline', 'suspect', 'watchers', 'result_ttl',
+      'traceparent', 'tracestate'))
   if not attempt then
     redis.call('ZREM', K.queued .. a.model, id)
   elseif deadline and tonumber(deadline) <= now then
@@ -16,6 +17,7 @@ while #taken < a.limit do
       error = 'the deadline passed before it was started',
       error_code = 'deadline_exceeded',
     })
+    tell(id, a.model, 'deadline_exceeded')
   elseif suspect == '1' and #taken > 0 then
     break
   else
@@ -27,12 +29,15 @@ while #taken < a.limit do
       'worker', a.worker, 'started_at', instant(now))
     taken[#taken + 1] = {
       id = id, attempt = attempt, input = input, queue_seconds = now - tonumber(created_at),
-      watched = watchers and true or false,
+      watched = watchers and true or false, traceparent = traceparent or nil, tracestate = tracestate or nil,
     }
     if suspect == '1' then break end
   end
 end
-if #taken > 0 then redis.call('ZADD', K.busy .. a.model, now + a.lease, a.worker) end
+if #taken > 0 then
+  redis.call('ZADD', K.busy .. a.model, now + a.lease, a.worker)
+  redis.call('ZADD', K.claimed .. a.model, instant(now), a.worker)
+end
 local rings = rings_short(a.model, a.batch)
-publish()
-return cmsgpack.pack({predictions = taken, rings = rings})
+conclude()
+return cmsgpack.pack({predictions = taken, rings = rings, told = told})

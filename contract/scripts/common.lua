@@ -32,8 +32,23 @@ local function announce(watchers, message)
   end
 end
 
--- One message to each gateway, whatever the number of predictions in it.
-local function publish()
+-- Counts what became of a prediction. Its counters outlive it, and every process.
+local counts = {}
+local function count(model, what)
+  local own = counts[model]
+  if not own then
+    own = {}
+    counts[model] = own
+  end
+  own[what] = (own[what] or 0) + 1
+end
+
+-- The last step of what changes a prediction: its counts, and one message to each gateway, whatever the
+-- number of predictions.
+local function conclude()
+  for model, own in pairs(counts) do
+    for what, number in pairs(own) do redis.call('HINCRBY', K.counts .. model, what, number) end
+  end
   for watcher, list in pairs(announcements) do
     redis.call('PUBLISH', K.answers .. watcher, cmsgpack.pack(list))
   end
@@ -86,12 +101,15 @@ local function accept(p, nth)
     redis.call('HSET', K.idempotency .. p.owner, p.idempotency_key, p.id)
   end
   enqueue(p.id, p.model, score)
+  count(p.model, 'accepted')
   return {'created', accepted_at, deadline or false, redis.call('ZRANK', K.queued .. p.model, p.id) + 1}
 end
 
 -- Frees the worker's place among the busy ones when it has no other batch.
 local function rest(model, worker, idle)
-  if idle then redis.call('ZREM', K.busy .. model, worker) end
+  if not idle then return end
+  redis.call('ZREM', K.busy .. model, worker)
+  redis.call('ZREM', K.claimed .. model, worker)
 end
 
 -- Ends a prediction: the only place that writes a terminal status. `outcome` holds the fields to write.
@@ -109,6 +127,8 @@ local function settle(id, model, watchers, result_ttl, status, outcome)
   redis.call('ZREM', K.limits, id)
   redis.call('HSET', K.prediction .. id, unpack(flat))
   redis.call('ZADD', K.retained, now + tonumber(result_ttl), id)
+  count(model, 'finished:' .. status)
+  if status == 'failed' then count(model, 'failed:' .. outcome.error_code) end
   if watchers then
     local attempt, worker, started_at, logs = unpack(fields(id, 'attempt', 'worker', 'started_at', 'logs'))
     outcome.attempt, outcome.worker, outcome.started_at, outcome.logs = attempt, worker, started_at, logs
@@ -135,6 +155,16 @@ local function give_back(id, model, suspect, max_attempts, dead_ttl)
   redis.call('DEL', K.events .. id)
   enqueue(id, model, score)
   return 'queued'
+end
+
+-- What the caller's log says of predictions that it did not run to their end, at most so many a call:
+-- {id, model, its error's code or 'queued', attempt, traceparent}.
+local MOST_TOLD = 100
+local told = {}
+local function tell(id, model, fate)
+  local attempt, traceparent = unpack(fields(id, 'attempt', 'traceparent'))
+  if not attempt or #told == MOST_TOLD then return end
+  told[#told + 1] = {id, model, fate == 'dead' and 'worker_lost' or fate, tonumber(attempt), traceparent}
 end
 
 -- Typical seconds until the prediction at `position` (1 is next) is done, or false when unknown.

@@ -39,4 +39,5 @@ for model in pairs(fresh) do
   redis.call('SADD', K.models, model)
   rings[model] = rings_short(model, a.models[model].max_batch)
 end
+conclude()
 return cmsgpack.pack({results = results, rings = rings, now = now})

@@ -1,5 +1,5 @@
 -- Ends what ran past its deadline or its hard limit. {most, limit_slack, max_attempts, dead_ttl}
--- -> {deadlines, limits}
+-- -> {deadlines, limits, told}
 local function over(index, bound)
   return redis.call('ZRANGEBYSCORE', index, '-inf', bound, 'LIMIT', 0, a.most)
 end
@@ -7,6 +7,7 @@ local function ended(id, index, status, code, sentence)
   local was, model, watchers, ttl = unpack(fields(id, 'status', 'model', 'watchers', 'result_ttl'))
   if was == 'starting' or was == 'processing' then
     settle(id, model, watchers, ttl, status, {error = sentence[was], error_code = code})
+    tell(id, model, code)
     return 1
   end
   redis.call('ZREM', index, id)
@@ -28,7 +29,7 @@ for _, id in ipairs(over(K.limits, now - a.limit_slack)) do
   mates[limit] = mates[limit] or redis.call('ZCOUNT', K.limits, limit, limit)
   local status, model = unpack(fields(id, 'status', 'model'))
   if status == 'processing' and mates[limit] > 1 then
-    give_back(id, model, true, a.max_attempts, a.dead_ttl)
+    tell(id, model, give_back(id, model, true, a.max_attempts, a.dead_ttl))
     limits = limits + 1
   else
     limits = limits + ended(id, K.limits, 'failed', 'timeout', {
@@ -36,5 +37,5 @@ for _, id in ipairs(over(K.limits, now - a.limit_slack)) do
     })
   end
 end
-publish()
-return cmsgpack.pack({deadlines = deadlines, limits = limits})
+conclude()
+return cmsgpack.pack({deadlines = deadlines, limits = limits, told = told})

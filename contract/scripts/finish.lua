@@ -20,5 +20,5 @@ if a.items > 0 then
   redis.call('HSET', K.pace .. a.model, 'seconds', instant(seconds), 'items', instant(items))
 end
 rest(a.model, a.worker, a.idle)
-publish()
+conclude()
 return cmsgpack.pack(fenced)

@@ -1,5 +1,15 @@
--- A page of an owner's predictions, newest first. {owner, before?, after?, model?, status?, limit, look}
--- -> {records, more}; `look` bounds how many records one call reads to find `limit` that fit
+-- A page of an owner's predictions, newest first. {owner, before?, after?, model?, status?, limit, look,
+-- brief} -> {records, last, more, now}; `look` bounds how many records one call reads to find `limit` that fit
+local BRIEF = {
+  'id', 'model', 'version', 'status', 'attempt', 'priority', 'worker', 'created_at', 'started_at',
+  'completed_at', 'error_code', 'progress', 'predict_seconds', 'sequence',
+}
+local function brief(id)
+  local record = {}
+  for i, value in ipairs(fields(id, unpack(BRIEF))) do record[BRIEF[i]] = value end
+  return record
+end
+
 local ids
 if a.after then
   ids = redis.call('ZRANGEBYSCORE', K.created .. a.owner, '(' .. a.after, '+inf', 'LIMIT', 0, a.look)
@@ -15,8 +25,10 @@ for _, id in ipairs(ids) do
   if sequence then
     last = sequence
     if (not a.model or model == a.model) and (not a.status or status == a.status) then
-      records[#records + 1] = view(id)
+      records[#records + 1] = a.brief and brief(id) or view(id)
     end
   end
 end
-return cmsgpack.pack({records = records, last = last or false, more = read < #ids or #ids == a.look})
+return cmsgpack.pack({
+  records = records, last = last or false, more = read < #ids or #ids == a.look, now = now,
+})

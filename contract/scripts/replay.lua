@@ -7,6 +7,7 @@ if redis.call('ZREM', K.dead .. r.model, a.id) == 1 then
     priority = r.priority, credit = tonumber(r.created_at) - tonumber(r.score), result_ttl = r.result_ttl,
     replay_of = a.id,
   }, 0)
+  conclude()
 elseif fields(a.new_id, 'replay_of')[1] ~= a.id then -- else: the same replay, sent again
   return cmsgpack.pack(false)
 end

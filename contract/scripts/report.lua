@@ -17,5 +17,5 @@ for _, p in ipairs(a.predictions) do
     if #p.events > 0 then announce(watchers, {p.id, 'events'}) end
   end
 end
-publish()
+conclude()
 return cmsgpack.pack(true)

@@ -1,13 +1,42 @@
--- What each model has waiting and running. {models} -> {model: {queued, running, busy, oldest_seconds}}
+-- What each model has waiting and running, and who serves it. {models}
+-- -> {model: {queued, running, busy, oldest_seconds, eta_seconds, workers: [{name, state, ...}]}}
+local function workers_of(model)
+  local busy, workers = {}, {}
+  for _, name in ipairs(redis.call('ZRANGEBYSCORE', K.busy .. model, '(' .. instant(now), '+inf')) do
+    busy[name] = tonumber(redis.call('ZSCORE', K.claimed .. model, name) or now)
+  end
+  local announced = redis.call('HGETALL', K.workers .. model)
+  for i = 1, #announced, 2 do
+    local name, worker = announced[i], cmsgpack.unpack(announced[i + 1])
+    if worker.expires > now then
+      local since = worker.since
+      if busy[name] and worker.state ~= 'draining' then
+        worker.state, worker.phase, since = 'busy', nil, busy[name]
+      end
+      worker.name, worker.state_seconds = name, math.max(0, now - since)
+      workers[#workers + 1] = worker
+      busy[name] = nil
+    end
+  end
+  -- A worker of an older version says nothing but that it is busy.
+  for name, since in pairs(busy) do
+    workers[#workers + 1] = {name = name, state = 'busy', state_seconds = math.max(0, now - since)}
+  end
+  return workers
+end
+
 local states = {}
 for _, model in ipairs(a.models) do
   local oldest = redis.call('ZRANGE', K.queued .. model, 0, 0)[1]
   local created_at = oldest and redis.call('HGET', K.prediction .. oldest, 'created_at')
+  local queued = redis.call('ZCARD', K.queued .. model)
   states[model] = {
-    queued = redis.call('ZCARD', K.queued .. model),
+    queued = queued,
     running = redis.call('ZCARD', K.running .. model),
     busy = redis.call('ZCARD', K.busy .. model),
     oldest_seconds = created_at and now - tonumber(created_at) or 0,
+    eta_seconds = queued > 0 and eta(model, queued) or false,
+    workers = workers_of(model),
   }
 end
 return cmsgpack.pack(states)

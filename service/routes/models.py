@@ -1,6 +1,5 @@
-"""Models and their versions, with the schemas of their inputs and outputs and the state of their queues."""
+"""Models and their versions, with the schemas of their inputs and outputs, their queues and their workers."""
 
-from dataclasses import asdict
 from typing import Any
 
 import orjson
@@ -12,7 +11,7 @@ from contract.errors import LedgerUnavailable, NotFound
 from contract.transitions import state
 from service.context import context_of
 from service.openapi import ERRORS
-from service.presentation import show_model, show_version
+from service.presentation import show_model, show_state, show_version
 
 router = APIRouter(tags=["models"])
 
@@ -22,7 +21,7 @@ def _json(body: Any) -> Response:
 
 
 async def _show(request: Request, specs: list[ModelSpec]) -> list[dict[str, Any]]:
-    """The models with their queues; without a ledger the models are still there."""
+    """The models with their states; without a ledger the models are still there."""
     context = context_of(request)
     try:
         states = await context.intake.ask(state([spec.name for spec in specs]))
@@ -34,7 +33,7 @@ async def _show(request: Request, specs: list[ModelSpec]) -> list[dict[str, Any]
             spec,
             base,
             context.started_at,
-            queue=asdict(states[spec.name]) if spec.name in states else None,
+            **show_state(states.get(spec.name)),
         )
         for spec in specs
     ]

@@ -100,7 +100,9 @@ async def _create(
         idempotency_key=_idempotency_key(headers.get("idempotency-key")),
         priority=wanted.priority or _priority(headers.get("x-priority")),
         deadline_seconds=cancel_after(headers.get("cancel-after")),
+        trace=request.scope["trace"],
     )
+    request.state.model = spec.name
     created = await context.intake.submit(wish, wait_seconds)
     request.state.prediction = created.prediction.id
     return _answer_created(request, context, created)

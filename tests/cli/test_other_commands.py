@@ -22,7 +22,18 @@ MODELS = {
             "name": "minilm",
             "description": "vectors [384]",
             "latest_version": {"id": "f" * 64},
-            "queue": {"queued": 3, "running": 2, "busy": 1, "oldest_seconds": 1.25},
+            "state": "busy",
+            "queue": {
+                "queued": 3,
+                "running": 2,
+                "busy": 1,
+                "oldest_seconds": 1.25,
+                "eta_seconds": 0.5,
+            },
+            "workers": [
+                {"name": "pod-1", "state": "busy", "device": "cuda:0", "gpu_name": "H200 [MIG]"},
+                {"name": "pod-2", "state": "starting", "phase": "loading", "device": "cpu"},
+            ],
         },
         {"owner": "acme", "name": "idle", "description": None, "latest_version": None},
     ]
@@ -33,22 +44,28 @@ def test_status_shows_each_model_as_a_row(gateway: FakeGateway, soloist) -> None
     gateway.respond = lambda request: (200, MODELS, {})
     result = soloist("status")
     assert result.code == 0
-    heading, first, second = (line.split() for line in result.out.splitlines())
-    assert heading == ["model", "queued", "running", "busy", "workers", "oldest"]
-    assert first == ["local/minilm", "3", "2", "1", "1.2", "s"]
-    assert second == ["acme/idle", "0", "0", "0", "-"]
+    heading, first, more, second = (" ".join(line.split()) for line in result.out.splitlines())
+    assert heading == "model state queued running oldest workers"
+    assert first == "local/minilm busy 3 2 1.2 s pod-1 H200 [MIG] busy"
+    assert more == "pod-2 cpu loading"
+    assert second == "acme/idle - 0 0 - -"
 
 
 def test_status_for_scripts_is_json(gateway: FakeGateway, soloist) -> None:
     gateway.respond = lambda request: (200, MODELS, {})
     (rows,) = soloist("status", "--json").lines
+    workers = rows[0].pop("workers")
     assert rows[0] == {
         "model": "local/minilm",
+        "state": "busy",
         "queued": 3,
         "running": 2,
         "busy": 1,
         "oldest_seconds": 1.25,
+        "eta_seconds": 0.5,
     }
+    assert [worker["name"] for worker in workers] == ["pod-1", "pod-2"]
+    assert (rows[1]["state"], rows[1]["workers"]) == (None, [])
 
 
 def test_status_of_a_prediction_shows_what_is_known(gateway: FakeGateway, soloist) -> None:

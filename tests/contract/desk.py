@@ -107,7 +107,8 @@ class Desk:
         self, claimed: Sequence[Claimed], *, worker: str = "w1", suspect: bool = False
     ) -> list[int]:
         attempts = [(c.id, c.attempt) for c in claimed]
-        rings = self.run(release(self.holder(worker), attempts, idle=True, suspect=suspect))
+        released = self.run(release(self.holder(worker), attempts, idle=True, suspect=suspect))
+        rings = released.rings
         self.rings += rings
         return rings
 

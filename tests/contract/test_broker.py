@@ -9,10 +9,19 @@ from typing import Any
 import kombu
 import pytest
 import redis
+from amqp.exceptions import AccessRefused
 
 from bench.brokers import RabbitMQ
 from cli.embedded import EmbeddedRedis
-from contract.broker import TASK, Doorbell, create_app, is_amqp, model_queue, queue_name
+from contract.broker import (
+    TASK,
+    Doorbell,
+    broker_trouble,
+    create_app,
+    is_amqp,
+    model_queue,
+    queue_name,
+)
 from contract.settings import Settings
 
 
@@ -126,14 +135,14 @@ def test_who_rings_does_not_wait_for_a_frozen_broker(
         for ring in range(1, 51):
             bell.ring("m", [ring])
         depth = bell.depth("m")
-        assert seen == ["ok"], "fifty calls came back before the first of them was given up"
+        assert seen == [], "fifty calls came back before the first of them was given up"
         assert not depth.done()
         assert depth.result(10) is None
         assert not bell.up
     finally:
         own_redis.resume()
 
-    assert set(seen[1:]) == {"failed", "dropped"}
+    assert set(seen) == {"failed", "dropped"}
     assert seen.count("dropped") >= 40, "what could not be sent in time is not sent late"
     assert bell.depth("m").result(5) is not None
     assert bell.up
@@ -182,6 +191,67 @@ def test_trouble_is_told_once_and_so_is_its_end(
     assert "does not answer" in told[0]
     assert told[1] == "the broker answers again"
     assert str(own_redis.port) not in told[0]
+
+
+ODD = "p@ss/w:rd#%"
+WRONG = "hunter2"
+
+
+def test_a_password_of_any_signs_opens_the_broker(
+    own_redis: EmbeddedRedis, open_bell: Callable[..., Doorbell]
+) -> None:
+    with redis.Redis(port=own_redis.port) as plain:
+        plain.config_set("requirepass", ODD)
+    own = Settings(broker_url=own_redis.url, broker_password=ODD)
+    shared = Settings(redis_url=own_redis.url, redis_password=ODD)
+
+    assert open_bell(own).open(["m"]).result(5) == [0]
+    assert open_bell(shared).open(["m"]).result(5) == [0]
+
+
+def test_a_broker_that_refuses_us_is_told_with_the_settings_that_decide_and_no_password(
+    own_redis: EmbeddedRedis,
+    open_bell: Callable[..., Doorbell],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with redis.Redis(port=own_redis.port) as plain:
+        plain.config_set("requirepass", ODD)
+    bell = open_bell(Settings(broker_url=own_redis.url, broker_password=WRONG))
+    for _ in range(3):
+        assert bell.depth("m").result(5) is None
+    (record,) = [record for record in caplog.records if record.name == "contract.broker"]
+
+    assert record.getMessage() == "the broker refuses our user or password (ask)"
+    assert vars(record)["address"] == f"127.0.0.1:{own_redis.port}"
+    assert "SOLOIST_BROKER_PASSWORD" in vars(record)["settings"]
+    assert "hunter2" not in str(vars(record))
+
+
+def test_a_password_of_any_signs_reaches_rabbitmq_as_it_is() -> None:
+    settings = Settings(
+        broker_url="amqp://broker:5672//", broker_username="us:er", broker_password=ODD
+    )
+    with create_app(settings).connection_for_write() as connection:
+        assert (connection.userid, connection.password) == ("us:er", ODD)
+        assert (connection.hostname, connection.port) == ("broker", 5672)
+        assert connection.virtual_host == "/"
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (AccessRefused("Login was refused"), "the broker refuses our user or password"),
+        (redis.AuthenticationError("WRONGPASS"), "the broker refuses our user or password"),
+        (ConnectionRefusedError(), "the broker does not answer"),
+    ],
+)
+def test_what_a_transport_says_is_told_in_our_words_however_it_is_wrapped(
+    error: Exception, told: str
+) -> None:
+    wrapped = kombu.exceptions.OperationalError("it failed")
+    wrapped.__cause__ = error
+
+    assert broker_trouble(error) == broker_trouble(wrapped) == told
 
 
 def test_closing_may_wait_until_all_is_sent(settings: Settings) -> None:

@@ -97,7 +97,14 @@ def test_a_version_changes_with_what_answers_and_not_with_how_it_is_served() -> 
         {"options": {"a": 1}},
     ):
         assert version(**change) != version(), change
-    for change in ({"max_batch_size": 1}, {"id": "a/b"}, {"description": "x"}, {"device": "cpu"}):
+    for change in (
+        {"max_batch_size": 1},
+        {"id": "a/b"},
+        {"description": "x"},
+        {"device": "cpu"},
+        {"scaling_target": 2},
+        {"cost_per_hour": 1.5},
+    ):
         assert version(**change) == version(), change
 
 
@@ -205,3 +212,9 @@ def test_the_schemas_of_a_task_are_its_own_and_those_of_a_python_model_are_given
     assert task.outputs
     assert (python.inputs, python.outputs) == (schema, {"type": "number"})
     assert ModelSpec(name="m", **PYTHON).inputs == {"type": "object"}
+
+
+def test_the_target_is_the_batch_size_unless_the_autoscaler_aims_at_another() -> None:
+    spec = ModelSpec(name="m", max_batch_size=8, **MINILM)
+    assert spec.target == 8
+    assert spec.model_copy(update={"scaling_target": 3}).target == 3

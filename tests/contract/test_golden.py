@@ -5,6 +5,7 @@ The files in golden/ stay as they are. A format that changes gets another file b
 
 import json
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,19 @@ def test_a_record_with_fields_of_the_future_reads_without_them() -> None:
     assert Prediction.from_record(load("record_future")) == Prediction.from_record(load("record"))
 
 
-@pytest.mark.parametrize("name", ["record", "record_failed", "record_old", "record_future"])
+def test_a_record_of_a_traced_prediction_reads_with_its_trace() -> None:
+    traced = Prediction.from_record(load("record_traced"))
+
+    assert traced.traceparent == "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    assert traced.tracestate == "vendor=t61rcWkgMzE"
+    assert replace(traced, traceparent=None, tracestate=None) == Prediction.from_record(
+        load("record")
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["record", "record_failed", "record_old", "record_future", "record_traced"]
+)
 def test_the_ledger_reads_every_record(desk: Desk, name: str) -> None:
     record = load(name)
     desk.redis.hset(desk.ledger.key("prediction", record["id"]), mapping=record)
@@ -97,7 +110,14 @@ def test_what_an_older_or_newer_gateway_recorded_runs(desk: Desk, extra: dict[st
 
 def test_every_field_that_the_ledger_writes_stands_in_a_golden_record(desk: Desk) -> None:
     seen: set[str] = set()
-    desk.accept(id="a", watcher="gw", idempotency_key="k", deadline_seconds=1000)
+    desk.accept(
+        id="a",
+        watcher="gw",
+        idempotency_key="k",
+        deadline_seconds=1000,
+        traceparent=load("record_traced")["traceparent"],
+        tracestate="a=1",
+    )
     desk.lose(1)
     claimed = desk.claim()
     desk.run(report([Report("a", 2, 0.5, "log", [("output", "x")])]))
@@ -108,7 +128,8 @@ def test_every_field_that_the_ledger_writes_stands_in_a_golden_record(desk: Desk
     for id in "ab":
         seen |= {name.decode() for name in desk.record(id)}
 
-    assert seen <= {*load("record"), *load("record_failed")}, "a new field needs a golden record"
+    golden = {*load("record"), *load("record_failed"), *load("record_traced")}
+    assert seen <= golden, "a new field needs a golden record"
 
 
 def test_an_announcement_reads_as_the_outcome() -> None:

@@ -4,6 +4,7 @@ import pytest
 from desk import START, Desk
 
 from contract.prediction import Priority, Status
+from contract.presence import Worker
 from contract.transitions import (
     ModelState,
     Page,
@@ -179,13 +180,26 @@ def test_a_search_looks_at_a_bounded_number_of_records_and_can_go_on(desk: Desk)
     assert pages == 3
 
 
+def test_a_brief_page_leaves_out_what_may_be_large(desk: Desk) -> None:
+    desk.accept(id="a", input='{"text": "hi"}')
+    desk.finish(desk.claim())
+    page = desk.run(list_page("local", brief=True))
+    (brief,) = page.predictions
+
+    assert (brief.input, brief.output) == ("{}", None)
+    assert (brief.id, brief.model, brief.status) == ("a", "m", Status.SUCCEEDED)
+    assert (brief.created_at, brief.predict_seconds) == (pytest.approx(START, abs=1e-3), 0.5)
+    assert page.now == START
+
+
 def test_the_state_counts_what_waits_and_runs(desk: Desk) -> None:
     desk.create(*(desk.submission() for _ in range(6)))
     desk.claim()
     desk.advance(5)
     states = desk.run(state(["m", "idle"]))
 
-    assert states["m"] == ModelState(2, 4, 1, pytest.approx(5, abs=1e-3))
+    busy = [Worker("w1", "busy", state_seconds=pytest.approx(5, abs=1e-3))]
+    assert states["m"] == ModelState(2, 4, 1, pytest.approx(5, abs=1e-3), None, busy)
     assert states["idle"] == ModelState(0, 0, 0, 0)
     assert desk.run(state([])) == {}
 

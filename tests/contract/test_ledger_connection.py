@@ -13,7 +13,7 @@ from desk import Desk
 
 from cli.embedded import EmbeddedRedis
 from contract.errors import LedgerFull, LedgerUnavailable, LedgerUnsafe
-from contract.ledger import AsyncLedger, Ledger, check_safety
+from contract.ledger import AsyncLedger, Ledger, Size, check_safety, ledger_trouble
 from contract.prediction import Prediction, Status
 from contract.settings import Settings
 from contract.transitions import Claim, Holder, Submission, Transition, claim, create, expire, read
@@ -133,6 +133,40 @@ def test_a_ledger_that_is_gone_is_reported(own_redis: EmbeddedRedis) -> None:
         ledger.check()
 
     assert own_redis.url not in str(caught.value)
+    ledger.close()
+
+
+ODD = "p@ss/w:rd#%"
+
+
+def test_a_password_of_any_signs_opens_the_ledger(own_redis: EmbeddedRedis) -> None:
+    with redis.Redis(port=own_redis.port) as plain:
+        plain.execute_command("ACL", "SETUSER", "a:b", "on", f">{ODD}", "~*", "&*", "+@all")
+        plain.config_set("requirepass", ODD)
+    for username in (None, "default", "a:b"):
+        settings = Settings(redis_url=own_redis.url, redis_username=username, redis_password=ODD)
+        ledger = Ledger(settings)
+        ledger.check()
+        ledger.close()
+        run_async(settings, lambda other: other.check())
+
+
+@pytest.mark.parametrize("password", [None, "hunter2"])
+def test_a_ledger_that_refuses_us_says_so_and_shows_no_password(
+    own_redis: EmbeddedRedis, password: str | None
+) -> None:
+    with redis.Redis(port=own_redis.port) as plain:
+        plain.config_set("requirepass", ODD)
+    settings = Settings(redis_url=own_redis.url, redis_password=password)
+    ledger = Ledger(settings)
+    for act in (ledger.check, lambda: ledger.run(expire())):
+        with pytest.raises(LedgerUnavailable) as caught:
+            act()
+        assert caught.value.detail == "the ledger refuses our user or password"
+        told = ledger_trouble(settings, caught.value)
+        assert told["address"] == f"127.0.0.1:{own_redis.port}"
+        assert "SOLOIST_REDIS_PASSWORD" in told["settings"]
+        assert "hunter2" not in str(told)
     ledger.close()
 
 
@@ -256,3 +290,20 @@ def test_the_event_loops_ledger_reports_one_that_is_frozen(own_redis: EmbeddedRe
 def test_an_error_of_our_own_script_is_not_taken_for_a_fault_of_redis(desk: Desk) -> None:
     with pytest.raises(redis.ResponseError, match=re.compile("script", re.I)):
         desk.run(Transition("claim", {"model": None}, lambda answer: answer))
+
+
+def test_the_ledger_says_how_full_it_is(own_redis: EmbeddedRedis) -> None:
+    async def sizes() -> list[Size]:
+        ledger = AsyncLedger(Settings(redis_url=own_redis.url))
+        try:
+            found = [await ledger.size()]
+            await ledger.redis.config_set("maxmemory", "64mb")
+            await ledger.redis.mset({"a": "x" * 100_000, "b": 1})
+            return [*found, await ledger.size()]
+        finally:
+            await ledger.close()
+
+    empty, filled = asyncio.run(sizes())
+    assert (empty.keys, empty.memory_limit_bytes) == (0, 0)
+    assert (filled.keys, filled.memory_limit_bytes) == (2, 64 * 1024 * 1024)
+    assert filled.memory_bytes - empty.memory_bytes > 90_000

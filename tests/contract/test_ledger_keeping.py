@@ -73,6 +73,85 @@ def test_a_lost_worker_is_no_longer_busy(desk: Desk) -> None:
     assert desk.sweep().busy == 0
 
 
+def test_a_sweep_tells_how_long_each_busy_worker_has_its_batch(desk: Desk) -> None:
+    assert desk.sweep().workers == {}
+    desk.create(*(desk.submission() for _ in range(12)))
+    first = desk.claim("w1")
+    desk.advance(7)
+    second = desk.claim("w2")
+    desk.advance(3)
+    swept = desk.sweep()
+
+    assert swept.workers == pytest.approx({"w1": 10, "w2": 3}, abs=1e-3)
+    assert swept.busy == 2
+    desk.finish(first, worker="w1")
+    desk.release(second, worker="w2")
+    assert desk.sweep().workers == {}
+    assert desk.members("claimed") == []
+
+
+def test_a_batch_keeps_its_age_while_its_lease_is_extended_and_the_next_starts_anew(
+    desk: Desk,
+) -> None:
+    desk.create(*(desk.submission() for _ in range(8)))
+    claimed = desk.claim(limit=4)
+    for _ in range(10):
+        desk.advance(10)
+        desk.extend(claimed)
+    assert desk.sweep().workers == pytest.approx({"w1": 100}, abs=1e-3)
+    desk.finish(claimed[:2], idle=False)
+    assert desk.sweep().workers == pytest.approx({"w1": 100}, abs=1e-3)
+    desk.finish(claimed[2:])
+    desk.claim()
+    desk.advance(1)
+
+    assert desk.sweep().workers == pytest.approx({"w1": 1}, abs=1e-3)
+
+
+def test_a_worker_that_comes_back_under_its_old_name_has_a_new_batch(desk: Desk) -> None:
+    desk.create(*(desk.submission() for _ in range(8)))
+    desk.claim()
+    desk.advance(10)  # its container starts again, before the lease is over
+    desk.claim()
+    desk.advance(2)
+
+    assert desk.sweep().workers == pytest.approx({"w1": 2}, abs=1e-3)
+
+
+def test_a_worker_that_does_not_say_since_when_is_busy_all_the_same(desk: Desk) -> None:
+    desk.create(*(desk.submission() for _ in range(8)))
+    desk.claim("old")
+    desk.redis.delete(desk.ledger.key("claimed", "m"))  # an older version does not write it
+    desk.claim("new")
+    desk.advance(5)
+
+    assert desk.sweep().workers == pytest.approx({"old": 0, "new": 5}, abs=1e-3)
+
+
+def test_a_claim_is_forgotten_with_its_worker(desk: Desk) -> None:
+    desk.create(*(desk.submission() for _ in range(8)))
+    desk.claim("lost")
+    desk.advance(10)
+    kept = desk.claim("kept")
+    desk.advance(6)
+    assert desk.sweep().workers == pytest.approx({"kept": 6}, abs=1e-3)
+    assert desk.members("claimed") == ["kept"]
+    desk.redis.zrem(desk.ledger.key("busy", "m"), "kept")  # an older version finishes so
+
+    assert desk.sweep().workers == {}
+    assert desk.members("claimed") == []
+    desk.finish(kept, worker="kept")
+
+
+def test_a_thousand_busy_workers_are_told_in_one_sweep(desk: Desk) -> None:
+    names = [f"w-{n}" for n in range(1000)]
+    desk.redis.zadd(desk.ledger.key("busy", "m"), dict.fromkeys(names, desk.now + 15))
+    desk.redis.zadd(desk.ledger.key("claimed", "m"), dict.fromkeys(names, desk.now - 60))
+    swept = desk.sweep()
+
+    assert swept.workers == pytest.approx(dict.fromkeys(names, 60), abs=1e-3)
+
+
 def test_a_lost_message_is_rung_again_once_it_was_given_time(desk: Desk) -> None:
     desk.accept()
     assert desk.sweep(depth=0).rings == [], "it may be on its way"

@@ -79,6 +79,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.starts: Counter[str] = Counter()
         self.ends: dict[str, dict[str, str | None]] = {}
         self.gone: set[str] = set()
+        self.handed_back: Counter[str] = Counter()
         self.written = 0
 
     # --- the parts ---
@@ -288,12 +289,15 @@ class LedgerMachine(RuleBasedStateMachine):
         return fenced
 
     @precondition(lambda self: any(self.held.values()))
-    @rule(data=st.data(), suspect=st.booleans())
-    def release(self, data: Any, suspect: bool) -> None:
+    @rule(data=st.data(), suspect=st.booleans(), reason=st.sampled_from(["drain", "timeout"]))
+    def release(self, data: Any, suspect: bool, reason: str) -> None:
         worker = data.draw(st.sampled_from([w for w, held in self.held.items() if held]))
         held, self.held[worker] = self.held[worker], []
         attempts = [(c.id, c.attempt) for c in held]
-        self.ring(self.desk.run(release(self.holder(worker), attempts, idle=True, suspect=suspect)))
+        self.handed_back[reason] += sum(map(self.owned, held))
+        how: dict[str, Any] = {"idle": True, "suspect": suspect, "reason": reason}
+        released = self.desk.run(release(self.holder(worker), attempts, **how))
+        self.ring(released.rings)
         self.stale += [(worker, c) for c in held]
 
     @rule(worker=WORKERS)
@@ -394,6 +398,18 @@ class LedgerMachine(RuleBasedStateMachine):
             if leases and max(leases) > self.desk.now:
                 assert busy.get(worker, 0) >= max(leases), "who computes is not to be killed"
         self.check_rings(len(queued))
+        self.check_counts()
+
+    def check_counts(self) -> None:
+        """What was accepted, ended and handed back is counted once, also of those that are deleted."""
+        expected = Counter({"accepted": len(self.known)})
+        for end in self.ends.values():
+            expected[f"finished:{end['status']}"] += 1
+            if end["status"] == "failed":
+                expected[f"failed:{end['error_code']}"] += 1
+        expected.update({f"handed_back:{why}": n for why, n in self.handed_back.items()})
+        counted = self.desk.redis.hgetall(self.desk.ledger.key("counts", "m"))
+        assert {what.decode(): int(n) for what, n in counted.items()} == +expected
 
     @staticmethod
     def check_indexes(record: Record) -> None:

@@ -22,8 +22,12 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_setting_is_read_from_a_variable_of_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     values = {
-        "redis_url": "rediss://:pw@ledger:1/2",
+        "redis_url": "rediss://ledger:1/2",
         "broker_url": "amqp://broker",
+        "redis_username": "alice",
+        "redis_password": "secret-1",
+        "broker_username": "bob",
+        "broker_password": "secret-2",
         "prefix": "other:",
         "durability": "none",
         "catalog": "models.yaml",
@@ -47,6 +51,11 @@ def test_every_setting_is_read_from_a_variable_of_its_name(monkeypatch: pytest.M
         "amqp_heartbeat_seconds": "11",
         "log_level": "debug",
         "log_format": "json",
+        "otlp_endpoint": "http://collector:4318",
+        "trace_ratio": "0.25",
+        "pod_namespace": "models",
+        "pod_selector": "app=worker",
+        "protect_busy_pods": "True",
         "state_dir": "state",
     }
     assert set(values) == set(Settings.model_fields), "a new setting belongs in this test"
@@ -90,6 +99,11 @@ def test_a_variable_that_is_no_setting_is_refused_by_its_name(
         ("WORKER_NAME", "a b"),
         ("PUBLIC_URL", "ftp://example.org"),
         ("LOG_LEVEL", "loud"),
+        ("OTLP_ENDPOINT", "collector:4317"),
+        ("OTLP_ENDPOINT", "http://user:secret@collector:4318"),
+        ("TRACE_RATIO", "1.5"),
+        ("POD_SELECTOR", ""),
+        ("PROTECT_BUSY_PODS", "maybe"),
     ],
 )
 def test_a_wrong_value_is_refused_with_the_variables_name(
@@ -120,6 +134,157 @@ def test_the_ledgers_redis_is_the_broker_where_none_is_set(
     monkeypatch.setenv("SOLOIST_REDIS_URL", "redis://:pw@ledger/0")
 
     assert load_settings().broker == "redis://:pw@ledger/0"
+
+
+ODD = "p@ss/w:rd#%"
+ENCODED = "p%40ss%2Fw%3Ard%23%25"
+
+
+@pytest.mark.parametrize(
+    ("set_to", "ledger", "broker"),
+    [
+        (
+            {"REDIS_URL": "redis://ledger:6380/2?x=1", "REDIS_PASSWORD": ODD},
+            f"redis://:{ENCODED}@ledger:6380/2?x=1",
+            f"redis://:{ENCODED}@ledger:6380/2?x=1",
+        ),
+        (
+            {
+                "REDIS_URL": "rediss://[fd00::1]:6379",
+                "REDIS_USERNAME": "a b",
+                "REDIS_PASSWORD": "x",
+                "BROKER_URL": "amqp://broker:5672//",
+                "BROKER_USERNAME": "us:er",
+                "BROKER_PASSWORD": ODD,
+            },
+            "rediss://a%20b:x@[fd00::1]:6379",
+            f"amqp://us%3Aer:{ENCODED}@broker:5672//",
+        ),
+        (
+            {
+                "REDIS_URL": "redis://:pw@ledger",
+                "REDIS_USERNAME": "alice",
+                "BROKER_URL": "amqp://guest@broker/vhost",
+                "BROKER_PASSWORD": "x",
+            },
+            "redis://alice:pw@ledger",
+            "amqp://guest:x@broker/vhost",
+        ),
+        (
+            {"REDIS_URL": "redis://ledger", "REDIS_PASSWORD": "x", "BROKER_URL": "redis://broker"},
+            "redis://:x@ledger",
+            "redis://broker",
+        ),
+        ({"REDIS_URL": "redis://u:p@ledger", "REDIS_PASSWORD": ""}, "redis://u:p@ledger", None),
+    ],
+)
+def test_user_and_password_may_be_given_apart_from_the_url(
+    monkeypatch: pytest.MonkeyPatch, set_to: dict[str, str], ledger: str, broker: str | None
+) -> None:
+    for name, value in set_to.items():
+        monkeypatch.setenv(PREFIX + name, value)
+    loaded = load_settings()
+
+    assert loaded.ledger == ledger
+    assert loaded.broker == (broker or ledger)
+    assert "%" not in repr(loaded)
+    assert ODD not in repr(loaded)
+
+
+@pytest.mark.parametrize("kind", ["REDIS", "BROKER"])
+def test_a_password_in_two_places_is_refused(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    monkeypatch.setenv(f"SOLOIST_{kind}_URL", "redis://user:hunter2@host")
+    monkeypatch.setenv(f"SOLOIST_{kind}_PASSWORD", "hunter3")
+    refused(
+        f"SOLOIST_{kind}_PASSWORD: SOLOIST_{kind}_URL holds a password already; "
+        "give it in one of the two"
+    )
+    monkeypatch.delenv(f"SOLOIST_{kind}_PASSWORD")
+    monkeypatch.setenv(f"SOLOIST_{kind}_USERNAME", "other")
+    refused(
+        f"SOLOIST_{kind}_USERNAME: SOLOIST_{kind}_URL holds a username already; "
+        "give it in one of the two"
+    )
+
+
+def test_a_password_for_a_broker_that_is_not_named_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SOLOIST_BROKER_PASSWORD", "hunter2")
+    refused(
+        "SOLOIST_BROKER_PASSWORD: needs SOLOIST_BROKER_URL; "
+        "the ledger's credentials serve for the ledger's Redis"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "schemes"),
+    [
+        ("SOLOIST_REDIS_URL", "redis://, rediss://"),
+        ("SOLOIST_BROKER_URL", "redis://, rediss://, amqp://, amqps://"),
+    ],
+)
+@pytest.mark.parametrize("value", ["http://:hunter2@host", "host:6379", "redis:host", "REDIS://h"])
+def test_another_scheme_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, schemes: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    refused(f"{name}: must begin with one of {schemes}")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "redis://:hunter2/3@host",
+        "redis://:hunter#2@host",
+        "redis://:12/hunter@host",
+        "redis://user:12?hunter@host",
+        "redis://:12#hunter@host",
+        "redis://[::1",
+        "redis://host:hunter",
+    ],
+)
+def test_a_password_that_is_not_encoded_is_refused_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("SOLOIST_REDIS_URL", value)
+    refused(
+        "SOLOIST_REDIS_URL: is no URL; a password in it must be percent-encoded, or given apart from it"
+    )
+
+
+def test_a_selector_of_pods_needs_their_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOLOIST_POD_SELECTOR", "app=worker")
+    refused(
+        "SOLOIST_POD_SELECTOR: needs SOLOIST_POD_NAMESPACE, the namespace of these pods",
+    )
+
+
+def refused(line: str) -> None:
+    """The settings are refused, with this line and nothing else."""
+    with pytest.raises(SettingsInvalid) as caught:
+        load_settings()
+    assert str(caught.value) == line
+
+
+def test_whereabouts_say_what_decides_how_something_is_reached_and_no_password() -> None:
+    both = Settings(
+        redis_url="rediss://ledger",
+        redis_password=ODD,
+        broker_url="amqp://user:hunter3@broker//",
+    )
+    one = Settings(redis_url="redis:///0")
+
+    assert both.whereabouts("ledger") == {
+        "address": "ledger:6379",
+        "settings": "SOLOIST_REDIS_URL, SOLOIST_REDIS_USERNAME, SOLOIST_REDIS_PASSWORD",
+    }
+    assert both.whereabouts("broker") == {
+        "address": "broker:5672",
+        "settings": "SOLOIST_BROKER_URL, SOLOIST_BROKER_USERNAME, SOLOIST_BROKER_PASSWORD",
+    }
+    assert one.whereabouts("broker") == one.whereabouts("ledger")
+    assert one.whereabouts("broker")["address"] == "localhost:6379"
 
 
 def test_settings_cannot_be_changed_or_misspelled() -> None:
@@ -154,4 +319,5 @@ def test_the_page_names_every_setting_once() -> None:
     for name in Settings.model_fields:
         assert page.count(f"| `SOLOIST_{name.upper()}` |") == 1
     assert "| `15` | number, above 0 |" in page
+    assert "| `false` | `true`, `false` |" in page
     assert "| `info` | `debug`, `info`, `warning`, `error` |" in page

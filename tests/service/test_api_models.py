@@ -61,6 +61,8 @@ def test_a_model_shows_its_schemas_and_its_queue(http: httpx.Client, catalog: Ca
         0,
     )
     assert model["queue"]["oldest_seconds"] >= 0
+    assert (model["state"], model["workers"]) == ("cold", [])
+    assert model["example"] == {"text": "Win a free cruise, reply now!"}
 
 
 def test_a_model_has_the_one_version_that_is_served(http: httpx.Client, catalog: Catalog) -> None:
@@ -99,7 +101,7 @@ def test_metrics_count_what_happens(http: httpx.Client, worker: PretendWorker) -
             metric(http, "soloist_http_requests_total", **gets),
             metric(http, "soloist_predictions_submitted_total", model="echo"),
             metric(http, "soloist_predictions_rejected_total", **conflicts),
-            metric(http, "soloist_prediction_seconds_count", model="echo"),
+            metric(http, "soloist_prediction_seconds_count", model="echo", cold="true"),
             metric(http, "soloist_predictions_created_at_once_count"),
             metric(http, "soloist_ledger_seconds_count"),
             metric(http, "soloist_http_request_seconds_count", route=gets["route"]),

@@ -285,3 +285,16 @@ def test_of_two_batches_that_end_together_the_second_leaves_the_worker_idle(book
             assert not kept.only(first)
         with kept.settling(second):
             assert kept.only(second)
+
+
+def test_busy_seconds_grow_while_a_batch_computes_and_never_fall(book: Book) -> None:
+    kept, seen = leases(book, renew_seconds=60), [0.0]
+    assert kept.busy_seconds == 0
+    for _ in range(3):
+        batch = batch_of("a")
+        with kept.hold(batch):
+            seen += [kept.busy_seconds for _ in range(5)]
+        seen.append(kept.busy_seconds)
+    assert seen == sorted(seen)
+    assert seen[-1] > 0
+    assert kept.busy_seconds == seen[-1], "it stands still while there is none"

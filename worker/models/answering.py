@@ -12,6 +12,7 @@ from contract.catalog import ModelSpec
 from contract.errors import BadItem
 from worker.models.interface import Item
 from worker.models.loading import Checkpoint
+from worker.models.phases import during
 from worker.models.rows import Row, Rows, each
 from worker.models.text import Encoder
 
@@ -63,6 +64,7 @@ class QuestionAnswering:
                 row.result = _answer(row, spans[id(row)], empty[id(row)])
         return rows.outputs()
 
+    @during("preprocess")
     def _encode(self, rows: Rows) -> list[Any]:
         """A question takes at most half of the window, so that there is room for the context."""
         room = self._encoder.max_length // 2

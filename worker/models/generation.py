@@ -18,7 +18,7 @@ class TextGeneration:
         self._generator = Generator(checkpoint, device, "AutoModelForCausalLM")
         limit = self._generator.positions or self._generator.tokenizer.model_max_length
         self._limit = min(int(limit), spec.max_batch_tokens)
-        with checkpoint.reading("the model's first pass"):
+        with checkpoint.warming_up():
             parameters = {"max_new_tokens": 2, "min_new_tokens": 0}
             first = Item("warm-up", {"inputs": "a", "parameters": parameters})
             if isinstance(output := self.predict([first])[0], Exception):

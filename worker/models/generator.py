@@ -14,6 +14,7 @@ from worker.models.faults import brief
 from worker.models.loading import Checkpoint
 from worker.models.padding import fill, mask_of
 from worker.models.passes import Budget, cut
+from worker.models.phases import during
 from worker.models.rows import Row, each
 from worker.models.sampling import SeededSampling, seed_of
 from worker.models.streams import Stream, Watch
@@ -53,6 +54,7 @@ class Generator:
         # a pass lasts as many steps as its longest text, so cutting never pays before the cap
         self._budget = Budget(spec.max_batch_size, spec.max_batch_tokens, spec.max_batch_tokens)
 
+    @during("preprocess")
     def tokens(self, texts: list[str]) -> list[list[int] | BadItem]:
         """The tokens of each text, none cut off."""
         found = each(texts, lambda some: list(self.tokenizer(some)["input_ids"]))
@@ -133,6 +135,7 @@ class Generator:
                 if wanted := [members[place] for place in one if members[place][0].open]:
                     self._write(wanted, emits=emits)
 
+    @during("inference")
     def _write(self, wishes: Sequence[Wish], *, emits: bool) -> None:
         """One call of `generate`, for rows that want the same of it."""
         rows, prompts = [row for row, _, _ in wishes], [tokens for _, tokens, _ in wishes]

@@ -18,8 +18,9 @@ from transformers.utils.hub import cached_file
 from contract.catalog import ModelSpec, source_folder
 from contract.errors import ModelUnloadable, StartRefused
 from worker.models.faults import brief
+from worker.models.fetching import CONFIG, hub_id, weights
+from worker.models.phases import during
 
-WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5", "flax_model.msgpack")
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -106,6 +107,12 @@ class Checkpoint:
             reason = f"{what} cannot be loaded: {type(error).__name__}: {brief(error)}"
             raise self.refusal(reason) from error
 
+    @contextmanager
+    def warming_up(self) -> Iterator[None]:
+        """Around the model's first passes, which allocate and compile."""
+        with self.reading("the model's first pass"), during("warm_up"):
+            yield
+
     def _options(self) -> dict[str, Any]:
         return {
             "revision": self.spec.revision or "main",
@@ -120,25 +127,34 @@ class Checkpoint:
         return torch.float32 if device == "cpu" else "auto"
 
     def _check(self) -> None:
-        folder = Path(self.source)
-        if not folder.is_dir():
-            if folder.is_absolute() or len(folder.parts) != 2:
-                raise self.refusal(f"there is no folder {self.source}; set `source` to one")
-            if self.file("config.json") is None:
-                revision = f" --revision {self.spec.revision}" if self.spec.revision else ""
-                raise self.refusal(
-                    "this revision is not in the local Hugging Face cache, and workers do not "
-                    f"download; run `hf download {self.source}{revision}` first"
-                )
-        if self.file("config.json") is None:
-            raise self.refusal("its folder has no config.json, so it holds no transformers model")
-        if not any(self.file(name) for name in WEIGHTS):
-            if any(self.file(name) for name in PICKLES):
-                raise self.refusal(
-                    "its weights are not safetensors, and loading a pickle runs code; convert them "
-                    "with `model.save_pretrained(folder)`"
-                )
-            raise self.refusal("it has no model.safetensors")
+        on_hub = hub_id(self.source) is not None
+        if not on_hub and not Path(self.source).is_dir():
+            raise self.refusal(f"there is no folder {self.source}; set `source` to one")
+        config = self.file(CONFIG)
+        if config is None and on_hub:
+            raise self.refusal(f"this revision is not in the local Hugging Face cache{self._way()}")
+        if config is None:
+            raise self.refusal(f"its folder has no {CONFIG}, so it holds no transformers model")
+        folder = config.parent
+        with self.reading("the index of its weights"):
+            files = weights(folder, {path.name for path in folder.iterdir()})
+        lacking = [name for name in files if not (folder / name).is_file()]
+        if lacking:
+            raise self.refusal(f"its weights lack {lacking[0]}{self._way() if on_hub else ''}")
+        if not files and any((folder / name).is_file() for name in PICKLES):
+            raise self.refusal(
+                "its weights are not safetensors, and loading a pickle runs code; convert them "
+                "with `model.save_pretrained(folder)`"
+            )
+        if not files:
+            raise self.refusal(f"it has no model.safetensors{self._way() if on_hub else ''}")
+
+    def _way(self) -> str:
+        revision = f" --revision {self.spec.revision}" if self.spec.revision else ""
+        return (
+            ", and workers do not download; where there is a network run `python -m worker --model "
+            f"{self.spec.name} --fetch` (in a cluster: hub.fetch) or `hf download {self.source}{revision}`"
+        )
 
 
 @cache

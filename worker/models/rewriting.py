@@ -23,7 +23,7 @@ class Rewriting:
         self.tokenizer = self.generator.tokenizer
         longest = longest_input(self.tokenizer, self.generator.model)
         self._limit = min(longest, spec.max_batch_tokens)
-        with checkpoint.reading("the model's first pass"):
+        with checkpoint.warming_up():
             settings = {**self.generator.settings({}), "max_new_tokens": 2, "min_new_tokens": None}
             row = Row("a", {}, Item("warm-up", {}))
             self.generator.write([(row, [self.generator.pad_id], settings)])

@@ -17,6 +17,7 @@ from worker.models.faults import brief
 from worker.models.interface import Item
 from worker.models.loading import Checkpoint
 from worker.models.passes import Budget, cut
+from worker.models.phases import during
 from worker.models.rows import Row, Rows
 from worker.models.streams import Unwanted
 
@@ -58,7 +59,7 @@ class SpeechRecognition:
         )
         pass_cost = TOKENS_A_SECOND if device == "cpu" else spec.max_batch_tokens
         self._budget = Budget(spec.max_batch_size, spec.max_batch_tokens, pass_cost)
-        with checkpoint.reading("the model's first pass"):
+        with checkpoint.warming_up():
             row = Row(np.zeros(self._rate, np.float32), {}, Item("warm-up", {}))
             self._run([row], {"max_new_tokens": 2})
 
@@ -77,6 +78,7 @@ class SpeechRecognition:
                     self._run(wanted, dict(options))
         return rows.outputs()
 
+    @during("preprocess")
     def _samples(self, value: Any) -> media.Samples:
         samples = media.sound(value, self._rate)
         if self._kind != "seq2seq_whisper" and self._tokens(samples) > self._budget.max_tokens:
@@ -146,6 +148,7 @@ class SpeechRecognition:
         name = self._model.main_input_name
         return {**inputs, name: inputs[name].to(self._model.dtype)}
 
+    @during("inference")
     def _transcribe(self, sounds: list[media.Samples]) -> list[dict[str, Any]]:
         """The likeliest token of each step (Graves et al. 2006): CTC joins them when decoded."""
         with torch.inference_mode():
@@ -157,6 +160,7 @@ class SpeechRecognition:
             for row, length in zip(tokens, lengths, strict=True)
         ]
 
+    @during("inference")
     def _generate(
         self, sounds: list[media.Samples], times: Any, options: dict[str, Any]
     ) -> list[dict[str, Any]]:

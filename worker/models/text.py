@@ -15,6 +15,7 @@ from worker.models.faults import brief
 from worker.models.loading import Checkpoint
 from worker.models.padding import fill, mask_of
 from worker.models.passes import Budget, cut
+from worker.models.phases import during
 from worker.models.rows import Row, each
 
 Text = str | tuple[str, str]
@@ -77,9 +78,10 @@ class Encoder:
         typed = pairs or any(self._encode_batch(["a"])[0].type_ids)
         self._typed = typed and "token_type_ids" in accepted
         self.budget = Budget(spec.max_batch_size, spec.max_batch_tokens)
-        with checkpoint.reading("the model's first pass"):
+        with checkpoint.warming_up():
             self.budget = self._warm_up(pairs)
 
+    @during("preprocess")
     def encode(self, texts: Sequence[Text]) -> list[Any]:
         """One encoding a text (`ids`, `type_ids`, `overflowing`), or the BadItem that it is."""
         return [
@@ -122,6 +124,7 @@ class Encoder:
             if wanted := [ready[place] for place in places if rows[ready[place]].open]:
                 yield wanted
 
+    @during("inference")
     def forward(self, encodings: Sequence[Any]) -> tuple[Any, Any]:
         """One pass: the model's output and the attention mask, both (rows, longest, ...)."""
         ids = [encoding.ids for encoding in encodings]

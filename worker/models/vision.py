@@ -20,6 +20,7 @@ from worker.models.faults import brief
 from worker.models.interface import Item
 from worker.models.loading import Checkpoint
 from worker.models.passes import Budget, cut
+from worker.models.phases import during
 from worker.models.rows import Row, Rows
 
 PATCH = 16
@@ -51,7 +52,7 @@ class Images:
         self.model = checkpoint.model(kind, device)
         spec = checkpoint.spec
         self._budget = Budget(spec.max_batch_size, spec.max_batch_tokens, spec.max_batch_tokens)
-        with checkpoint.reading("the model's first pass"):
+        with checkpoint.warming_up():
             self.forward([self.prepare(Image.new("RGB", (64, 48)))])
 
     def passes(self, rows: Rows) -> Iterator[tuple[list[Row], Any]]:
@@ -73,6 +74,7 @@ class Images:
             for row in window:
                 row.value = None
 
+    @during("inference")
     def forward(self, prepared: list[Prepared]) -> Any:
         inputs = {
             name: torch.from_numpy(np.concatenate([one.inputs[name] for one in prepared]))
@@ -89,6 +91,7 @@ class Images:
         inputs = {name: np.asarray(found[name]) for name in names}
         return Prepared(inputs, (picture.height, picture.width))
 
+    @during("preprocess")
     def _read(self, row: Row) -> bool:
         try:
             row.value = self.prepare(media.image(row.value))

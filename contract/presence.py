@@ -1,0 +1,49 @@
+"""What workers say of themselves, and the state of a model that follows from it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, Self
+
+ModelWord = Literal["cold", "starting", "ready", "busy"]
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """One worker as the ledger knows it. A worker of an older version is known by its lease alone."""
+
+    name: str
+    state: str = "busy"
+    """starting, ready, busy or draining."""
+    phase: str = ""
+    """What a worker that starts is at: importing, loading, connecting."""
+    device: str = ""
+    """As torch calls it: cpu, cuda:0."""
+    gpu_name: str = ""
+    gpu_uuid: str = ""
+    version: str = ""
+    state_seconds: float = 0.0
+    """How long it has been in this state; of a busy one, how old its batch is."""
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        """Read what a worker of any version announced."""
+        known = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in record.items() if name in known})
+
+    @property
+    def announcement(self) -> dict[str, str]:
+        """What it says of itself; the ledger knows its name and counts the seconds."""
+        facts: dict[str, Any] = asdict(self)
+        del facts["name"], facts["state_seconds"]
+        return {name: value for name, value in facts.items() if value}
+
+
+def model_word(workers: Iterable[Worker]) -> ModelWord:
+    """The state of a model in one word: what its next prediction will meet.
+
+    `ready`: a worker is free; `busy`: all that serve have a batch; `starting`: the first is on its way;
+    `cold`: there is none. One that drains takes nothing more, so it does not count.
+    """
+    states = {worker.state for worker in workers}
+    words: tuple[ModelWord, ...] = ("ready", "busy", "starting")
+    return next((word for word in words if word in states), "cold")

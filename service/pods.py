@@ -1,0 +1,266 @@
+"""What Kubernetes is told of the worker pods: which of them a scale-in or an eviction should leave alone.
+
+A ReplicaSet that scales in deletes the pods with the lowest `controller.kubernetes.io/pod-deletion-cost`
+first (https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/#pod-deletion-cost). The keeper
+knows who is busy and since when, so it annotates the pods: an idle one costs nothing, a busy one the more
+the older its batch. All of it is best effort. Without it nothing is lost, but a scale-in may pick a busy
+worker, which then has to finish or to hand its batch back.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from contract.settings import Settings
+from service import keeper_metrics as metrics
+
+logger = logging.getLogger(__name__)
+
+COST = "controller.kubernetes.io/pod-deletion-cost"
+GUARDS = {
+    "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+    "karpenter.sh/do-not-disrupt": "true",
+}
+BUSY_COST = 10
+MOST_COST = 2**31 - 1
+"""The annotation is an int32."""
+
+LOOK_SECONDS = 1.0
+MOST_PATCHES = 20
+"""At one look."""
+LIST_SECONDS = 15.0
+IDLE_SECONDS = 1.0
+"""Who has no batch for so long is idle. Who takes the next one at once is not patched twice. Longer would
+cost more than it spares: a pod that is idle and marked as busy stays in place of one that is busy and not
+marked yet (docs/scaling.md)."""
+GROWTH_SECONDS = 30.0
+"""An age is written anew when it differs by this and has doubled: 30 minutes cost eight patches."""
+REQUEST_SECONDS = 5.0
+AWAY_SECONDS = 5.0
+FORBIDDEN_SECONDS = 60.0
+"""How long Kubernetes is left alone after it failed, and after it said that we have no right."""
+
+METADATA_ONLY = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1, application/json"
+"""Spares the API server, the network and us most of each pod."""
+
+
+def in_cluster() -> Any:
+    """The `CoreV1Api` of the cluster around this pod, by its service account. It tries nothing twice."""
+    # Heavy, and needed in clusters only.
+    from kubernetes.client import ApiClient, Configuration, CoreV1Api
+    from kubernetes.config import load_incluster_config
+
+    configuration = Configuration(retries=False)
+    load_incluster_config(configuration)
+    return CoreV1Api(ApiClient(configuration))
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A pod's annotations, as far as they are ours."""
+
+    cost: int
+    guards: Mapping[str, str]
+
+    @classmethod
+    def read(cls, annotations: Mapping[str, str]) -> "Pod":
+        try:
+            cost = int(annotations.get(COST, "0"))
+        except ValueError:
+            cost = -1  # no number: it will be written anew
+        return cls(cost, {name: annotations[name] for name in GUARDS if name in annotations})
+
+
+class _Trouble(Exception):
+    """A request to Kubernetes failed."""
+
+    def __init__(self, verb: str, error: Exception) -> None:
+        self.verb = verb
+        self.status = getattr(error, "status", None)
+        """Of HTTP; None or 0 when there was no answer."""
+        self.cause = f"{self.status} {getattr(error, 'reason', '')}" if self.status else repr(error)
+        headers = getattr(error, "headers", None) or {}
+        wait = headers.get("Retry-After", "")
+        self.retry_after_seconds = float(wait) if wait.isdecimal() else 0.0
+
+
+class Pods:
+    """The worker pods, kept in step with what the sweeps see. Each request waits in a thread."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        connect: Callable[[], Any] = in_cluster,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`connect` opens a `CoreV1Api`."""
+        self._namespace = settings.pod_namespace
+        self._selector = settings.pod_selector
+        self._protect = settings.protect_busy_pods
+        self._connect = connect
+        self._clock = clock
+        self._api: Any = None
+        self._seen = asyncio.Event()
+        self._busy: Mapping[str, float] = {}
+        self._busy_at: Mapping[str, float] = {}
+        """When each worker was last seen busy, until it counts as idle."""
+        self._pods: dict[str, Pod] = {}
+        self._strangers: set[str] = set()
+        """Busy workers without a pod, which is no reason to list the pods before it is time."""
+        self._listed_at = float("-inf")
+        self._quiet_until = float("-inf")
+        self._away = False
+        self._forbidden: set[str] = set()
+
+    def see(self, busy: Mapping[str, float]) -> None:
+        """Take what a sweep of all models found: busy worker -> age of its batch in seconds."""
+        now = self._clock()
+        left = {name: at for name, at in self._busy_at.items() if now - at < IDLE_SECONDS}
+        self._busy_at = left | dict.fromkeys(busy, now)
+        self._busy = dict(busy)
+        self._seen.set()
+
+    async def run(self) -> None:
+        """Look again and again, from the first sweep on, until canceled."""
+        try:
+            await self._seen.wait()
+            while True:
+                await self.look()
+                await asyncio.sleep(LOOK_SECONDS)
+        finally:
+            if self._api is not None:
+                self._api.api_client.close()
+
+    async def look(self) -> None:
+        """Learn what the pods are annotated with, when it is time to, and put right what matters most."""
+        if self._clock() < self._quiet_until:
+            return
+        try:
+            strange = self._busy.keys() - self._pods.keys() - self._strangers
+            if strange or self._clock() - self._listed_at >= LIST_SECONDS:
+                await self._list()
+            for name, pod in self._changes()[:MOST_PATCHES]:
+                await self._patch(name, pod)
+            if self._away:
+                logger.info("the Kubernetes API works again")
+            self._away = False
+        except _Trouble as trouble:
+            self._pause(trouble)
+        except Exception:
+            logger.exception("a look at the pods failed")
+            self._quiet_until = self._clock() + AWAY_SECONDS
+        metrics.KUBERNETES_UP.set(not self._away and not self._forbidden)
+
+    async def _list(self) -> None:
+        found = await self._ask("list", "List", self._namespace, label_selector=self._selector)
+        all_metadata = [item["metadata"] for item in found["items"]]
+        self._pods = {
+            metadata["name"]: Pod.read(metadata.get("annotations") or {})
+            for metadata in all_metadata
+            if "deletionTimestamp" not in metadata
+        }
+        self._strangers = self._busy.keys() - self._pods.keys()
+        self._listed_at = self._clock()
+
+    def _changes(self) -> list[tuple[str, Pod]]:
+        """What to patch: first those that became busy, then those whose batch grew old, then the idle
+        ones; in each the oldest batch first.
+        """
+        ranked = []
+        for name, pod in self._pods.items():
+            age = max(0.0, self._busy.get(name, 0.0))
+            if name in self._busy:
+                guards = GUARDS if self._protect else pod.guards
+                fresh = pod.cost < BUSY_COST
+                if fresh or pod.guards != guards or _differs(pod.cost - BUSY_COST, age):
+                    cost = min(BUSY_COST + int(age), MOST_COST)
+                    ranked.append((0 if fresh else 1, -age, name, Pod(cost, guards)))
+            elif name not in self._busy_at:
+                guards = {} if self._protect else pod.guards
+                if pod.cost != 0 or pod.guards != guards:
+                    ranked.append((2, 0.0, name, Pod(0, guards)))
+        return [(name, pod) for _, _, name, pod in sorted(ranked, key=lambda row: row[:3])]
+
+    async def _patch(self, name: str, pod: Pod) -> None:
+        annotations: dict[str, str | None] = {COST: str(pod.cost)}
+        if self._protect:
+            annotations |= {guard: pod.guards.get(guard) for guard in GUARDS}
+        body = {"metadata": {"annotations": annotations}}
+        outcome = "failed"
+        try:
+            await self._ask(
+                "patch",
+                "",
+                name,
+                self._namespace,
+                body,
+                _content_type="application/merge-patch+json",
+            )
+            self._pods[name] = pod
+            outcome = "ok"
+        except _Trouble as trouble:
+            status = trouble.status or 0
+            if not 400 <= status < 500 or status in (401, 403, 429):
+                raise
+            # It went, or will not have this patch. The next list tells.
+            outcome = "gone" if status == 404 else "refused"
+            logger.debug("a pod was not patched", extra={"pod": name, "cause": trouble.cause})
+            del self._pods[name]
+            self._strangers.add(name)
+        finally:
+            metrics.POD_PATCHES.labels(outcome).inc()
+
+    async def _ask(self, verb: str, kind: str, *args: Any, **kwargs: Any) -> Any:
+        """What Kubernetes answers, as plain data.
+
+        Raises:
+            _Trouble: it did not answer, or not with what we asked for.
+        """
+
+        def request() -> Any:
+            if self._api is None:
+                self._api = self._connect()
+            return getattr(self._api, f"{verb}_namespaced_pod")(
+                *args,
+                **kwargs,
+                _headers={"Accept": METADATA_ONLY.format(kind)},
+                _preload_content=False,
+                _request_timeout=REQUEST_SECONDS,
+            ).data
+
+        try:
+            answer = orjson.loads(await asyncio.to_thread(request))
+        except Exception as error:  # the client's, urllib3's and the system's
+            raise _Trouble(verb, error) from error
+        if verb in self._forbidden:
+            logger.info("we have the right to %s pods now", verb)
+        self._forbidden.discard(verb)
+        return answer
+
+    def _pause(self, trouble: _Trouble) -> None:
+        extra = {"namespace": self._namespace, "cause": trouble.cause}
+        if trouble.status == 403:
+            if trouble.verb not in self._forbidden:
+                logger.warning(
+                    "no right to %s pods: busy ones look idle", trouble.verb, extra=extra
+                )
+            self._forbidden.add(trouble.verb)
+            pause = FORBIDDEN_SECONDS
+        else:
+            if not self._away:
+                logger.warning(
+                    "the Kubernetes API fails: pods stay annotated as they are", extra=extra
+                )
+            self._away = True
+            pause = min(max(trouble.retry_after_seconds, AWAY_SECONDS), FORBIDDEN_SECONDS)
+        self._quiet_until = self._clock() + pause
+
+
+def _differs(written: float, age: float) -> bool:
+    """Whether the age that was written last misleads about the order of the pods."""
+    return abs(age - written) >= GROWTH_SECONDS and not written / 2 < age < written * 2

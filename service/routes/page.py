@@ -1,0 +1,101 @@
+"""The status page at `/`, and the one answer that it asks for again and again."""
+
+import asyncio
+import hashlib
+from dataclasses import dataclass
+from importlib.resources import files
+
+import orjson
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from contract import __version__
+from contract.errors import NotFound
+from contract.transitions import list_page, state
+from service.context import context_of, owner_of
+from service.openapi import ERRORS, STATUS
+from service.presentation import instant, show_briefly, show_state
+
+router = APIRouter()
+
+RECENT = 15
+KINDS = {
+    "html": "text/html; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+}
+# What the browser may load: these files and our own answers. No script can be written into the page.
+HEADERS = {
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    # The browser asks each time whether its copy is still right, so a new version is seen at once.
+    "cache-control": "no-cache",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    content: bytes
+    kind: str
+    etag: str
+
+
+def _load() -> dict[str, File]:
+    found = {}
+    for file in (files("service") / "page").iterdir():
+        kind = KINDS.get(file.name.rpartition(".")[2])
+        if kind:
+            content = file.read_bytes()
+            etag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
+            found[file.name] = File(content, kind, etag)
+    return found
+
+
+FILES = _load()
+
+
+@router.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
+async def page(request: Request) -> Response:
+    """The page itself. It holds no data: what it shows it asks for under /v1."""
+    return _answer(request, "index.html")
+
+
+@router.api_route("/page/{name}", methods=["GET", "HEAD"], include_in_schema=False)
+async def page_file(request: Request, name: str) -> Response:
+    return _answer(request, name)
+
+
+def _answer(request: Request, name: str) -> Response:
+    file = FILES.get(name)
+    if file is None:
+        raise NotFound("the page has no such file")
+    headers = {**HEADERS, "etag": file.etag}
+    known = request.headers.get("if-none-match", "")
+    if file.etag in (tag.strip().removeprefix("W/") for tag in known.split(",")):
+        return Response(None, 304, headers)
+    return Response(file.content, 200, {**headers, "content-type": file.kind})
+
+
+@router.get("/v1/status", tags=["models"], responses={**STATUS, **ERRORS})
+async def status(request: Request) -> Response:
+    """All models with their states, queues and workers, and the newest predictions without their data."""
+    context = context_of(request)
+    states, recent = await asyncio.gather(
+        context.intake.ask(state(list(context.catalog))),
+        context.intake.ask(list_page(owner_of(request), limit=RECENT, look=RECENT, brief=True)),
+    )
+    body = {
+        "version": __version__,
+        "now": instant(recent.now),
+        "models": [
+            {"id": spec.id, **show_state(states.get(name))}
+            for name, spec in context.catalog.items()
+        ],
+        "predictions": [show_briefly(p, context.model_id(p)) for p in recent.predictions],
+    }
+    headers = {"cache-control": "no-store"}
+    return Response(orjson.dumps(body), 200, headers, "application/json")

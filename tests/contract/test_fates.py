@@ -1,0 +1,102 @@
+"""What the ledger tells of predictions that no worker ran to their end, and the spans of them."""
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+from collector import Collector
+from desk import Desk
+
+from contract.fates import Fate, tell
+from contract.settings import Settings
+from contract.tracing import open_tracing
+from contract.transitions import claim, expire, release, sweep
+
+TRACE = f"00-{'a' * 32}-{'b' * 16}-01"
+SWEEP = {"max_batch_size": 4, "max_attempts": 3, "dead_ttl_seconds": 60.0, "patience_seconds": 2.0}
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    with Collector() as opened:
+        yield opened
+
+
+def test_a_lost_worker_gives_back_what_it_had_and_at_last_it_is_dead(desk: Desk) -> None:
+    desk.accept(id="a", traceparent=TRACE)
+    fates = []
+    for _ in range(3):
+        desk.claim()
+        desk.advance(16)
+        fates += desk.sweep().told
+
+    assert fates == [
+        Fate("a", "m", "queued", 1, TRACE),
+        Fate("a", "m", "queued", 2, TRACE),
+        Fate("a", "m", "worker_lost", 3, TRACE),
+    ]
+
+
+def test_a_deadline_is_told_by_whoever_finds_it_over(desk: Desk) -> None:
+    desk.accept(id="a", deadline_seconds=5)
+    desk.advance(6)
+    assert desk.run(expire()).told == [Fate("a", "m", "deadline_exceeded", 0)]
+
+    desk.accept(id="b", deadline_seconds=5, traceparent=TRACE)
+    desk.advance(6)
+    found = desk.run(claim(desk.holder(), 0))
+    assert found.predictions == []
+    assert found.told == [Fate("b", "m", "deadline_exceeded", 0, TRACE)]
+
+
+def test_a_hard_limit_is_told_of_one_alone_and_of_several(desk: Desk) -> None:
+    desk.accept(id="a")
+    desk.claim(timeout_seconds=5)
+    desk.advance(8)
+    assert desk.expire().told == [Fate("a", "m", "timeout", 1)]
+
+    desk.accept(id="b")
+    desk.accept(id="c")
+    desk.claim(timeout_seconds=5)
+    desk.advance(8)
+    assert desk.expire().told == [Fate(id, "m", "queued", 1) for id in "bc"]
+
+
+def test_what_is_handed_back_is_told(desk: Desk) -> None:
+    desk.accept(id="a", traceparent=TRACE)
+    (claimed,) = desk.claim()
+    done = desk.run(release(desk.holder(), [(claimed.id, 1)], idle=True, suspect=False))
+
+    assert done.told == [Fate("a", "m", "queued", 1, TRACE)]
+
+
+def test_one_call_tells_of_at_most_a_hundred(desk: Desk) -> None:
+    desk.create(*(desk.submission() for _ in range(150)))
+    desk.claim(limit=150, max_batch_size=150)
+    desk.advance(16)
+    swept = desk.run(sweep("m", depth=None, **SWEEP))  # type: ignore[arg-type]
+
+    assert (swept.taken_back, len(swept.told)) == (150, 100)
+
+
+def test_each_is_an_instant_in_its_trace(collector: Collector) -> None:
+    tracing = open_tracing(Settings(otlp_endpoint=collector.url), "keeper")
+    fates = [
+        Fate("a", "m", "queued", 1, TRACE),
+        Fate("b", "m", "timeout", 1, TRACE),
+        Fate("c", "m", "timeout", 1, TRACE[:-2] + "00"),
+        Fate("d", "m", "timeout", 1),
+    ]
+    tell(logging.getLogger("keeper"), tracing, fates)
+    tracing.close()
+    back, ended = collector.spans
+
+    assert (back.name, back.error, ended.name, ended.error) == (
+        "queued again",
+        None,
+        "ended",
+        "timeout",
+    )
+    assert {span.place[0] for span in (back, ended)} == {"a" * 32}
+    assert {span.parent for span in (back, ended)} == {"b" * 16}
+    assert ended.attributes["soloist.prediction"] == "b"

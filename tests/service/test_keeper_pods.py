@@ -1,0 +1,126 @@
+"""The keeper in a cluster: sweeps on one side, worker pods on the other, and neither waits for the other."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_kubernetes import HANG, NAMESPACE, SELECTOR, FakeKubernetes
+from pretend_worker import PretendWorker, until
+from prometheus_client import REGISTRY
+from pydantic import SecretStr
+from starlette.testclient import TestClient
+
+from cli.embedded import EmbeddedRedis
+from contract.catalog import Catalog
+from contract.ledger import Ledger
+from contract.prediction import Prediction, new_id
+from contract.settings import Settings
+from contract.transitions import Submission, create
+from service import pods
+from service.keeper import create_keeper
+from service.pods import COST
+
+
+@pytest.fixture
+def cluster() -> Iterator[FakeKubernetes]:
+    with FakeKubernetes() as started:
+        yield started
+
+
+@pytest.fixture
+def quick(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Everything a little faster than in a cluster."""
+    for name, seconds in {
+        "LOOK_SECONDS": 0.02,
+        "LIST_SECONDS": 0.1,
+        "IDLE_SECONDS": 0.1,
+        "REQUEST_SECONDS": 1.0,
+        "AWAY_SECONDS": 0.05,
+    }.items():
+        monkeypatch.setattr(pods, name, seconds)
+    cluster = {"pod_namespace": NAMESPACE, "pod_selector": SELECTOR, "sweep_seconds": 0.02}
+    return settings.model_copy(update={**cluster, "ledger_timeout_seconds": 0.3})
+
+
+def submit(ledger: Ledger, model: str) -> None:
+    ledger.run(create([Submission(Prediction(new_id(), model), 1000, 1)]))
+
+
+def sweeps() -> float:
+    return REGISTRY.get_sample_value("soloist_keeper_sweeps_total") or 0.0
+
+
+def test_a_pod_is_annotated_while_its_worker_has_a_batch(
+    quick: Settings, catalog: Catalog, ledger: Ledger, cluster: FakeKubernetes
+) -> None:
+    cluster.add("w1", "w2", "idle")
+    first, second = PretendWorker(ledger, catalog, "w1"), PretendWorker(ledger, catalog, "w2")
+    with TestClient(create_keeper(quick, catalog, cluster.connect)) as http:
+        submit(ledger, "echo")
+        submit(ledger, "small")
+        one, other = first.take("echo"), second.take("small")
+        until("w1 and w2 are busy", lambda: costs(cluster, "w1", "w2") == ["10", "10"])
+        first.succeed(one)
+        until("w1 is idle", lambda: costs(cluster, "w1", "w2") == ["0", "10"])
+        second.succeed(other, model="small")
+        until("both are idle", lambda: costs(cluster, "w1", "w2", "idle") == ["0", "0", None])
+        shown = http.get("/metrics").text
+    assert "soloist_keeper_kubernetes_up 1.0" in shown
+    assert 'soloist_pod_patches_total{outcome="ok"}' in shown
+    assert len(cluster.patches) == 4
+
+
+def costs(cluster: FakeKubernetes, *names: str) -> list[str | None]:
+    return [cluster.annotations(name).get(COST) for name in names]
+
+
+@pytest.mark.parametrize("verb", ["list", "patch"])
+def test_a_kubernetes_that_hangs_delays_no_sweep(
+    quick: Settings, catalog: Catalog, ledger: Ledger, cluster: FakeKubernetes, verb: str
+) -> None:
+    cluster.add("w1")
+    cluster.fail(verb, HANG)
+    worker = PretendWorker(ledger, catalog, "w1")
+    with TestClient(create_keeper(quick, catalog, cluster.connect)) as http:
+        submit(ledger, "echo")
+        claimed = worker.take()
+        until("a request hangs", lambda: cluster.hung)
+        before = sweeps()
+        until("20 more sweeps", lambda: sweeps() >= before + 20)
+        assert http.get("/readyz").status_code == 200
+        cluster.heal()
+        until("it is annotated", lambda: costs(cluster, "w1") == ["10"])
+        worker.succeed(claimed)
+
+
+def test_a_keeper_without_its_ledger_leaves_the_pods_as_they_are(
+    quick: Settings, catalog: Catalog, cluster: FakeKubernetes, tmp_path: Path
+) -> None:
+    cluster.add("w1")
+    with EmbeddedRedis(tmp_path / "redis", appendfsync="no") as own:
+        settings = quick.model_copy(update={"redis_url": SecretStr(own.url)})
+        ledger = Ledger(settings)
+        with TestClient(create_keeper(settings, catalog, cluster.connect)) as http:
+            submit(ledger, "echo")
+            PretendWorker(ledger, catalog, "w1").take()
+            until("w1 is busy", lambda: costs(cluster, "w1") == ["10"])
+            own.kill()
+            until("the ledger is missed", lambda: http.get("/readyz").status_code == 503)
+            lists = cluster.lists
+            until("the pods were looked at", lambda: cluster.lists >= lists + 3)
+        ledger.close()
+    assert costs(cluster, "w1") == ["10"]
+    assert len(cluster.patches) == 1
+
+
+def test_outside_of_a_cluster_nobody_looks_for_kubernetes(
+    settings: Settings, catalog: Catalog
+) -> None:
+    def connect() -> Any:
+        raise AssertionError("no pods were named")
+
+    before = sweeps()
+    quick = settings.model_copy(update={"sweep_seconds": 0.02})
+    with TestClient(create_keeper(quick, catalog, connect)):
+        until("some sweeps", lambda: sweeps() >= before + 5)

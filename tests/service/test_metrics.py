@@ -1,0 +1,189 @@
+"""What the gateway exports: cold and warm waits, errors of the ledger, messages, models."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import redis
+from conftest import MakeClient, StartGateway
+from pretend_worker import PretendWorker, until
+from prometheus_client import REGISTRY
+from pydantic import SecretStr
+
+from bench.processes import free_port
+from cli.embedded import EmbeddedRedis
+from contract.catalog import Catalog
+from contract.errors import LedgerUnavailable
+from contract.ledger import Ledger
+from contract.presence import Worker
+from contract.transitions import ModelState, Transition, announce
+from service.readiness import Readiness
+
+CREATE = "/v1/models/local/echo/predictions"
+WAIT = {"prefer": "wait=30"}
+
+
+def metric(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(f"soloist_{name}", labels) or 0.0
+
+
+def waited(cold: str) -> float:
+    return metric("prediction_seconds_count", model="echo", cold=cold)
+
+
+def answered(http: httpx.Client, worker: PretendWorker) -> None:
+    """One prediction, from its request to its outcome."""
+    with ThreadPoolExecutor(1) as thread:
+        asked = thread.submit(http.post, CREATE, json={"input": {}}, headers=WAIT)
+        worker.serve_one()
+        assert asked.result(10).json()["status"] == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("state", "cold"),
+    [(None, "true"), ("starting", "true"), ("draining", "true"), ("ready", "false")],
+)
+def test_a_wait_is_cold_where_no_worker_was_ready(
+    http: httpx.Client, worker: PretendWorker, ledger: Ledger, state: str | None, cold: str
+) -> None:
+    if state:
+        ledger.run(announce("echo", Worker("w1", state)))
+    before = {word: waited(word) for word in ("true", "false")}
+    answered(http, worker)
+    assert {word: waited(word) - before[word] for word in before} == {
+        "true": float(cold == "true"),
+        "false": float(cold == "false"),
+    }
+
+
+def test_a_worker_with_a_batch_is_ready_too(
+    http: httpx.Client, worker: PretendWorker, ledger: Ledger
+) -> None:
+    other = PretendWorker(ledger, worker.catalog, "other")
+    http.post(CREATE, json={"input": {}})
+    assert other.claim()
+    before = waited("false")
+    answered(http, worker)
+    assert waited("false") - before == 1
+
+
+class Asked:
+    """A ledger that remembers what it was asked, and says what it is told to."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.models: list[str] = []
+
+    async def run(self, transition: Transition[Any]) -> Any:
+        self.models += transition.args["models"]
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return dict.fromkeys(transition.args["models"], answer)
+
+
+COLD = ModelState(0, 0, 0, 0.0)
+WARM = ModelState(0, 0, 0, 0.0, workers=[Worker("w1", "ready")])
+
+
+def test_the_ledger_is_asked_at_most_once_a_second_for_each_model() -> None:
+    async def looks() -> None:
+        ledger = Asked(COLD, WARM, WARM)
+        readiness = Readiness(ledger)
+        first = [readiness.look("a", 100.0 + n / 1000) for n in range(999)]
+        other = readiness.look("b", 100.5)
+        assert len(set(map(id, first))) == 1
+        await asyncio.sleep(0)
+        assert (first[0].cold, other.cold) == (True, False)
+        later = readiness.look("a", 101.0)
+        await asyncio.sleep(0)
+        assert ledger.models == ["a", "b", "a"]
+        assert (first[0].cold, later.cold) == (True, False), "each says what was when it was taken"
+
+    asyncio.run(looks())
+
+
+def test_a_look_that_the_ledger_did_not_answer_says_nothing_of_cold() -> None:
+    async def look() -> bool:
+        look = Readiness(Asked(LedgerUnavailable())).look("a", 100.0)
+        await asyncio.sleep(0)
+        return look.cold
+
+    assert not asyncio.run(look())
+
+
+def test_errors_of_the_ledger_are_counted_by_code(
+    start_gateway: StartGateway, client_of: MakeClient
+) -> None:
+    nowhere = SecretStr(f"redis://127.0.0.1:{free_port()}/0")
+    http = client_of(start_gateway(redis_url=nowhere, broker_url=nowhere))
+    before = metric("ledger_errors_total", reason="ledger_unavailable")
+    assert http.post(CREATE, json={"input": {}}).status_code == 503
+    assert metric("ledger_errors_total", reason="ledger_unavailable") - before == 1
+    assert metric("ledger_up") == 0
+    assert http.get("/v1/predictions/nobody").status_code == 503
+    assert metric("ledger_errors_total", reason="ledger_unavailable") - before == 2
+
+
+def test_a_full_ledger_is_an_error_and_an_answer(
+    start_gateway: StartGateway, client_of: MakeClient, tmp_path: Path
+) -> None:
+    before = metric("ledger_errors_total", reason="ledger_full")
+    with EmbeddedRedis(tmp_path / "redis", appendfsync="no") as own:
+        http = client_of(start_gateway(redis_url=SecretStr(own.url)))
+        with redis.Redis.from_url(own.url) as client:
+            client.config_set("maxmemory", 1)
+        assert http.post(CREATE, json={"input": {}}).status_code == 503
+        assert metric("ledger_errors_total", reason="ledger_full") - before == 1
+        assert metric("ledger_up") == 1
+
+
+def test_messages_are_counted_by_what_became_of_them(
+    start_gateway: StartGateway, client_of: MakeClient
+) -> None:
+    def published(*outcomes: str) -> float:
+        return sum(metric("broker_publishes_total", outcome=outcome) for outcome in outcomes)
+
+    sent, lost = published("ok"), published("failed", "dropped")
+    client_of(start_gateway()).post(CREATE, json={"input": {}})
+    until("it is sent", lambda: published("ok") == sent + 1)
+    assert metric("broker_up") == 1
+    nowhere = SecretStr(f"redis://127.0.0.1:{free_port()}/0")
+    away = client_of(start_gateway(broker_url=nowhere, broker_timeout_seconds=0.2))
+    away.post("/v1/models/local/small/predictions", json={"input": {}})
+    until("it is not", lambda: published("failed", "dropped") == lost + 1)
+    assert metric("broker_up") == 0
+
+
+def test_what_has_not_happened_yet_is_0_and_not_absent(http: httpx.Client) -> None:
+    text = http.get("/metrics").text
+    for outcome in ("ok", "failed", "dropped"):
+        assert f'soloist_broker_publishes_total{{outcome="{outcome}"}}' in text
+    for reason in ("ledger_unavailable", "ledger_full"):
+        assert f'soloist_ledger_errors_total{{reason="{reason}"}}' in text
+    for cold in ("true", "false"):
+        assert f'soloist_prediction_seconds_count{{cold="{cold}",model="strict"}}' in text
+
+
+def test_every_model_is_named_with_its_public_id(http: httpx.Client, catalog: Catalog) -> None:
+    for name, task in (("echo", "python"), ("sentiment", "text-classification")):
+        spec = catalog[name]
+        labels = {"model": name, "id": spec.id, "task": task, "version": spec.version}
+        assert metric("model_info", **labels) == 1
+
+
+def test_a_request_that_is_repeated_submits_nothing_new(http: httpx.Client) -> None:
+    before = metric("predictions_submitted_total", model="echo")
+    for _ in range(2):
+        http.post(CREATE, json={"input": {}}, headers={"idempotency-key": "one"})
+    assert metric("predictions_submitted_total", model="echo") - before == 1
+
+
+def test_a_method_that_nobody_knows_is_no_label(http: httpx.Client) -> None:
+    http.request("PROPFIND", "/v1/models")
+    text = http.get("/metrics").text
+    assert "PROPFIND" not in text
+    assert 'method="_OTHER"' in text

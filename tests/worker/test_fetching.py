@@ -1,0 +1,320 @@
+"""`python -m worker --fetch`: from a hub of the test's own, by the real client, into a cache that a worker loads."""
+
+import errno
+import logging
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_hub import RIGHT, FakeHub, commit_of
+from fetched import Place, made
+
+from contract.catalog import ModelSpec
+from contract.settings import Settings
+from tests.e2e.stack import Worker, wait_for
+from worker.models import fetching
+
+pytestmark = pytest.mark.slow
+
+CLUTTER = {
+    ".gitattributes": b"*.safetensors filter=lfs",
+    "README.md": b"# Tiny",
+    "consolidated.safetensors": b"another format",
+    "flax_model.msgpack": b"flax",
+    "modeling_tiny.py": b"raise SystemExit('ran')",
+    "onnx/config.json": b"{}",
+    "onnx/model.onnx": b"onnx",
+    "onnx/model.safetensors": b"not ours",
+    "pytorch_model.bin": b"a pickle",
+    "tf_model.h5": b"tensorflow",
+    "tiny.gguf": b"gguf",
+    "training_args.pt": b"another pickle",
+}
+WRONG = {"HF_TOKEN": "hf_wrong"}
+MODULES = {"modules.json": b"[]", "1_Pooling/config.json": b"{}", "chat_template.jinja": b"{{ x }}"}
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The files of a classifier with seeded random weights, as transformers saves them."""
+    return made(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def sharded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    return made(tmp_path_factory.mktemp("sharded"), max_shard_size="8KB")
+
+
+@pytest.fixture
+def hub() -> Iterator[FakeHub]:
+    opened = FakeHub()
+    yield opened
+    opened.go_on.set()
+    opened.close()
+
+
+@pytest.fixture
+def place(tmp_path: Path, hub: FakeHub) -> Iterator[Place]:
+    opened = Place(tmp_path, hub)
+    yield opened
+    opened.close()
+
+
+def test_what_was_fetched_is_what_a_worker_loads_without_a_network(
+    hub: FakeHub, place: Place, tiny: dict[str, bytes], settings: Settings
+) -> None:
+    hub.repositories["owner/tiny"] = {"main": {**tiny, **MODULES, **CLUTTER}}
+    lines = place.fetch()
+    assert [line["message"] for line in lines] == ["fetching", "fetched"]
+    assert lines[-1]["model"] == "tiny"
+    assert lines[-1]["revision"] == "main"
+    assert place.files() == {*tiny, *MODULES}
+    assert not [line for line in hub.requests for name in CLUTTER if line.endswith("/" + name)]
+
+    hub.close()
+    before = list(hub.requests)
+    assert [line["message"] for line in place.fetch()] == [
+        "nothing to fetch: the model is in the cache"
+    ]
+    env = {
+        "SOLOIST_REDIS_URL": settings.ledger,
+        "SOLOIST_PREFIX": settings.prefix,
+        "SOLOIST_DURABILITY": "none",
+    }
+    worker = Worker("w1", "tiny", place.folder, place.env | env)
+    try:
+        worker.ready()
+    finally:
+        worker.kill()
+    assert hub.requests == before
+
+
+def test_the_revision_of_the_catalog_is_fetched_and_no_other(
+    hub: FakeHub, place: Place, tiny: dict[str, bytes]
+) -> None:
+    old = {**tiny, "vocab.txt": b"old"}
+    hub.repositories["owner/tiny"] = {"main": tiny, "v1": old}
+    place.lists(revision="v1")
+    place.fetch()
+    assert place.files(commit_of(old)) == set(old)
+    place.lists(revision=commit_of(tiny))
+    place.fetch()
+    assert place.files(commit_of(tiny)) == set(tiny)
+
+
+def test_a_branch_that_was_fetched_is_not_followed(
+    hub: FakeHub, place: Place, tiny: dict[str, bytes]
+) -> None:
+    hub.repositories["owner/tiny"] = {"main": tiny}
+    place.fetch()
+    hub.repositories["owner/tiny"] = {"main": {**tiny, "vocab.txt": b"new"}}
+    place.fetch()
+    assert place.files() == set(tiny)
+
+
+def test_of_many_weight_files_those_of_the_index_are_fetched(
+    hub: FakeHub, place: Place, sharded: dict[str, bytes]
+) -> None:
+    assert sum(name.endswith(".safetensors") for name in sharded) > 1
+    hub.repositories["owner/tiny"] = {"main": {**sharded, **CLUTTER}}
+    place.fetch()
+    assert place.files() == set(sharded)
+
+    shard = next(name for name in sharded if name.endswith(".safetensors"))
+    next(place.cache.rglob(shard)).unlink()
+    place.fetch()
+    assert place.files() == set(sharded)
+
+
+def test_several_that_fetch_into_one_cache_fetch_each_file_once(
+    hub: FakeHub, place: Place, tiny: dict[str, bytes]
+) -> None:
+    hub.repositories["owner/tiny"] = {"main": tiny}
+    hub.go_on.clear()
+    first = place.start()
+    assert hub.halfway.wait(60)
+    second = place.start()
+    # The last that it asks before it waits for the first.
+    asked = "HEAD /owner/tiny/resolve/" + commit_of(tiny) + "/model.safetensors"
+    wait_for("the second fetch", lambda: hub.requests.count(asked) == 2, 60)
+    hub.go_on.set()
+    assert [first.code(60), second.code(60)] == [0, 0], first.output + second.output
+    assert hub.sent("model.safetensors") == 1
+    assert place.files() == set(tiny)
+
+
+def test_a_fetch_that_is_told_to_end_ends_at_once_and_the_next_completes_it(
+    hub: FakeHub, place: Place, tiny: dict[str, bytes]
+) -> None:
+    hub.repositories["owner/tiny"] = {"main": tiny}
+    hub.go_on.clear()
+    first = place.start()
+    assert hub.halfway.wait(60)
+    assert first.end(5) == 128 + 15
+    hub.go_on.set()
+
+    (left,) = place.cache.rglob("*.incomplete")
+    os.utime(left, (0, 0))
+    recent = left.with_name("another.incomplete")
+    recent.touch()
+    place.fetch()
+    assert place.files() == set(tiny)
+    assert not left.exists()
+    assert recent.exists(), "another fetch may be writing it"
+
+
+INDEX = "model.safetensors.index.json"
+
+
+@pytest.mark.parametrize(
+    ("files", "complaint"),
+    [
+        ({"model.safetensors": None, "pytorch_model.bin": b"."}, "it has no model.safetensors"),
+        ({"config.json": None}, "it has no config.json"),
+        (
+            {"model.safetensors": None, INDEX: b'{"weight_map": {"a": "pytorch_model.bin"}}'},
+            "its index names 'pytorch_model.bin'",
+        ),
+        (
+            {"model.safetensors": None, INDEX: b'{"weight_map": {"a": "../../x.safetensors"}}'},
+            "its index names '../../x.safetensors'",
+        ),
+    ],
+)
+def test_what_no_worker_can_load_is_refused(
+    hub: FakeHub,
+    place: Place,
+    tiny: dict[str, bytes],
+    files: dict[str, bytes | None],
+    complaint: str,
+) -> None:
+    changed = {**tiny, "pytorch_model.bin": b"a pickle", **files}
+    kept = {name: body for name, body in changed.items() if body is not None}
+    hub.repositories["owner/tiny"] = {"main": kept}
+    assert complaint in place.refusal()
+    assert not hub.sent("pytorch_model.bin")
+
+
+def test_what_the_hub_does_not_have_is_named(
+    hub: FakeHub, place: Place, tiny: dict[str, bytes]
+) -> None:
+    assert "the hub has no such model, or it is private" in place.refusal()
+    assert "HF_TOKEN (in a cluster: hub.tokenSecret)" in place.refusal(**WRONG)
+    hub.repositories["owner/tiny"] = {"main": tiny}
+    place.lists(revision="v9")
+    assert "it has no revision 'v9'" in place.refusal()
+
+
+def test_a_gated_model_wants_a_token(hub: FakeHub, place: Place, tiny: dict[str, bytes]) -> None:
+    hub.repositories["owner/tiny"] = {"main": tiny}
+    hub.gated.add("owner/tiny")
+    line = place.refusal()
+    assert "it is gated" in line
+    assert "HF_TOKEN (in a cluster: hub.tokenSecret)" in line
+    place.fetch(HF_TOKEN=RIGHT)
+    assert place.files() == set(tiny)
+
+
+def test_a_hub_that_is_away_is_named(hub: FakeHub, place: Place) -> None:
+    hub.status = 403
+    assert "the hub refused it" in place.refusal()
+    hub.status = 503
+    assert f"{hub.url} answered 503" in place.refusal()
+    hub.close()
+    assert f"{hub.url} does not answer" in place.refusal()
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"source": "./folder"},
+        {"source": "/no/such/folder"},
+        {"source": "package:no_such_package/model"},
+        {"python": "no.such:Model"},
+    ],
+)
+def test_what_is_not_on_the_hub_needs_no_fetch(
+    hub: FakeHub, place: Place, entry: dict[str, str]
+) -> None:
+    place.lists(**entry)
+    (line,) = place.fetch()
+    assert line["message"] == "nothing to fetch: the model is not on the hub"
+    assert hub.requests == []
+
+
+# --- in this process --------------------------------------------------------------------------------
+
+
+def spec(**options: Any) -> ModelSpec:
+    return ModelSpec(name="tiny", source="owner/tiny", task="fill-mask", **options)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "no space is left in the cache"),
+        (errno.EDQUOT, "no space is left in the cache"),
+        (errno.EROFS, "cannot be written: Read-only file system"),
+        (errno.EACCES, "cannot be written: Permission denied"),
+    ],
+)
+def test_a_cache_that_takes_nothing_is_named(number: int, words: str) -> None:
+    def broken() -> None:
+        try:
+            raise OSError(number, os.strerror(number))
+        except OSError as error:
+            raise RuntimeError("while writing") from error
+
+    with pytest.raises(RuntimeError) as caught:
+        broken()
+    assert words in fetching._reason(caught.value, spec())
+
+
+def test_how_much_has_come_is_told_every_few_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(fetching, "TELL_SECONDS", 0.01)
+    (tmp_path / "before").write_bytes(b"." * 50)
+    with caplog.at_level(logging.INFO), fetching._telling(tmp_path, 100, {"model": "tiny"}):
+        (tmp_path / "part.incomplete").write_bytes(b"." * 30)
+        until = time.monotonic() + 20
+        while not any(vars(line).get("fetched_bytes") == 30 for line in caplog.records):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+    line = vars(caplog.records[-1])
+    assert (line["model"], line["total_bytes"]) == ("tiny", 100)
+
+
+@pytest.mark.parametrize("lost", ["config.json", "model.safetensors", "shard"])
+def test_a_worker_whose_model_is_not_in_the_cache_names_the_way_out(
+    lost: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tiny: dict[str, bytes],
+    sharded: dict[str, bytes],
+) -> None:
+    from contract.errors import ModelUnloadable
+    from worker.models.loading import Checkpoint
+
+    files = dict(sharded if lost == "shard" else tiny)
+    del files[
+        next(name for name in files if name.endswith(".safetensors")) if lost == "shard" else lost
+    ]
+    folder = tmp_path / "models--owner--tiny" / "snapshots" / ("0" * 40)
+    folder.mkdir(parents=True)
+    for name, body in files.items():
+        (folder / name).write_bytes(body)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(ModelUnloadable, match="python -m worker --model tiny --fetch"):
+        Checkpoint(spec(revision="0" * 40))
+
+
+def test_a_package_that_is_missing_names_the_way_out() -> None:
+    from contract.catalog import source_folder
+    from contract.errors import CatalogInvalid
+
+    with pytest.raises(CatalogInvalid, match=r"install it with pip .*DEMO=true"):
+        source_folder("package:no_such_package/model")

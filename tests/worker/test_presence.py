@@ -1,0 +1,119 @@
+"""A worker announces itself while it starts, serves and drains."""
+
+import os
+import signal
+
+import pytest
+from serving import Serving
+from waiting import eventually
+
+from contract import __version__
+from contract.errors import LedgerUnavailable
+from contract.ledger import Ledger
+from contract.presence import Worker
+from contract.settings import Settings
+from contract.transitions import state
+from worker import presence as module
+from worker.device import Device
+from worker.health import Health
+from worker.presence import Presence
+
+GPU = Device("cuda:0", "GPU-1", "NVIDIA H200")
+
+
+def workers(ledger: Ledger) -> list[Worker]:
+    return ledger.run(state(["m"]))["m"].workers
+
+
+def words(ledger: Ledger) -> list[tuple[str, str]]:
+    return [(worker.state, worker.phase) for worker in workers(ledger)]
+
+
+def test_each_phase_is_announced_at_once_and_the_end_takes_it_back(
+    settings: Settings, ledger: Ledger
+) -> None:
+    health = Health()
+    presence = Presence(settings, "m", GPU, health)
+    presence.begin("w1")
+    eventually(lambda: words(ledger) == [("starting", "starting")])
+    health.enter("loading")
+    eventually(lambda: words(ledger) == [("starting", "loading")], 2)
+    health.enter("ready")
+    eventually(lambda: words(ledger) == [("ready", "")], 2)
+    (worker,) = workers(ledger)
+    assert (worker.name, worker.version) == ("w1", __version__)
+    assert (worker.device, worker.gpu_name, worker.gpu_uuid) == ("cuda:0", "NVIDIA H200", "GPU-1")
+    presence.end()
+    assert workers(ledger) == []
+
+
+def test_it_is_repeated_before_it_runs_out(settings: Settings, ledger: Ledger) -> None:
+    short = settings.model_copy(update={"lease_seconds": 1.0, "renew_seconds": 0.05})
+    presence = Presence(short, "m", GPU, Health())
+    presence.begin("w1")
+    eventually(lambda: workers(ledger))
+    ledger.redis.delete(ledger.key("workers", "m"))
+    eventually(lambda: workers(ledger))
+    presence.end()
+
+
+def test_a_worker_that_is_told_to_end_says_that_it_drains(
+    settings: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "draining", lambda: True)
+    presence = Presence(settings, "m", GPU, Health(phase="ready"))
+    presence.begin("w1")
+    eventually(lambda: words(ledger) == [("draining", "")])
+    presence.end()
+
+
+def test_a_ledger_that_is_away_is_no_news_and_ends_nothing(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: list[str] = []
+
+    class Away(Ledger):
+        def run(self, transition):
+            asked.append(transition.script)
+            raise LedgerUnavailable
+
+    monkeypatch.setattr(module, "Ledger", Away)
+    often = settings.model_copy(update={"renew_seconds": 0.01})
+    presence = Presence(often, "m", GPU, Health())
+    presence.begin("w1")
+    eventually(lambda: len(asked) > 2)
+    presence.end()
+    assert (asked[0], asked[-1]) == ("announce", "leave")
+    assert not [record for record in caplog.records if record.levelname != "DEBUG"]
+
+
+@pytest.mark.slow
+def test_a_real_worker_is_seen_from_its_loading_to_its_end(serving: Serving) -> None:
+    worker = serving.worker("Here", options={"load_seconds": 1})
+    eventually(lambda: words(serving.ledger) == [("starting", "loading")], 20)
+    worker.ready()
+    eventually(lambda: words(serving.ledger) == [("ready", "")])
+    id = serving.submit(n=1, seconds=1.0)
+    eventually(lambda: words(serving.ledger) == [("busy", "")])
+    serving.answers([id])
+    eventually(lambda: words(serving.ledger) == [("ready", "")])
+    assert workers(serving.ledger)[0].device == "cpu"
+    assert worker.end() == 0
+    assert workers(serving.ledger) == []
+
+
+@pytest.mark.slow
+def test_each_child_of_the_process_pool_is_a_worker(serving: Serving) -> None:
+    worker = serving.worker("Here", "--pool", "prefork", "--concurrency", "2").ready()
+    eventually(lambda: words(serving.ledger) == [("ready", "")] * 2)
+    assert {w.name for w in workers(serving.ledger)} == {f"w1-{pid}" for pid in serving.loaded_by()}
+    assert worker.end() == 0
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_forgotten_when_its_time_is_over(serving: Serving) -> None:
+    lease = {"LEASE_SECONDS": "1.5", "RENEW_SECONDS": "0.5"}
+    worker = serving.worker("Here", **lease).ready()
+    eventually(lambda: words(serving.ledger) == [("ready", "")])
+    os.kill(worker.pid, signal.SIGKILL)
+    eventually(lambda: workers(serving.ledger) == [], 5)

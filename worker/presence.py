@@ -1,0 +1,75 @@
+"""Tells the ledger that this worker is there and what it does, from a thread of its own."""
+
+import atexit
+import logging
+from threading import Event, Thread
+
+from contract import __version__
+from contract.ledger import Ledger
+from contract.presence import Worker
+from contract.settings import Settings
+from contract.transitions import Transition, announce, leave
+from worker.device import Device
+from worker.drain import draining
+from worker.health import Health
+
+logger = logging.getLogger(__name__)
+
+
+class Presence:
+    """One worker's announcements. They go on while the model loads and while a batch computes; those of a
+    worker that died run out like its leases. Nothing depends on them but what people see.
+    """
+
+    def __init__(self, settings: Settings, model: str, device: Device, health: Health) -> None:
+        self._settings = settings
+        self._model = model
+        self._device = device
+        self._health = health
+        self._changed = Event()
+        self._ended = False
+
+    def begin(self, name: str) -> None:
+        """Announce the worker of this name until the process ends. In the pools that fork, each child is
+        one, and begins after the fork.
+        """
+        self._thread = Thread(target=self._run, args=[name], name="presence", daemon=True)
+        self._thread.start()
+        self._health.on_phase = self._changed.set
+        atexit.register(self.end)
+
+    def end(self) -> None:
+        """Take the announcement back."""
+        self._ended = True
+        self._changed.set()
+        self._thread.join(2 * self._settings.ledger_timeout_seconds)
+
+    def _run(self, name: str) -> None:
+        ledger = Ledger(self._settings)
+        while not self._ended:
+            self._changed.clear()
+            worker = self._worker(name)
+            self._send(ledger, announce(self._model, worker, self._settings.lease_seconds))
+            self._changed.wait(self._settings.renew_seconds)
+        self._send(ledger, leave(self._model, name))
+        ledger.close()
+
+    @staticmethod
+    def _send(ledger: Ledger, transition: Transition[bool]) -> None:
+        try:
+            ledger.run(transition)
+        except Exception:  # it is said again soon, and whoever needs the ledger tells of it
+            logger.debug("not announced", exc_info=True)
+
+    def _worker(self, name: str) -> Worker:
+        """What there is to say now. That it is busy, the ledger knows by its leases."""
+        ready = self._health.ready
+        return Worker(
+            name=name,
+            state="draining" if draining() else "ready" if ready else "starting",
+            phase="" if ready else self._health.phase,
+            device=self._device.torch_name,
+            gpu_name=self._device.name,
+            gpu_uuid=self._device.uuid,
+            version=__version__,
+        )
