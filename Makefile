@@ -2,22 +2,29 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+VERSION := $(shell sed -n 's/^appVersion: //p' charts/soloist/Chart.yaml)
 INSTALLED := $(VENV)/.installed
+FAST := $(BIN)/python -m pytest -n 2 -m "not slow and not cluster"
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run test test-fast check bench format clean rabbitmq
+.PHONY: run test test-fast test-cluster images rendered check bench pictures format clean rabbitmq chromium prometheus helm
 
 ## run: a real model answers on http://127.0.0.1:8000
 run: $(INSTALLED)
 	$(BIN)/soloist up --catalog examples/catalog.yaml
 
 ## test: everything, on Redis and on RabbitMQ
-test: $(INSTALLED) rabbitmq check
-	$(BIN)/python -m pytest
+test: $(INSTALLED) rabbitmq chromium prometheus helm check
+	$(FAST)
+	$(BIN)/python -m pytest -m "slow and not cluster"
 
 ## test-fast: without the tests that start processes or load models
-test-fast: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not slow"
+test-fast: $(INSTALLED) helm
+	$(FAST)
+
+## test-cluster: the chart in the cluster that KUBECONFIG names (tests/cluster/README.md)
+test-cluster: $(INSTALLED) helm
+	$(BIN)/python -m pytest tests/cluster -m cluster
 
 ## check: formatting, lints, types, import rules
 check: $(INSTALLED)
@@ -30,6 +37,22 @@ check: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python -m bench
 
+## images: soloist-api and soloist-worker, for REGISTRY if it is set; BUILD holds further arguments
+images:
+	docker build -f Dockerfile.api -t $(if $(REGISTRY),$(REGISTRY)/)soloist-api:$(VERSION) $(BUILD) .
+	docker build -f Dockerfile.worker -t $(if $(REGISTRY),$(REGISTRY)/)soloist-worker:$(VERSION) $(BUILD) .
+
+## pictures: of the status page and the dashboards, from runs on this machine, in about ten minutes
+pictures: $(INSTALLED) chromium prometheus helm
+	$(BIN)/python tests/page/picture.py
+	$(BIN)/python -m tests.observability.pictures
+
+## rendered: what is generated from the chart and from code
+rendered: $(INSTALLED) helm
+	$(BIN)/python -m k8s.dashboards
+	$(BIN)/python -m k8s.rules
+	$(BIN)/python -m k8s.render
+
 format: $(INSTALLED)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -37,14 +60,30 @@ format: $(INSTALLED)
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet -c constraints.txt torch==2.13.0
-	$(PIP) install --quiet -c constraints.txt -e '.[demo,test]'
+	$(PIP) install --quiet -c constraints.txt -e '.[demo,otel,test,plan]'
 	touch $@
 
-# Where root may install Debian packages; elsewhere the RabbitMQ tests say that they are skipped.
+# Debian's packages, where root may install them; elsewhere the tests that need one say that they are skipped.
+debian = @test -x $(1) || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq \
+	&& DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(2) >/dev/null $(3); } \
+	|| echo "$(notdir $(1)) is not installed and cannot be: its tests will be skipped"
+
 rabbitmq:
-	@test -x /usr/lib/rabbitmq/bin/rabbitmq-server || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
-		&& apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq rabbitmq-server >/dev/null; } \
-		|| echo "RabbitMQ is not installed and cannot be: its tests will be skipped"
+	$(call debian,/usr/lib/rabbitmq/bin/rabbitmq-server,rabbitmq-server)
+
+chromium:
+	$(call debian,/usr/bin/chromium,chromium)
+
+# The package starts a Prometheus for good, which nobody asked for.
+prometheus:
+	$(call debian,/usr/bin/promtool,--no-install-recommends prometheus,&& { service prometheus stop >/dev/null 2>&1 || true; })
+
+# Both Helms that the chart is tested with, and kubectl.
+helm: $(VENV)/.helm
+
+$(VENV)/.helm: $(INSTALLED) tests/charts/get_helm.py
+	@$(BIN)/python tests/charts/get_helm.py $(VENV) && touch $@ \
+		|| echo "Helm cannot be fetched: the chart's tests will be skipped"
 
 clean:
 	rm -rf $(VENV) .soloist .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

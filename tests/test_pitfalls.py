@@ -1,7 +1,6 @@
-"""The traps of Celery's solo pool on GPUs that we know of, and where each is proven to be no trap here.
+"""The traps of Celery's solo pool on GPUs and of KEDA that we know of, and where each is proven to be none here.
 
-Each was reproduced with Celery 5.7, kombu 5.7, py-amqp 5.4 and redis-py 8.1 without its remedy. What no other
-test covers is tested below.
+Celery's were reproduced with Celery 5.7, kombu 5.7, py-amqp 5.4 and redis-py 8.1 without the remedy.
 """
 
 import ast
@@ -37,6 +36,8 @@ LEASES = "worker/test_leases.py::"
 POOLS = "worker/test_pools.py::"
 SERVING = "worker/test_serving.py::"
 FAULTS = "worker/models/test_faults.py::"
+KEDA = "charts/test_chart_keda.py::"
+LIVE = "charts/test_chart_live.py::"
 HERE = "test_pitfalls.py::"
 
 PITFALLS: dict[int, tuple[str, tuple[str, ...]]] = {
@@ -213,14 +214,52 @@ PITFALLS: dict[int, tuple[str, tuple[str, ...]]] = {
     ),
 }
 
+OF_KEDA: dict[str, tuple[str, ...]] = {
+    "several triggers are not added up, and a name with a - cannot stand in a formula": (
+        KEDA + "test_names_of_triggers_are_such_that_a_formula_can_use_them",
+        KEDA + "test_the_formula_uses_every_trigger_and_nothing_else",
+        LIVE + "test_what_waits_wakes_as_many_workers_as_it_fills",
+    ),
+    "a fallback to 0 deletes busy workers, and one beside a target that is no integer is ignored": (
+        KEDA + "test_the_target_is_an_integer_or_the_fallback_would_be_ignored",
+        KEDA + "test_a_blind_keda_takes_no_worker_away",
+    ),
+    "1 -> 0 deletes a worker that is busy, unless what runs counts": (
+        LIVE + "test_a_busy_worker_is_kept_whatever_the_size_of_its_batch",
+        LIVE + "test_what_a_killed_worker_held_counts_all_the_time",
+    ),
+    "N -> n deletes busy workers, unless each counts for as much as the target": (
+        KEDA + "test_busy_workers_count_as_much_as_a_worker_does",
+        LIVE + "test_two_busy_workers_are_both_kept_for_one_prediction_each",
+    ),
+    "a ReplicaSet deletes pods that are not ready before it looks at the cost of deletion": (
+        KEDA + "test_a_busy_worker_stays_ready_for_a_minute_of_silence",
+        SERVING + "test_probes_answer_while_a_batch_computes",
+    ),
+    "without `replicas` the first pod is deleted at once, with them an upgrade undoes the scaling": (
+        KEDA + "test_a_fresh_worker_is_not_deleted_at_once",
+        KEDA + "test_who_scales_a_deployment_is_the_only_one_who_counts_its_replicas",
+    ),
+    "a rollout that surges waits for ever where every GPU is taken": (
+        KEDA + "test_a_rollout_needs_no_gpu_that_is_not_there",
+    ),
+    "KEDA looks names up in its own namespace, and calls the HPA keda-hpa-..., in 63 characters": (
+        KEDA + "test_keda_can_look_up_the_ledger_from_its_own_namespace",
+        KEDA + "test_names_of_hpas_fit_where_keda_puts_its_own_word_before_ours",
+    ),
+}
+
 
 def test_all_27_pitfalls_are_in_the_table() -> None:
     assert list(PITFALLS) == list(range(1, 28))
 
 
-@pytest.mark.parametrize("number", PITFALLS)
-def test_each_pitfall_is_covered_by_tests_that_exist(number: int) -> None:
-    _, tests = PITFALLS[number]
+@pytest.mark.parametrize(
+    "tests",
+    [*(tests for _, tests in PITFALLS.values()), *OF_KEDA.values()],
+    ids=[*map(str, PITFALLS), *OF_KEDA],
+)
+def test_each_pitfall_is_covered_by_tests_that_exist(tests: tuple[str, ...]) -> None:
     assert tests
     for test in tests:
         file, name = test.split("::")

@@ -55,7 +55,7 @@
 {{- end }}
 {{- with include "soloist.ledgerSecret" . }}
 - name: SOLOIST_REDIS_PASSWORD
-  valueFrom: {secretKeyRef: {name: {{ . }}, key: {{ $.Values.ledger.passwordKey }}}}
+  valueFrom: {secretKeyRef: {name: {{ . | quote }}, key: {{ $.Values.ledger.passwordKey | quote }}}}
 {{- end }}
 {{- with include "soloist.ledgerAuthority" . }}
 - name: SSL_CERT_FILE
@@ -66,15 +66,21 @@
   value: {{ printf "%s://%s:%d/%s" $broker.scheme $broker.host (int $broker.port) $broker.path }}
 {{- if $broker.usernameKey }}
 - name: SOLOIST_BROKER_USERNAME
-  valueFrom: {secretKeyRef: {name: {{ $broker.secret }}, key: {{ $broker.usernameKey }}}}
+  valueFrom: {secretKeyRef: {name: {{ $broker.secret | quote }}, key: {{ $broker.usernameKey | quote }}}}
 {{- else if $broker.username }}
 - name: SOLOIST_BROKER_USERNAME
   value: {{ $broker.username | quote }}
 {{- end }}
 {{- if $broker.secret }}
 - name: SOLOIST_BROKER_PASSWORD
-  valueFrom: {secretKeyRef: {name: {{ $broker.secret }}, key: {{ $broker.passwordKey }}}}
+  valueFrom: {secretKeyRef: {name: {{ $broker.secret | quote }}, key: {{ $broker.passwordKey | quote }}}}
 {{- end }}
+{{- end }}
+{{- with .Values.tracing.otlpEndpoint }}
+- name: SOLOIST_OTLP_ENDPOINT
+  value: {{ . | quote }}
+- name: SOLOIST_TRACE_RATIO
+  value: {{ $.Values.tracing.ratio | quote }}
 {{- end }}
 {{- end }}
 
@@ -95,7 +101,7 @@
 {{- with include "soloist.ledgerAuthority" .root }}
 - name: authority
   secret:
-    secretName: {{ . }}
-    items: [{key: {{ $.root.Values.ledger.external.tls.caKey }}, path: ca.crt}]
+    secretName: {{ . | quote }}
+    items: [{key: {{ $.root.Values.ledger.external.tls.caKey | quote }}, path: ca.crt}]
 {{- end }}
 {{- end }}

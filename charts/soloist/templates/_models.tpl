@@ -14,7 +14,7 @@
   {{- $timeout := $model.catalog.timeout_seconds | default 300 | float64 }}
   {{- $_ := set $model "timeout" $timeout }}
   {{- $_ := set $model "grace" ($model.terminationGracePeriodSeconds | default (add 30 (ceil $timeout)) | int) }}
-  {{- $_ := set $model "target" ($model.scaling.target | default ($model.catalog.max_batch_size | default 32)) }}
+  {{- $_ := set $model "target" ($model.scaling.target | default $model.catalog.scaling_target | default ($model.catalog.max_batch_size | default 32)) }}
   {{- $_ := set $model "fetches" (and $model.hub.fetch (include "soloist.onHub" $model) (ne $model.cache.type "image") | not | not) }}
   {{- if $model.enabled }}{{ $_ := set $models $name $model }}{{ end }}
 {{- end }}
@@ -27,9 +27,16 @@
 {{- end }}
 
 {{/* The catalog file of these models. As JSON, which is YAML too: toYaml would write 10000000 as 1e+07. */}}
+{{- define "soloist.wholeCatalog" -}}
+{{- $entries := dict }}
+{{- range $name, $model := . }}{{ $_ := set $entries $name (merge (dict "scaling_target" $model.target) $model.catalog) }}{{ end }}
+{{- dict "models" $entries | toPrettyJson }}
+{{- end }}
+
+{{/* The same without what only the keeper reads: a change of that restarts no gateway and no worker. */}}
 {{- define "soloist.catalog" -}}
 {{- $entries := dict }}
-{{- range $name, $model := . }}{{ $_ := set $entries $name $model.catalog }}{{ end }}
+{{- range $name, $model := . }}{{ $_ := set $entries $name (omit $model.catalog "scaling_target" "cost_per_hour") }}{{ end }}
 {{- dict "models" $entries | toPrettyJson }}
 {{- end }}
 
@@ -56,7 +63,7 @@
 {{- $model := .model }}
 {{- $gpu := ne $model.gpu.mode "none" }}
 {{- if and $gpu $model.gpu.runtimeClassName }}
-runtimeClassName: {{ $model.gpu.runtimeClassName }}
+runtimeClassName: {{ $model.gpu.runtimeClassName | quote }}
 {{- end }}
 {{- with $model.nodeSelector }}
 nodeSelector:
@@ -69,8 +76,13 @@ tolerations:
 {{- $affinity := deepCopy $model.affinity }}
 {{- if and $gpu $model.gpu.products }}
   {{- $product := dict "key" "nvidia.com/gpu.product" "operator" "In" "values" $model.gpu.products }}
-  {{- $term := dict "nodeSelectorTerms" (list (dict "matchExpressions" (list $product))) }}
-  {{- $affinity = merge $affinity (dict "nodeAffinity" (dict "requiredDuringSchedulingIgnoredDuringExecution" $term)) }}
+  {{- /* Any one of the terms is enough for Kubernetes, so each has to ask for the product. */}}
+  {{- $required := "requiredDuringSchedulingIgnoredDuringExecution" }}
+  {{- $terms := list }}
+  {{- range dig "nodeAffinity" $required "nodeSelectorTerms" (list dict) $affinity }}
+    {{- $terms = append $terms (merge (dict "matchExpressions" (append (.matchExpressions | default list) $product)) .) }}
+  {{- end }}
+  {{- $affinity = mergeOverwrite $affinity (dict "nodeAffinity" (dict $required (dict "nodeSelectorTerms" $terms))) }}
 {{- end }}
 {{- with $affinity }}
 affinity:

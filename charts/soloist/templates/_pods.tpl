@@ -7,13 +7,12 @@ automountServiceAccountToken: {{ and (eq .component "keeper") .root.Values.keepe
 # Kubernetes would add variables named after services, and unknown SOLOIST_* ones stop a start.
 enableServiceLinks: false
 securityContext:
-  runAsNonRoot: true
-  {{- toYaml (.user | default .root.Values.podSecurityContext) | nindent 2 }}
-  seccompProfile: {type: RuntimeDefault}
+  {{- $ours := dict "runAsNonRoot" true "seccompProfile" (dict "type" "RuntimeDefault") }}
+  {{- mergeOverwrite (deepCopy (.user | default .root.Values.podSecurityContext)) $ours | toYaml | nindent 2 }}
 {{- with .root.Values.images.pullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 {{- end }}
@@ -34,7 +33,7 @@ securityContext:
 {{- end }}
 {{- end }}
 {{- with .priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- end }}
 
@@ -51,15 +50,15 @@ topologySpreadConstraints:
   {{- end }}
 {{- end }}
 
-{{/* Environment that comes from maps of the values. */}}
+{{/* Environment that comes from maps of the values. toJson, as toString would write 10000000 as 1e+07. */}}
 {{- define "soloist.extraEnv" -}}
 {{- range $name, $value := .env }}
-- name: {{ $name }}
-  value: {{ $value | toString | quote }}
+- name: {{ $name | quote }}
+  value: {{ kindIs "string" $value | ternary $value (toJson $value) | quote }}
 {{- end }}
 {{- range $name, $from := .envFromSecrets }}
-- name: {{ $name }}
-  valueFrom: {secretKeyRef: {name: {{ $from.name }}, key: {{ $from.key }}}}
+- name: {{ $name | quote }}
+  valueFrom: {secretKeyRef: {name: {{ $from.name | quote }}, key: {{ $from.key | quote }}}}
 {{- end }}
 {{- end }}
 

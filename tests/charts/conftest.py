@@ -1,0 +1,31 @@
+"""Both Helms, or no tests of the chart; every scenario is rendered once, by two threads."""
+
+import os
+
+import pytest
+
+from tests.charts.rendering import HELM, render_all
+from tests.charts.scenarios import SCENARIOS
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that asks for `scenario` gets the name of each, one that asks for `helm` both versions."""
+    if "scenario" in metafunc.fixturenames:
+        metafunc.parametrize("scenario", SCENARIOS)
+    if "helm" in metafunc.fixturenames:
+        metafunc.parametrize("helm", HELM)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def helms() -> None:
+    if not all(path.exists() for path in HELM.values()):
+        missing = "Helm is not there: make helm"
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing)
+        pytest.skip(missing)
+
+
+@pytest.fixture(scope="session")
+def rendered(helms: None) -> None:
+    """Nobody waits for Helm any more."""
+    render_all((values, {"helm": helm}) for values in SCENARIOS.values() for helm in HELM)
