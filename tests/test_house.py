@@ -16,7 +16,7 @@ from service.problems import STATUS
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT = ROOT / "pyproject.toml"
-ROOMS = ("contract", "service", "worker", "cli", "bench")
+ROOMS = ("contract", "service", "worker", "cli", "k8s", "bench")
 OUTSIDE = ("tests", "docs", "examples")
 MOST_LINES = 350
 LONGER = {
@@ -67,7 +67,8 @@ def test_the_import_rules_know_every_room() -> None:
     [
         ("service.app, service.keeper, service.process", "torch transformers worker cli bench"),
         ("worker.process, worker.task", "fastapi starlette uvicorn torch transformers service cli"),
-        ("cli.main", "fastapi starlette uvicorn torch transformers service worker"),
+        ("cli.main", "fastapi starlette uvicorn torch transformers service worker k8s kubernetes"),
+        ("k8s.__main__", "fastapi starlette uvicorn torch transformers service worker bench"),
         (
             "contract.broker, contract.catalog, contract.ledger, contract.transitions",
             "fastapi starlette uvicorn torch transformers service worker cli bench",

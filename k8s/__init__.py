@@ -1,0 +1,1 @@
+"""What surrounds the chart: checks before and after an install, a smoke test, and plain manifests."""

@@ -1,0 +1,59 @@
+"""`python -m k8s check`: whether a cluster is ready for an install, or an install is well."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from k8s import after, before
+from k8s.cluster import Cluster, Unanswered
+from k8s.findings import Findings, all_of, show, warn
+from k8s.release import Release
+from k8s.values import CHART, load_values
+
+Namespace = Annotated[
+    str | None, typer.Option("--namespace", "-n", help="The release's; the context's if not given.")
+]
+Context = Annotated[str | None, typer.Option(help="A context of the kubeconfig file.")]
+Kubeconfig = Annotated[str | None, typer.Option(help="In place of KUBECONFIG.")]
+ReleaseName = Annotated[str, typer.Option("--release", "-r", help="The release's name.")]
+
+
+def check(
+    namespace: Namespace = None,
+    release: ReleaseName = "soloist",
+    values: Annotated[
+        list[Path] | None, typer.Option("--values", "-f", help="As for helm install; may repeat.")
+    ] = None,
+    chart: Annotated[Path, typer.Option(help="The chart's folder.")] = CHART,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Look at a cluster before an install, or at a release after it. One line for each finding.
+
+    Exits with 1 if there is an error.
+    """
+    merged = load_values(values or [], chart)
+    cluster = Cluster(namespace, context, kubeconfig)
+    try:
+        errors = show(_findings(cluster, Release(release), merged, bool(values)), as_json=as_json)
+    finally:
+        cluster.close()
+    if errors:
+        raise typer.Exit(1)
+
+
+def _findings(
+    cluster: Cluster, release: Release, values: dict[str, object], values_given: bool
+) -> Findings:
+    """Values that are given for a release that is there are those of its next upgrade."""
+    try:
+        there = after.installed(cluster, release)
+    except Unanswered as refused:
+        there = False
+        yield warn("release", f"whether it is installed cannot be seen: {refused}", refused.way_out)
+    before_looks = before.PREREQUISITES if there and not values_given else before.LOOKS
+    yield from all_of(before_looks, cluster, values)
+    if there:
+        yield from all_of(after.LOOKS, cluster, release)

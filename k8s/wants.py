@@ -1,0 +1,185 @@
+"""What the values name and the cluster must have: storage, Secrets and classes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from k8s.cluster import Cluster
+from k8s.findings import Findings, error, ok, warn
+from k8s.values import Values, models_of
+
+CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
+DEFAULT = "storageclass.kubernetes.io/is-default-class"
+
+
+# --- storage ----------------------------------------------------------------------------------------
+
+
+def volumes_of(values: Values) -> Iterator[tuple[str, str]]:
+    """What asks for a volume, and of which class; an empty class is the cluster's default."""
+    ledger, broker = values["ledger"], values["broker"]
+    if ledger["mode"] == "bundled" and ledger["bundled"]["persistence"]["enabled"]:
+        yield "ledger", ledger["bundled"]["persistence"]["storageClass"]
+    if broker["mode"] == "operator":
+        yield "broker", broker["operator"]["persistence"]["storageClass"]
+    for name, model in models_of(values).items():
+        if model["cache"]["type"] == "pvc" and not model["cache"]["existingClaim"]:
+            yield f"cache of {name}", model["cache"]["storageClass"]
+
+
+def storage(cluster: Cluster, values: Values) -> Findings:
+    asked = list(volumes_of(values))
+    classes = cluster.items(CLASSES) if asked else []
+    names = {found["metadata"]["name"] for found in classes}
+    default = [
+        found["metadata"]["name"]
+        for found in classes
+        if found["metadata"].get("annotations", {}).get(DEFAULT) == "true"
+    ]
+    for subject, name in asked:
+        if name and name not in names:
+            yield error(
+                f"storage of {subject}",
+                f"there is no StorageClass {name}",
+                f"set one of {', '.join(sorted(names)) or 'those you make'}",
+            )
+        elif not name and not default:
+            yield error(
+                f"storage of {subject}",
+                "the cluster has no default StorageClass",
+                "set storageClass, or annotate one as the default",
+            )
+        else:
+            yield ok(f"storage of {subject}", f"StorageClass {name or default[0]}")
+    yield from _caches(cluster, values)
+
+
+def _caches(cluster: Cluster, values: Values) -> Findings:
+    """Claims that must be there already, and those that only one node can mount."""
+    for name, model in models_of(values).items():
+        cache = model["cache"]
+        if cache["type"] != "pvc":
+            continue
+        claim = cache["existingClaim"]
+        if claim and cluster.get(cluster.here(f"persistentvolumeclaims/{claim}")) is None:
+            yield error(
+                f"storage of cache of {name}",
+                f"there is no PersistentVolumeClaim {claim} in namespace {cluster.namespace}",
+                "make it, or leave cache.existingClaim empty",
+            )
+        elif claim:
+            yield ok(f"storage of cache of {name}", f"PersistentVolumeClaim {claim}")
+        elif model["scaling"]["max"] > 1 and "ReadWriteMany" not in cache["accessModes"]:
+            yield warn(
+                f"storage of cache of {name}",
+                f"one volume for up to {model['scaling']['max']} workers, all on the node that has it",
+                "set cache.accessModes: [ReadWriteMany] with a class that can, or cache.type: emptyDir",
+            )
+
+
+# --- Secrets ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A Secret that the values name, with the keys that are read from it."""
+
+    path: str
+    name: str
+    keys: tuple[str, ...] = ()
+    made_later: bool = False
+    """Others may make it when they see the release, as cert-manager does."""
+
+
+def secrets_of(values: Values) -> Iterator[Wanted]:
+    """Every Secret that must be there before the install."""
+    ledger, broker = values["ledger"], values["broker"]
+    yield Wanted("ledger.existingSecret", ledger["existingSecret"], (ledger["passwordKey"],))
+    tls = ledger["external"]["tls"]
+    if ledger["mode"] == "external" and tls["enabled"]:
+        yield Wanted("ledger.external.tls.caSecret", tls["caSecret"], (tls["caKey"],))
+    if broker["mode"] == "external":
+        external = broker["external"]
+        keys = (external["passwordKey"], external["usernameKey"])
+        path = "broker.external.existingSecret"
+        yield Wanted(path, external["existingSecret"], tuple(filter(None, keys)))
+    for name in values["images"]["pullSecrets"]:
+        yield Wanted("images.pullSecrets", name, (".dockerconfigjson",))
+    ingress = values["gateway"]["ingress"]
+    if ingress["enabled"]:
+        yield Wanted(
+            "gateway.ingress.tlsSecret", ingress["tlsSecret"], ("tls.crt", "tls.key"), True
+        )
+    for model, its in models_of(values).items():
+        token = its["hub"]["tokenSecret"]
+        yield Wanted(f"models.{model}.hub.tokenSecret", token["name"], (token["key"],))
+        for variable, source in its["envFromSecrets"].items():
+            path = f"models.{model}.envFromSecrets.{variable}"
+            yield Wanted(path, source["name"], (source["key"],))
+
+
+def secrets(cluster: Cluster, values: Values) -> Findings:
+    for wanted in secrets_of(values):
+        if not wanted.name:
+            continue
+        subject = f"secret {wanted.name}"
+        found = cluster.get(cluster.here(f"secrets/{wanted.name}"))
+        if found is None:
+            keys = " ".join(f"--from-literal={key}=..." for key in wanted.keys)
+            yield (warn if wanted.made_later else error)(
+                subject,
+                f"{wanted.path} names it, and namespace {cluster.namespace} has none",
+                "see that cert-manager makes it, or make it"
+                if wanted.made_later
+                else f"kubectl -n {cluster.namespace} create secret generic {wanted.name} {keys}",
+            )
+            continue
+        missing = [key for key in wanted.keys if key not in (found.get("data") or {})]
+        if missing:
+            yield error(
+                subject,
+                f"it has no key {' and '.join(missing)}, which {wanted.path} is to be read from",
+                "add it to the Secret, or name the key that it has",
+            )
+        else:
+            yield ok(subject, f"has {', '.join(wanted.keys)} for {wanted.path}")
+
+
+# --- classes ----------------------------------------------------------------------------------------
+
+PRIORITY = "/apis/scheduling.k8s.io/v1/priorityclasses"
+RUNTIME = "/apis/node.k8s.io/v1/runtimeclasses"
+INGRESS = "/apis/networking.k8s.io/v1/ingressclasses"
+
+
+def classes_of(values: Values) -> Iterator[tuple[str, str, str]]:
+    """Every class that is named: (path of the value, path of its kind, name)."""
+    ledger, broker, gateway = values["ledger"], values["broker"], values["gateway"]
+    if ledger["mode"] == "bundled":
+        name = ledger["bundled"]["priorityClassName"]
+        yield "ledger.bundled.priorityClassName", PRIORITY, name
+    if broker["mode"] == "bundled":
+        name = broker["bundled"]["priorityClassName"]
+        yield "broker.bundled.priorityClassName", PRIORITY, name
+    for part in ("gateway", "keeper"):
+        yield f"{part}.priorityClassName", PRIORITY, values[part]["priorityClassName"]
+    if gateway["ingress"]["enabled"]:
+        yield "gateway.ingress.className", INGRESS, gateway["ingress"]["className"]
+    for model, its in models_of(values).items():
+        yield f"models.{model}.priorityClassName", PRIORITY, its["priorityClassName"]
+        if its["gpu"]["mode"] != "none":
+            yield f"models.{model}.gpu.runtimeClassName", RUNTIME, its["gpu"]["runtimeClassName"]
+
+
+def classes(cluster: Cluster, values: Values) -> Findings:
+    for path, kind, name in classes_of(values):
+        if not name:
+            continue
+        word = {PRIORITY: "PriorityClass", RUNTIME: "RuntimeClass", INGRESS: "IngressClass"}[kind]
+        if cluster.get(f"{kind}/{name}") is None:
+            yield error(
+                f"class {name}",
+                f"{path} names it, and there is no such {word}",
+                "make it, or name another",
+            )
+        else:
+            yield ok(f"class {name}", f"a {word}, for {path}")

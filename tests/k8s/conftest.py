@@ -1,0 +1,97 @@
+"""`python -m k8s` is run in this process, with the real client, against a cluster that a test furnishes."""
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from fake_cluster import FakeCluster, Handler, Server
+from furniture import furnish_for_install, furnish_release
+from running import Result, Run
+
+from k8s import __main__ as command
+
+
+@pytest.fixture(scope="session")
+def _server() -> Iterator[Server]:
+    with Server(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def cluster(_server: Server) -> FakeCluster:
+    """A cluster with nothing in it."""
+    fake = FakeCluster(url=f"http://127.0.0.1:{_server.server_port}")
+    Handler.cluster = fake
+    return fake
+
+
+@pytest.fixture
+def fit(cluster: FakeCluster) -> FakeCluster:
+    """A cluster with all that the chart's defaults need."""
+    furnish_for_install(cluster)
+    return cluster
+
+
+@pytest.fixture
+def installed(fit: FakeCluster) -> FakeCluster:
+    """The same with a release in which all is well: `soloist` in `ml`, of the one model `spam`."""
+    furnish_release(fit)
+    return fit
+
+
+@pytest.fixture
+def kubeconfig(cluster: FakeCluster, tmp_path: Path) -> Path:
+    context = {"cluster": "fake", "user": "we", "namespace": "ml"}
+    file = tmp_path / "kubeconfig"
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "fake",
+        "contexts": [
+            {"name": "fake", "context": context},
+            {"name": "stranger", "context": {**context, "user": "stranger"}},
+        ],
+        "clusters": [{"name": "fake", "cluster": {"server": cluster.url}}],
+        "users": [
+            {"name": "we", "user": {"token": cluster.token}},
+            {"name": "stranger", "user": {"token": "wrong"}},
+        ],
+    }
+    file.write_text(yaml.safe_dump(content))
+    return file
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run `python -m k8s` with these arguments, away from any real cluster."""
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", "/nowhere")
+
+    def call(*arguments: object) -> Result:
+        code = command.run([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return Result(code, captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture
+def check(run: Run, kubeconfig: Path, tmp_path: Path) -> Run:
+    """Run the check, with values given as a dict."""
+
+    def call(values: dict[str, Any] | None = None, *arguments: str) -> Result:
+        given: list[object] = []
+        if values is not None:
+            file = tmp_path / "values.yaml"
+            file.write_text(json.dumps(values))
+            given = ["-f", file]
+        return run("check", "--kubeconfig", kubeconfig, *given, *arguments)
+
+    return call

@@ -1,0 +1,144 @@
+"""An API server that holds objects by their paths and answers as Kubernetes does, as far as we ask it."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+Object = dict[str, Any]
+Answer = tuple[int, Any]
+Behind = Callable[[str, str, Any, dict[str, str]], Answer | None]
+"""What answers behind a proxy: (method, path, body, headers) to (status, JSON or text); None hangs up."""
+
+PROXY = re.compile(r"/api/v1/namespaces/[^/]+/(services|pods)/([^/:]+):([^/]+)/proxy(/.*)")
+REVIEW = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+
+
+@dataclass
+class FakeCluster:
+    """`objects` by path; `kinds` are the discovered resources of each group and version."""
+
+    version: str = "v1.34.2"
+    objects: dict[str, Object] = field(default_factory=dict)
+    kinds: dict[str, set[str]] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
+    behind: dict[str, Behind] = field(default_factory=dict)
+    forbidden: list[str] = field(default_factory=list)
+    """Patterns of paths that are answered with 403."""
+    broken: list[str] = field(default_factory=list)
+    """Patterns of paths that are answered with 500."""
+    allowed: set[tuple[str, str, str]] = field(default_factory=set)
+    """(user, verb, resource) for SubjectAccessReviews."""
+    token: str = "we"  # noqa: S105
+    requests: list[tuple[str, str]] = field(default_factory=list)
+    url: str = ""
+
+    def add(self, collection: str, name: str, **fields: Any) -> Object:
+        """Put an object under a collection's path, as in ``add("/api/v1/nodes", "n1")``."""
+        labels = fields.pop("labels", {})
+        annotations = fields.pop("annotations", {})
+        namespace = re.search(r"/namespaces/([^/]+)/", collection)
+        metadata = {"name": name, "labels": labels, "annotations": annotations}
+        if namespace:
+            metadata["namespace"] = namespace[1]
+        self.objects[f"{collection}/{name}"] = {"metadata": metadata, **fields}
+        return self.objects[f"{collection}/{name}"]
+
+    def answer(self, method: str, target: str, body: Any, headers: dict[str, str]) -> Answer | None:
+        parts = urlsplit(target)
+        path, query = parts.path, {name: each[0] for name, each in parse_qs(parts.query).items()}
+        self.requests.append((method, target))
+        if headers.get("authorization") != f"Bearer {self.token}":
+            return refusal(401, "Unauthorized")
+        if any(re.search(pattern, path) for pattern in self.forbidden):
+            return refusal(403, f'User "we" cannot {method} {path}')
+        if any(re.search(pattern, path) for pattern in self.broken):
+            return refusal(500, "etcd is on fire")
+        proxied = PROXY.fullmatch(path)
+        if proxied:
+            behind = self.behind.get(f"{proxied[2]}:{proxied[3]}")
+            if behind is None:
+                return refusal(503, f'no endpoints available for service "{proxied[2]}"')
+            return behind(method, proxied[4], body, headers)
+        if path == REVIEW:
+            return self._review(body)
+        return self._read(path, query)
+
+    def _read(self, path: str, query: dict[str, str]) -> Answer:
+        if path == "/version":
+            return 200, {"gitVersion": self.version}
+        if path.endswith("/log"):
+            text = self.texts.get(f"{path}?previous={query.get('previous', 'false')}")
+            return (200, text) if text is not None else refusal(400, "previous container not found")
+        group = path.removeprefix("/apis/")
+        if group in self.kinds:
+            return 200, {"resources": [{"name": name} for name in sorted(self.kinds[group])]}
+        if path in self.objects:
+            return 200, self.objects[path]
+        items = [each for where, each in self.objects.items() if _lies_in(where, path)]
+        wanted = dict(each.split("=") for each in query.get("labelSelector", "").split(",") if each)
+        items = [each for each in items if wanted.items() <= each["metadata"]["labels"].items()]
+        if items or path.rpartition("/")[2] in PLURALS:
+            return 200, {"kind": "List", "items": items}
+        return refusal(404, f"{path} not found")
+
+    def _review(self, body: Object) -> Answer:
+        spec = body["spec"]
+        asked = spec["resourceAttributes"]
+        allowed = (spec["user"], asked["verb"], asked["resource"]) in self.allowed
+        return 201, {**body, "status": {"allowed": allowed}}
+
+
+PLURALS = {"deployments", "statefulsets", "pods", "nodes", "persistentvolumeclaims"} | {
+    "storageclasses",
+    "resourceslices",
+}
+"""Kinds that are always there; a list of any other is 404 while it is empty."""
+
+
+def _lies_in(where: str, collection: str) -> bool:
+    """Whether an object's path lies in a collection, also in one of all namespaces."""
+    home = where.rpartition("/")[0]
+    return collection in (home, re.sub("/namespaces/[^/]+", "", home))
+
+
+def refusal(status: int, message: str) -> Answer:
+    """How the API server itself says no."""
+    return status, {"kind": "Status", "status": "Failure", "message": message, "code": status}
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    cluster: FakeCluster
+
+    def do_GET(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        parsed = json.loads(body) if body else None
+        answer = self.cluster.answer(self.command, self.path, parsed, headers)
+        if answer is None:
+            self.close_connection = True
+            return
+        status, content = answer
+        raw = (content if isinstance(content, str) else json.dumps(content)).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(raw)))
+        self.end_headers()
+        self.wfile.write(raw)
+
+    def do_POST(self) -> None:
+        self.do_GET()
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        """Say nothing."""
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hangs up is nothing to report."""
