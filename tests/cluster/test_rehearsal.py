@@ -1,0 +1,331 @@
+"""The suite rehearsed: its client and its stories, with processes for pods and a pretended API server."""
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import manifests
+import pytest
+import test_cluster_busy as busy
+import test_cluster_install as install
+import test_cluster_losses as losses
+import test_cluster_rollout as rollout
+import test_cluster_scaling as scaling
+import test_cluster_uninstall as uninstall
+import yaml
+from gateway_thread import GatewayThread
+from place import NotYet, Place, ProgramFailed
+from pretend_cluster import NAMESPACE, PretendCluster, write_catalog
+from release import Release, suite_values
+
+from cli.embedded import EmbeddedRedis
+from contract.catalog import load_catalog
+from contract.settings import Settings
+from k8s.cluster import Cluster
+from tests.k8s.fake_cluster import FakeCluster, Handler, Server
+
+READY = {"conditions": [{"type": "Ready", "status": "True"}]}
+ROLLED_OUT = {"replicas": 1, "updatedReplicas": 1, "availableReplicas": 1, "observedGeneration": 1}
+
+KUBECTL = """#!/bin/sh
+# `exec` runs its command here, in the pod's folder; the rest is only noted.
+echo "$*" >> {folder}/calls
+case "$3" in
+  exec) cd {folder}/"$4"; while [ "$1" != "--" ]; do shift; done; shift; exec "$@" ;;
+  apply) cat > {folder}/applied ;;
+  logs) echo no such pod >&2; exit 1 ;;
+  get) case "$*" in *"-o name") echo pod/a ;; *) echo "all of $4" ;; esac ;;
+esac
+"""
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeCluster]:
+    with Server(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        Handler.cluster = FakeCluster(url=f"http://127.0.0.1:{server.server_port}")
+        yield Handler.cluster
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def place(fake: FakeCluster, tmp_path: Path) -> Iterator[Place]:
+    kubeconfig = tmp_path / "kubeconfig"
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "fake",
+        "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "we"}}],
+        "clusters": [{"name": "fake", "cluster": {"server": fake.url}}],
+        "users": [{"name": "we", "user": {"token": fake.token}}],
+    }
+    kubeconfig.write_text(yaml.safe_dump(content))
+    cluster = Cluster(NAMESPACE, file=str(kubeconfig))
+    script = tmp_path / "kubectl"
+    script.write_text(KUBECTL.format(folder=tmp_path))
+    script.chmod(0o755)
+    yield Place(cluster, str(script), str(script))
+    cluster.close()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[EmbeddedRedis]:
+    """A ledger of its own, which a story may kill."""
+    with EmbeddedRedis(tmp_path / "ledger") as store:
+        yield store
+
+
+@pytest.fixture
+def settings(store: EmbeddedRedis) -> Settings:
+    return Settings(redis_url=store.url)
+
+
+@pytest.fixture
+def release(
+    place: Place,
+    fake: FakeCluster,
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Release]:
+    """A gateway behind the API server's proxy, with the suite's models in its catalog."""
+    monkeypatch.setattr("release.RELEASE_FILE", "release")  # in the pod's folder
+    for kind, part in (
+        ("deployments", "gateway"),
+        ("deployments", "keeper"),
+        ("statefulsets", "ledger"),
+    ):
+        labels = {"app.kubernetes.io/instance": "suite", "app.kubernetes.io/component": part}
+        path = f"/apis/apps/v1/namespaces/{NAMESPACE}/{kind}"
+        made = fake.add(path, f"suite-{part}", labels=labels, spec={}, status=ROLLED_OUT)
+        made["metadata"]["generation"] = 1
+    catalog = load_catalog(write_catalog(tmp_path))
+    with GatewayThread(settings, catalog) as gateway, httpx.Client() as client:
+
+        def behind(method: str, path: str, body: Any, headers: dict[str, str]) -> tuple[int, Any]:
+            kept = {k: v for k, v in headers.items() if k in ("idempotency-key", "prefer")}
+            answer = client.request(method, gateway.url + path, json=body, headers=kept)
+            return answer.status_code, answer.json()
+
+        fake.behind["suite-gateway:http"] = behind
+        yield Release(place, "suite", suite_values(persistent=False))
+
+
+@pytest.fixture
+def pods(
+    fake: FakeCluster, release: Release, settings: Settings, tmp_path: Path
+) -> Iterator[PretendCluster]:
+    with PretendCluster(fake, settings, tmp_path) as pods:
+        yield pods
+
+
+# --- the place ------------------------------------------------------------------------------------
+
+
+def test_a_place_is_made_and_taken_away_and_explains_failures(place: Place, tmp_path: Path) -> None:
+    with place:
+        assert Place.live == [place]
+        place.apply(manifests.models())
+        told = dict(place.report())
+    assert not Place.live
+    assert json.loads((tmp_path / "applied").read_text())["items"] == [manifests.models()]
+    assert told[f"events of {NAMESPACE}"] == "all of events"
+    assert "no such pod" in told["pod/a said"]
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert calls[0] == f"--namespace {NAMESPACE} create namespace {NAMESPACE}"
+    assert any("delete pods --all --grace-period=0 --force" in call for call in calls)
+    with pytest.raises(ProgramFailed, match="logs x: no such pod"):
+        place.kubectl("logs", "x")
+
+
+def test_a_place_knows_whether_claims_are_filled(place: Place, fake: FakeCluster) -> None:
+    classes = "/apis/storage.k8s.io/v1/storageclasses"
+    fake.add(classes, "slow")
+    assert not place.stores()
+    fake.add(classes, "ssd", annotations={"storageclass.kubernetes.io/is-default-class": "true"})
+    assert place.stores()
+
+
+# --- the client -----------------------------------------------------------------------------------
+
+
+def test_a_gateway_that_is_away_for_a_moment_is_asked_again(
+    release: Release, fake: FakeCluster
+) -> None:
+    behind = fake.behind.pop("suite-gateway:http")
+    with pytest.raises(NotYet, match="no endpoints available"):
+        release.ask("GET", "/v1/models")
+    keys: list[str] = []
+
+    def once_away(method: str, path: str, body: Any, headers: dict[str, str]) -> Any:
+        keys.append(headers["idempotency-key"])
+        answer = behind(method, path, body, headers)
+        return answer if len(keys) > 1 else None  # accepted, and the answer is lost
+
+    fake.behind["suite-gateway:http"] = once_away
+    id = release.submit(seconds=0)
+    assert len(keys) == 2
+    assert len(set(keys)) == 1
+    fake.behind["suite-gateway:http"] = behind
+    assert release.prediction(id)["status"] == "starting"
+    assert len(release.ask("GET", "/v1/predictions")["results"]) == 1
+
+
+@pytest.mark.slow
+def test_a_nap_says_where_it_runs_and_ends_when_it_is_let_go(
+    release: Release, pods: PretendCluster
+) -> None:
+    id = release.submit(seconds=60)
+    where = release.running(id, 30)
+    (pod,) = pods.pods.values()
+    assert where == ("suite-worker-nap-0", "pretend-0", pod.worker.pid)
+    assert release.where(id, attempt=1) == where
+    assert release.where(id, attempt=2) is None
+    release.let_go(where.pod)
+    (output,) = release.succeeded([id], 30)
+    assert (output["pod"], output["device"]) == where[:2]
+    assert 0 < output["ended_at"] - output["started_at"] < 30
+    assert release.where(id) is None
+    assert release.predict(seconds=0.5)["ended_at"] > output["ended_at"] + 0.5, "let go twice"
+    # So little memory is asked for.
+    assert "torch" not in Path(f"/proc/{pod.worker.pid}/maps").read_text()
+    with pytest.raises(AssertionError, match=r"'attempt': 1"):
+        release.succeeded([id], 30, attempts=0)
+
+
+@pytest.mark.slow
+def test_what_is_left_is_canceled_at_once(release: Release, pods: PretendCluster) -> None:
+    ids = [release.submit(seconds=60) for _ in range(5)]
+    release.running(ids[0], 30)
+    release.cancel_all()
+    assert {p["status"] for p in release.over(ids, 30)} == {"canceled"}
+    release.predict(seconds=0)
+    release.cancel_all()  # what is over stays over
+
+
+# --- the stories ----------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_the_story_of_the_first_install(
+    release: Release, pods: PretendCluster, fake: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("test_cluster_install.INITIAL_COOLDOWN", 8)
+    pods.least = 1
+    release.install()
+    release.ready_workers(1)
+    pods.least = 0
+    install.test_at_min_0_one_worker_starts_and_keda_leaves_it_for_the_initial_cooldown(release)
+
+
+@pytest.mark.slow
+def test_the_story_of_the_smoke_test(
+    release: Release,
+    pods: PretendCluster,
+    fake: FakeCluster,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+    catalog = (tmp_path / "catalog.yaml").read_text()
+    path = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
+    fake.add(path, "suite-catalog", data={"catalog.yaml": catalog})
+    install.test_the_smoke_test_predicts(release)
+    install.test_a_prediction_says_which_pod_and_device_ran_it(release)
+
+
+@pytest.mark.slow
+def test_the_story_of_busy_workers(
+    release: Release, pods: PretendCluster, fake: FakeCluster, tmp_path: Path
+) -> None:
+    there = busy.Busy(release)
+    busy.test_workers_that_run_at_the_same_time_hold_distinct_devices(there)
+    busy.test_busy_pods_cost_more_to_delete_than_idle_ones(there)
+    pods.start("quick")
+    busy.test_an_upgrade_that_adds_a_model_disturbs_no_worker_of_another(there)
+    busy.test_an_upgrade_and_a_rollback_of_the_charts_version_restart_no_pod(there, tmp_path)
+    pods.pods[there.where[there.ids[0]].pod].object["metadata"]["uid"] = "another"
+    with pytest.raises(AssertionError):
+        there.undisturbed()
+    busy.test_all_of_them_succeed_in_their_first_attempt(there)
+
+
+@pytest.mark.slow
+def test_the_stories_of_scaling(
+    release: Release, pods: PretendCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("test_cluster_scaling.PREDICTIONS", 12)
+    monkeypatch.setattr("random.uniform", lambda least, most: 0.5)
+    scaling.test_scale_in_takes_idle_workers_and_no_busy_one(release)
+    scaling.test_load_brings_workers_and_takes_them_again_and_nothing_runs_twice(release)
+
+
+@pytest.mark.slow
+def test_the_stories_of_losses(
+    release: Release,
+    pods: PretendCluster,
+    place: Place,
+    store: EmbeddedRedis,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    losses.test_a_killed_worker_process_gives_its_prediction_to_an_idle_one_within_the_promised_time(
+        release
+    )
+    kubectl = place.kubectl
+
+    def delete(*arguments: str, **more: Any) -> str:
+        if arguments[:2] == ("delete", "pod"):
+            pods.pods[arguments[2]].worker.kill()
+        return kubectl(*arguments, **more)
+
+    monkeypatch.setattr(place, "kubectl", delete)
+    losses.test_a_pod_deleted_by_force_gives_its_prediction_back(release)
+
+    def restart(release: Release) -> None:
+        store.kill()
+        store.start()
+
+    monkeypatch.setattr(losses, "kill_ledger", restart)
+    losses.test_nothing_accepted_is_lost_when_the_ledger_is_killed_under_load(release)
+
+
+@pytest.mark.slow
+def test_the_story_of_a_rollout(
+    release: Release, pods: PretendCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def upgrade(**changes: Any) -> None:
+        pods.template += 1
+
+    monkeypatch.setattr(release, "upgrade", upgrade)
+    rollout.test_a_rollout_with_every_device_taken_ends_and_no_prediction_runs_twice(release)
+
+
+def test_the_story_of_the_uninstall(
+    release: Release, fake: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (stateful,) = [thing for path, thing in fake.objects.items() if "statefulsets" in path]
+    stateful["spec"] = {"replicas": 1, "volumeClaimTemplates": [{"metadata": {"name": "data"}}]}
+    claim = "persistentvolumeclaim/data-suite-ledger-0"
+    there = {claim, *(f"pod/{n}" for n in range(20))}
+
+    def kubectl(*arguments: str) -> str:
+        if arguments[0] == "api-resources":
+            return "pods\npersistentvolumeclaims\nevents.events.k8s.io\npods.metrics.k8s.io\n"
+        if arguments[0] == "delete":
+            there.clear()
+        assert arguments[1] in ("pods,persistentvolumeclaims", "pods,pvc")
+        return "\n".join(there)
+
+    def helm(*arguments: str) -> str:
+        there.intersection_update({claim})
+        return ""
+
+    monkeypatch.setattr(release.place, "kubectl", kubectl)
+    monkeypatch.setattr(release.place, "helm", helm)
+    uninstall.test_an_uninstall_leaves_nothing_but_the_ledgers_volume(release)
+    assert not there
