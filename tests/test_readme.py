@@ -85,7 +85,7 @@ def wait_for_gateway(client: httpx.Client, url: str, process: subprocess.Popen[b
 def test_make_run_and_make_test_are_what_the_readme_says_they_are() -> None:
     assert "soloist up --catalog examples/catalog.yaml" in recipe("run")
     assert "pytest" in recipe("test")
-    assert 'pytest -m "not slow"' in recipe("test-fast")
+    assert '-m "not slow and not cluster"' in recipe("test-fast")
     assert {"make run\n", "make test\n"} <= set(blocks("sh"))
     assert "make test" in (ROOT / ".ci/run").read_text()
 
