@@ -1,10 +1,15 @@
 """What the commands print, and how they fail: one sentence on stderr and an exit code that is not zero."""
 
 import json
+import os
 import sys
+from collections.abc import Sequence
 from typing import Any
 
+import typer
 from rich.console import Console
+
+from contract.errors import EXIT_REFUSED, SoloistError, StartRefused
 
 
 class Failure(Exception):
@@ -14,6 +19,35 @@ class Failure(Exception):
         super().__init__(sentence)
         self.sentence = sentence
         self.exit_code = exit_code
+
+
+def run(app: typer.Typer, name: str, arguments: Sequence[str]) -> int:
+    """Run one command of an application that is called by this name.
+
+    Returns:
+        Its exit code: 0, 1 (it failed), 2 (wrong usage), 78 (must not start), 130 (Ctrl-C).
+    """
+    try:
+        command = typer.main.get_command(app)
+        result = command.main(list(arguments), prog_name=name, standalone_mode=False)
+    except Failure as failure:
+        complain(failure.sentence)
+        return failure.exit_code
+    except SoloistError as error:
+        complain(error.detail)
+        return EXIT_REFUSED if isinstance(error, StartRefused) else 1
+    except typer.TyperException as error:
+        if error.format_message():
+            complain(error.format_message())
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        complain("interrupted")
+        return 130
+    except BrokenPipeError:
+        # Nobody reads on: fall silent.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return result if isinstance(result, int) else 0
 
 
 def out() -> Console:

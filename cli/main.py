@@ -1,16 +1,13 @@
-"""The `soloist` command: its parts by name, and how each failure becomes one sentence and an exit code."""
+"""The `soloist` command: its parts by name."""
 
 import io
-import os
 import sys
 from collections.abc import Sequence
 
 import typer
 
-from cli import capacity, dead, models, predict, predictions, processes, up
-from cli.console import Failure, complain
+from cli import capacity, console, dead, models, predict, predictions, processes, up
 from contract import __version__
-from contract.errors import EXIT_REFUSED, SoloistError, StartRefused
 
 app = typer.Typer(
     name="soloist",
@@ -43,30 +40,8 @@ def root(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command; its exit code: 0, 1 (it failed), 2 (wrong usage), 78 (must not start), 130 (Ctrl-C)."""
-    try:
-        result = typer.main.get_command(app).main(
-            list(arguments), prog_name="soloist", standalone_mode=False
-        )
-    except Failure as failure:
-        complain(failure.sentence)
-        return failure.exit_code
-    except SoloistError as error:
-        complain(error.detail)
-        return EXIT_REFUSED if isinstance(error, StartRefused) else 1
-    except typer.TyperException as error:
-        if error.format_message():
-            complain(error.format_message())
-        return error.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        complain("interrupted")
-        return 130
-    except BrokenPipeError:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # nobody reads on: fall silent
-        return 1
-    return result if isinstance(result, int) else 0
+    """Run one `soloist` command; its exit code."""
+    return console.run(app, "soloist", arguments)
 
 
 def main() -> None:

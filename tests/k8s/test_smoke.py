@@ -258,7 +258,7 @@ def test_a_gateway_that_never_answers_ends_it_too(
         (["--url", "http://x"], 2, "with --url say where the catalog is: --catalog FILE"),
         (["--release", "other"], 1, "namespace ml has no ConfigMap other-catalog; give"),
         (["--timeout", "0"], 2, "Invalid value for '--timeout'"),
-        (["--catalog", "/no/such"], 1, "cannot read the catalog /no/such"),
+        (["--catalog", "/no/such"], 78, "cannot read the catalog /no/such"),
     ],
 )
 def test_wrong_usage_is_one_sentence(
