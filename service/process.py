@@ -100,14 +100,19 @@ def _serve(app: Starlette, settings: Settings, port: int) -> None:
         date_header=False,
         timeout_graceful_shutdown=int(settings.max_wait_seconds),
     )
-    # After a graceful end uvicorn raises the signal once more; ending on request is no failure.
+    server = _Server(config)
+    # Until uvicorn listens to signals itself, and when it raises them once more after a graceful end:
+    # ending on request is no failure.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
-    _Server(config).run(sockets=[listener])
+        signal.signal(number, server.end)
+    server.run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
     """Lets go of the requests that wait as soon as it is told to end; uvicorn would sit them out."""
+
+    def end(self, sig: int, frame: FrameType | None) -> None:
+        self.should_exit = True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)

@@ -1,6 +1,7 @@
 """What the gateway exports: cold and warm waits, errors of the ledger, messages, models."""
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,6 @@ from typing import Any
 import httpx
 import pytest
 import redis
-from conftest import MakeClient, StartGateway
 from pretend_worker import PretendWorker, until
 from prometheus_client import REGISTRY
 from pydantic import SecretStr
@@ -116,7 +116,7 @@ def test_a_look_that_the_ledger_did_not_answer_says_nothing_of_cold() -> None:
 
 
 def test_errors_of_the_ledger_are_counted_by_code(
-    start_gateway: StartGateway, client_of: MakeClient
+    start_gateway: Callable[..., Any], client_of: Callable[..., httpx.Client]
 ) -> None:
     nowhere = SecretStr(f"redis://127.0.0.1:{free_port()}/0")
     http = client_of(start_gateway(redis_url=nowhere, broker_url=nowhere))
@@ -129,7 +129,7 @@ def test_errors_of_the_ledger_are_counted_by_code(
 
 
 def test_a_full_ledger_is_an_error_and_an_answer(
-    start_gateway: StartGateway, client_of: MakeClient, tmp_path: Path
+    start_gateway: Callable[..., Any], client_of: Callable[..., httpx.Client], tmp_path: Path
 ) -> None:
     before = metric("ledger_errors_total", reason="ledger_full")
     with EmbeddedRedis(tmp_path / "redis", appendfsync="no") as own:
@@ -142,7 +142,7 @@ def test_a_full_ledger_is_an_error_and_an_answer(
 
 
 def test_messages_are_counted_by_what_became_of_them(
-    start_gateway: StartGateway, client_of: MakeClient
+    start_gateway: Callable[..., Any], client_of: Callable[..., httpx.Client]
 ) -> None:
     def published(*outcomes: str) -> float:
         return sum(metric("broker_publishes_total", outcome=outcome) for outcome in outcomes)

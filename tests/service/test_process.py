@@ -1,16 +1,24 @@
 """The start of gateway and keeper: what they say of a ledger that they cannot use, and who gives up when."""
 
 import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import redis
+import uvicorn
 
 from cli.embedded import EmbeddedRedis, free_port
+from contract.catalog import Catalog
 from contract.errors import StartRefused
 from contract.settings import Settings
 from service import process
+from service.keeper import create_keeper
 from service.process import wait_for_ledger
 
 ALL = "SOLOIST_REDIS_URL, SOLOIST_REDIS_USERNAME, SOLOIST_REDIS_PASSWORD"
@@ -70,3 +78,44 @@ def test_a_wrong_host_is_told_in_one_line_that_names_the_settings(
     assert line.endswith(f"; see {ALL}")
     assert "Connect call failed" in trouble["cause"]
     assert "hunter2" not in line + str(trouble)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["gateway", "keeper"])
+def test_a_process_that_waits_for_its_ledger_ends_when_it_is_told_to(
+    name: str, tmp_path: Path
+) -> None:
+    catalog = tmp_path / "catalog.yaml"
+    catalog.write_text("models: {echo: {python: 'a:B'}}\n")
+    url = f"redis://127.0.0.1:{free_port()}"
+    with subprocess.Popen(
+        [sys.executable, "-m", "service", name],
+        env={**os.environ, "SOLOIST_REDIS_URL": url, "SOLOIST_CATALOG": str(catalog)},
+        cwd=Path(process.__file__).parents[1],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as waiting:
+        assert waiting.stdout is not None
+        assert any("waiting for the ledger" in line for line in waiting.stdout)
+        waiting.terminate()
+
+        assert waiting.wait(10) == 0
+
+
+def test_a_signal_that_comes_before_uvicorn_listens_to_signals_is_not_lost(
+    locked: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    run = uvicorn.Server.run
+
+    def told_at_once(server: uvicorn.Server, sockets: list[socket.socket]) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        run(server, sockets)
+
+    monkeypatch.setattr(uvicorn.Server, "run", told_at_once)
+    settings = Settings(redis_url=locked.url, redis_password=ODD, keeper_port=0)
+    try:
+        process._serve(create_keeper(settings, Catalog([])), settings, 0)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
