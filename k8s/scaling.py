@@ -105,14 +105,15 @@ def gateway_hpa(cluster: Cluster, release: Release) -> Findings:
 
 
 def numbers(cluster: Cluster, release: Release) -> Findings:
-    """KEDA's number for each model beside the keeper's count; both are of slightly different instants."""
-    scaled = scaled_objects(cluster, release)
+    """What the keeper's metrics say: of the broker, and of each model beside what KEDA says. The two are of
+    slightly different instants.
+    """
     pods = [pod for pod in release.pods(cluster, "keeper") if is_true(pod, "Ready")]
-    if not scaled or not pods:
+    if not pods:
         return
     path = cluster.here(f"pods/{name_of(pods[0])}:8001/proxy/metrics")
     try:
-        counts = counts_of(cluster.text(path))
+        metrics = cluster.text(path)
     except Unanswered as refused:
         yield warn(
             "numbers",
@@ -120,10 +121,22 @@ def numbers(cluster: Cluster, release: Release) -> Findings:
             "nothing to do where a NetworkPolicy keeps the API server out; Grafana shows them",
         )
         return
-    for each in scaled:
+    yield _broker(metrics)
+    counts = counts_of(metrics)
+    for each in scaled_objects(cluster, release):
         hpa_name = each.get("status", {}).get("hpaName") or f"keda-hpa-{name_of(each)}"
         hpa = cluster.get(cluster.here(f"{HPAS[0]}/{hpa_name}", HPAS[1]))
         yield from _compared(each, hpa or {}, counts.get(model_of(each), {}))
+
+
+def _broker(metrics: str) -> Finding:
+    if "soloist_keeper_broker_up 1.0" in metrics.splitlines():
+        return ok("broker", "the keeper reaches it")
+    return error(
+        "broker",
+        "the keeper does not reach it: predictions are kept, but no worker hears of them",
+        "see `broker` in your values, its Secret, and the last lines of the keeper's log",
+    )
 
 
 def counts_of(metrics: str) -> dict[str, dict[str, float]]:

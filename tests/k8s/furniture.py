@@ -19,6 +19,7 @@ soloist_queue_depth{model="spam",state="queued"} 10.0
 soloist_queue_depth{model="spam",state="running"} 2.0
 soloist_busy_workers{model="spam"} 1.0
 soloist_keeper_ledger_up 1.0
+soloist_keeper_broker_up 1.0
 """
 
 

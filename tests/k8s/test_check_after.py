@@ -44,6 +44,7 @@ def test_a_healthy_release_has_only_good_lines(installed: FakeCluster, check: Ru
         "keeper",
         f"scaledobject {WORKER}",
         f"hpa keda-hpa-{WORKER}",
+        "broker",
         "numbers of spam",
     ]
 
@@ -209,6 +210,18 @@ def test_an_hpa_that_has_no_number_yet(installed: FakeCluster, check: Run) -> No
     assert check().line("numbers of spam").endswith("KEDA says nothing yet")
 
 
+def test_a_broker_that_the_keeper_does_not_reach_is_an_error(
+    installed: FakeCluster, check: Run
+) -> None:
+    assert check().line("broker") == "ok broker: the keeper reaches it"
+    away = METRICS.replace("broker_up 1.0", "broker_up 0.0")
+    installed.behind["soloist-keeper-1:8001"] = lambda *_: (200, away)
+    result = check()
+
+    assert result.code == 1
+    assert "see `broker` in your values, its Secret" in result.line("broker")
+
+
 def test_a_keeper_out_of_reach_is_a_warning(installed: FakeCluster, check: Run) -> None:
     del installed.behind["soloist-keeper-1:8001"]
     result = check()
@@ -221,7 +234,7 @@ def test_the_metrics_that_are_read_are_those_that_the_keeper_has() -> None:
     from service import keeper_metrics as real  # after the room's rule: only a test may
 
     names = {line.partition("{")[0].partition(" ")[0] for line in METRICS.splitlines()}
-    gauges = (real.QUEUE_DEPTH, real.BUSY_WORKERS, real.LEDGER_UP)
+    gauges = (real.QUEUE_DEPTH, real.BUSY_WORKERS, real.LEDGER_UP, real.BROKER_UP)
     assert names == {gauge.describe()[0].name for gauge in gauges}
 
 
