@@ -245,6 +245,7 @@ def test_an_embedded_ledger_that_dies_is_started_again_with_its_data(
     assert kept == [b"yes"]
 
 
+@pytest.mark.slow
 def test_when_it_is_killed_nothing_stays_behind(tmp_path: Path) -> None:
     script = f"""
     import sys

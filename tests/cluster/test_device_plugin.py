@@ -24,6 +24,8 @@ from protobuf_wire import field, fields, number
 
 from tests.e2e.stack import wait_for
 
+pytestmark = pytest.mark.slow
+
 RESOURCE = "soloist.test/gpu"
 SERVICE = "/v1beta1.DevicePlugin/"
 SECONDS = 20.0
