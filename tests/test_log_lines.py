@@ -18,7 +18,7 @@ from contract.settings import Settings
 from contract.tracing import OFF
 from contract.transitions import Claimed, Outcome
 from worker.account import Account
-from worker.batch import Batch
+from worker.batch import Batch, answer
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "tracing-and-logs.md").read_text(encoding="utf-8")
@@ -111,6 +111,27 @@ def test_a_worker_has_a_line_for_each_prediction_and_one_for_the_batch(
     assert batch.keys() - COMMON == FIELDS["batch"] - {"trace_id"}
     assert "secret" not in caplog.text
     assert "secret" not in str([vars(record) for record in caplog.records])
+
+
+class Quoting:
+    """A model whose error quotes its input."""
+
+    def predict(self, items: list[Any]) -> list[Any]:
+        raise ValueError(f"cannot read {items}")
+
+
+@pytest.mark.parametrize("level", [logging.INFO, logging.DEBUG])
+def test_what_a_model_raises_is_told_by_kind_and_place_and_quoted_at_debug_only(
+    caplog: pytest.LogCaptureFixture, level: int
+) -> None:
+    caplog.set_level(level)
+    answer(Quoting(), ["secret"])  # type: ignore[arg-type, list-item]
+    (line,) = lines(caplog, "a batch failed")
+
+    assert (line["code"], line["error"]) == ("model_error", "ValueError")
+    assert re.fullmatch(r"test_log_lines\.py:\d+", line["place"])
+    told = str([JsonFormatter().format(record) for record in caplog.records])
+    assert ("secret" in told) is (level == logging.DEBUG)
 
 
 def test_lines_that_nobody_wants_are_not_made(

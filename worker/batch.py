@@ -19,7 +19,7 @@ from contract.errors import (
 )
 from contract.transitions import Claimed, Outcome
 from worker import metrics
-from worker.models.faults import free_memory, translate
+from worker.models.faults import free_memory, place, translate
 from worker.models.interface import Item, Model
 from worker.models.phases import taken
 from worker.reports import Reporter
@@ -116,11 +116,9 @@ def answer(model: Model, items: list[Item], note: Note = _forget) -> list[Any]:
         fault = translate(error)
         if isinstance(fault, DeviceLost):
             raise fault from error
-        logger.warning(
-            "a batch failed",
-            extra={"items": len(items), "code": fault.code, "detail": fault.detail},
-            exc_info=error if fault.code == ModelError.code else None,
-        )
+        facts = {"code": fault.code, "error": type(error).__name__, "place": place(error)}
+        logger.warning("a batch failed", extra={"items": len(items), **facts})
+        logger.debug("the error of a batch", exc_info=error)  # its text may quote an input
     else:
         return [_own(output) for output in outputs]
     memory = isinstance(fault, OutOfMemory)

@@ -2,6 +2,8 @@
 
 import gc
 import sys
+import traceback
+from pathlib import Path
 
 from contract.errors import DeviceLost, ModelError, OutOfMemory, SoloistError
 
@@ -57,6 +59,12 @@ def brief(exc: BaseException, length: int = 200) -> str:
     lines = (line.strip() for line in str(exc).splitlines())
     line = next((line for line in lines if line), type(exc).__name__)
     return line if len(line) <= length else line[: length - 1] + "…"
+
+
+def place(exc: BaseException) -> str:
+    """Where in the code it was raised, as `file.py:12`."""
+    frames = traceback.extract_tb(exc.__traceback__)
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
 
 
 def free_memory() -> None:
