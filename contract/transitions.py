@@ -168,7 +168,6 @@ class Claimed:
     attempt: int
     input: str
     queue_seconds: float
-    watched: bool
     traceparent: str | None = None
     tracestate: str | None = None
 

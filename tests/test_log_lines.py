@@ -84,7 +84,7 @@ class Nobody:
 
 
 def batch_of(*ids: str) -> Batch:
-    claimed = [Claimed(id, 2, '{"text": "secret"}', 0.25, False, TRACE) for id in ids]
+    claimed = [Claimed(id, 2, '{"text": "secret"}', 0.25, TRACE) for id in ids]
     return Batch(claimed, Nobody())  # type: ignore[arg-type]
 
 

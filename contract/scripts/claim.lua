@@ -29,7 +29,7 @@ while #taken < a.limit do
       'worker', a.worker, 'started_at', instant(now))
     taken[#taken + 1] = {
       id = id, attempt = attempt, input = input, queue_seconds = now - tonumber(created_at),
-      watched = watchers and true or false, traceparent = traceparent or nil, tracestate = tracestate or nil,
+      traceparent = traceparent or nil, tracestate = tracestate or nil,
     }
     if suspect == '1' then break end
   end

@@ -34,13 +34,6 @@ def test_a_claim_may_ask_for_less_than_a_batch(desk: Desk) -> None:
     assert [c.id for c in desk.claim(limit=2)] == ["a", "b"]
 
 
-def test_a_claim_says_whether_somebody_watches(desk: Desk) -> None:
-    desk.accept(id="a")
-    desk.accept(id="b", watcher="gw")
-
-    assert [c.watched for c in desk.claim()] == [False, True]
-
-
 @pytest.mark.parametrize("ring", [0, 1, 999])
 def test_a_claim_by_a_stale_or_doubled_ring_is_harmless(desk: Desk, ring: int) -> None:
     desk.accept(id="a")
@@ -243,7 +236,7 @@ def test_a_canceled_prediction_fences_its_outcome_off(desk: Desk) -> None:
 
 
 def test_an_outcome_for_a_prediction_that_is_gone_is_fenced_off(desk: Desk) -> None:
-    assert desk.finish([Claimed("nobody", 1, "{}", 0.0, False)]) == ["nobody"]
+    assert desk.finish([Claimed("nobody", 1, "{}", 0.0)]) == ["nobody"]
     assert desk.record("nobody") == {}
 
 

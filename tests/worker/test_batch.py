@@ -49,7 +49,7 @@ def numbers(batch: list[Item]) -> list[int]:
 
 
 def claimed(*inputs: str) -> list[Claimed]:
-    return [Claimed(f"p{n}", n + 1, text, 0.0, False) for n, text in enumerate(inputs)]
+    return [Claimed(f"p{n}", n + 1, text, 0.0) for n, text in enumerate(inputs)]
 
 
 def outputs_and_codes(answers: list[Any]) -> list[Any]:

@@ -74,7 +74,7 @@ def book() -> Book:
 
 
 def batch_of(*ids: str) -> Batch:
-    return Batch([Claimed(id, 1, "{}", 0.0, False) for id in ids], Reporter())
+    return Batch([Claimed(id, 1, "{}", 0.0) for id in ids], Reporter())
 
 
 def leases(
