@@ -2,47 +2,20 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from contract.catalog import Catalog
+from tests.outside import fetch, program
 
 pytestmark = pytest.mark.slow
 
 HERE = Path(__file__).parent
-FETCHED = HERE.parents[1] / ".soloist" / "clients"
 SECONDS = 120
-
-
-def missing(what: str) -> None:
-    """A check that cannot be made: said aloud on a laptop, an error in CI."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(what)
-    pytest.skip(what)
-
-
-def fetch(name: str, command: Callable[[Path], list[str]]) -> Path:
-    """The folder of a package that is fetched once; `command` installs it into a folder."""
-    folder = FETCHED / name
-    if folder.exists():
-        return folder
-    FETCHED.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=FETCHED) as fresh:
-        arguments = command(Path(fresh) / "it")
-        done = subprocess.run(arguments, capture_output=True, text=True, timeout=SECONDS)
-        if done.returncode:
-            missing(f"{name} cannot be fetched: {(done.stderr or done.stdout).strip()[-300:]}")
-        # Two that fetch at once: the later one finds it there.
-        if not folder.exists():
-            (Path(fresh) / "it").rename(folder)
-    return folder
 
 
 def tell(command: list[str], **more: str) -> dict[str, Any]:
@@ -59,10 +32,7 @@ ITEMS = [{"label": "ham", "score": 0.5}, {"label": "spam", "score": 0.25}]
 
 
 def test_the_javascript_client(url: str, catalog: Catalog) -> None:
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None:
-        missing("node and npm are not installed: the JavaScript client is not tested")
-        return
+    node, npm = program("node", "apt-get install nodejs"), program("npm", "apt-get install npm")
     options = ["--no-audit", "--no-fund", "--ignore-scripts", "--no-package-lock"]
     folder = fetch(
         "replicate-1.4.0-js",

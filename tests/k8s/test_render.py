@@ -12,15 +12,16 @@ import yaml
 from cli.console import Failure
 from k8s import render as module
 from k8s.render import RENDERED, ROOT, find_helm, render, write
+from tests.outside import missing
 
 VENV = ROOT / ".venv"
 
 
 def tool(major: str, name: str) -> str:
-    """A tool that `make helm` fetches; without it the test is skipped."""
+    """A tool that `make helm` fetches."""
     path = VENV / f"helm{major}" / name
     if not path.is_file():
-        pytest.skip(f"no {path.relative_to(ROOT)}: make helm")
+        missing(f"no {path.relative_to(ROOT)}: make helm")
     return str(path)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.observability.boards import BOARDS, panels
-from tests.observability.tools import HERE, SECONDS, node_modules, program
+from tests.observability.tools import HERE, SECONDS, node_modules
+from tests.outside import program
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,8 @@ import yaml
 
 from k8s.rules import TARGET, plain
 from tests.charts.rendering import HELM, render
-from tests.observability.tools import missing, promtool
+from tests.observability.tools import promtool
+from tests.outside import missing
 
 pytestmark = pytest.mark.slow
 
