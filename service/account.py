@@ -13,6 +13,7 @@ logger = logging.getLogger(__name__)
 
 PROBES = ("/livez", "/readyz", "/metrics")
 METHODS = {"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}
+OTHER = "_OTHER"
 
 
 class Account:
@@ -60,8 +61,7 @@ class Account:
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "none")
-        method = scope["method"] if scope["method"] in METHODS else "_OTHER"
-        metrics.http_requests(method, route, status).inc()
+        metrics.http_requests(_method(scope), route, status).inc()
         metrics.http_seconds(route).observe(seconds)
         if logger.isEnabledFor(logging.INFO):
             logger.info(
@@ -78,6 +78,11 @@ class Account:
             )
 
 
+def _method(scope: Scope) -> str:
+    """One of a known few, whatever a client sends."""
+    return scope["method"] if scope["method"] in METHODS else OTHER
+
+
 def _trace_id(scope: Scope) -> str | None:
     trace: TraceContext | None = scope["trace"]
     return trace.trace_id if trace else None
@@ -85,7 +90,7 @@ def _trace_id(scope: Scope) -> str | None:
 
 def _end(span: Span, scope: Scope, status: int) -> None:
     """What a span of a server says: https://opentelemetry.io/docs/specs/semconv/http/http-spans/"""
-    method = scope["method"] if scope["method"] in METHODS else "_OTHER"
+    method = _method(scope)
     attributes: dict[str, str | int] = {
         "http.request.method": method,
         "network.protocol.version": scope["http_version"],
@@ -100,7 +105,7 @@ def _end(span: Span, scope: Scope, status: int) -> None:
     for name in ("prediction", "model"):
         if value := scope.get("state", {}).get(name):
             attributes[f"soloist.{name}"] = value
-    word = method if method in METHODS else "HTTP"
+    word = "HTTP" if method == OTHER else method
     span.end(
         attributes,
         name=f"{word} {route}" if route else word,
