@@ -106,6 +106,11 @@ class QueueFull(Refused):
 class LedgerUnavailable(Refused):
     code, title = "ledger_unavailable", "The ledger does not answer"
 
+    def __init__(self, detail: str = "", *, sent: bool = False) -> None:
+        super().__init__(detail)
+        self.sent = sent
+        """True when the call was on its way and no answer came: the ledger may have carried it out."""
+
 
 class LedgerFull(Refused):
     code, title = "ledger_full", "The ledger has no room"
