@@ -1,9 +1,6 @@
 """One Soloist of real processes on free ports of the loopback, with data of its own."""
 
 import contextlib
-import signal
-import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -15,12 +12,13 @@ import redis
 import yaml
 
 from bench.brokers import Broker, RabbitMQ, Redis
-from bench.processes import PROJECT, Process, free_port
+from bench.processes import free_port
 from contract.broker import create_app, queue_name
 from contract.ledger import Ledger
 from contract.prediction import Prediction, Status
 from contract.settings import Settings
 from contract.transitions import Transition, dead, read
+from tests.programs import START_SECONDS, Program, Worker, wait_for
 
 T = TypeVar("T")
 
@@ -28,7 +26,6 @@ BATCH = 16
 LIMIT_SECONDS = 2.0
 """The hard limit of the model `brief`."""
 FAST = {"LEASE_SECONDS": "3", "RENEW_SECONDS": "0.5", "SWEEP_SECONDS": "0.3"}
-START_SECONDS = 120.0
 
 MODELS: dict[str, dict[str, Any]] = {
     "echo": {"max_batch_size": BATCH, "timeout_seconds": 60},
@@ -39,91 +36,6 @@ MODELS: dict[str, dict[str, Any]] = {
     "loading": {"options": {"load": "hang"}},
     "missing": {"python": "tests.e2e.models:Nobody"},
 }
-
-
-def wait_for(what: str, condition: Callable[[], T], seconds: float, every: float = 0.05) -> T:
-    """The first true value of `condition`; a failure that names `what` when there is none in time."""
-    until = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > until:
-            raise AssertionError(f"not within {seconds:g} s: {what}")
-        time.sleep(every)
-
-
-class Program(Process):
-    """One of our processes."""
-
-    def __init__(self, name: str, arguments: list[str], folder: Path, env: dict[str, str]) -> None:
-        # A later one of the same name starts a log of its own.
-        log = folder / f"{name}-{len(list(folder.glob(f'{name}-*.log')))}.log"
-        super().__init__([sys.executable, "-m", *arguments], log=log, env=env, cwd=PROJECT)
-        self.name = log.stem
-
-    def freeze(self) -> None:
-        self.signal(signal.SIGSTOP)
-
-    def wake(self) -> None:
-        self.signal(signal.SIGCONT)
-
-    def end(self, seconds: float = 20.0) -> int:
-        """SIGTERM; its exit code."""
-        self.ask_to_end()
-        return self.code(seconds)
-
-    def code(self, seconds: float = 20.0) -> int:
-        """Its exit code, once it has ended by itself."""
-        return self._child.wait(seconds)
-
-    @property
-    def listens_to_sigterm(self) -> bool:
-        """Whether a handler of its own stands for SIGTERM."""
-        with contextlib.suppress(OSError):
-            status = Path(f"/proc/{self.pid}/status").read_text()
-            caught = int(status.partition("SigCgt:")[2].split()[0], 16)
-            return bool(caught >> (signal.SIGTERM - 1) & 1)
-        return False
-
-    @property
-    def output(self) -> str:
-        return self.log.read_text(errors="replace")
-
-    def says(self, words: str, after: int, seconds: float = 20.0) -> None:
-        """Return when it has written these words after its first `after` characters."""
-        wait_for(f"{self.name} says {words!r}", lambda: words in self.output[after:], seconds)
-
-
-class Worker(Program):
-    """A worker process with a port of its own for its probes."""
-
-    def __init__(
-        self, called: str, model: str, folder: Path, env: dict[str, str], *more: str
-    ) -> None:
-        self.called = called
-        self.port = free_port()
-        env = {"SOLOIST_WORKER_PORT": str(self.port), **env}
-        super().__init__(called, ["worker", "--model", model, *more], folder, env)
-
-    def probe(self, path: str = "/readyz") -> dict[str, Any]:
-        """What a probe says; nothing while it does not answer."""
-        with contextlib.suppress(httpx.HTTPError):
-            url = f"http://127.0.0.1:{self.port}{path}"
-            return dict(httpx.get(url, timeout=5, trust_env=False).json())
-        return {}
-
-    def state(self) -> str | None:
-        """`loading`, `idle` or `busy`; None while it does not answer."""
-        return self.probe().get("state")
-
-    def phase(self) -> str | None:
-        return self.probe().get("phase")
-
-    def ready(self) -> Self:
-        """Return when it takes messages."""
-        self.wait_until(lambda: self.state() in ("idle", "busy"), START_SECONDS)
-        return self
 
 
 class Stack:
