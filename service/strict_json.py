@@ -13,8 +13,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import orjson
-
+from contract import exact_json
 from contract.errors import InvalidJson
 
 MAX_DEPTH = 64
@@ -94,11 +93,7 @@ def pointer(steps: Iterable[str | int]) -> str:
 
 def dump(value: Any) -> bytes:
     """Compact JSON of a parsed value; `parse(dump(value)) == value`."""
-    try:
-        return orjson.dumps(value)
-    except TypeError:  # an integer beyond 64 bits
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        return text.encode()
+    return exact_json.dumps(value)
 
 
 def _read(body: bytes) -> Any:

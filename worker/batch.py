@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from contract import exact_json
 from contract.errors import (
     BadItem,
     DeviceLost,
@@ -46,8 +47,8 @@ class Batch:
         self.unreadable: dict[str, PredictionFailed] = {}
         for c in claimed:
             try:
-                value = orjson.loads(c.input)
-            except orjson.JSONDecodeError:
+                value = exact_json.loads(c.input)
+            except ValueError:
                 self.unreadable[c.id] = BadItem("the recorded input is not JSON")
                 continue
             self.items.append(Item(c.id, value, report=reporter.take))
@@ -183,7 +184,7 @@ def encode(output: Any) -> bytes:
         DeviceLost: a tensor could not be read from its device.
     """
     try:
-        encoded = orjson.dumps(output, default=_plain, option=orjson.OPT_SERIALIZE_NUMPY)
+        encoded = exact_json.dumps(output, _plain, orjson.OPT_SERIALIZE_NUMPY)
     except TypeError as error:
         if isinstance(lost := translate(error.__cause__ or error), DeviceLost):
             raise lost from error

@@ -33,6 +33,12 @@ def test_a_single_text_prints_its_output_alone(gateway: FakeGateway, soloist) ->
     assert request.headers["prefer"] == "wait=30"
 
 
+def test_integers_of_any_size_pass_as_they_are(gateway: FakeGateway, soloist) -> None:
+    gateway.respond = lambda request: prediction(output=request.body["input"]["n"])
+    number = "1000000000000000000000000000001"
+    assert soloist("predict", "minilm", f'{{"n": {number}}}').out == f"{number}\n"
+
+
 def test_a_model_without_owner_is_a_local_one(gateway: FakeGateway, soloist) -> None:
     gateway.respond = echo
     assert soloist("predict", "minilm", "hello").code == 0

@@ -63,6 +63,18 @@ def test_a_fresh_prediction_has_every_field_and_waits(http: httpx.Client, catalo
     assert answer.headers["location"] == body["urls"]["get"]
 
 
+def test_integers_of_any_size_reach_the_worker_and_come_back(
+    http: httpx.Client, worker: PretendWorker
+) -> None:
+    given = [10**30, -(2**63) - 1, 2**64, 0.5]
+    created = create(http, {"numbers": given})
+    claimed = worker.take()
+    assert claimed.input == f'{{"numbers":{json.dumps(given, separators=(",", ":"))}}}'
+    worker.succeed(claimed, given)
+    done = get(http, created)
+    assert (done["input"], done["output"]) == ({"numbers": given}, given)
+
+
 def test_a_prediction_goes_from_starting_over_processing_to_succeeded(
     http: httpx.Client, worker: PretendWorker
 ) -> None:

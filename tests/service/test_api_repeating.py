@@ -47,6 +47,11 @@ def test_the_same_key_with_another_body_is_a_conflict(http: httpx.Client) -> Non
         assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
 
 
+def test_integers_of_any_size_make_different_requests(http: httpx.Client) -> None:
+    answers = [post(http, "k", {"a": number}) for number in (10**30, 10**30 + 1, 1e30, 10**30)]
+    assert [answer.status_code for answer in answers] == [201, 409, 409, 200]
+
+
 def test_a_key_belongs_to_a_request_and_not_to_a_model(http: httpx.Client) -> None:
     post(http, "k", {"text": "a"})
     url = "/v1/models/acme/sentiment/predictions"

@@ -257,6 +257,13 @@ def test_a_recorded_input_that_is_not_json_fails_alone_and_never_reaches_the_mod
     assert model.sizes == [2]
 
 
+def test_integers_reach_the_model_and_come_back_exactly() -> None:
+    given = [10**30, -(2**63) - 1, 2**64, 7, 1.5]
+    model = Fake(lambda batch: [item.input["n"] for item in batch])
+    outcomes = Batch(claimed(*(f'{{"n":{number}}}' for number in given)), Followed()).run(model)
+    assert [o.output for o in outcomes] == [str(number).encode() for number in given]
+
+
 def test_a_batch_of_unreadable_inputs_needs_no_pass() -> None:
     model = Fake(numbers)
     outcomes = Batch(claimed("", "{"), Followed()).run(model)
@@ -331,6 +338,8 @@ class Box:
         (Tensor([[1.0, 2.0]]), "[[1.0,2.0]]"),
         ({"logits": Tensor(0.5)}, '{"logits":0.5}'),
         (Box(0.5), '{"score":0.5,"label":null}'),
+        ({"count": 10**30}, '{"count":1000000000000000000000000000000}'),
+        ([None, Box(2**64)], '[null,{"score":18446744073709551616,"label":null}]'),
     ],
 )
 def test_outputs_become_json(output: Any, text: str) -> None:
@@ -373,7 +382,7 @@ def test_nan_and_infinity_never_become_null(output: Any) -> None:
         (1 + 2j, "complex"),
         (np.array([1 + 2j]), "complex"),
         ({1: "one"}, "key must be str"),
-        (2**70, "64-bit"),
+        pytest.param(10**4300, "4,300 digits", id="digits"),
         ("half a pair \ud800", "UTF-8"),
         (Tensor(ValueError("it was freed")), "Tensor"),
     ],
