@@ -13,7 +13,8 @@ import redis.asyncio
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from contract.errors import LedgerFull, LedgerUnavailable, LedgerUnsafe, SoloistError
+from contract.connections import AsyncConnections, Call, Connections
+from contract.errors import LedgerUnsafe, SoloistError
 from contract.keys import key, lua_table
 from contract.settings import Settings
 from contract.transitions import Transition
@@ -46,27 +47,6 @@ def load_script(name: str, clock: str | None = None) -> Script:
     return Script(source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 
-AWAY = ("MISCONF", "LOADING", "READONLY", "MASTERDOWN", "NOREPLICAS", "BUSY")
-STRANGER = ("NOAUTH", "WRONGPASS")
-
-
-def translate(error: Exception) -> Exception:
-    """A fault of Redis in our words. What is a fault of ours stays as it is."""
-    text = str(error)
-    if isinstance(error, redis.AuthenticationError) or text.startswith(STRANGER):
-        return LedgerUnavailable("the ledger refuses our user or password")
-    if isinstance(error, redis.ResponseError):
-        if "OOM" in text:
-            return LedgerFull(
-                "the ledger's memory is full; nothing was recorded", retry_after_seconds=5
-            )
-        if "MISCONF" in text:
-            return LedgerUnavailable("the ledger cannot write to its disk; nothing was recorded")
-        if not any(word in text for word in AWAY):
-            return error
-    return LedgerUnavailable(f"the ledger does not answer ({type(error).__name__})")
-
-
 def ledger_trouble(settings: Settings, error: SoloistError) -> dict[str, str]:
     """What a process logs of a ledger that it cannot use. Clients are told `error.detail` only."""
     where = settings.whereabouts("ledger")
@@ -82,8 +62,7 @@ def _options(settings: Settings) -> dict[str, Any]:
         "health_check_interval": 0,
         "max_connections": CONNECTIONS,
         "timeout": settings.ledger_timeout_seconds,
-        # One more try on a fresh connection, for the one that a restarted ledger left behind.
-        "retry": None,
+        "protocol": 2,
     }
 
 
@@ -134,20 +113,17 @@ class _Base:
         """The Redis key of a kind (contract/keys.py) in this ledger."""
         return key(self.prefix, kind, name)
 
-    def _command(self, transition: Transition[T], by: str) -> tuple[Any, ...]:
+    def _call(self, transition: Transition[Any]) -> Call:
         script = load_script(transition.script, self._clock)
-        body = script.sha if by == "EVALSHA" else script.source
-        return (
-            by,
-            body,
-            0,
-            self.prefix,
-            msgpack.packb(
-                # Redis 6's Lua reads text and bytes alike, in the format's older form.
-                transition.args,
-                use_bin_type=False,
-                unicode_errors="replace",  # a model's text may hold half a surrogate pair
-            ),
+        args = msgpack.packb(
+            # Redis 6's Lua reads text and bytes alike, in the format's older form.
+            transition.args,
+            use_bin_type=False,
+            unicode_errors="replace",  # a model's text may hold half a surrogate pair
+        )
+        return Call(
+            ("EVALSHA", script.sha, 0, self.prefix, args),
+            lambda: ("EVAL", script.source, 0, self.prefix, args),
         )
 
     @staticmethod
@@ -162,10 +138,14 @@ class Ledger(_Base):
 
     def __init__(self, settings: Settings, clock: str | None = None) -> None:
         super().__init__(settings, clock)
-        options = _options(settings)
-        options["retry"] = Retry(NoBackoff(), 1)
-        pool = redis.BlockingConnectionPool.from_url(settings.ledger, **options)
+        pool = redis.BlockingConnectionPool.from_url(
+            settings.ledger, retry=Retry(NoBackoff(), 0), **_options(settings)
+        )
+        self.connections = Connections(
+            pool.make_connection, CONNECTIONS, settings.ledger_timeout_seconds
+        )
         self.redis = redis.Redis.from_pool(pool)
+        """Plain Redis commands, for tests and tools: what it raises is not ours."""
 
     def run(self, transition: Transition[T]) -> T:
         """Run one transition.
@@ -173,80 +153,66 @@ class Ledger(_Base):
         Raises:
             LedgerUnavailable, LedgerFull: it did not answer, or could not write.
         """
-        try:
-            try:
-                packed = self.redis.execute_command(*self._command(transition, "EVALSHA"))
-            except redis.exceptions.NoScriptError:
-                packed = self.redis.execute_command(*self._command(transition, "EVAL"))
-        except FAULTS as error:
-            raise translate(error) from error
+        (packed,) = self.connections.exchange(self._call(transition))
         return self._answer(transition, packed)
 
     def check(self) -> None:
         """Raise LedgerUnsafe or LedgerUnavailable unless predictions are safe here."""
-        try:
-            info = self.redis.info()
-        except FAULTS as error:
-            raise translate(error) from error
-        check_safety(info, self.settings.durability)
+        (info,) = self.connections.exchange(Call(("INFO",)))
+        check_safety(_read_info(info), self.settings.durability)
 
     def close(self) -> None:
+        self.connections.close()
         self.redis.close()
 
 
 class AsyncLedger(_Base):
-    """The ledger for an event loop."""
+    """The ledger for an event loop. Its methods raise as those of `Ledger` do."""
 
     def __init__(self, settings: Settings, clock: str | None = None) -> None:
         super().__init__(settings, clock)
-        options = _options(settings)
-        options["retry"] = redis.asyncio.retry.Retry(NoBackoff(), 1)
-        pool = redis.asyncio.BlockingConnectionPool.from_url(settings.ledger, **options)
+        pool = redis.asyncio.BlockingConnectionPool.from_url(
+            settings.ledger, retry=redis.asyncio.retry.Retry(NoBackoff(), 0), **_options(settings)
+        )
+        self.connections = AsyncConnections(
+            pool.make_connection, CONNECTIONS, settings.ledger_timeout_seconds
+        )
         self.redis = redis.asyncio.Redis.from_pool(pool)
+        """Plain Redis commands, for tests and tools: what it raises is not ours."""
 
     async def run(self, transition: Transition[T]) -> T:
         """Run one transition; see `Ledger.run`."""
-        try:
-            try:
-                packed = await self.redis.execute_command(*self._command(transition, "EVALSHA"))
-            except redis.exceptions.NoScriptError:
-                packed = await self.redis.execute_command(*self._command(transition, "EVAL"))
-        except FAULTS as error:
-            raise translate(error) from error
+        (packed,) = await self.connections.exchange(self._call(transition))
         return self._answer(transition, packed)
 
     async def size(self) -> Size:
-        """How full it is.
-
-        Raises:
-            LedgerUnavailable: it did not answer.
-        """
-        try:
-            memory = await self.redis.info("memory")
-            keys = await self.redis.dbsize()
-        except FAULTS as error:
-            raise translate(error) from error
+        """How full it is."""
+        call = Call(("INFO", "memory"), then=(("DBSIZE",),))
+        info, keys = await self.connections.exchange(call)
+        memory = _read_info(info)
         return Size(int(memory["used_memory"]), int(memory.get("maxmemory", 0)), int(keys))
 
     async def time(self) -> float:
-        """The ledger's clock.
-
-        Raises:
-            LedgerUnavailable: it did not answer.
-        """
-        try:
-            seconds, microseconds = await self.redis.time()
-        except FAULTS as error:
-            raise translate(error) from error
+        """The ledger's clock."""
+        ((seconds, microseconds),) = await self.connections.exchange(Call(("TIME",)))
         return int(seconds) + int(microseconds) / 1e6
+
+    async def models(self) -> set[str]:
+        """The models that it knows."""
+        (names,) = await self.connections.exchange(Call(("SMEMBERS", self.key("models"))))
+        return {name.decode() for name in names}
 
     async def check(self) -> None:
         """Raise LedgerUnsafe or LedgerUnavailable unless predictions are safe here."""
-        try:
-            info = await self.redis.info()
-        except FAULTS as error:
-            raise translate(error) from error
-        check_safety(info, self.settings.durability)
+        (info,) = await self.connections.exchange(Call(("INFO",)))
+        check_safety(_read_info(info), self.settings.durability)
 
     async def close(self) -> None:
+        await self.connections.close()
         await self.redis.aclose()
+
+
+def _read_info(answer: bytes) -> dict[str, str]:
+    """The answer of INFO (https://redis.io/docs/latest/commands/info/)."""
+    lines = answer.decode("utf-8", "replace").splitlines()
+    return dict(line.split(":", 1) for line in lines if ":" in line)

@@ -22,7 +22,7 @@ from contract.broker import Doorbell
 from contract.catalog import Catalog
 from contract.errors import SoloistError
 from contract.fates import tell
-from contract.ledger import FAULTS, AsyncLedger, translate
+from contract.ledger import AsyncLedger
 from contract.settings import Settings
 from contract.tracing import OFF, Tracing, open_tracing
 from contract.transitions import Sweep, expire, prune, state, sweep
@@ -135,11 +135,7 @@ class Keeper:
 
     async def _models(self) -> list[str]:
         """The catalog's, and those that left it with predictions still in the ledger."""
-        try:
-            known: set[Any] = await self._ledger.redis.smembers(self._ledger.key("models"))
-        except FAULTS as error:
-            raise translate(error) from error
-        return sorted({name.decode() for name in known} | set(self._catalog))
+        return sorted(await self._ledger.models() | set(self._catalog))
 
     async def _sweep_model(self, model: str, depth: int | None) -> dict[str, float]:
         """The model's busy workers, and the age of each one's batch in seconds."""

@@ -1,0 +1,321 @@
+"""Connections to the ledger's Redis, each taken for one call at a time and given back whole, or dropped.
+
+Whatever goes wrong on one, while it connects, writes, reads or parses, becomes LedgerUnavailable here and
+nowhere else. redis-py's own clients are not used for calls: they do not tell whether anything was written,
+and their asynchronous pool loses a connection whose task is canceled at the wrong moment.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from threading import BoundedSemaphore
+from typing import Any
+
+import redis
+import redis.asyncio
+from redis.exceptions import NoScriptError
+
+from contract.refusals import is_answer, is_elsewhere, translate
+
+Command = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What is sent over one connection, each command when the one before was answered."""
+
+    first: Command
+    spare: Callable[[], Command] | None = None
+    """What is sent in place of the first, if that names a script that Redis does not know."""
+    then: tuple[Command, ...] = ()
+    more_seconds: float = 0.0
+    """For commands that wait by themselves: how much longer than other calls it may take."""
+
+
+class _Tries:
+    """One call's time, what became of it so far, and whether it is worth a second try."""
+
+    def __init__(self, seconds: float) -> None:
+        self._until = time.monotonic() + seconds
+        self.second = False
+        self.answers: list[Any] = []
+        self._writing = False
+        self._sent = False
+
+    @property
+    def left(self) -> float:
+        """Seconds; never 0, which would mean not to wait, or to wait for ever."""
+        return max(0.001, self._until - time.monotonic())
+
+    def write(self) -> None:
+        """From now on bytes may be on their way."""
+        self._writing = True
+
+    def read(self, answer: Any) -> None:
+        """Redis answered to what was written last."""
+        self._writing = False
+        self.answers.append(answer)
+
+    def fault(self, error: BaseException) -> Exception | None:
+        """What to raise; None for one more try, on a fresh connection: a Redis that restarted and a
+        router that forgot leave dead ones behind, and after a failover the name leads elsewhere.
+        """
+        carried_out, refused = bool(self.answers), is_answer(error)
+        self._sent |= carried_out or (self._writing and not refused)
+        self._writing = False
+        self.answers.clear()
+        late = _is_timeout(error) or self.left < 0.01
+        hopeless = (refused and not is_elsewhere(error)) or isinstance(error, redis.DataError)
+        if self.second or late or hopeless or carried_out:
+            return translate(error, sent=self._sent)
+        self.second = True
+        return None
+
+
+@dataclass(slots=True, eq=False)
+class _Held:
+    """A connection, open or not, and the era in which it was opened."""
+
+    connection: Any
+    era: int = -1
+
+
+class _Shelf:
+    """Connections that nobody uses now, the one used last on top."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+        self._idle: list[_Held] = []
+        self._era = 0
+        """Counts how often all that were open had to be given up."""
+
+    def pick(self) -> _Held:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return _Held(self._make())
+
+    def put(self, held: _Held) -> None:
+        self._idle.append(held)
+
+    def opens(self, held: _Held) -> None:
+        held.era = self._era
+
+    def outdated(self, held: _Held) -> bool:
+        """Whether it was opened before the last `renew`."""
+        return held.era != self._era
+
+    def renew(self) -> None:
+        """Use none again that is open now: the ledger's name may lead elsewhere meanwhile."""
+        self._era += 1
+
+    def clear(self) -> list[Any]:
+        """Take all off."""
+        self.renew()
+        idle, self._idle = self._idle, []
+        return [held.connection for held in idle]
+
+
+class Connections:
+    """For code that waits in its own thread. Safe to share between threads, and after a fork."""
+
+    def __init__(self, make: Callable[[], Any], most: int, seconds: float) -> None:
+        """`most` are in use at once; a call takes `seconds`, the wait for its turn included."""
+        self._make, self._most, self._seconds = make, most, seconds
+        self._reset()
+
+    def _reset(self) -> None:
+        self._shelf = _Shelf(self._make)
+        self._room = BoundedSemaphore(self._most)
+        self._process = os.getpid()
+
+    def exchange(self, call: Call) -> list[Any]:
+        """Redis's answer to each command.
+
+        Raises:
+            LedgerUnavailable, LedgerFull: it did not answer, or it refused. Where `sent` is true, some or
+                all of it may have been carried out.
+            redis.ResponseError, redis.DataError: a mistake of ours.
+        """
+        if self._process != os.getpid():
+            self._reset()  # the parent's connections are the parent's
+        tries = _Tries(self._seconds + call.more_seconds)
+        while True:
+            try:
+                return self._try(call, tries)
+            except Exception as error:
+                if _leads_away(error):
+                    self._shelf.renew()
+                if fault := tries.fault(error):
+                    raise fault from error
+
+    def _try(self, call: Call, tries: _Tries) -> list[Any]:
+        shelf, room = self._shelf, self._room
+        if not room.acquire(timeout=tries.left):
+            raise redis.ConnectionError("no connection is free")
+        held, whole = shelf.pick(), False
+        try:
+            self._open(held, tries)
+            answers = self._converse(held.connection, call, tries)
+            whole = True
+            return answers
+        except Exception as error:
+            whole = _leaves_whole(error)
+            raise
+        finally:
+            if not whole or shelf.outdated(held):
+                with suppress(Exception):
+                    held.connection.disconnect()
+            shelf.put(held)
+            room.release()
+
+    def _open(self, held: _Held, tries: _Tries) -> None:
+        connection = held.connection
+        if connection.is_connected and (tries.second or self._stale(held)):
+            connection.disconnect()
+        if not connection.is_connected:
+            self._shelf.opens(held)
+            connection.connect()
+
+    def _stale(self, held: _Held) -> bool:
+        """Given up, closed by the other side, or with something to read that nobody asked for."""
+        try:
+            return self._shelf.outdated(held) or bool(held.connection.can_read())
+        except Exception:
+            return True
+
+    def _converse(self, connection: Any, call: Call, tries: _Tries) -> list[Any]:
+        try:
+            self._ask(connection, call.first, tries)
+        except NoScriptError:
+            if call.spare is None:
+                raise
+            self._ask(connection, call.spare(), tries)
+        for command in call.then:
+            self._ask(connection, command, tries)
+        return tries.answers
+
+    def _ask(self, connection: Any, command: Command, tries: _Tries) -> None:
+        packed = connection.pack_command(*command)
+        tries.write()
+        connection.send_packed_command(packed, check_health=False)
+        tries.read(connection.read_response(timeout=tries.left))
+
+    def close(self) -> None:
+        """Close what nobody uses; what somebody does is closed when it is given back."""
+        for connection in self._shelf.clear():
+            connection.disconnect()
+
+
+class AsyncConnections:
+    """For an event loop. A task may be canceled in the middle of its call."""
+
+    def __init__(self, make: Callable[[], Any], most: int, seconds: float) -> None:
+        """See `Connections`."""
+        self._shelf = _Shelf(make)
+        self._room = asyncio.Semaphore(most)
+        self._seconds = seconds
+
+    async def exchange(self, call: Call) -> list[Any]:
+        """Redis's answer to each command; see `Connections.exchange`."""
+        tries = _Tries(self._seconds + call.more_seconds)
+        while True:
+            try:
+                async with asyncio.timeout(tries.left):
+                    return await self._try(call, tries)
+            except (Exception, asyncio.CancelledError) as error:
+                if _is_own_cancel(error):
+                    raise
+                if _leads_away(error):
+                    self._shelf.renew()
+                if fault := tries.fault(error):
+                    raise fault from error
+
+    async def _try(self, call: Call, tries: _Tries) -> list[Any]:
+        async with self._room:
+            held, whole = self._shelf.pick(), False
+            try:
+                await self._open(held, tries)
+                answers = await self._converse(held.connection, call, tries)
+                whole = True
+                return answers
+            except Exception as error:
+                whole = _leaves_whole(error)
+                raise
+            finally:
+                # Nothing here waits, so no second cancel can come between.
+                if not whole or self._shelf.outdated(held):
+                    await _drop(held.connection)
+                self._shelf.put(held)
+
+    async def _open(self, held: _Held, tries: _Tries) -> None:
+        connection = held.connection
+        if connection.is_connected and (tries.second or await self._stale(held)):
+            await _drop(connection)
+        if not connection.is_connected:
+            self._shelf.opens(held)
+            # All of a call has one limit. redis-py's own would cost a task for each write.
+            connection.socket_timeout = None
+            await connection.connect()
+
+    async def _stale(self, held: _Held) -> bool:
+        """As in `Connections`. A transport that was cut is closing before its reader knows."""
+        connection = held.connection
+        try:
+            return (
+                self._shelf.outdated(held)
+                or connection._writer.is_closing()
+                or await connection.can_read()
+            )
+        except Exception:
+            return True
+
+    async def _converse(self, connection: Any, call: Call, tries: _Tries) -> list[Any]:
+        try:
+            await self._ask(connection, call.first, tries)
+        except NoScriptError:
+            if call.spare is None:
+                raise
+            await self._ask(connection, call.spare(), tries)
+        for command in call.then:
+            await self._ask(connection, command, tries)
+        return tries.answers
+
+    async def _ask(self, connection: Any, command: Command, tries: _Tries) -> None:
+        packed = connection.pack_command(*command)
+        tries.write()
+        await connection.send_packed_command(packed, check_health=False)
+        tries.read(await connection.read_response())
+
+    async def close(self) -> None:
+        """See `Connections.close`."""
+        for connection in self._shelf.clear():
+            await connection.disconnect()
+
+
+async def _drop(connection: Any) -> None:
+    with suppress(Exception):
+        await connection.disconnect(nowait=True)
+
+
+def _leaves_whole(error: Exception) -> bool:
+    """Whether a connection is fit for the next call: all that Redis had to say was read."""
+    return isinstance(error, redis.ResponseError | redis.DataError) and not is_elsewhere(error)
+
+
+def _leads_away(error: BaseException) -> bool:
+    """Whether the name of the ledger is to be asked again before its next use."""
+    return is_elsewhere(error) or _is_timeout(error)
+
+
+def _is_timeout(error: BaseException) -> bool:
+    return isinstance(error, TimeoutError | redis.TimeoutError)
+
+
+def _is_own_cancel(error: BaseException) -> bool:
+    """Whether this task is meant, and not something inside the call that was given up."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and bool(task and task.cancelling())
