@@ -10,6 +10,7 @@ SoloistError
 │   ├── NotFound                not_found
 │   ├── ModelNotFound           model_not_found
 │   ├── PredictionNotFound      prediction_not_found
+│   ├── Misdirected             misdirected_request
 │   └── Conflict                conflict
 ├── Refused                 it may be accepted later; carries retry_after_seconds
 │   ├── QueueFull               queue_full
@@ -85,6 +86,10 @@ class ModelNotFound(RequestError):
 
 class PredictionNotFound(RequestError):
     code, title = "prediction_not_found", "Prediction not found"
+
+
+class Misdirected(RequestError):
+    code, title = "misdirected_request", "Misdirected request"
 
 
 class Conflict(RequestError):

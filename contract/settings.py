@@ -71,6 +71,13 @@ class Settings(BaseSettings):
     worker_port: int = Field(
         8002, ge=0, le=65535, description="The worker's port for probes and metrics."
     )
+    allowed_hosts: str = Field(
+        "",
+        pattern=r"^(\*|(\*\.)?[A-Za-z0-9._-]+)?([\s,]+(\*|(\*\.)?[A-Za-z0-9._-]+))*$",
+        description="Names that requests may call the processes by (`Host`), separated by commas: `api.example.org`, "
+        "`*.example.org`, `*`. Addresses and loopback names always may. If not set: loopback names alone "
+        "where SOLOIST_HOST is a loopback address, any name elsewhere.",
+    )
     public_url: str | None = Field(
         None,
         pattern=r"^https?://[^/]+(/.*[^/])?$",

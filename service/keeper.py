@@ -14,6 +14,7 @@ from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -27,6 +28,7 @@ from contract.settings import Settings
 from contract.tracing import OFF, Tracing, open_tracing
 from contract.transitions import Sweep, expire, prune, state, sweep
 from service import keeper_metrics as metrics
+from service.hosts import HostCheck
 from service.pods import Pods, in_cluster
 
 logger = logging.getLogger(__name__)
@@ -216,4 +218,5 @@ def create_keeper(
         Route("/readyz", readyz),
         Route("/metrics", show_metrics),
     ]
-    return Starlette(routes=routes, lifespan=lifespan)
+    checks = [Middleware(HostCheck, settings=settings)]
+    return Starlette(routes=routes, lifespan=lifespan, middleware=checks)

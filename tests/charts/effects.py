@@ -214,6 +214,7 @@ GROUPS: list[tuple[str, str, dict[str, Any], Rows]] = [
         {},
         {"existingSecret": "mine", "passwordKey": "secret"},
     ),
+    ("secrets.", f"{SECRET} Secret/broker", BUNDLED, {"generate": False}),
     ("ledger.external.", f"{OURS} {SCALED}", REDIS, {"host": "other", "database": 3, "username": "me", "tls.enabled": True}),
     ("ledger.external.", f"{OURS} {SCALED} {POLICIES}", REDIS, {"port": 6380}),
     ("ledger.external.tls.", f"{OURS} {SCALED} {AUTHENTICATION}", TLS, {"caSecret": "authority"}),
