@@ -21,6 +21,7 @@ SoloistError
 │   ├── ModelError              model_error
 │   ├── OutOfMemory             out_of_memory
 │   ├── OutputInvalid           output_invalid
+│   ├── OutputTooLarge          output_too_large
 │   ├── Timeout                 timeout
 │   ├── WorkerLost              worker_lost
 │   └── DeadlineExceeded        deadline_exceeded
@@ -139,6 +140,10 @@ class OutOfMemory(PredictionFailed):
 
 class OutputInvalid(PredictionFailed):
     code, title = "output_invalid", "The model's output is not valid JSON"
+
+
+class OutputTooLarge(PredictionFailed):
+    code, title = "output_too_large", "The output is larger than the model's limit"
 
 
 class Timeout(PredictionFailed):

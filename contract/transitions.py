@@ -17,6 +17,8 @@ from contract.presence import ModelWord, Worker, model_word
 T = TypeVar("T")
 
 MOST_LOG_BYTES = 64 * 1024
+MOST_FINISH_BYTES = 4 * 1024 * 1024
+"""Of the outcomes that one call writes, unless a single one has more."""
 LIMIT_SLACK_SECONDS = 2.0
 """How much later than the worker's own watchdog the keeper ends what ran past its hard limit."""
 
@@ -236,13 +238,19 @@ class Outcome:
 
 
 def finish(
-    holder: Holder, outcomes: Sequence[Outcome], *, idle: bool, seconds: float
+    holder: Holder,
+    outcomes: Sequence[Outcome],
+    *,
+    idle: bool,
+    seconds: float,
+    items: int | None = None,
 ) -> Transition[list[str]]:
     """Write and announce a batch's outcomes in one step; answers the ids that were fenced off.
 
     Args:
         idle: the worker has no other batch under way.
         seconds: how long the batch took, for the ETA of those that wait.
+        items: how many predictions that were, if not those of `outcomes`.
     """
     rows = []
     for outcome in outcomes:
@@ -260,10 +268,32 @@ def finish(
         "worker": holder.worker,
         "idle": idle,
         "seconds": seconds,
-        "items": len(rows),
+        "items": len(rows) if items is None else items,
         "predictions": rows,
     }
     return Transition("finish", args, _same)
+
+
+def finish_in_parts(
+    holder: Holder, outcomes: Sequence[Outcome], *, idle: bool, seconds: float
+) -> list[Transition[list[str]]]:
+    """As `finish`, in as many steps as the outcomes' size asks for: one that wrote a batch of large outputs
+    at once would hold the ledger up, and need memory for all of them again to announce them.
+    """
+    parts: list[list[Outcome]] = [[]]
+    room = MOST_FINISH_BYTES
+    for outcome in outcomes:
+        room -= len(outcome.output or b"")
+        if room < 0 and parts[-1]:
+            parts.append([])
+            room = MOST_FINISH_BYTES - len(outcome.output or b"")
+        parts[-1].append(outcome)
+    *first, last = parts
+    # Only the last one ends the batch: it frees the worker and counts for the pace.
+    return [
+        *(finish(holder, part, idle=False, seconds=0.0, items=0) for part in first),
+        finish(holder, last, idle=idle, seconds=seconds, items=len(outcomes)),
+    ]
 
 
 @dataclass(frozen=True, slots=True)
