@@ -204,6 +204,10 @@ class Connections:
         connection.send_packed_command(packed, check_health=False)
         tries.read(connection.read_response(timeout=tries.left))
 
+    def renew(self) -> None:
+        """Use none again that is open now: what answers there may not be the primary any more."""
+        self._shelf.renew()
+
     def close(self) -> None:
         """Close what nobody uses; what somebody does is closed when it is given back."""
         for connection in self._shelf.clear():
@@ -289,6 +293,10 @@ class AsyncConnections:
         tries.write()
         await connection.send_packed_command(packed, check_health=False)
         tries.read(await connection.read_response())
+
+    def renew(self) -> None:
+        """See `Connections.renew`."""
+        self._shelf.renew()
 
     async def close(self) -> None:
         """See `Connections.close`."""

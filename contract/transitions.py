@@ -30,6 +30,11 @@ class Transition(Generic[T]):
     script: str
     args: dict[str, Any]
     read: Callable[[Any], T]
+    promises: bool = False
+    """Its answer is something to rely on. Where replicas are asked for, they have it first."""
+    ended: Callable[[T], tuple[str, list[str]]] | None = None
+    """(model, ids) of what it may have ended. Where replicas are asked for, it is announced by a call of its
+    own when they have it, and otherwise by the call itself."""
 
 
 def _same(answer: Any) -> Any:
@@ -133,7 +138,7 @@ def create(
         ]
         return Creation(results, rings, answer["now"])
 
-    return Transition("create", args, read)
+    return Transition("create", args, read, promises=True)
 
 
 def _created(prediction: Prediction, what: str, *answer: Any) -> Created | Conflicting | Full:
@@ -156,7 +161,8 @@ def replay(
     def read(answer: Any) -> tuple[Prediction, list[int]] | None:
         return (Prediction.from_record(answer[0]), answer[1]) if answer else None
 
-    return Transition("replay", {"id": id, "new_id": fresh_id, "batch": max_batch_size}, read)
+    args = {"id": id, "new_id": fresh_id, "batch": max_batch_size}
+    return Transition("replay", args, read, promises=True)
 
 
 # --- running --------------------------------------------------------------------------------------
@@ -271,7 +277,8 @@ def finish(
         "items": len(rows) if items is None else items,
         "predictions": rows,
     }
-    return Transition("finish", args, _same)
+    ids = [outcome.id for outcome in outcomes]
+    return Transition("finish", args, _same, ended=lambda fenced: (holder.model, ids))
 
 
 def finish_in_parts(
@@ -415,9 +422,14 @@ def read(
 
 def cancel(id: str, owner: str) -> Transition[Prediction | None]:
     """Cancel at any stage; what is over stays as it is. None when this owner has no such prediction."""
-    return Transition(
-        "cancel", {"id": id, "owner": owner}, lambda a: Prediction.from_record(a) if a else None
-    )
+
+    def read(answer: Any) -> Prediction | None:
+        return Prediction.from_record(answer) if answer else None
+
+    def ended(canceled: Prediction | None) -> tuple[str, list[str]]:
+        return (canceled.model, [canceled.id]) if canceled else ("", [])
+
+    return Transition("cancel", {"id": id, "owner": owner}, read, promises=True, ended=ended)
 
 
 @dataclass(frozen=True, slots=True)
@@ -520,6 +532,8 @@ class Sweep:
     """What became of predictions since the ledger began: `accepted`, `finished:STATUS`, `failed:CODE`,
     `handed_back:REASON`."""
     told: list[Fate] = field(default_factory=list)
+    unannounced: int = 0
+    """Endings that nobody was told of yet: the replicas were late, or whoever was to tell died."""
 
     @property
     def busy(self) -> int:
@@ -587,6 +601,16 @@ def expire(
         return Expired(**{**answer, "told": Fate.read(answer["told"])})
 
     return Transition("expire", args, read)
+
+
+def unannounced(model: str, most: int = 100) -> Transition[list[str]]:
+    """The oldest endings that nobody was told of; the replicas have those that it answers."""
+    return Transition("unannounced", {"model": model, "most": most}, list, promises=True)
+
+
+def endings(model: str, ids: Sequence[str]) -> Transition[int]:
+    """Announce what ended and was not announced with its end; answers how many. Each is announced once."""
+    return Transition("endings", {"model": model, "predictions": list(ids)}, _same)
 
 
 def prune(most: int = 500) -> Transition[int]:
