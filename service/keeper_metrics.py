@@ -12,7 +12,6 @@ from contract.errors import (
     ModelError,
     OutOfMemory,
     OutputInvalid,
-    OutputTooLarge,
     PredictionFailed,
     Timeout,
     WorkerLost,
@@ -27,7 +26,6 @@ FAILURES: tuple[type[PredictionFailed], ...] = (
     ModelError,
     OutOfMemory,
     OutputInvalid,
-    OutputTooLarge,
     Timeout,
     WorkerLost,
 )

@@ -15,7 +15,7 @@ from contract.errors import Refused, StartRefused
 from contract.ledger import AsyncLedger, ledger_trouble
 from contract.logs import set_up_logging, start_facts
 from contract.settings import Settings, load_settings
-from service.protocol import LimitedHttpProtocol, ProbeHttpProtocol
+from service.protocol import LimitedHttpProtocol
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ def serve_gateway() -> None:
     """
     from service.app import create_gateway
 
-    _run(create_gateway, lambda settings: settings.port, LimitedHttpProtocol)
+    _run(create_gateway, lambda settings: settings.port)
 
 
 def serve_keeper() -> None:
@@ -41,19 +41,15 @@ def serve_keeper() -> None:
     """
     from service.keeper import create_keeper
 
-    _run(create_keeper, lambda settings: settings.keeper_port, ProbeHttpProtocol)
+    _run(create_keeper, lambda settings: settings.keeper_port)
 
 
-def _run(
-    create: Callable[[Settings, Catalog], Starlette],
-    port: Callable[[Settings], int],
-    protocol: type[LimitedHttpProtocol],
-) -> None:
+def _run(create: Callable[[Settings, Catalog], Starlette], port: Callable[[Settings], int]) -> None:
     settings = load_settings()
     set_up_logging(settings)
     catalog = load_catalog(settings.catalog)
     asyncio.run(wait_for_ledger(settings))
-    _serve(create(settings, catalog), settings, port(settings), protocol)
+    _serve(create(settings, catalog), settings, port(settings))
 
 
 async def wait_for_ledger(settings: Settings) -> None:
@@ -87,16 +83,14 @@ async def wait_for_ledger(settings: Settings) -> None:
         await ledger.close()
 
 
-def _serve(
-    app: Starlette, settings: Settings, port: int, protocol: type[LimitedHttpProtocol]
-) -> None:
+def _serve(app: Starlette, settings: Settings, port: int) -> None:
     """One process, one event loop; the log lines and the limits are ours."""
     listener = _listen(settings.host, port)
     where = {"host": settings.host, "port": listener.getsockname()[1]}
     logger.info("listening", extra={**where, **start_facts(settings)})
     config = uvicorn.Config(
         app,
-        http=protocol,
+        http=LimitedHttpProtocol,
         ws="none",
         lifespan="on",
         access_log=False,
