@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from contract.errors import EXIT_REFUSED, SoloistError, StartRefused
+from contract.logs import printable, printable_json
 
 
 class Failure(Exception):
@@ -62,7 +63,7 @@ def err() -> Console:
 
 def complain(sentence: str) -> None:
     """Say why the command ends, on one line."""
-    sys.stderr.write(f"soloist: {' '.join(sentence.split())}\n")
+    sys.stderr.write(f"soloist: {printable(' '.join(sentence.split()))}\n")
 
 
 def print_json(value: Any) -> None:
@@ -72,7 +73,12 @@ def print_json(value: Any) -> None:
 
 
 def compact(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(", ", ": "))
+    return printable_json(json.dumps(value, ensure_ascii=False, separators=(", ", ": ")))
+
+
+def plain(value: object) -> str:
+    """A value as a cell of a table: no markup of rich, no control character."""
+    return printable(str(value)).replace("[", r"\[")
 
 
 def shorten(value: Any, most: int = 200) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from cli.console import Failure, complain, out, print_json
+from cli.console import Failure, complain, out, plain, print_json
 from cli.predictions import Json
 from cli.state import with_ledger
 from contract.catalog import Catalog, load_catalog
@@ -20,6 +20,9 @@ from contract.transitions import read, replay
 
 if TYPE_CHECKING:
     from contract.broker import Doorbell
+
+REST_COLUMNS = 72
+"""What the other columns of the list need beside the id."""
 
 dead = typer.Typer(no_args_is_help=True, help="Predictions whose every worker was lost.")
 
@@ -45,8 +48,12 @@ def show(
         return
     table = Table("id", "model", "attempts", "failed at", "error", box=None, header_style="bold")
     for row in rows:
-        table.add_row(*(str(cell).replace("[", r"\[") for cell in row.values()))
-    out().print(table)
+        table.add_row(*map(plain, row.values()))
+    # An id is there to be copied: the terminal may break a line, and nothing is cut.
+    table.columns[0].no_wrap = True
+    console = out()
+    console.width = max(console.width, REST_COLUMNS + max(len(str(row["id"])) for row in rows))
+    console.print(table)
 
 
 @dead.command("replay")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from cli.console import out, print_json
+from cli.console import out, plain, print_json
 from cli.predictions import Json, Url, models_of, public_id
 from cli.state import gateway_url
 from contract.catalog import load_catalog, source_folder
@@ -30,7 +30,7 @@ def models(
     table = Table("model", "task or class", "version", "description", box=None, header_style="bold")
     for row in rows:
         cells = (row["model"], row["what"], row["version"][:12], row["description"])
-        table.add_row(*(cell.replace("[", r"\[") for cell in cells))
+        table.add_row(*map(plain, cells))
     out().print(table)
 
 

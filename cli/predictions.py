@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from cli.client import Gateway
-from cli.console import Failure, complain, out, print_json, shorten
+from cli.console import Failure, complain, out, plain, print_json, shorten
 from cli.state import gateway_url
 from contract.settings import load_settings
 
@@ -43,7 +43,7 @@ def status(
         state = _state(model)
         oldest = f"{state['oldest_seconds']:.1f} s" if state["queued"] else "-"
         counts = (str(state[name]) for name in ("queued", "running"))
-        workers = _plain("\n".join(map(_worker, state["workers"])) or "-")
+        workers = "\n".join(map(plain, map(_worker, state["workers"]))) or "-"
         table.add_row(public_id(model), state["state"] or "-", *counts, oldest, workers)
     out().print(table)
 
@@ -138,9 +138,5 @@ def _show(prediction: dict[str, Any]) -> None:
         value = prediction.get(name)
         if value is not None:
             text = value if isinstance(value, str) and name != "output" else shorten(value, 500)
-            table.add_row(f"[bold]{name}[/bold]", _plain(text))
+            table.add_row(f"[bold]{name}[/bold]", plain(text))
     out().print(table)
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", r"\[")

@@ -8,6 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from contract.logs import printable, printable_json
+
 COLOURS = ("cyan", "green", "magenta", "yellow", "blue", "bright_red")
 LEVELS = {"warning": "yellow", "error": "red", "critical": "bold red", "debug": "dim"}
 TIME, LEVEL, MESSAGE, TRACE = "at", "level", "message", "trace"  # as contract/logs.py writes them
@@ -33,7 +35,8 @@ class Stream:
             self._write({"process": name, **fields})
         else:
             prefix = Text(f"{name:<{self._width}} │ ", style=self._colours.get(name, ""))
-            self.console.print(prefix + (Text(text) if fields is None else _readable(fields)))
+            line = Text(printable(text)) if fields is None else _readable(fields)
+            self.console.print(prefix + line)
 
     def say(self, sentence: str, style: str = "") -> None:
         """A line of our own."""
@@ -44,7 +47,8 @@ class Stream:
 
     @staticmethod
     def _write(fields: dict[str, Any]) -> None:
-        sys.stdout.write(json.dumps(fields, ensure_ascii=False, default=str) + "\n")
+        line = json.dumps(fields, ensure_ascii=False, default=str)
+        sys.stdout.write(printable_json(line) + "\n")
         sys.stdout.flush()
 
 
@@ -70,11 +74,12 @@ def _readable(fields: dict[str, Any]) -> Text:
     line.append(f"{time.partition('T')[2][:8] or time} ", "dim")
     if level in LEVELS:
         line.append(f"{level} ", LEVELS[level])
-    line.append(str(fields.get(MESSAGE, "")), LEVELS.get(level, ""))
+    line.append(printable(str(fields.get(MESSAGE, ""))), LEVELS.get(level, ""))
     for name, value in fields.items():
         if name not in LEFT_OUT and value is not None:
-            line.append(f" {name}=", "dim")
-            line.append(value if isinstance(value, str) else json.dumps(value, default=str))
-    if fields.get(TRACE):
-        line.append(f"\n{fields[TRACE]}", "dim")
+            line.append(f" {printable(name)}=", "dim")
+            text = value if isinstance(value, str) else json.dumps(value, default=str)
+            line.append(printable(text))
+    for row in str(fields.get(TRACE) or "").splitlines():
+        line.append(f"\n{printable(row)}", "dim")
     return line

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 from uuid import uuid4
 
 import redis
@@ -19,6 +19,8 @@ from amqp.exceptions import AccessRefused
 from celery import Celery
 from kombu import Connection, Queue  # type: ignore[attr-defined]
 
+from contract.addresses import behind_sentinel, read_sentinels
+from contract.sentinel import sentinel_options
 from contract.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -50,7 +52,7 @@ def create_app(settings: Settings) -> Celery:
     There is no result backend: outcomes go to the ledger, and a backend that is away would make a worker
     run its last task again and again.
     """
-    app = Celery("soloist", broker=settings.broker, set_as_current=False)
+    app = Celery("soloist", broker=_kombu_url(settings.broker), set_as_current=False)
     app.conf.update(
         accept_content=["json"],
         task_serializer="json",
@@ -72,13 +74,34 @@ def create_app(settings: Settings) -> Celery:
         broker_heartbeat=settings.amqp_heartbeat_seconds,
         broker_transport_options=_transport_options(settings),
     )
+    if urlsplit(settings.broker).scheme.startswith("rediss"):
+        # Else kombu takes any certificate.
+        app.conf.broker_use_ssl = {"ssl_cert_reqs": "required"}
     return app
+
+
+def _kombu_url(url: str) -> str:
+    """The URL as kombu wants it. It has a form of its own for sentinels, one URL each; whichever it tries
+    next, it takes user, password and database from there.
+    """
+    if not behind_sentinel(url):
+        return url
+    known = read_sentinels(url)
+    login = ""
+    if known.username or known.password:
+        login = f"{quote(known.username or '', safe='')}:{quote(known.password or '', safe='')}@"
+    hosts = [f"[{host}]" if ":" in host else host for host, _ in known.addresses]
+    ports = [port for _, port in known.addresses]
+    return ";".join(
+        f"sentinel://{login}{host}:{port}/{known.database}"
+        for host, port in zip(hosts, ports, strict=True)
+    )
 
 
 def _transport_options(settings: Settings) -> dict[str, Any]:
     if is_amqp(settings.broker):
         return {"confirm_publish": True}
-    return {
+    options = {
         "global_keyprefix": f"{settings.prefix}broker:",
         "socket_timeout": 5.0,
         "socket_connect_timeout": settings.broker_timeout_seconds,
@@ -86,6 +109,13 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
         "health_check_interval": 5,
         "priority_steps": [0],
     }
+    if behind_sentinel(settings.broker):
+        known = read_sentinels(settings.broker)
+        options |= {
+            "master_name": known.service,
+            "sentinel_kwargs": sentinel_options(known, settings.sentinel_login("broker")),
+        }
+    return options
 
 
 def model_queue(model: str) -> Queue:

@@ -24,6 +24,8 @@ from contract.schemas import TASKS, Schema, TaskName
 ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?$")]
 PublicId = Annotated[str, StringConstraints(pattern=r"^[^/\s:]+/[^/\s:]+$")]
 
+MAX_OUTPUT_BYTES = 4 * 1024 * 1024
+
 ANYTHING: Schema = {"type": "object"}
 
 
@@ -60,6 +62,12 @@ class ModelSpec(BaseModel):
     max_queue: int = Field(10_000, ge=1, description="Predictions that may wait; then 429.")
     result_ttl_seconds: float = Field(
         3600.0, gt=0, description="How long a prediction is kept after it is over."
+    )
+    max_output_bytes: int = Field(
+        MAX_OUTPUT_BYTES,
+        ge=1,
+        le=64 * 1024 * 1024,
+        description="Most bytes of one output as JSON; a larger one fails.",
     )
     scaling_target: int | None = Field(
         None,

@@ -33,22 +33,14 @@ class Call:
     then: tuple[Command, ...] = ()
     more_seconds: float = 0.0
     """For commands that wait by themselves: how much longer than other calls it may take."""
-    seconds: float | None = None
-    """What it may take in place of what other calls may."""
-    attempt: int = 0
-    """For callers that must know what became of each try, and so make the next one themselves: the number
-    of this one. From the second on it takes a fresh connection. 0 leaves the second try to us."""
 
 
 class _Tries:
     """One call's time, what became of it so far, and whether it is worth a second try."""
 
-    def __init__(self, call: Call, seconds: float) -> None:
-        """`seconds` is what most calls may take."""
-        seconds = (seconds if call.seconds is None else call.seconds) + call.more_seconds
+    def __init__(self, seconds: float) -> None:
         self._until = time.monotonic() + seconds
-        self._last = call.attempt > 0
-        self.fresh = call.attempt > 1
+        self.second = False
         self.answers: list[Any] = []
         self._writing = False
         self._sent = False
@@ -77,9 +69,9 @@ class _Tries:
         self.answers.clear()
         late = _is_timeout(error) or self.left < 0.01
         hopeless = (refused and not is_elsewhere(error)) or isinstance(error, redis.DataError)
-        if self._last or late or hopeless or carried_out:
+        if self.second or late or hopeless or carried_out:
             return translate(error, sent=self._sent)
-        self._last = self.fresh = True
+        self.second = True
         return None
 
 
@@ -150,7 +142,7 @@ class Connections:
         """
         if self._process != os.getpid():
             self._reset()  # the parent's connections are the parent's
-        tries = _Tries(call, self._seconds)
+        tries = _Tries(self._seconds + call.more_seconds)
         while True:
             try:
                 return self._try(call, tries)
@@ -182,7 +174,7 @@ class Connections:
 
     def _open(self, held: _Held, tries: _Tries) -> None:
         connection = held.connection
-        if connection.is_connected and (tries.fresh or self._stale(held)):
+        if connection.is_connected and (tries.second or self._stale(held)):
             connection.disconnect()
         if not connection.is_connected:
             self._shelf.opens(held)
@@ -212,6 +204,10 @@ class Connections:
         connection.send_packed_command(packed, check_health=False)
         tries.read(connection.read_response(timeout=tries.left))
 
+    def renew(self) -> None:
+        """Use none again that is open now: what answers there may not be the primary any more."""
+        self._shelf.renew()
+
     def close(self) -> None:
         """Close what nobody uses; what somebody does is closed when it is given back."""
         for connection in self._shelf.clear():
@@ -229,7 +225,7 @@ class AsyncConnections:
 
     async def exchange(self, call: Call) -> list[Any]:
         """Redis's answer to each command; see `Connections.exchange`."""
-        tries = _Tries(call, self._seconds)
+        tries = _Tries(self._seconds + call.more_seconds)
         while True:
             try:
                 async with asyncio.timeout(tries.left):
@@ -261,7 +257,7 @@ class AsyncConnections:
 
     async def _open(self, held: _Held, tries: _Tries) -> None:
         connection = held.connection
-        if connection.is_connected and (tries.fresh or await self._stale(held)):
+        if connection.is_connected and (tries.second or await self._stale(held)):
             await _drop(connection)
         if not connection.is_connected:
             self._shelf.opens(held)
@@ -297,6 +293,10 @@ class AsyncConnections:
         tries.write()
         await connection.send_packed_command(packed, check_health=False)
         tries.read(await connection.read_response())
+
+    def renew(self) -> None:
+        """See `Connections.renew`."""
+        self._shelf.renew()
 
     async def close(self) -> None:
         """See `Connections.close`."""

@@ -10,17 +10,18 @@ SoloistError
 │   ├── NotFound                not_found
 │   ├── ModelNotFound           model_not_found
 │   ├── PredictionNotFound      prediction_not_found
+│   ├── Misdirected             misdirected_request
 │   └── Conflict                conflict
 ├── Refused                 it may be accepted later; carries retry_after_seconds
 │   ├── QueueFull               queue_full
 │   ├── LedgerUnavailable       ledger_unavailable
 │   └── LedgerFull              ledger_full
-├── OutcomeUnknown          outcome_unknown; the ledger may have carried it out, or may do so yet
 ├── PredictionFailed        why one prediction ended as failed or canceled (its `error_code`)
 │   ├── BadItem                 invalid_input
 │   ├── ModelError              model_error
 │   ├── OutOfMemory             out_of_memory
 │   ├── OutputInvalid           output_invalid
+│   ├── OutputTooLarge          output_too_large
 │   ├── Timeout                 timeout
 │   ├── WorkerLost              worker_lost
 │   └── DeadlineExceeded        deadline_exceeded
@@ -88,6 +89,10 @@ class PredictionNotFound(RequestError):
     code, title = "prediction_not_found", "Prediction not found"
 
 
+class Misdirected(RequestError):
+    code, title = "misdirected_request", "Misdirected request"
+
+
 class Conflict(RequestError):
     code, title = "conflict", "Conflict with an earlier request"
 
@@ -117,20 +122,6 @@ class LedgerFull(Refused):
     code, title = "ledger_full", "The ledger has no room"
 
 
-class OutcomeUnknown(SoloistError):
-    """It was on its way to the ledger and no answer came: it may be carried out, or may be yet."""
-
-    code, title = "outcome_unknown", "The ledger did not say what became of it"
-    retry_after_seconds: ClassVar[float] = 1.0
-
-    def __init__(self, detail: str = "", *, prediction: str, repeatable: bool = False) -> None:
-        super().__init__(detail)
-        self.prediction = prediction
-        """The id to ask for."""
-        self.repeatable = repeatable
-        """True when the same request again does no harm, whatever became of this one."""
-
-
 class PredictionFailed(SoloistError):
     """Why one prediction ended without an output."""
 
@@ -149,6 +140,10 @@ class OutOfMemory(PredictionFailed):
 
 class OutputInvalid(PredictionFailed):
     code, title = "output_invalid", "The model's output is not valid JSON"
+
+
+class OutputTooLarge(PredictionFailed):
+    code, title = "output_too_large", "The output is larger than the model's limit"
 
 
 class Timeout(PredictionFailed):

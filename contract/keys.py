@@ -8,6 +8,7 @@ PER_MODEL = {
     "workers": "hash: worker name -> what it says of itself, and until when that holds",
     "rings": "zset: ring number -> time rung; messages that no worker has taken yet",
     "dead": "zset: prediction id -> time of its failure as worker_lost",
+    "unannounced": "zset: prediction id -> time of its end, until the replicas have it and it is announced",
     "pace": "hash: seconds and items of a typical batch",
     "counts": "hash: what became of predictions -> how many; it only grows",
 }

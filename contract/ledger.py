@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -14,8 +15,10 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from contract.connections import AsyncConnections, Call, Connections
-from contract.errors import LedgerUnsafe, SoloistError
+from contract.errors import LedgerUnavailable, LedgerUnsafe, SoloistError
 from contract.keys import key, lua_table
+from contract.replicas import Replicas
+from contract.sentinel import open_async_pool, open_pool
 from contract.settings import Settings
 from contract.transitions import Transition
 
@@ -108,23 +111,24 @@ class _Base:
         self.settings = settings
         self.prefix = settings.prefix
         self._clock = clock
+        self.replicas = Replicas(settings)
 
     def key(self, kind: str, name: str = "") -> str:
         """The Redis key of a kind (contract/keys.py) in this ledger."""
         return key(self.prefix, kind, name)
 
-    def _call(self, transition: Transition[Any], **terms: Any) -> Call:
+    def _call(self, transition: Transition[Any]) -> Call:
         script = load_script(transition.script, self._clock)
         args = msgpack.packb(
             # Redis 6's Lua reads text and bytes alike, in the format's older form.
-            transition.args,
+            self.replicas.args(transition),
             use_bin_type=False,
             unicode_errors="replace",  # a model's text may hold half a surrogate pair
         )
         return Call(
             ("EVALSHA", script.sha, 0, self.prefix, args),
             lambda: ("EVAL", script.source, 0, self.prefix, args),
-            **terms,
+            self.replicas.waits(transition),
         )
 
     @staticmethod
@@ -139,9 +143,8 @@ class Ledger(_Base):
 
     def __init__(self, settings: Settings, clock: str | None = None) -> None:
         super().__init__(settings, clock)
-        pool = redis.BlockingConnectionPool.from_url(
-            settings.ledger, retry=Retry(NoBackoff(), 0), **_options(settings)
-        )
+        login, retry = settings.sentinel_login("ledger"), Retry(NoBackoff(), 0)
+        pool = open_pool(settings.ledger, login, retry=retry, **_options(settings))
         self.connections = Connections(
             pool.make_connection, CONNECTIONS, settings.ledger_timeout_seconds
         )
@@ -152,11 +155,19 @@ class Ledger(_Base):
         """Run one transition.
 
         Raises:
-            LedgerUnavailable, LedgerFull: it did not answer, or could not write. It may have been carried
-                out where `sent` is true.
+            LedgerUnavailable, LedgerFull: it did not answer, or could not write; or too few replicas answered.
         """
-        (packed,) = self.connections.exchange(self._call(transition))
-        return self._answer(transition, packed)
+        packed, *acknowledged = self.connections.exchange(self._call(transition))
+        answer = self._answer(transition, packed)
+        if not acknowledged:
+            return answer
+        enough = self.replicas.enough(*acknowledged)
+        if not enough:
+            self.connections.renew()  # a primary that was replaced may be the last to know
+        if announcing := self.replicas.next(transition, answer, enough):
+            with suppress(LedgerUnavailable):  # the keeper announces it too
+                self.connections.exchange(self._call(announcing))
+        return answer
 
     def check(self) -> None:
         """Raise LedgerUnsafe or LedgerUnavailable unless predictions are safe here."""
@@ -173,27 +184,27 @@ class AsyncLedger(_Base):
 
     def __init__(self, settings: Settings, clock: str | None = None) -> None:
         super().__init__(settings, clock)
-        pool = redis.asyncio.BlockingConnectionPool.from_url(
-            settings.ledger, retry=redis.asyncio.retry.Retry(NoBackoff(), 0), **_options(settings)
-        )
+        login, retry = settings.sentinel_login("ledger"), redis.asyncio.retry.Retry(NoBackoff(), 0)
+        pool = open_async_pool(settings.ledger, login, retry=retry, **_options(settings))
         self.connections = AsyncConnections(
             pool.make_connection, CONNECTIONS, settings.ledger_timeout_seconds
         )
         self.redis = redis.asyncio.Redis.from_pool(pool)
         """Plain Redis commands, for tests and tools: what it raises is not ours."""
 
-    async def run(
-        self, transition: Transition[T], *, seconds: float | None = None, attempt: int = 0
-    ) -> T:
-        """Run one transition; see `Ledger.run`.
-
-        Args:
-            seconds: in place of the setting.
-            attempt: for a caller that makes its own tries, their number from 1 on; see `Call`.
-        """
-        call = self._call(transition, seconds=seconds, attempt=attempt)
-        (packed,) = await self.connections.exchange(call)
-        return self._answer(transition, packed)
+    async def run(self, transition: Transition[T]) -> T:
+        """Run one transition; see `Ledger.run`."""
+        packed, *acknowledged = await self.connections.exchange(self._call(transition))
+        answer = self._answer(transition, packed)
+        if not acknowledged:
+            return answer
+        enough = self.replicas.enough(*acknowledged)
+        if not enough:
+            self.connections.renew()
+        if announcing := self.replicas.next(transition, answer, enough):
+            with suppress(LedgerUnavailable):
+                await self.connections.exchange(self._call(announcing))
+        return answer
 
     async def size(self) -> Size:
         """How full it is."""

@@ -1,6 +1,7 @@
 """Log lines of every process: JSON on stdout, or one readable line a record on a terminal."""
 
 import logging
+import re
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -12,6 +13,21 @@ from contract import __version__
 from contract.settings import Settings
 
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "rows"}
+
+# Control characters, which a terminal obeys (ECMA-48: C0, DEL, C1), and those that reorder a line.
+_UNSEEN = "\x7f-\x9f\u2028-\u202e\u2066-\u2069"
+_CONTROLS = re.compile(f"[\x00-\x1f{_UNSEEN}]")
+_CONTROLS_IN_JSON = re.compile(f"[{_UNSEEN}]")
+
+
+def printable(text: str) -> str:
+    r"""The text on one line, with escapes like `\x1b` for what a terminal would obey and not show."""
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def printable_json(text: str) -> str:
+    """The same JSON, with escapes for what JSON lets through and a terminal would obey."""
+    return _CONTROLS_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _extras(record: logging.LogRecord) -> dict[str, Any]:
@@ -34,7 +50,7 @@ def _trace(record: logging.LogRecord) -> str | None:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line; newlines in values are escaped, so no input can forge a line."""
+    """One JSON object a line; control characters in values are escaped, so no input can forge a line."""
 
     def format(self, record: logging.LogRecord) -> str:
         head = {
@@ -46,7 +62,7 @@ class JsonFormatter(logging.Formatter):
         trace = _trace(record)
         tail = {"trace": trace} if trace else {}
         lines = [orjson.dumps({**head, **extras, **tail}, default=str) for extras in _rows(record)]
-        return b"\n".join(lines).decode()
+        return printable_json(b"\n".join(lines).decode())
 
 
 class TextFormatter(logging.Formatter):
@@ -58,9 +74,9 @@ class TextFormatter(logging.Formatter):
         lines = []
         for extras in _rows(record):
             line = " ".join((head, *(f"{name}={value!s}" for name, value in extras.items())))
-            lines.append(line.replace("\n", "\\n").replace("\r", "\\r"))
+            lines.append(printable(line))
         if trace := _trace(record):
-            lines.append(trace)
+            lines += map(printable, trace.splitlines())
         return "\n".join(lines)
 
 

@@ -71,8 +71,6 @@ class Prediction:
     result_ttl: float = 3600.0
     sequence: int = 0
     idempotency_key: str | None = None
-    receipt: str | None = None
-    """Whose create made this record, where callers bring ids of their own: two may bring the same."""
     replay_of: str | None = None
     traceparent: str | None = None
     tracestate: str | None = None

@@ -12,7 +12,9 @@ from redis.exceptions import ReadOnlyError
 from contract.errors import LedgerFull, LedgerUnavailable
 
 FULL = "OOM"
-ELSEWHERE = frozenset({"READONLY", "MASTERDOWN", "LOADING", "NOREPLICAS", "CLUSTERDOWN"})
+ELSEWHERE = frozenset(
+    {"READONLY", "MASTERDOWN", "LOADING", "NOREPLICAS", "CLUSTERDOWN", "UNBLOCKED"}
+)
 """What answers so does not serve, and after a failover another may do it under the same name."""
 AWAY = frozenset({"MISCONF", "BUSY", "TRYAGAIN"})
 STRANGER = frozenset({"NOAUTH", "WRONGPASS", "NOPERM", "DENIED"})
@@ -30,6 +32,8 @@ def code_of(error: BaseException) -> str | None:
     if not isinstance(error, redis.RedisError):
         return None
     text = str(error)
+    if text.startswith("WAIT cannot be used with replica"):
+        return "READONLY"  # demoted between a call and its wait; Redis has no code for it
     if found := WRAPPED.match(text):
         return found[1]
     if error.status_code is not None:

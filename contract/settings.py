@@ -2,23 +2,19 @@
 
 import os
 import socket
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, get_args
-from urllib.parse import SplitResult, quote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from contract import addresses
 from contract.errors import SettingsInvalid
 
 PREFIX = "SOLOIST_"
-SCHEMES = {
-    "redis_url": ("redis", "rediss"),
-    "broker_url": ("redis", "rediss", "amqp", "amqps"),
-}
-USUAL_PORTS = {"redis": 6379, "rediss": 6379, "amqp": 5672, "amqps": 5671}
+REDIS = ("redis", "rediss", "redis+sentinel", "rediss+sentinel")
+SCHEMES = {"redis_url": REDIS, "broker_url": (*REDIS, "amqp", "amqps")}
 
 
 class Settings(BaseSettings):
@@ -28,11 +24,12 @@ class Settings(BaseSettings):
 
     redis_url: SecretStr = Field(
         SecretStr("redis://127.0.0.1:6379/0"),
-        description="The ledger: redis:// or rediss:// (TLS).",
+        description="The ledger: redis:// or rediss:// (TLS), or behind Sentinel "
+        "redis+sentinel://host:26379,host:26379/SERVICE[/DATABASE], with TLS rediss+sentinel://.",
     )
     broker_url: SecretStr | None = Field(
         None,
-        description="The broker: redis://, rediss://, amqp:// or amqps://. The ledger's Redis if not set.",
+        description="The broker: amqp://, amqps:// or one of the ledger's forms. The ledger's Redis if not set.",
     )
     redis_username: str | None = Field(
         None,
@@ -49,6 +46,24 @@ class Settings(BaseSettings):
     broker_password: SecretStr | None = Field(
         None,
         description="The broker's password, where its URL has none. As it is, not percent-encoded.",
+    )
+    redis_sentinel_username: str | None = Field(
+        None, description="The user of the ledger's sentinels themselves, where they ask for one."
+    )
+    redis_sentinel_password: SecretStr | None = Field(
+        None, description="The password of the ledger's sentinels themselves, where they have one."
+    )
+    broker_sentinel_username: str | None = Field(
+        None, description="The user of the broker's sentinels themselves, where they ask for one."
+    )
+    broker_sentinel_password: SecretStr | None = Field(
+        None, description="The password of the broker's sentinels themselves, where they have one."
+    )
+    ledger_replicas: int = Field(
+        0,
+        ge=0,
+        description="How many replicas of the ledger must have a create or a cancel before it is answered, and "
+        "an ending before it is announced. At 0 a failover may lose what was answered last.",
     )
     prefix: str = Field(
         "soloist:",
@@ -70,6 +85,13 @@ class Settings(BaseSettings):
     )
     worker_port: int = Field(
         8002, ge=0, le=65535, description="The worker's port for probes and metrics."
+    )
+    allowed_hosts: str = Field(
+        "",
+        pattern=r"^(\*|(\*\.)?[A-Za-z0-9._-]+)?([\s,]+(\*|(\*\.)?[A-Za-z0-9._-]+))*$",
+        description="Names that requests may call the processes by (`Host`), separated by commas: `api.example.org`, "
+        "`*.example.org`, `*`. Addresses and loopback names always may. If not set: loopback names alone "
+        "where SOLOIST_HOST is a loopback address, any name elsewhere.",
     )
     public_url: str | None = Field(
         None,
@@ -169,7 +191,7 @@ class Settings(BaseSettings):
             beginnings = tuple(f"{scheme}://" for scheme in SCHEMES[str(info.field_name)])
             if not url.get_secret_value().startswith(beginnings):
                 raise ValueError(f"must begin with one of {', '.join(beginnings)}")
-            _split(url)
+            addresses.read(url.get_secret_value())
         return url
 
     @field_validator("redis_username", "redis_password", "broker_username", "broker_password")
@@ -181,8 +203,24 @@ class Settings(BaseSettings):
         name, url = f"{PREFIX}{field.upper()}_URL", info.data[f"{field}_url"]
         if url is None:
             raise ValueError(f"needs {name}; the ledger's credentials serve for the ledger's Redis")
-        if getattr(_split(url), what):
+        if getattr(addresses.read(url.get_secret_value()), what):
             raise ValueError(f"{name} holds a {what} already; give it in one of the two")
+        return value
+
+    @field_validator(
+        "redis_sentinel_username",
+        "redis_sentinel_password",
+        "broker_sentinel_username",
+        "broker_sentinel_password",
+    )
+    @classmethod
+    def _of_sentinels(cls, value: Any, info: ValidationInfo) -> Any:
+        field = f"{str(info.field_name).partition('_')[0]}_url"
+        if not value or field not in info.data:
+            return value
+        url = info.data[field]
+        if url is None or not addresses.behind_sentinel(url.get_secret_value()):
+            raise ValueError(f"needs sentinels: {PREFIX}{field.upper()} with redis+sentinel://")
         return value
 
     @field_validator("pod_selector")
@@ -197,53 +235,43 @@ class Settings(BaseSettings):
         """The broker's URL with its password: the ledger's Redis serves where none is set."""
         if self.broker_url is None:
             return self.ledger
-        return _with_credentials(self.broker_url, self.broker_username, self.broker_password)
+        return _whole(self.broker_url, self.broker_username, self.broker_password)
 
     @property
     def ledger(self) -> str:
         """The ledger's URL with its password."""
-        return _with_credentials(self.redis_url, self.redis_username, self.redis_password)
+        return _whole(self.redis_url, self.redis_username, self.redis_password)
+
+    def sentinel_login(self, of: Literal["ledger", "broker"]) -> dict[str, str]:
+        """The `username` and the `password` of the sentinels themselves, as far as they are set."""
+        name = self._name(of)
+        password = getattr(self, f"{name}_sentinel_password")
+        login = {
+            "username": getattr(self, f"{name}_sentinel_username"),
+            "password": password and password.get_secret_value(),
+        }
+        return {what: said for what, said in login.items() if said}
 
     def whereabouts(self, of: Literal["ledger", "broker"]) -> dict[str, str]:
-        """For a log line: `address`, the host and port, and `settings`, what decides how it is reached."""
-        own = of == "broker" and self.broker_url is not None
-        parts = urlsplit(self.broker if own else self.ledger)
-        kind = "BROKER" if own else "REDIS"
+        """For a log line: `address`, where it is, and `settings`, what decides how it is reached."""
+        name = self._name(of)
+        url = self.ledger if name == "redis" else self.broker
+        parts = ["URL", "USERNAME", "PASSWORD"]
+        if addresses.behind_sentinel(url):
+            parts += ["SENTINEL_USERNAME", "SENTINEL_PASSWORD"]
         return {
-            "address": f"{parts.hostname or 'localhost'}:{parts.port or USUAL_PORTS[parts.scheme]}",
-            "settings": ", ".join(
-                f"{PREFIX}{kind}_{part}" for part in ("URL", "USERNAME", "PASSWORD")
-            ),
+            "address": addresses.place(url),
+            "settings": ", ".join(f"{PREFIX}{name.upper()}_{part}" for part in parts),
         }
 
-
-def _split(url: SecretStr) -> SplitResult:
-    """The parts of a URL.
-
-    Raises:
-        ValueError: it cannot be taken apart, most often because of its password, of which nothing is shown.
-    """
-    with suppress(ValueError):
-        parts = urlsplit(url.get_secret_value())
-        _ = parts.port  # a piece of a password is no number
-        if not parts.fragment and "@" not in parts.path + parts.query:
-            return parts
-    raise ValueError("is no URL; a password in it must be percent-encoded, or given apart from it")
+    def _name(self, of: Literal["ledger", "broker"]) -> str:
+        """What begins the names of the settings that say how it is reached."""
+        return "broker" if of == "broker" and self.broker_url is not None else "redis"
 
 
-def _with_credentials(url: SecretStr, username: str | None, password: SecretStr | None) -> str:
-    """The URL with what was given apart from it, percent-encoded."""
-    plain = url.get_secret_value()
-    if not username and not password:
-        return plain
-    parts = urlsplit(plain)
-    said, _, host = parts.netloc.rpartition("@")
-    user, colon, secret = said.partition(":")
-    if username:
-        user = quote(username, safe="")
-    if password:
-        colon, secret = ":", quote(password.get_secret_value(), safe="")
-    return parts._replace(netloc=f"{user}{colon}{secret}@{host}").geturl()
+def _whole(url: SecretStr, username: str | None, password: SecretStr | None) -> str:
+    secret = password.get_secret_value() if password else None
+    return addresses.with_credentials(url.get_secret_value(), username, secret)
 
 
 def load_settings() -> Settings:

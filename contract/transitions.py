@@ -17,6 +17,8 @@ from contract.presence import ModelWord, Worker, model_word
 T = TypeVar("T")
 
 MOST_LOG_BYTES = 64 * 1024
+MOST_FINISH_BYTES = 4 * 1024 * 1024
+"""Of the outcomes that one call writes, unless a single one has more."""
 LIMIT_SLACK_SECONDS = 2.0
 """How much later than the worker's own watchdog the keeper ends what ran past its hard limit."""
 
@@ -28,6 +30,11 @@ class Transition(Generic[T]):
     script: str
     args: dict[str, Any]
     read: Callable[[Any], T]
+    promises: bool = False
+    """Its answer is something to rely on. Where replicas are asked for, they have it first."""
+    ended: Callable[[T], tuple[str, list[str]]] | None = None
+    """(model, ids) of what it may have ended. Where replicas are asked for, it is announced by a call of its
+    own when they have it, and otherwise by the call itself."""
 
 
 def _same(answer: Any) -> Any:
@@ -47,17 +54,13 @@ class Submission:
     credit_seconds: float = 0.0
     deadline_seconds: float | None = None
     watcher: str | None = None
-    not_after: float | None = None
-    """The instant of the ledger's clock from which on it is not recorded any more: its caller was told
-    so. A frozen ledger may read a call long after it was sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Created:
     prediction: Prediction
     repeated: bool = False
-    """True when an earlier request with this id or key had already created it; false when an earlier
-    try of this same submission had, whose answer was lost."""
+    """True when an earlier request with this id or key had already created it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,27 +75,24 @@ class Full:
 
 
 @dataclass(frozen=True, slots=True)
-class Late:
-    """The ledger read it only after its `not_after`: it is not recorded, and never will be."""
-
-
-CreateResult = Created | Conflicting | Full | Late
-
-
-@dataclass(frozen=True, slots=True)
 class Creation:
     """What became of each submission, in order, and the rings to send (by model)."""
 
-    results: list[CreateResult]
+    results: list[Created | Conflicting | Full] | None
+    """None when the ledger read the call only after `not_after`."""
     rings: dict[str, list[int]]
     now: float
     """The ledger's clock."""
 
 
-def create(submissions: Sequence[Submission]) -> Transition[Creation]:
+def create(
+    submissions: Sequence[Submission], *, not_after: float | None = None
+) -> Transition[Creation]:
     """Accept predictions: recorded, queued, and never lost from here on.
 
-    Sent again, it answers for what an earlier try has recorded as that try would have.
+    Args:
+        not_after: instant of the ledger's clock from which on nothing is recorded any more, because
+            the callers were told so. A frozen ledger may read a call long after it was sent.
     """
     rows = []
     for submission in submissions:
@@ -118,59 +118,39 @@ def create(submissions: Sequence[Submission]) -> Transition[Creation]:
             row["deadline_seconds"] = submission.deadline_seconds
         if submission.watcher:
             row["watchers"] = submission.watcher
-        if submission.not_after is not None:
-            row["not_after"] = submission.not_after
-        if p.receipt:
-            row["receipt"] = p.receipt
         rows.append(row)
     models = {
         s.prediction.model: {"max_queue": s.max_queue, "max_batch": s.max_batch_size}
         for s in submissions
     }
 
+    args: dict[str, Any] = {"models": models, "predictions": rows}
+    if not_after is not None:
+        args["not_after"] = not_after
+
     def read(answer: Any) -> Creation:
         rings = dict(answer["rings"])  # Lua packs an empty table as a list
+        if answer["results"] is False:
+            return Creation(None, rings, answer["now"])
         results = [
             _created(submission.prediction, *result)
             for submission, result in zip(submissions, answer["results"], strict=True)
         ]
         return Creation(results, rings, answer["now"])
 
-    return Transition("create", {"models": models, "predictions": rows}, read)
+    return Transition("create", args, read, promises=True)
 
 
-def _created(prediction: Prediction, what: str, *answer: Any) -> CreateResult:
+def _created(prediction: Prediction, what: str, *answer: Any) -> Created | Conflicting | Full:
     if what == "created":
-        prediction.created_at, deadline, prediction.queue_position, eta = answer
+        prediction.created_at, deadline, prediction.queue_position = answer
         prediction.deadline = deadline or None
-        prediction.eta_seconds = None if eta is False else eta
         return Created(prediction)
-    if what in ("repeated", "found"):
-        return Created(Prediction.from_record(answer[0]), repeated=what == "repeated")
+    if what == "repeated":
+        return Created(Prediction.from_record(answer[0]), repeated=True)
     if what == "full":
         return Full(answer[0], answer[1] or None)
-    if what == "late":
-        return Late()
     return Conflicting(answer[0])
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """Which predictions are recorded."""
-
-    receipts: list[str | None]
-    """Of each record, in the order asked: "" for one without; None where there is no record."""
-    now: float
-    """The ledger's clock."""
-
-
-def recorded(ids: Sequence[str]) -> Transition[Recorded]:
-    """Whether there are records of these ids, without reading them."""
-
-    def read(answer: Any) -> Recorded:
-        return Recorded([None if r is False else r for r in answer["found"]], answer["now"])
-
-    return Transition("recorded", {"ids": list(ids)}, read)
 
 
 def replay(
@@ -181,7 +161,8 @@ def replay(
     def read(answer: Any) -> tuple[Prediction, list[int]] | None:
         return (Prediction.from_record(answer[0]), answer[1]) if answer else None
 
-    return Transition("replay", {"id": id, "new_id": fresh_id, "batch": max_batch_size}, read)
+    args = {"id": id, "new_id": fresh_id, "batch": max_batch_size}
+    return Transition("replay", args, read, promises=True)
 
 
 # --- running --------------------------------------------------------------------------------------
@@ -263,13 +244,19 @@ class Outcome:
 
 
 def finish(
-    holder: Holder, outcomes: Sequence[Outcome], *, idle: bool, seconds: float
+    holder: Holder,
+    outcomes: Sequence[Outcome],
+    *,
+    idle: bool,
+    seconds: float,
+    items: int | None = None,
 ) -> Transition[list[str]]:
     """Write and announce a batch's outcomes in one step; answers the ids that were fenced off.
 
     Args:
         idle: the worker has no other batch under way.
         seconds: how long the batch took, for the ETA of those that wait.
+        items: how many predictions that were, if not those of `outcomes`.
     """
     rows = []
     for outcome in outcomes:
@@ -287,10 +274,33 @@ def finish(
         "worker": holder.worker,
         "idle": idle,
         "seconds": seconds,
-        "items": len(rows),
+        "items": len(rows) if items is None else items,
         "predictions": rows,
     }
-    return Transition("finish", args, _same)
+    ids = [outcome.id for outcome in outcomes]
+    return Transition("finish", args, _same, ended=lambda fenced: (holder.model, ids))
+
+
+def finish_in_parts(
+    holder: Holder, outcomes: Sequence[Outcome], *, idle: bool, seconds: float
+) -> list[Transition[list[str]]]:
+    """As `finish`, in as many steps as the outcomes' size asks for: one that wrote a batch of large outputs
+    at once would hold the ledger up, and need memory for all of them again to announce them.
+    """
+    parts: list[list[Outcome]] = [[]]
+    room = MOST_FINISH_BYTES
+    for outcome in outcomes:
+        room -= len(outcome.output or b"")
+        if room < 0 and parts[-1]:
+            parts.append([])
+            room = MOST_FINISH_BYTES - len(outcome.output or b"")
+        parts[-1].append(outcome)
+    *first, last = parts
+    # Only the last one ends the batch: it frees the worker and counts for the pace.
+    return [
+        *(finish(holder, part, idle=False, seconds=0.0, items=0) for part in first),
+        finish(holder, last, idle=idle, seconds=seconds, items=len(outcomes)),
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -412,9 +422,14 @@ def read(
 
 def cancel(id: str, owner: str) -> Transition[Prediction | None]:
     """Cancel at any stage; what is over stays as it is. None when this owner has no such prediction."""
-    return Transition(
-        "cancel", {"id": id, "owner": owner}, lambda a: Prediction.from_record(a) if a else None
-    )
+
+    def read(answer: Any) -> Prediction | None:
+        return Prediction.from_record(answer) if answer else None
+
+    def ended(canceled: Prediction | None) -> tuple[str, list[str]]:
+        return (canceled.model, [canceled.id]) if canceled else ("", [])
+
+    return Transition("cancel", {"id": id, "owner": owner}, read, promises=True, ended=ended)
 
 
 @dataclass(frozen=True, slots=True)
@@ -517,6 +532,8 @@ class Sweep:
     """What became of predictions since the ledger began: `accepted`, `finished:STATUS`, `failed:CODE`,
     `handed_back:REASON`."""
     told: list[Fate] = field(default_factory=list)
+    unannounced: int = 0
+    """Endings that nobody was told of yet: the replicas were late, or whoever was to tell died."""
 
     @property
     def busy(self) -> int:
@@ -584,6 +601,16 @@ def expire(
         return Expired(**{**answer, "told": Fate.read(answer["told"])})
 
     return Transition("expire", args, read)
+
+
+def unannounced(model: str, most: int = 100) -> Transition[list[str]]:
+    """The oldest endings that nobody was told of; the replicas have those that it answers."""
+    return Transition("unannounced", {"model": model, "most": most}, list, promises=True)
+
+
+def endings(model: str, ids: Sequence[str]) -> Transition[int]:
+    """Announce what ended and was not announced with its end; answers how many. Each is announced once."""
+    return Transition("endings", {"model": model, "predictions": list(ids)}, _same)
 
 
 def prune(most: int = 500) -> Transition[int]:

@@ -94,7 +94,10 @@ def secrets_of(values: Values) -> Iterator[Wanted]:
     """Every Secret that must be there before the install."""
     ledger, broker = values["ledger"], values["broker"]
     yield Wanted("ledger.existingSecret", ledger["existingSecret"], (ledger["passwordKey"],))
-    tls = ledger["external"]["tls"]
+    tls, sentinel = ledger["external"]["tls"], ledger["external"]["sentinel"]
+    if ledger["mode"] == "external":
+        path = "ledger.external.sentinel.existingSecret"
+        yield Wanted(path, sentinel["existingSecret"], (sentinel["passwordKey"],))
     if ledger["mode"] == "external" and tls["enabled"]:
         yield Wanted("ledger.external.tls.caSecret", tls["caSecret"], (tls["caKey"],))
     if broker["mode"] == "external":

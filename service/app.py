@@ -25,6 +25,7 @@ from service.account import Account
 from service.answers import Answers
 from service.context import Context
 from service.front import Front
+from service.hosts import HostCheck
 from service.intake import Intake
 from service.openapi import describe
 from service.problems import problem, refuse
@@ -55,6 +56,8 @@ def create_gateway(settings: Settings, catalog: Catalog) -> FastAPI:
         "HTTP API; no affiliation.",
         lifespan=_lifespan(settings, catalog, tracing),
         telemetry=NO_TELEMETRY,
+        docs_url=None,  # service/routes/page.py
+        redoc_url=None,
     )
     app.router.routes[:0] = predictions.hot_routes
     for router in ROUTERS:
@@ -62,6 +65,7 @@ def create_gateway(settings: Settings, catalog: Catalog) -> FastAPI:
     own_openapi = app.openapi
     app.openapi = lambda: describe(own_openapi())  # type: ignore[method-assign]
     app.add_middleware(Front, routes=predictions.hot_routes)
+    app.add_middleware(HostCheck, settings=settings)
     app.add_middleware(Account, tracing=tracing)  # added last, it is outermost
     app.add_exception_handler(SoloistError, _on_error)
     app.add_exception_handler(HTTPException, _on_http_error)
@@ -87,7 +91,6 @@ def _lifespan(
         try:
             yield
         finally:
-            await intake.close()
             await answers.stop()
             doorbell.close()
             await ledger.close()
@@ -98,7 +101,7 @@ def _lifespan(
 
 def _on_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, SoloistError)  # noqa: S101 - what it is registered for
-    return refuse(error, request)
+    return refuse(error, request.scope["path"])
 
 
 def _on_http_error(request: Request, error: Exception) -> Response:

@@ -29,9 +29,8 @@ class Front:
         await self._app(scope, receive, send)
 
     async def _answer(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive, send)
         try:
-            response = await route.endpoint(request)
+            response = await route.endpoint(Request(scope, receive, send))
         except SoloistError as error:
-            response = refuse(error, request)
+            response = refuse(error, scope["path"])
         await response(scope, receive, send)

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import json
-import secrets
 import time
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
@@ -14,35 +13,33 @@ import orjson
 
 from contract.broker import Doorbell
 from contract.catalog import Catalog, ModelSpec
-from contract.errors import (
-    Conflict,
-    InvalidInput,
-    LedgerUnavailable,
-    OutcomeUnknown,
-    PredictionNotFound,
-    QueueFull,
-)
+from contract.errors import Conflict, InvalidInput, LedgerUnavailable, PredictionNotFound, QueueFull
 from contract.ledger import AsyncLedger
 from contract.prediction import Prediction, Priority, new_id
 from contract.settings import Settings
 from contract.tracing import TraceContext
 from contract.transitions import (
+    Conflicting,
     Created,
     Full,
     Submission,
     Transition,
     View,
     cancel,
+    create,
     read,
 )
 from service import metrics, strict_json
 from service.answers import Answers, Listener
+from service.coalescer import Coalescer
 from service.readiness import Readiness
-from service.recorder import Recorder
-from service.tries import ANSWER_SECONDS, Tries
 
 T = TypeVar("T")
 
+CLOCK_SECONDS = 0.25
+"""A slower answer of the ledger says too little of its clock."""
+ANSWER_SECONDS = 2.5
+"""Every request but a waiting one is answered within 3 s, whatever is away."""
 AGAIN_SECONDS = 0.25
 """How long the last look at a prediction that was waited for may take: the client leaves soon."""
 
@@ -74,12 +71,14 @@ class Intake:
     ) -> None:
         self._settings = settings
         self._ledger = ledger
+        self._doorbell = doorbell
         self._answers = answers
         self._readiness = Readiness(ledger)
-        self._recorder = Recorder(ledger, doorbell)
         self._validators = {
             name: jsonschema_rs.Draft202012Validator(spec.inputs) for name, spec in catalog.items()
         }
+        self._creates = Coalescer(self._create, lambda submission: len(submission.prediction.input))
+        self._clock_offset: float | None = None
 
     @property
     def draining(self) -> bool:
@@ -90,10 +89,6 @@ class Intake:
         """Answer all who wait, now."""
         self._answers.drain()
 
-    async def close(self) -> None:
-        """Let go of what is still under way: nobody asks any more."""
-        await self._recorder.close()
-
     def listen(self, id: str, listener: Listener) -> AbstractContextManager[None]:
         """Call `listener` with all that is announced of a prediction."""
         return self._answers.listen(id, listener)
@@ -103,7 +98,6 @@ class Intake:
 
         Raises:
             InvalidInput, Conflict, QueueFull, LedgerUnavailable, LedgerFull: it was not accepted.
-            OutcomeUnknown: it may have been.
         """
         submission = self._submission(wish)
         prediction = submission.prediction
@@ -161,19 +155,8 @@ class Intake:
 
         Raises:
             PredictionNotFound: this owner has none with this id.
-            OutcomeUnknown: it may have been canceled.
         """
-        until = asyncio.get_running_loop().time() + ANSWER_SECONDS
-        try:
-            prediction = await Tries(self._ledger, until).run(cancel(id, owner))
-        except LedgerUnavailable as error:
-            if not error.sent:
-                raise
-            raise OutcomeUnknown(
-                "the ledger did not say whether it canceled this prediction; cancel it again",
-                prediction=id,
-                repeatable=True,
-            ) from error
+        prediction = await self.ask(cancel(id, owner))
         if prediction is None:
             raise _missing(id)
         return prediction
@@ -208,7 +191,6 @@ class Intake:
             priority=wish.priority,
             result_ttl=spec.result_ttl_seconds,
             idempotency_key=wish.idempotency_key,
-            receipt=secrets.token_hex(8) if wish.id else None,
         )
         if wish.trace:
             prediction.traceparent = wish.trace.traceparent
@@ -222,15 +204,42 @@ class Intake:
         )
 
     async def _accept(self, submission: Submission) -> Created:
-        result = await self._recorder.record(submission)
+        prediction = submission.prediction
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                result = await self._creates.submit(submission)
+        except TimeoutError:
+            raise LedgerUnavailable("the ledger does not answer in time") from None
         if isinstance(result, Created):
+            if not result.repeated:
+                metrics.submitted(prediction.model).inc()
             return result
         if isinstance(result, Full):
             raise QueueFull(
-                f"{result.waiting} predictions wait for {submission.prediction.model!r} already",
+                f"{result.waiting} predictions wait for {prediction.model!r} already",
                 retry_after_seconds=min(result.eta_seconds or 1.0, 60.0),
             )
         raise Conflict(f"{result.id!r} was used before, for another request")
+
+    async def _create(self, batch: list[Submission]) -> list[Created | Conflicting | Full]:
+        metrics.CREATED_AT_ONCE.observe(len(batch))
+        started = time.monotonic()
+        with metrics.ledger_call():
+            if self._clock_offset is None:
+                self._clock_offset = await self._ledger.time() - time.monotonic()
+            not_after = started + self._clock_offset + self._settings.ledger_timeout_seconds
+            creation = await self._ledger.run(create(batch, not_after=not_after))
+            ended = time.monotonic()
+            metrics.LEDGER_SECONDS.observe(ended - started)
+            # What this process's clock must be moved by to be the ledger's, to within one round trip; by
+            # less rather than more, so that nothing is recorded after a caller was told that it was not.
+            if ended - started < CLOCK_SECONDS:
+                self._clock_offset = creation.now - ended
+            if creation.results is None:
+                raise LedgerUnavailable("the ledger answered too late; nothing was recorded")
+        for model, rings in creation.rings.items():
+            self._doorbell.ring(model, rings)
+        return creation.results
 
 
 def _missing(id: str) -> PredictionNotFound:

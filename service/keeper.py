@@ -14,19 +14,21 @@ from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from contract.broker import Doorbell
 from contract.catalog import Catalog
-from contract.errors import SoloistError
+from contract.errors import LedgerUnavailable, SoloistError
 from contract.fates import tell
 from contract.ledger import AsyncLedger
 from contract.settings import Settings
 from contract.tracing import OFF, Tracing, open_tracing
-from contract.transitions import Sweep, expire, prune, state, sweep
+from contract.transitions import Sweep, endings, expire, prune, state, sweep, unannounced
 from service import keeper_metrics as metrics
+from service.hosts import HostCheck
 from service.pods import Pods, in_cluster
 
 logger = logging.getLogger(__name__)
@@ -156,7 +158,17 @@ class Keeper:
             self._doorbell.ring(model, seen.rings)
             self._note(model, seen)
             if seen.taken_back < MOST_AT_ONCE:
+                if seen.unannounced:
+                    await self._announce(model)
                 return seen.workers
+
+    async def _announce(self, model: str) -> None:
+        """Tell who waits of endings that nobody announced: the replicas were late, or whoever was to
+        announce them died.
+        """
+        with suppress(LedgerUnavailable):  # still too few; the next sweep comes soon
+            ids = await self._ledger.run(unannounced(model))
+            await self._ledger.run(endings(model, ids))
 
     def _note(self, model: str, seen: Sweep) -> None:
         metrics.show_model(model, self._catalog.get(model), seen)
@@ -216,4 +228,5 @@ def create_keeper(
         Route("/readyz", readyz),
         Route("/metrics", show_metrics),
     ]
-    return Starlette(routes=routes, lifespan=lifespan)
+    checks = [Middleware(HostCheck, settings=settings)]
+    return Starlette(routes=routes, lifespan=lifespan, middleware=checks)

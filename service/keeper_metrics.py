@@ -12,6 +12,7 @@ from contract.errors import (
     ModelError,
     OutOfMemory,
     OutputInvalid,
+    OutputTooLarge,
     PredictionFailed,
     Timeout,
     WorkerLost,
@@ -26,6 +27,7 @@ FAILURES: tuple[type[PredictionFailed], ...] = (
     ModelError,
     OutOfMemory,
     OutputInvalid,
+    OutputTooLarge,
     Timeout,
     WorkerLost,
 )

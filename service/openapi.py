@@ -58,7 +58,6 @@ PROBLEM_SCHEMA: dict[str, Any] = {
         "instance": {"type": "string"},
         "code": {"type": "string"},
         "pointer": {"type": "string"},
-        "prediction": {"type": "string", "description": "Of a 504: the id to ask for."},
     },
     "required": ["type", "title", "status", "detail", "instance", "code"],
 }
@@ -68,30 +67,15 @@ def _json(description: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
-def _problem(description: str, **headers: str) -> dict[str, Any]:
+def _problem(description: str) -> dict[str, Any]:
     content = {"application/problem+json": {"schema": PROBLEM_SCHEMA}}
-    answer: dict[str, Any] = {"description": description, "content": content}
-    if headers:
-        answer["headers"] = {
-            name.replace("_", "-"): {"description": text, "schema": {"type": "string"}}
-            for name, text in headers.items()
-        }
-    return answer
+    return {"description": description, "content": content}
 
 
 ERRORS: dict[int | str, dict[str, Any]] = {
     404: _problem("No such thing, or another owner's"),
     422: _problem("The request does not fit"),
     503: _problem("The ledger does not answer; try again after Retry-After"),
-}
-UNKNOWN: dict[int | str, dict[str, Any]] = {
-    504: _problem(
-        "The ledger did not say what became of it: ask for the prediction, or send the same again with "
-        "the same id or Idempotency-Key",
-        Location="The prediction, if it is recorded; 404 there: it is not, and never will be.",
-        Retry_After="Seconds.",
-        x_should_retry="`false` where the same request again could be a second prediction.",
-    )
 }
 PREDICTION: dict[int | str, dict[str, Any]] = {200: _json("The prediction", PREDICTION_SCHEMA)}
 PREDICTIONS: dict[int | str, dict[str, Any]] = {
@@ -215,7 +199,6 @@ def _creates(summary: str, path: list[str], required: list[str]) -> dict[str, An
         415: _problem("The body is not application/json"),
         429: _problem("The model's queue is full; try again after Retry-After"),
         **ERRORS,
-        **UNKNOWN,
     }
     return {
         "tags": ["predictions"],

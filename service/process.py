@@ -15,7 +15,7 @@ from contract.errors import Refused, StartRefused
 from contract.ledger import AsyncLedger, ledger_trouble
 from contract.logs import set_up_logging, start_facts
 from contract.settings import Settings, load_settings
-from service.protocol import LimitedHttpProtocol
+from service.protocol import LimitedHttpProtocol, ProbeHttpProtocol
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ def serve_gateway() -> None:
     """
     from service.app import create_gateway
 
-    _run(create_gateway, lambda settings: settings.port)
+    _run(create_gateway, lambda settings: settings.port, LimitedHttpProtocol)
 
 
 def serve_keeper() -> None:
@@ -41,15 +41,19 @@ def serve_keeper() -> None:
     """
     from service.keeper import create_keeper
 
-    _run(create_keeper, lambda settings: settings.keeper_port)
+    _run(create_keeper, lambda settings: settings.keeper_port, ProbeHttpProtocol)
 
 
-def _run(create: Callable[[Settings, Catalog], Starlette], port: Callable[[Settings], int]) -> None:
+def _run(
+    create: Callable[[Settings, Catalog], Starlette],
+    port: Callable[[Settings], int],
+    protocol: type[LimitedHttpProtocol],
+) -> None:
     settings = load_settings()
     set_up_logging(settings)
     catalog = load_catalog(settings.catalog)
     asyncio.run(wait_for_ledger(settings))
-    _serve(create(settings, catalog), settings, port(settings))
+    _serve(create(settings, catalog), settings, port(settings), protocol)
 
 
 async def wait_for_ledger(settings: Settings) -> None:
@@ -83,14 +87,16 @@ async def wait_for_ledger(settings: Settings) -> None:
         await ledger.close()
 
 
-def _serve(app: Starlette, settings: Settings, port: int) -> None:
+def _serve(
+    app: Starlette, settings: Settings, port: int, protocol: type[LimitedHttpProtocol]
+) -> None:
     """One process, one event loop; the log lines and the limits are ours."""
     listener = _listen(settings.host, port)
     where = {"host": settings.host, "port": listener.getsockname()[1]}
     logger.info("listening", extra={**where, **start_facts(settings)})
     config = uvicorn.Config(
         app,
-        http=LimitedHttpProtocol,
+        http=protocol,
         ws="none",
         lifespan="on",
         access_log=False,

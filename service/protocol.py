@@ -6,7 +6,7 @@ unfinished gets a deadline, and one lazily moved timer per connection enforces i
 """
 
 import asyncio
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import orjson
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -73,10 +73,13 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     body_bytes_per_second = 64 * 1024
     """Each this many bytes of body extend `body_seconds` by one second, so that a long upload over
     a slow line is not cut off."""
+    max_connections: int | None = None
+    """Open at a time; one too many ends the oldest. None: as many as the system has room for."""
     linger_seconds = 2.0
     """How long what still comes is thrown away after a refusal before the connection is closed: a
     close with unread input resets it, and the client loses the answer (RFC 9112 section 9.6)."""
 
+    _opened_at = 0.0
     _stage = IDLE
     _read_bytes = 0
     """Of the read at hand."""
@@ -95,6 +98,12 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._opened_at = self.loop.time()
+        if self.max_connections is not None and len(self.connections) > self.max_connections:
+            own = cast("set[LimitedHttpProtocol]", self.connections)
+            oldest = min(own, key=lambda connection: connection._opened_at)
+            self.connections.discard(oldest)
+            oldest.transport.abort()
         self._allow(self.head_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -262,3 +271,11 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self.loop.call_later(self.linger_seconds, self.transport.close)
+
+
+class ProbeHttpProtocol(LimitedHttpProtocol):
+    """For a process that serves probes and metrics alone: kubelet and Prometheus need three connections."""
+
+    max_connections = 32
+    head_seconds = 5.0
+    body_seconds = 5.0

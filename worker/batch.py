@@ -10,12 +10,14 @@ from typing import Any
 import orjson
 
 from contract import exact_json
+from contract.catalog import MAX_OUTPUT_BYTES
 from contract.errors import (
     BadItem,
     DeviceLost,
     ModelError,
     OutOfMemory,
     OutputInvalid,
+    OutputTooLarge,
     PredictionFailed,
 )
 from contract.transitions import Claimed, Outcome
@@ -35,8 +37,14 @@ MOST_EVENTS = 128
 class Batch:
     """The predictions of one claim, while this worker runs them."""
 
-    def __init__(self, claimed: Sequence[Claimed], reporter: Reporter) -> None:
+    def __init__(
+        self,
+        claimed: Sequence[Claimed],
+        reporter: Reporter,
+        max_output_bytes: int = MAX_OUTPUT_BYTES,
+    ) -> None:
         self.claimed = {c.id: c for c in claimed}
+        self._max_output_bytes = max_output_bytes
         self.started = time.monotonic()
         self.started_at = time.time()
         self.events: list[tuple[float, str, dict[str, str | int]]] = []
@@ -87,7 +95,8 @@ class Batch:
         outputs = dict(zip((i.id for i in self.items), answers, strict=True))
         outputs |= self.unreadable
         seconds = self.seconds
-        outcomes = [outcome(c, outputs[c.id], seconds) for c in self.claimed.values()]
+        most = self._max_output_bytes
+        outcomes = [outcome(c, outputs[c.id], seconds, most) for c in self.claimed.values()]
         self._split_time(read, seconds - read)
         return outcomes
 
@@ -161,12 +170,19 @@ def _own(output: Any) -> Any:
     return fault
 
 
-def outcome(claimed: Claimed, output: Any, seconds: float) -> Outcome:
+def outcome(
+    claimed: Claimed, output: Any, seconds: float, max_output_bytes: int = MAX_OUTPUT_BYTES
+) -> Outcome:
     """What is written to the ledger for one attempt."""
     if not isinstance(output, BaseException):
         try:
             encoded = encode(output)
-        except OutputInvalid as error:
+            if len(encoded) > max_output_bytes:
+                raise OutputTooLarge(
+                    f"the output has {len(encoded):,} bytes as JSON; the model's max_output_bytes is "
+                    f"{max_output_bytes:,}"
+                )
+        except PredictionFailed as error:
             output = error
         else:
             return Outcome(claimed.id, claimed.attempt, encoded, predict_seconds=seconds)

@@ -1,10 +1,12 @@
 """Chooses this process's one device and hides the others, before torch is imported.
 
-On a host with several GPUs each worker takes one that no other worker holds: a lock file per device,
-named by its UUID, held for as long as the process lives.
+On a host with several GPUs each worker takes one that no other worker holds, whoever runs it: a lock per
+device, named by its UUID, held for as long as the process lives.
 """
 
 import os
+import socket
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from contract.errors import NoDevice
 
-LOCKS = Path(tempfile.gettempdir()) / "soloist-devices"
+LOCK_NAME = "soloist-device-"
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
@@ -26,7 +28,8 @@ class Device:
     torch_name: str
     uuid: str = ""
     name: str = ""
-    lock: FileLock | None = field(default=None, repr=False)
+    lock: Any = field(default=None, repr=False)
+    """Holds the device until the process ends, or until it is closed."""
 
 
 def visible_gpus() -> list[tuple[str, str]]:
@@ -87,7 +90,6 @@ def _allowed(found: list[tuple[str, str]], visible: str | None) -> list[tuple[st
 def choose_device(
     wanted: str,
     gpus: Callable[[], list[tuple[str, str]]] = visible_gpus,
-    locks: Path = LOCKS,
 ) -> Device:
     """Take a device of the kind the catalog wants (`auto`, `cuda` or `cpu`) and hide all others.
 
@@ -103,13 +105,32 @@ def choose_device(
     if not found:
         os.environ[VISIBLE] = ""
         return Device("cpu")
-    locks.mkdir(mode=0o777, exist_ok=True)
     for uuid, name in found:
-        lock = FileLock(locks / f"{uuid}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            continue
-        os.environ[VISIBLE] = uuid
-        return Device("cuda:0", uuid, name, lock)
+        lock = hold(LOCK_NAME + uuid)
+        if lock is not None:
+            os.environ[VISIBLE] = uuid
+            return Device("cuda:0", uuid, name, lock)
     raise NoDevice(f"other workers hold all {len(found)} GPUs of this host")
+
+
+def hold(name: str) -> Any:
+    """A lock of this name that one process of the host can have at a time; None if another has it.
+
+    On Linux it is a name in the abstract namespace of Unix sockets (man 7 unix): the kernel gives it to one
+    process of whichever user, and takes it back when that ends. There is no file that another user could
+    leave behind, own or put a link in place of. Elsewhere it is a file in the user's own temporary folder.
+    """
+    if sys.platform == "linux":
+        lock = socket.socket(socket.AF_UNIX)
+        try:
+            lock.bind(f"\0{name}")
+        except OSError:
+            lock.close()
+            return None
+        return lock
+    file = FileLock(Path(tempfile.gettempdir()) / f"{name}.lock")
+    try:
+        file.acquire(timeout=0)
+    except Timeout:
+        return None
+    return file

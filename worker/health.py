@@ -1,21 +1,29 @@
 """`/livez`, `/readyz` and `/metrics`, in a thread of their own so that they answer while a batch computes."""
 
 import logging
+import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any
 
 import orjson
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from contract.errors import StartRefused
+from contract.hosts import Hosts
 from worker.drain import draining
 
 logger = logging.getLogger(__name__)
 
+MOST_CONNECTIONS = 32
+"""Open at a time: kubelet and Prometheus need three."""
+READ_SECONDS = 5.0
+"""How long a prober may keep silent in its request."""
+MISDIRECTED = b'{"detail":"this process does not answer to the name in `Host`"}'
 PHASES = ("starting", "importing", "loading", "connecting", "ready")
 
 
@@ -65,22 +73,55 @@ class Health:
         return 404, "application/json", b'{"detail":"not found"}'
 
 
-class _Server(ThreadingHTTPServer):
+class ProbeServer(ThreadingHTTPServer):
+    """A thread for each connection, and a bound on both: one too many ends the oldest, so that a crowd of
+    silent sockets neither piles up threads nor locks a probe out.
+    """
+
+    request_queue_size = MOST_CONNECTIONS
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__(address, handler)
+        self._open: dict[socket.socket, None] = {}
+        """Oldest first."""
+        self._opening = Lock()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._opening:
+            self._open[request] = None
+            if len(self._open) > MOST_CONNECTIONS:
+                oldest = next(iter(self._open))
+                del self._open[oldest]
+                with suppress(OSError):
+                    oldest.shutdown(socket.SHUT_RDWR)  # its thread reads the end, and closes it
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._opening:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A prober that left before its answer is no news; http.server would print a traceback."""
         logger.debug("a probe failed", exc_info=True)
 
 
-def serve_health(health: Health, host: str, port: int) -> ThreadingHTTPServer:
-    """Serve the probes from a daemon thread; port 0 takes a free one (`server_port` of the result).
+def serve_health(health: Health, host: str, port: int, hosts: Hosts) -> ProbeServer:
+    """Serve the probes from a daemon thread; port 0 takes a free one (`server_port` of the result). `hosts`
+    says which names it answers to.
 
     Raises:
         StartRefused: the port is taken.
     """
 
     class Handler(BaseHTTPRequestHandler):
+        timeout = READ_SECONDS
+
         def do_GET(self) -> None:
-            status, content_type, body = health.answer(self.path.partition("?")[0])
+            if hosts.allow(self.headers.get("host")):
+                status, content_type, body = health.answer(self.path.partition("?")[0])
+            else:
+                status, content_type, body = 421, "application/json", MISDIRECTED
             self.send_response(status)
             self.send_header("content-type", content_type)
             self.send_header("content-length", str(len(body)))
@@ -91,7 +132,7 @@ def serve_health(health: Health, host: str, port: int) -> ThreadingHTTPServer:
             """A probe is not worth a line."""
 
     try:
-        server = _Server((host, port), Handler)
+        server = ProbeServer((host, port), Handler)
     except OSError as error:
         raise StartRefused(f"cannot listen on {host}:{port}: {error.strerror}") from None
     Thread(target=server.serve_forever, name="health", daemon=True).start()

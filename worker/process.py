@@ -16,6 +16,7 @@ from contract import __version__
 from contract.broker import create_app, model_queue
 from contract.catalog import ModelSpec, load_catalog
 from contract.errors import EXIT_REFUSED, StartRefused
+from contract.hosts import Hosts
 from contract.logs import set_up_logging, start_facts
 from contract.settings import Settings, load_settings
 from worker import drain, metrics
@@ -41,7 +42,7 @@ def serve(model: str, pool: str, concurrency: int) -> int:
     _tell(spec, device)
     health = Health(facts={"model": spec.name, "device": device.name or device.torch_name})
     _show(health, device)
-    http = serve_health(health, settings.host, settings.worker_port)
+    http = serve_health(health, settings.host, settings.worker_port, Hosts(settings))
     facts = {**health.facts, "port": http.server_port, "pool": pool, **start_facts(settings)}
     logger.info("starting", extra=facts)
 

@@ -21,7 +21,7 @@ from contract.fates import tell
 from contract.ledger import Ledger, ledger_trouble
 from contract.settings import Settings
 from contract.tracing import open_tracing
-from contract.transitions import Claim, Holder, Outcome, claim, finish, release
+from contract.transitions import Claim, Holder, Outcome, claim, finish, finish_in_parts, release
 from worker import metrics
 from worker.account import Account
 from worker.batch import Batch
@@ -149,7 +149,7 @@ class Predict(Task):  # type: ignore[misc]
             self._serve(claimed, seconds)
 
     def _serve(self, claimed: Claim, claim_seconds: float) -> None:
-        batch = Batch(claimed.predictions, self._reporter)
+        batch = Batch(claimed.predictions, self._reporter, self._spec.max_output_bytes)
         for prediction in claimed.predictions:
             metrics.QUEUE_SECONDS.observe(prediction.queue_seconds)
         metrics.BATCH_SIZE.observe(len(claimed.predictions))
@@ -174,9 +174,10 @@ class Predict(Task):  # type: ignore[misc]
             try:
                 with self._leases.settling(batch):
                     idle = self._leases.only(batch)
-                    return self._ledger.run(
-                        finish(self._holder, outcomes, idle=idle, seconds=batch.seconds)
+                    parts = finish_in_parts(
+                        self._holder, outcomes, idle=idle, seconds=batch.seconds
                     )
+                    return [id for part in parts for id in self._ledger.run(part)]
             except Refused as error:
                 logger.warning("outcomes are kept back", extra={"code": error.code})
                 metrics.LEDGER_RETRIES.inc()

@@ -11,6 +11,10 @@ local function fields(id, ...) return redis.call('HMGET', K.prediction .. id, ..
 -- ends predictions must not be: it is what frees the memory, and a lease that lapses costs an attempt.
 local function insist() redis.call('DEL', K.events .. '') end
 
+-- The caller waits for replicas, and Redis makes it wait for what this call itself wrote only. To say
+-- nothing to nobody is written to the replicas like a change, and takes no memory.
+if a.awaited then redis.call('PUBLISH', K.answers .. '', '') end
+
 local announcements = {}
 
 -- From now on this gateway is told of what becomes of the prediction. `watchers` is who is told already.
@@ -90,7 +94,7 @@ local function accept(p, nth)
     redis.call('ZADD', K.deadlines, instant(deadline), p.id)
   end
   for field, value in pairs(p) do
-    if field ~= 'credit' and field ~= 'deadline_seconds' and field ~= 'not_after' then
+    if field ~= 'credit' and field ~= 'deadline_seconds' then
       flat[#flat + 1] = field
       flat[#flat + 1] = value
     end
@@ -129,7 +133,10 @@ local function settle(id, model, watchers, result_ttl, status, outcome)
   redis.call('ZADD', K.retained, now + tonumber(result_ttl), id)
   count(model, 'finished:' .. status)
   if status == 'failed' then count(model, 'failed:' .. outcome.error_code) end
-  if watchers then
+  if watchers and a.replicas then
+    -- Nobody is told of an end that a failover may take back: endings.lua announces it, later.
+    redis.call('ZADD', K.unannounced .. model, instant(now), id)
+  elseif watchers then
     local attempt, worker, started_at, logs = unpack(fields(id, 'attempt', 'worker', 'started_at', 'logs'))
     outcome.attempt, outcome.worker, outcome.started_at, outcome.logs = attempt, worker, started_at, logs
     announce(watchers, {id, 'outcome', outcome})

@@ -5,6 +5,7 @@ for _, id in ipairs(ids) do
   if owner then
     redis.call('ZREM', K.created .. owner, id)
     redis.call('ZREM', K.dead .. model, id)
+    redis.call('ZREM', K.unannounced .. model, id)
     if idempotency_key then redis.call('HDEL', K.idempotency .. owner, idempotency_key) end
   end
   redis.call('DEL', K.prediction .. id, K.events .. id)

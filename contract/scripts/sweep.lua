@@ -1,6 +1,6 @@
 -- The keeper's look at one model. {model, batch, max_attempts, dead_ttl, patience, most, depth?}
 -- -> {taken_back, dead, rings, queued, running, workers: {name: age of its batch}, oldest_seconds,
--- dead_total, eta_seconds, counts: {what: how many, ever}, told}
+-- dead_total, eta_seconds, counts: {what: how many, ever}, told, unannounced}
 -- `depth` is how many messages the broker holds; without it rings are taken at their word.
 insist()
 local taken_back, dead = 0, 0
@@ -61,4 +61,5 @@ return cmsgpack.pack({
   eta_seconds = queued == 0 and 0 or eta(model, queued),
   counts = counted,
   told = told,
+  unannounced = redis.call('ZCARD', K.unannounced .. model),
 })

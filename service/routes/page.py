@@ -1,9 +1,10 @@
-"""The status page at `/`, and the one answer that it asks for again and again."""
+"""The pages: the status page at `/`, what it asks for again and again, and the API's description at `/docs`."""
 
 import asyncio
 import hashlib
 from dataclasses import dataclass
 from importlib.resources import files
+from itertools import chain
 
 import orjson
 from fastapi import APIRouter, Request
@@ -37,6 +38,17 @@ HEADERS = {
 }
 
 
+SWAGGER = ("swagger-ui-bundle.js", "swagger-ui.css")
+"""Of a package, so that the browser needs no public network for them."""
+# Swagger UI's style sheet holds its icons as data.
+DOCS_HEADERS = {
+    **HEADERS,
+    "content-security-policy": HEADERS["content-security-policy"].replace(
+        "img-src 'self'", "img-src 'self' data:"
+    ),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class File:
     content: bytes
@@ -46,7 +58,8 @@ class File:
 
 def _load() -> dict[str, File]:
     found = {}
-    for file in (files("service") / "page").iterdir():
+    own = (files("service") / "page").iterdir()
+    for file in chain(own, (files("fastapi_swagger.resources") / name for name in SWAGGER)):
         kind = KINDS.get(file.name.rpartition(".")[2])
         if kind:
             content = file.read_bytes()
@@ -64,16 +77,22 @@ async def page(request: Request) -> Response:
     return _answer(request, "index.html")
 
 
+@router.api_route("/docs", methods=["GET", "HEAD"], include_in_schema=False)
+async def docs(request: Request) -> Response:
+    """Every route, with a form to try it, as /openapi.json has them."""
+    return _answer(request, "docs.html", DOCS_HEADERS)
+
+
 @router.api_route("/page/{name}", methods=["GET", "HEAD"], include_in_schema=False)
 async def page_file(request: Request, name: str) -> Response:
     return _answer(request, name)
 
 
-def _answer(request: Request, name: str) -> Response:
+def _answer(request: Request, name: str, policy: dict[str, str] = HEADERS) -> Response:
     file = FILES.get(name)
     if file is None:
         raise NotFound("the page has no such file")
-    headers = {**HEADERS, "etag": file.etag}
+    headers = {**policy, "etag": file.etag}
     known = request.headers.get("if-none-match", "")
     if file.etag in (tag.strip().removeprefix("W/") for tag in known.split(",")):
         return Response(None, 304, headers)

@@ -19,7 +19,7 @@ from service import strict_json
 from service.body import read_body, require_json
 from service.context import Context, context_of, owner_of
 from service.intake import Wish
-from service.openapi import ERRORS, PREDICTION, PREDICTIONS, UNKNOWN
+from service.openapi import ERRORS, PREDICTION, PREDICTIONS
 from service.presentation import PREDICTION_PATH, show_prediction
 from service.stream import last_event_number, stream_events
 
@@ -198,7 +198,7 @@ async def get(
     return _answer(request, context, prediction)
 
 
-@router.post("/v1/predictions/{id}/cancel", responses={**PREDICTION, **ERRORS, **UNKNOWN})
+@router.post("/v1/predictions/{id}/cancel", responses={**PREDICTION, **ERRORS})
 async def cancel(request: Request, id: str) -> Response:
     """Cancel at any stage. What is over stays as it is."""
     context = context_of(request)

@@ -68,6 +68,13 @@ PVC = both("defaults.cache.type", value="pvc")
 HOST_PATH = {"defaults": {"cache": {"type": "hostPath", "path": "/var/models"}}}
 IMAGE = {"defaults": {"cache": {"type": "image", "image": "models:1"}}}
 REDIS = {"ledger": {"mode": "external", "external": {"host": "redis.example.org"}}}
+GUARDED = {
+    "ledger": {
+        "mode": "external",
+        "external": {"sentinel": {"addresses": ["sentinel:26379"], "service": "main"}},
+    }
+}
+SENTINEL_SECRET = merged(GUARDED, both("ledger.external.sentinel.existingSecret", value="sentinel"))
 TLS = merged(REDIS, both("ledger.external.tls.enabled"))
 AUTHORITY = merged(TLS, both("ledger.external.tls.caSecret", value="authority"))
 BUNDLED, OPERATOR = both("broker.mode", value="bundled"), both("broker.mode", value="operator")
@@ -214,8 +221,14 @@ GROUPS: list[tuple[str, str, dict[str, Any], Rows]] = [
         {},
         {"existingSecret": "mine", "passwordKey": "secret"},
     ),
+    ("secrets.", f"{SECRET} Secret/broker", BUNDLED, {"generate": False}),
     ("ledger.external.", f"{OURS} {SCALED}", REDIS, {"host": "other", "database": 3, "username": "me", "tls.enabled": True}),
     ("ledger.external.", f"{OURS} {SCALED} {POLICIES}", REDIS, {"port": 6380}),
+    ("ledger.", OURS, REDIS, {"replicas": 1}),
+    ("ledger.external.sentinel.", f"{OURS} {SCALED}", GUARDED, {"service": "other", "username": "me"}),
+    ("ledger.external.sentinel.", f"{OURS} {SCALED} {POLICIES}", GUARDED, {"addresses": ["a:1", "b:2"]}),
+    ("ledger.external.sentinel.", f"{OURS} {SCALED} {AUTHENTICATION}", GUARDED, {"existingSecret": "mine"}),
+    ("ledger.external.sentinel.", f"{OURS} {AUTHENTICATION}", SENTINEL_SECRET, {"passwordKey": "secret"}),
     ("ledger.external.tls.", f"{OURS} {SCALED} {AUTHENTICATION}", TLS, {"caSecret": "authority"}),
     ("ledger.external.tls.", f"{OURS} {AUTHENTICATION}", AUTHORITY, {"caKey": "root.crt"}),
     ("ledger.bundled.", f"ConfigMap/ledger {LEDGER}", {}, {"appendfsync": "everysec", "maxmemory": "2gb"}),

@@ -120,6 +120,25 @@ SCENARIOS: dict[str, dict[str, Any]] = {
             },
         }
     },
+    "sentinel": {
+        "ledger": {
+            "mode": "external",
+            "existingSecret": "redis",
+            "replicas": 1,
+            "external": {
+                "database": 2,
+                "username": "soloist",
+                "sentinel": {
+                    "addresses": ["sentinel-0.redis.example.org:26379", "sentinel-1:26380"],
+                    "service": "main.ledger",
+                    "username": "watcher",
+                    "existingSecret": "sentinel",
+                    "passwordKey": "secret",
+                },
+                "tls": {"enabled": True},
+            },
+        }
+    },
     "external Redis without a password": {
         "ledger": {"mode": "external", "durability": "none", "external": {"host": "redis"}}
     },
@@ -227,7 +246,10 @@ def merged(below: Any, above: Any) -> Any:
 
 def everything() -> dict[str, Any]:
     """Most of them at once, on GPUs."""
-    left_out = ("without", "gpu", "off", "no rights", "already", "operator", "another", "claim of")
+    left_out = (
+        *("without", "gpu", "off", "no rights", "already", "operator", "another", "claim of"),
+        "sentinel",
+    )
     values: dict[str, Any] = {"gpu": {"mode": "devicePlugin"}}
     models: dict[str, Any] = {}
     for name, scenario in SCENARIOS.items():

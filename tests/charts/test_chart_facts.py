@@ -13,6 +13,7 @@ import typer
 import service.process
 import worker.drain
 import worker.process
+from contract.addresses import read_sentinels
 from contract.catalog import Catalog, load_catalog
 from contract.keys import PER_MODEL, key
 from contract.settings import PREFIX, Settings, load_settings
@@ -141,11 +142,20 @@ def test_every_pod_of_ours_starts_with_its_settings_and_catalog(
 def test_passwords_reach_the_settings_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, url in (
         ("external Redis", "rediss://soloist:{}@redis.example.org:6380/2"),
+        (
+            "sentinel",
+            "rediss+sentinel://soloist:{}@sentinel-0.redis.example.org:26379,sentinel-1:26380/main.ledger/2",
+        ),
         ("defaults", "redis://:{}@soloist-ledger:6379/0"),
     ):
         seen = environment(pod(render(SCENARIOS[name]), "gateway"), "gateway")
         monkeypatch.setattr(os, "environ", seen)
         assert load_settings().ledger == url.format("pa%3Ass%2Fw%40rd%23%2541%20%C3%BC")
+    seen = environment(pod(render(SCENARIOS["sentinel"]), "worker"), "worker")
+    monkeypatch.setattr(os, "environ", seen)
+    login = load_settings().sentinel_login("broker")
+    assert login == {"username": "watcher", "password": seen["SOLOIST_REDIS_PASSWORD"]}
+    assert load_settings().ledger_replicas == 1
     seen = environment(pod(render(SCENARIOS["broker external"]), "worker"), "worker")
     monkeypatch.setattr(os, "environ", seen)
     assert load_settings().broker.startswith("amqps://pa%3Ass")
@@ -174,13 +184,17 @@ def test_the_keeper_finds_the_workers_and_nobody_else(scenario: str) -> None:
 
 
 def test_keda_reads_the_keys_of_the_ledger() -> None:
-    for name, prefix in (("everything", "team-a:"), ("defaults", "soloist:")):
+    for name, prefix in (
+        ("everything", "team-a:"),
+        ("defaults", "soloist:"),
+        ("sentinel", "soloist:"),
+    ):
         for found in of_kind(render(SCENARIOS[name]), "ScaledObject"):
             of_model = found["metadata"]["labels"]["soloist/model"]
             lists = {
                 trigger["name"]: trigger["metadata"]["listName"]
                 for trigger in found["spec"]["triggers"]
-                if trigger["type"] == "redis"
+                if trigger["type"] in ("redis", "redis-sentinel")
             }
             assert lists == {
                 kind: key(prefix, kind, of_model) for kind in ("queued", "running", "busy")
@@ -198,6 +212,35 @@ def test_keda_reads_the_same_database_as_the_pods(scenario: str) -> None:
                 scheme = "rediss" if says.get("enableTLS") == "true" else "redis"
                 host, port = says["address"].replace(".team.svc", "").split(":")
                 assert url == f"{scheme}://{host}:{port}/{says['databaseIndex']}"
+
+
+def test_keda_asks_the_same_sentinels_as_the_pods() -> None:
+    objects = render(SCENARIOS["sentinel"], namespace="team")
+    known = read_sentinels(pod(objects, "gateway").env()["SOLOIST_REDIS_URL"]["value"])
+    (authentication,) = of_kind(objects, "TriggerAuthentication")
+    triggers = scaled_object(objects, "minilm")["spec"]["triggers"]
+
+    assert [trigger["type"] for trigger in triggers] == ["redis-sentinel"] * 3
+    for trigger in triggers:
+        says = trigger["metadata"]
+        addresses = ",".join(f"{host}:{port}" for host, port in known.addresses)
+        assert says["addresses"].replace(".team.svc", "") == addresses
+        assert says["sentinelMaster"] == known.service == "main.ledger"
+        assert (says["databaseIndex"], known.database) == ("2", 2)
+        assert (says["enableTLS"], known.tls) == ("true", True)
+        assert (says["username"], says["sentinelUsername"]) == ("soloist", "watcher")
+        assert trigger["authenticationRef"]["name"] == authentication["metadata"]["name"]
+    assert authentication["spec"]["secretTargetRef"] == [
+        {"parameter": "password", "name": "redis", "key": "password"},
+        {"parameter": "sentinelPassword", "name": "sentinel", "key": "secret"},
+    ]
+
+
+def test_pods_may_reach_the_sentinels_and_the_redis_that_they_name() -> None:
+    objects = by_name(render(SCENARIOS["sentinel"]))
+    for component in ("gateway", "keeper", "worker"):
+        rule, *_ = objects[f"NetworkPolicy/soloist-{component}"]["spec"]["egress"]
+        assert {each["port"] for each in rule["ports"]} == {26379, 26380, 6379}
 
 
 # --- paths, ports, arguments ------------------------------------------------------------------------

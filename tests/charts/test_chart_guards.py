@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.charts.effects import nested
+from tests.charts.effects import GUARDED, REDIS, nested
 from tests.charts.rendering import CHART, refusal, render_all
 from tests.charts.scenarios import SHOUT, SPAM, merged, model
 
@@ -163,7 +163,34 @@ GUARDS = [
     ),
     Guard(
         nested("ledger.mode", "external"),
-        "ledger.external.host: ledger.mode external needs the host of your Redis",
+        "ledger.external.host: ledger.mode external needs the host of your Redis, or "
+        "ledger.external.sentinel.addresses",
+    ),
+    Guard(
+        merged(GUARDED, nested("ledger.external.host", "redis")),
+        "ledger.external.host: ledger.external.sentinel.addresses says already where your Redis is; keep one of the two",
+    ),
+    Guard(
+        merged(GUARDED, nested("ledger.mode", "bundled")),
+        "ledger.external.sentinel.addresses: they are not used while ledger.mode is bundled; set ledger.mode to external",
+    ),
+    Guard(
+        merged(GUARDED, nested("ledger.external.sentinel.service", "")),
+        "ledger.external.sentinel.service: the sentinels need the name that they know your Redis by, as in "
+        "`sentinel monitor <name> ...`",
+    ),
+    *(
+        Guard(
+            merged(REDIS, nested(f"ledger.external.sentinel.{key}", "mine")),
+            f"ledger.external.sentinel.{key}: it has no effect without ledger.external.sentinel.addresses; "
+            "give those too",
+        )
+        for key in ("service", "username", "existingSecret")
+    ),
+    Guard(
+        nested("ledger.replicas", 1),
+        "ledger.replicas: the bundled Redis has no replica, and every create would be answered as unknown; set "
+        "ledger.mode to external, or this to 0",
     ),
     Guard(
         nested("ledger.external.host", "redis"),

@@ -104,6 +104,14 @@ def test_keda_can_look_up_the_ledger_from_its_own_namespace(scenario: str) -> No
                 assert host == (within if "." in within else f"{within}.team.svc")
 
 
+def test_keda_can_look_up_the_sentinels_from_its_own_namespace() -> None:
+    (found,) = scaled("sentinel")
+
+    assert found["spec"]["triggers"][0]["metadata"]["addresses"] == (
+        "sentinel-0.redis.example.org:26379,sentinel-1.team.svc:26380"
+    )
+
+
 def test_keda_may_reach_the_bundled_ledger() -> None:
     policy = by_name(render({}))["NetworkPolicy/soloist-ledger"]
 
@@ -129,8 +137,8 @@ def test_a_password_reaches_keda_by_reference_alone(scenario: str) -> None:
     there = {found["metadata"]["name"] for found in of_kind(objects, "TriggerAuthentication")}
     for found in of_kind(objects, "ScaledObject"):
         for trigger in found["spec"]["triggers"]:
-            assert "password" not in trigger["metadata"]
-            if trigger["type"] == "redis":
+            assert not {"password", "sentinelPassword"} & set(trigger["metadata"])
+            if trigger["type"].startswith("redis"):
                 assert {trigger.get("authenticationRef", {}).get("name")} - {None} <= there
     for found in of_kind(objects, "TriggerAuthentication"):
         assert found["spec"]["secretTargetRef"]

@@ -13,7 +13,7 @@ from tests.charts.scenarios import SCENARIOS
 pytestmark = pytest.mark.usefixtures("rendered")
 
 SECRETS_OF_USERS = {
-    "authority", "hub", "mine", "rabbit", "redis", "tls",
+    "authority", "hub", "mine", "rabbit", "redis", "sentinel", "tls",
     "soloist-broker-default-user",  # the operator makes it
 }  # fmt: skip
 

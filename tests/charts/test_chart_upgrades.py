@@ -12,8 +12,8 @@ import pytest
 from contract.catalog import Catalog, load_catalog
 from contract.settings import Settings
 from service.app import create_gateway
-from tests.charts.objects import MADE_UP, by_name, name_of, of_kind, without_passwords
-from tests.charts.rendering import CHART, Object, copy_of_chart, install_notes, render
+from tests.charts.objects import by_name, name_of, of_kind, without_passwords
+from tests.charts.rendering import Object, copy_of_chart, install_notes, render
 from tests.charts.scenarios import SCENARIOS, SHOUT, SPAM, merged, model
 
 TINY = {"models": {"tiny": {"catalog": SHOUT}}}
@@ -131,21 +131,6 @@ def test_a_volume_claim_carries_no_version() -> None:
     (claim,) = ledger["spec"]["volumeClaimTemplates"]
 
     assert claim["metadata"] == {"name": "data"}
-
-
-def test_made_up_passwords_are_looked_up_before_they_are_made_again() -> None:
-    """Only a cluster can show that they stay; here Helm finds none, and makes other ones each time."""
-    for path in CHART.rglob("templates/**/*.yaml"):
-        text = path.read_text("utf-8")
-        for line in text.splitlines():
-            if "randAlphaNum" in line:
-                assert re.search(r"\$found.* \| default \(randAlphaNum 32 \| b64enc\)", line)
-                assert 'lookup "v1" "Secret" .Release.Namespace $name' in text
-    (secret,) = of_kind(render({}), "Secret")
-    assert (
-        secret["data"]["password"] != of_kind(render({}, helm=3), "Secret")[0]["data"]["password"]
-    )
-    assert without_passwords([secret])[0]["data"] == {"password": MADE_UP}
 
 
 # --- what Helm tells ----------------------------------------------------------------------------------

@@ -51,6 +51,18 @@ def test_the_dead_are_listed_by_model(ledger: Ledger, soloist) -> None:
     assert "one" in soloist("dead", "list", "m").out
 
 
+@pytest.mark.parametrize("columns", ["20", "80", "200"])
+def test_an_id_is_never_cut_however_narrow_the_terminal(
+    ledger: Ledger, soloist, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    ids = ["a" * 64, "5rzqm4ylbhd3zd6o5e3o5zkq2y"]
+    for id in ids:
+        kill_a_worker(ledger, id)
+    listed = soloist("dead", "list").out.split()
+    assert set(ids) <= set(listed)
+
+
 def test_no_dead_is_said(ledger: Ledger, soloist) -> None:
     assert soloist("dead", "list").out == "no dead predictions\n"
     assert soloist("dead", "list", "--json").out == ""

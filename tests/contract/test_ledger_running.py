@@ -5,7 +5,16 @@ import pytest
 from desk import START, Desk
 
 from contract.prediction import Prediction, Status
-from contract.transitions import MOST_LOG_BYTES, Claimed, Report, finish, report
+from contract.transitions import (
+    MOST_FINISH_BYTES,
+    MOST_LOG_BYTES,
+    Claimed,
+    Outcome,
+    Report,
+    finish,
+    finish_in_parts,
+    report,
+)
 
 
 def test_a_claim_takes_the_oldest_up_to_a_batch_and_rings_for_the_rest(desk: Desk) -> None:
@@ -402,6 +411,40 @@ def test_reports_are_announced_to_who_watches(desk: Desk) -> None:
         message = channel.get_message(timeout=5)
 
     assert msgpack.unpackb(message["data"]) == [["a", "events"]]
+
+
+def test_a_batch_of_large_outputs_is_written_in_several_steps(desk: Desk) -> None:
+    for id in "abcd":
+        desk.accept(id=id, watcher="gw")
+    claimed = desk.claim()
+    sizes = [MOST_FINISH_BYTES - 9, 10, 2 * MOST_FINISH_BYTES, 10]
+    outcomes = [
+        Outcome(c.id, c.attempt, b'"' + b"x" * (size - 2) + b'"')
+        for c, size in zip(claimed, sizes, strict=True)
+    ]
+    steps = finish_in_parts(desk.holder(), outcomes, idle=True, seconds=2.0)
+    assert [[row["id"] for row in step.args["predictions"]] for step in steps] == [
+        *(["a"], ["b"], ["c"], ["d"]),
+    ]
+    for step in steps[:-1]:
+        assert desk.run(step) == []
+    assert desk.members("busy") == ["w1"]
+    assert desk.status("d") is Status.PROCESSING
+    # The ledger was away, and all are sent again.
+    assert [desk.run(step) for step in steps] == [[]] * 4
+    assert [len(desk.get(c.id).output or "") for c in claimed] == sizes
+    assert desk.members("busy") == []
+    assert desk.redis.hgetall(desk.ledger.key("pace", "m")) == {
+        b"seconds": b"2.000000",
+        b"items": b"4.000000",
+    }
+
+
+def test_a_batch_of_small_outputs_is_written_in_one_step(desk: Desk) -> None:
+    outcomes = [Outcome(id, 1, b"1") for id in "abc"] + [Outcome("d", 1, error="no")]
+    (step,) = finish_in_parts(desk.holder(), outcomes, idle=True, seconds=2.0)
+    assert step.args == finish(desk.holder(), outcomes, idle=True, seconds=2.0).args
+    assert len(finish_in_parts(desk.holder(), [], idle=True, seconds=2.0)) == 1
 
 
 def test_a_finish_without_outcomes_only_frees_the_worker(desk: Desk) -> None:

@@ -36,3 +36,29 @@ def test_a_trace_is_shown_where_there_is_one(formatter: logging.Formatter) -> No
         made = record("unexpected")
         made.exc_info = (ValueError, error, error.__traceback__)
     assert "ValueError: broken" in formatter.format(made)
+
+
+HOSTILE = "/\x1b]0;owned\x07\x9b31m\x7f\u202e\u2028\x08"
+
+
+@pytest.mark.parametrize("formatter", [JsonFormatter(), TextFormatter()])
+def test_no_value_reaches_the_terminal_as_a_control_character(formatter: logging.Formatter) -> None:
+    try:
+        raise ValueError(HOSTILE)
+    except ValueError as error:
+        made = record(f"request {HOSTILE}", path=HOSTILE)
+        made.exc_info = (ValueError, error, error.__traceback__)
+    made.rows = [{"path": HOSTILE}, {"path": HOSTILE}]
+    text = formatter.format(made)
+    unseen = [char for char in text.replace("\n", "") if not char.isprintable()]
+    assert unseen == []
+
+
+def test_json_says_the_same_with_its_controls_escaped() -> None:
+    assert json.loads(JsonFormatter().format(record("request", path=HOSTILE)))["path"] == HOSTILE
+
+
+def test_a_letter_of_any_script_stays_as_it_is() -> None:
+    text = TextFormatter().format(record("приём", path="日本語"))
+    assert "приём" in text
+    assert "日本語" in text

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from contract.addresses import FORM, NO_URL, Sentinels, read_sentinels
 from contract.errors import SettingsInvalid
 from contract.settings import PREFIX, Settings, document, load_settings
 
@@ -22,16 +23,22 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_setting_is_read_from_a_variable_of_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     values = {
-        "redis_url": "rediss://ledger:1/2",
-        "broker_url": "amqp://broker",
+        "redis_url": "rediss+sentinel://ledger:1/main/2",
+        "broker_url": "redis+sentinel://broker/main",
         "redis_username": "alice",
         "redis_password": "secret-1",
         "broker_username": "bob",
         "broker_password": "secret-2",
+        "redis_sentinel_username": "carol",
+        "redis_sentinel_password": "secret-3",
+        "broker_sentinel_username": "dave",
+        "broker_sentinel_password": "secret-4",
+        "ledger_replicas": "2",
         "prefix": "other:",
         "durability": "none",
         "catalog": "models.yaml",
         "host": "0.0.0.0",
+        "allowed_hosts": "models.example.org",
         "port": "1",
         "keeper_port": "2",
         "worker_port": "3",
@@ -176,6 +183,11 @@ ENCODED = "p%40ss%2Fw%3Ard%23%25"
             "redis://broker",
         ),
         ({"REDIS_URL": "redis://u:p@ledger", "REDIS_PASSWORD": ""}, "redis://u:p@ledger", None),
+        (
+            {"REDIS_URL": "redis+sentinel://a:1,[fd00::1]:2/main/3", "REDIS_PASSWORD": ODD},
+            f"redis+sentinel://:{ENCODED}@a:1,[fd00::1]:2/main/3",
+            None,
+        ),
     ],
 )
 def test_user_and_password_may_be_given_apart_from_the_url(
@@ -217,11 +229,14 @@ def test_a_password_for_a_broker_that_is_not_named_is_refused(
     )
 
 
+REDIS = "redis://, rediss://, redis+sentinel://, rediss+sentinel://"
+
+
 @pytest.mark.parametrize(
     ("name", "schemes"),
     [
-        ("SOLOIST_REDIS_URL", "redis://, rediss://"),
-        ("SOLOIST_BROKER_URL", "redis://, rediss://, amqp://, amqps://"),
+        ("SOLOIST_REDIS_URL", REDIS),
+        ("SOLOIST_BROKER_URL", f"{REDIS}, amqp://, amqps://"),
     ],
 )
 @pytest.mark.parametrize("value", ["http://:hunter2@host", "host:6379", "redis:host", "REDIS://h"])
@@ -285,6 +300,69 @@ def test_whereabouts_say_what_decides_how_something_is_reached_and_no_password()
     }
     assert one.whereabouts("broker") == one.whereabouts("ledger")
     assert one.whereabouts("broker")["address"] == "localhost:6379"
+
+
+def test_a_url_with_sentinels_is_taken_apart() -> None:
+    full = Settings(
+        redis_url=f"rediss+sentinel://us%3Aer:{ENCODED}@A.example.org:1,[fd00::1],10.0.0.1:3/my.main/2"
+    )
+    short = Settings(redis_url="redis+sentinel://sentinel/main")
+
+    assert read_sentinels(full.ledger) == Sentinels(
+        (("a.example.org", 1), ("fd00::1", 26379), ("10.0.0.1", 3)),
+        service="my.main",
+        database=2,
+        username="us:er",
+        password=ODD,
+        tls=True,
+    )
+    assert read_sentinels(short.ledger) == Sentinels((("sentinel", 26379),), service="main")
+    assert full.whereabouts("ledger") == {
+        "address": "my.main (sentinels a.example.org:1, [fd00::1]:26379, 10.0.0.1:3)",
+        "settings": "SOLOIST_REDIS_URL, SOLOIST_REDIS_USERNAME, SOLOIST_REDIS_PASSWORD, "
+        "SOLOIST_REDIS_SENTINEL_USERNAME, SOLOIST_REDIS_SENTINEL_PASSWORD",
+    }
+    assert full.whereabouts("broker") == full.whereabouts("ledger")
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("redis+sentinel://a:1,b:2", f"names no service of Sentinel; {FORM}"),
+        ("redis+sentinel://a:1/", f"names no service of Sentinel; {FORM}"),
+        ("redis+sentinel://a:1/main/x", f"names no service of Sentinel; {FORM}"),
+        ("redis+sentinel://a:1/main?db=2", f"names no service of Sentinel; {FORM}"),
+        ("redis+sentinel://a:1,,b:2/main", f"names a sentinel without a host; {FORM}"),
+        ("redis+sentinel:///main", f"names a sentinel without a host; {FORM}"),
+        ("redis+sentinel://:hunter2/3@a:1/main", NO_URL),
+        ("redis+sentinel://:hunter#2@a:1/main", NO_URL),
+        ("redis+sentinel://:12?hunter@a:1/main", NO_URL),
+        ("redis+sentinel://a:hunter/main", NO_URL),
+        ("redis+sentinel://[::1/main", NO_URL),
+    ],
+)
+def test_a_url_with_sentinels_that_leads_nowhere_is_refused_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, value: str, why: str
+) -> None:
+    monkeypatch.setenv("SOLOIST_REDIS_URL", value)
+    refused(f"SOLOIST_REDIS_URL: {why}")
+
+
+def test_a_login_of_sentinels_needs_sentinels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOLOIST_REDIS_SENTINEL_PASSWORD", "hunter2")
+    refused(
+        "SOLOIST_REDIS_SENTINEL_PASSWORD: needs sentinels: SOLOIST_REDIS_URL with redis+sentinel://"
+    )
+    monkeypatch.setenv("SOLOIST_REDIS_URL", "redis+sentinel://a:1/main")
+    assert load_settings().sentinel_login("ledger") == {"password": "hunter2"}
+    assert load_settings().sentinel_login("broker") == {"password": "hunter2"}
+
+    monkeypatch.setenv("SOLOIST_BROKER_SENTINEL_USERNAME", "me")
+    refused(
+        "SOLOIST_BROKER_SENTINEL_USERNAME: needs sentinels: SOLOIST_BROKER_URL with redis+sentinel://"
+    )
+    monkeypatch.setenv("SOLOIST_BROKER_URL", "redis+sentinel://b/main")
+    assert load_settings().sentinel_login("broker") == {"username": "me"}
 
 
 def test_settings_cannot_be_changed_or_misspelled() -> None:

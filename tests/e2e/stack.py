@@ -32,6 +32,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "single": {"max_batch_size": 1, "timeout_seconds": 60},
     "brief": {"max_batch_size": BATCH, "timeout_seconds": LIMIT_SECONDS},
     "small": {"max_batch_size": BATCH, "options": {"fits": 4}},
+    "terse": {"max_batch_size": BATCH, "max_output_bytes": 1000},
     "unloadable": {"options": {"load": "fail"}},
     "loading": {"options": {"load": "hang"}},
     "missing": {"python": "tests.e2e.models:Nobody"},

@@ -45,6 +45,19 @@ def test_one_bad_item_of_a_batch_fails_alone(
     assert worker.alive
 
 
+def test_an_output_that_is_too_large_fails_alone_and_names_the_setting(stack: Stack) -> None:
+    bad, innocents = batch_with(stack, "fill", "terse", bytes=999)
+    worker = stack.worker("terse").ready()
+    stack.succeeded(innocents)
+    (record,) = stack.finished([bad])
+    assert (record.error_code, record.output, record.attempt) == ("output_too_large", None, 1)
+    assert (
+        record.error == "the output has 1,001 bytes as JSON; the model's max_output_bytes is 1,000"
+    )
+    stack.succeeded([stack.submit("fill", "terse", bytes=998)])
+    assert worker.alive
+
+
 def test_an_output_with_nan_never_reaches_a_client(stack: Stack) -> None:
     stack.worker().ready()
     answer = stack.post("nan", headers={"prefer": "wait=10"}).json()

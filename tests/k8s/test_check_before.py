@@ -380,6 +380,22 @@ EXTERNAL = {"mode": "external", "external": {"host": "redis"}}
         ),
         (
             {
+                "ledger": {
+                    "mode": "external",
+                    "external": {
+                        "sentinel": {
+                            "addresses": ["sentinel:26379"],
+                            "service": "main",
+                            "existingSecret": "s",
+                        }
+                    },
+                }
+            },
+            "s",
+            ["password"],
+        ),
+        (
+            {
                 "broker": {
                     "mode": "external",
                     "external": {"existingSecret": "s", "usernameKey": "user"},

@@ -88,7 +88,7 @@ def faults() -> list[str]:
 
 @pytest.fixture
 def open_page(browser: Browser, gateway: GatewayThread, faults: list[str]) -> Iterator[OpenPage]:
-    """Open the status page in a window of its own."""
+    """Open a page, the status page if not told, in a window of its own."""
 
     def watch(request: Request) -> None:
         if not request.url.startswith((f"{gateway.url}/", "data:")):
@@ -96,7 +96,7 @@ def open_page(browser: Browser, gateway: GatewayThread, faults: list[str]) -> It
 
     with ExitStack() as stack:
 
-        def open_(*, hurry: bool = True, **window: Any) -> Page:
+        def open_(path: str = "/", *, hurry: bool = True, **window: Any) -> Page:
             context = stack.enter_context(browser.new_context(**window))
             if hurry:
                 context.add_init_script(HURRY)
@@ -105,7 +105,7 @@ def open_page(browser: Browser, gateway: GatewayThread, faults: list[str]) -> It
             page.on("pageerror", lambda error: faults.append(str(error)))
             page.on("request", watch)
             page.on("dialog", lambda dialog: faults.append(f"a dialog: {dialog.message}"))
-            page.goto(f"{gateway.url}/")
+            page.goto(f"{gateway.url}{path}")
             return page
 
         yield open_

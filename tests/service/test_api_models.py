@@ -137,7 +137,7 @@ def test_an_idle_gateway_answers_many_submissions_with_few_calls_to_the_ledger(
 
     async def ask() -> list[int]:
         transport = httpx.ASGITransport(gateway.app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             answers = await asyncio.gather(
                 *(client.post(CREATE, json={"input": {"n": n}}) for n in range(100))
             )
@@ -265,4 +265,18 @@ def test_the_request_schema_accepts_what_the_gateway_accepts_and_no_more(
 def test_the_documentation_page_is_there(http: httpx.Client) -> None:
     answer = http.get("/docs")
     assert answer.status_code == 200
-    assert "/openapi.json" in answer.text
+    assert answer.headers["content-type"].startswith("text/html")
+    for name in ("docs.js", "swagger-ui-bundle.js", "swagger-ui.css"):
+        assert f'"page/{name}"' in answer.text
+        assert http.get(f"/page/{name}").status_code == 200
+    assert http.get("/redoc").status_code == 404
+
+
+def test_nothing_of_the_documentation_page_comes_from_elsewhere(http: httpx.Client) -> None:
+    answer = http.get("/docs")
+    assert "//" not in answer.text
+    rules = dict(
+        part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";")
+    )
+    assert rules["default-src"] == "'none'"
+    assert rules["script-src"] == rules["style-src"] == rules["connect-src"] == "'self'"

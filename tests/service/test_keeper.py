@@ -329,7 +329,7 @@ def test_the_probes_follow_the_ledger_away_and_back(
         app = create_keeper(
             settings.model_copy(update={"redis_url": SecretStr(own.url), **quick}), catalog
         )
-        with TestClient(app) as http:
+        with TestClient(app, base_url="http://localhost") as http:
 
             def ready(status: int) -> None:
                 until(f"readyz is {status}", lambda: http.get("/readyz").status_code == status)

@@ -56,7 +56,9 @@ def test_a_pod_is_annotated_while_its_worker_has_a_batch(
 ) -> None:
     cluster.add("w1", "w2", "idle")
     first, second = PretendWorker(ledger, catalog, "w1"), PretendWorker(ledger, catalog, "w2")
-    with TestClient(create_keeper(quick, catalog, cluster.connect)) as http:
+    with TestClient(
+        create_keeper(quick, catalog, cluster.connect), base_url="http://localhost"
+    ) as http:
         submit(ledger, "echo")
         submit(ledger, "small")
         one, other = first.take("echo"), second.take("small")
@@ -82,7 +84,9 @@ def test_a_kubernetes_that_hangs_delays_no_sweep(
     cluster.add("w1")
     cluster.fail(verb, HANG)
     worker = PretendWorker(ledger, catalog, "w1")
-    with TestClient(create_keeper(quick, catalog, cluster.connect)) as http:
+    with TestClient(
+        create_keeper(quick, catalog, cluster.connect), base_url="http://localhost"
+    ) as http:
         submit(ledger, "echo")
         claimed = worker.take()
         until("a request hangs", lambda: cluster.hung)
@@ -101,7 +105,9 @@ def test_a_keeper_without_its_ledger_leaves_the_pods_as_they_are(
     with EmbeddedRedis(tmp_path / "redis", appendfsync="no") as own:
         settings = quick.model_copy(update={"redis_url": SecretStr(own.url)})
         ledger = Ledger(settings)
-        with TestClient(create_keeper(settings, catalog, cluster.connect)) as http:
+        with TestClient(
+            create_keeper(settings, catalog, cluster.connect), base_url="http://localhost"
+        ) as http:
             submit(ledger, "echo")
             PretendWorker(ledger, catalog, "w1").take()
             until("w1 is busy", lambda: costs(cluster, "w1") == ["10"])
@@ -122,5 +128,5 @@ def test_outside_of_a_cluster_nobody_looks_for_kubernetes(
 
     before = sweeps()
     quick = settings.model_copy(update={"sweep_seconds": 0.02})
-    with TestClient(create_keeper(quick, catalog, connect)):
+    with TestClient(create_keeper(quick, catalog, connect), base_url="http://localhost"):
         until("some sweeps", lambda: sweeps() >= before + 5)

@@ -298,6 +298,19 @@ def test_an_output_that_is_not_json_costs_only_its_item() -> None:
     assert [o.error_code for o in outcomes] == ["output_invalid", None]
 
 
+@pytest.mark.parametrize(
+    ("output", "size"), [("x" * 98, "100"), ("é" * 50, "102"), (list(range(50)), "141")]
+)
+def test_an_output_that_is_too_large_costs_only_its_item(output: Any, size: str) -> None:
+    batch = Batch(claimed("{}", "{}"), Followed(), max_output_bytes=99)
+    large, small = batch.run(Fake(lambda batch: [output, "x" * 97]))
+    assert (large.error_code, large.output) == ("output_too_large", None)
+    assert large.error == (
+        f"the output has {size} bytes as JSON; the model's max_output_bytes is 99"
+    )
+    assert small.output == b'"' + b"x" * 97 + b'"'
+
+
 # Outputs as JSON.
 
 

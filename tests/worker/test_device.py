@@ -2,9 +2,10 @@
 
 import contextlib
 import os
+import secrets
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,9 +13,10 @@ from typing import Any
 import pytest
 
 from contract.errors import NoDevice
-from worker.device import VISIBLE, Device, choose_device, visible_gpus
+from worker.device import VISIBLE, Device, choose_device, hold, visible_gpus
 
-TWO = [("GPU-aaaa", "H200"), ("GPU-bbbb", "H200")]
+Gpus = list[tuple[str, str]]
+NOBODY = 65534
 PROJECT = Path(__file__).parents[2]
 
 
@@ -25,16 +27,36 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(VISIBLE)
 
 
-def choose(wanted: str, gpus: list[tuple[str, str]], locks: Path) -> Device:
-    return choose_device(wanted, lambda: gpus, locks)
+@pytest.fixture
+def two() -> Gpus:
+    """Two GPUs that no other test and no worker of this host knows."""
+    return [(f"GPU-{secrets.token_hex(16)}", "H200") for _ in range(2)]
+
+
+@pytest.fixture
+def choose() -> Iterator[Callable[[str, Gpus], Device]]:
+    taken: list[Device] = []
+
+    def choose(wanted: str, gpus: Gpus) -> Device:
+        taken.append(choose_device(wanted, lambda: gpus))
+        return taken[-1]
+
+    yield choose
+    for device in taken:
+        if device.lock:
+            device.lock.close()
+
+
+Choose = Callable[[str, Gpus], Device]
 
 
 @contextlib.contextmanager
-def other_worker(gpus: list[tuple[str, str]], locks: Path) -> Iterator[str]:
+def other_worker(gpus: Gpus, user: int | None = None) -> Iterator[str]:
     """What a worker in another process says that it took; it holds it meanwhile."""
     code = (
-        "import sys; from pathlib import Path; from worker.device import choose_device\n"
-        f"device = choose_device('auto', lambda: {gpus!r}, Path({str(locks)!r}))\n"
+        "import os, sys; from worker.device import choose_device\n"
+        f"user = {user}; user and os.setuid(user)\n"
+        f"device = choose_device('auto', lambda: {gpus!r})\n"
         "print(device.uuid, flush=True); sys.stdin.read()"
     )
     child = subprocess.Popen(
@@ -54,54 +76,88 @@ def other_worker(gpus: list[tuple[str, str]], locks: Path) -> Iterator[str]:
         child.stdout.close()
 
 
-def test_the_first_free_gpu_is_taken_and_the_others_are_hidden(tmp_path: Path) -> None:
-    device = choose("auto", TWO, tmp_path / "locks")
-    assert (device.torch_name, device.uuid, device.name) == ("cuda:0", "GPU-aaaa", "H200")
-    assert os.environ[VISIBLE] == "GPU-aaaa"
+def test_the_first_free_gpu_is_taken_and_the_others_are_hidden(choose: Choose, two: Gpus) -> None:
+    device = choose("auto", two)
+    assert (device.torch_name, device.uuid, device.name) == ("cuda:0", two[0][0], "H200")
+    assert os.environ[VISIBLE] == two[0][0]
 
 
 @pytest.mark.slow
-def test_a_second_process_takes_the_other_gpu_and_a_third_finds_none(tmp_path: Path) -> None:
-    with other_worker(TWO, tmp_path) as first, other_worker(TWO, tmp_path) as second:
-        assert [first, second] == ["GPU-aaaa", "GPU-bbbb"]
+def test_a_second_process_takes_the_other_gpu_and_a_third_finds_none(
+    choose: Choose, two: Gpus
+) -> None:
+    with other_worker(two) as first, other_worker(two) as second:
+        assert [first, second] == [uuid for uuid, _ in two]
         with pytest.raises(NoDevice, match="other workers hold all 2 GPUs of this host"):
-            choose("auto", TWO, tmp_path)
+            choose("auto", two)
         assert VISIBLE not in os.environ
 
 
 @pytest.mark.slow
-def test_a_gpu_is_free_again_when_its_worker_has_ended(tmp_path: Path) -> None:
-    with other_worker(TWO, tmp_path) as first:
-        assert first == "GPU-aaaa"
-    assert choose("auto", TWO, tmp_path).uuid == "GPU-aaaa"
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two users")
+def test_a_worker_of_a_second_user_neither_fails_nor_takes_the_same_gpu(
+    choose: Choose, two: Gpus
+) -> None:
+    with other_worker(two) as first, other_worker(two, NOBODY) as second:
+        assert [first, second] == [uuid for uuid, _ in two]
+    with other_worker(two, NOBODY) as first:
+        assert first == two[0][0]
+        assert choose("auto", two).uuid == two[1][0]
 
 
 @pytest.mark.slow
-def test_a_busy_gpu_is_never_traded_for_the_cpu_in_silence(tmp_path: Path) -> None:
-    one = TWO[:1]
-    with other_worker(one, tmp_path), pytest.raises(NoDevice):
-        choose("auto", one, tmp_path)
+def test_a_gpu_is_free_again_when_its_worker_has_ended(choose: Choose, two: Gpus) -> None:
+    with other_worker(two) as first:
+        assert first == two[0][0]
+    assert choose("auto", two).uuid == two[0][0]
 
 
-def test_a_catalog_that_wants_cuda_gets_a_sentence_when_there_is_none(tmp_path: Path) -> None:
+def test_a_lock_leaves_no_file_that_another_user_could_own(
+    choose: Choose, two: Gpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    choose("auto", two)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_there_is_no_abstract_namespace_a_file_of_the_users_own_is_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("sys.platform", "win32")
+    held = hold("one")
+    assert held is not None
+    assert hold("one") is None
+    held.release()
+    assert hold("one") is not None
+
+
+@pytest.mark.slow
+def test_a_busy_gpu_is_never_traded_for_the_cpu_in_silence(choose: Choose, two: Gpus) -> None:
+    one = two[:1]
+    with other_worker(one), pytest.raises(NoDevice):
+        choose("auto", one)
+
+
+def test_a_catalog_that_wants_cuda_gets_a_sentence_when_there_is_none(choose: Choose) -> None:
     with pytest.raises(NoDevice) as caught:
-        choose("cuda", [], tmp_path)
+        choose("cuda", [])
     assert caught.value.detail == (
         "the catalog says `device: cuda`, and no GPU is visible to this worker"
     )
 
 
 def test_auto_takes_the_cpu_where_no_gpu_is_and_hides_what_torch_could_find(
-    tmp_path: Path,
+    choose: Choose,
 ) -> None:
-    assert choose("auto", [], tmp_path) == Device("cpu")
+    assert choose("auto", []) == Device("cpu")
     assert os.environ[VISIBLE] == ""
 
 
-def test_cpu_hides_every_gpu_and_locks_none(tmp_path: Path) -> None:
-    assert choose("cpu", TWO, tmp_path / "locks") == Device("cpu")
+def test_cpu_hides_every_gpu_and_locks_none(choose: Choose, two: Gpus) -> None:
+    assert choose("cpu", two) == Device("cpu")
     assert os.environ[VISIBLE] == ""
-    assert not (tmp_path / "locks").exists()
+    assert choose("auto", two).uuid == two[0][0]
 
 
 # What NVML says.
@@ -196,12 +252,16 @@ def test_a_gpu_cut_in_slices_is_its_slices(monkeypatch: pytest.MonkeyPatch) -> N
     assert seen(monkeypatch, nvml, "MIG-2") == ["MIG-2"]
 
 
-def test_each_slice_is_a_device_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setitem(sys.modules, "pynvml", Nvml(Card("GPU-a", ["MIG-1", "MIG-2"])))
-    first = choose_device("cuda", locks=tmp_path)
-    assert (first.uuid, os.environ[VISIBLE]) == ("MIG-1", "MIG-1")
+def test_each_slice_is_a_device_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    slices = [f"MIG-{secrets.token_hex(16)}" for _ in range(2)]
+    monkeypatch.setitem(sys.modules, "pynvml", Nvml(Card("GPU-a", slices)))
+    first = choose_device("cuda")
+    assert (first.uuid, os.environ[VISIBLE]) == (slices[0], slices[0])
     monkeypatch.delenv(VISIBLE)
-    assert choose_device("cuda", locks=tmp_path).uuid == "MIG-2"
+    second = choose_device("cuda")
+    assert second.uuid == slices[1]
+    first.lock.close()
+    second.lock.close()
 
 
 def test_a_machine_without_a_driver_has_no_gpus(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """The probes answer whatever the main thread does."""
 
 import http.client
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -9,8 +10,11 @@ from typing import Any
 import orjson
 import pytest
 
+from contract.hosts import Hosts
+from contract.settings import Settings
+from worker import health as health_module
 from worker import metrics
-from worker.health import PHASES, Health, serve_health
+from worker.health import MOST_CONNECTIONS, PHASES, Health, serve_health
 
 
 def probe(health: Health, path: str) -> tuple[int, dict[str, Any]]:
@@ -22,16 +26,16 @@ def probe(health: Health, path: str) -> tuple[int, dict[str, Any]]:
 @pytest.fixture
 def served() -> Iterator[tuple[Health, int]]:
     health = Health(facts={"model": "m"})
-    server = serve_health(health, "127.0.0.1", 0)
+    server = serve_health(health, "127.0.0.1", 0, Hosts(Settings()))
     yield health, server.server_port
     server.shutdown()
     server.server_close()
 
 
-def get(port: int, path: str, method: str = "GET") -> tuple[int, bytes]:
+def get(port: int, path: str, method: str = "GET", **headers: str) -> tuple[int, bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
-        connection.request(method, path)
+        connection.request(method, path, headers=headers)
         answer = connection.getresponse()
         return answer.status, answer.read()
     finally:
@@ -116,3 +120,39 @@ def test_probes_do_not_write_log_lines(
 ) -> None:
     get(served[1], "/livez")
     assert capfd.readouterr() == ("", "")
+
+
+def test_silent_sockets_pile_up_no_threads_and_lock_no_probe_out(
+    served: tuple[Health, int],
+) -> None:
+    port = served[1]
+    before = threading.active_count()
+    crowd = [socket.create_connection(("127.0.0.1", port)) for _ in range(200)]
+    try:
+        assert get(port, "/livez")[0] == 200
+        assert crowd[0].recv(1) == b""  # the oldest were let go
+        assert threading.active_count() - before <= MOST_CONNECTIONS + 2
+    finally:
+        for one in crowd:
+            one.close()
+
+
+def test_a_prober_that_falls_silent_is_let_go(
+    served: tuple[Health, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health_module, "READ_SECONDS", 0.2)
+    server = serve_health(Health(), "127.0.0.1", 0, Hosts(Settings()))
+    try:
+        with socket.create_connection(("127.0.0.1", server.server_port), timeout=10) as silent:
+            silent.sendall(b"GET /livez HTTP/1.1\r\nHost: loc")
+            assert silent.recv(1) == b""
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_name_that_is_not_ours_learns_nothing(served: tuple[Health, int]) -> None:
+    for path in ("/livez", "/readyz", "/metrics"):
+        status, body = get(served[1], path, host="evil.example")
+        assert status == 421
+        assert b"soloist" not in body

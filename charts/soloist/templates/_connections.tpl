@@ -4,15 +4,24 @@
 {{- .Values.ledger.existingSecret | default (eq .Values.ledger.mode "bundled" | ternary (printf "%s-ledger" .Release.Name) "") }}
 {{- end }}
 
-{{/* {host, port, scheme, database, username} of the ledger, as JSON. */}}
+{{/* {addresses, scheme, path, database, username, tls, sentinel} of the ledger, as JSON; `sentinel` is the service's name
+     where the addresses are those of sentinels, and empty where there is one, of the Redis itself. */}}
 {{- define "soloist.ledger" -}}
 {{- $external := .Values.ledger.external }}
 {{- if eq .Values.ledger.mode "bundled" }}
-{{- dict "host" (printf "%s-ledger" .Release.Name) "port" 6379 "scheme" "redis" "database" 0 "username" "" | toJson }}
+{{- dict "addresses" (list (printf "%s-ledger:6379" .Release.Name)) "scheme" "redis" "path" "0" "database" 0 "username" "" "tls" false "sentinel" "" | toJson }}
 {{- else }}
-{{- $scheme := ternary "rediss" "redis" $external.tls.enabled }}
-{{- dict "host" $external.host "port" $external.port "scheme" $scheme "database" $external.database "username" $external.username | toJson }}
+{{- $service := $external.sentinel.service }}
+{{- $addresses := $external.sentinel.addresses | default (list (printf "%s:%d" $external.host (int $external.port))) }}
+{{- $scheme := printf "%s%s" (ternary "rediss" "redis" $external.tls.enabled) (ternary "+sentinel" "" (ne $service "")) }}
+{{- $path := printf "%s%d" (ternary (printf "%s/" $service) "" (ne $service "")) (int $external.database) }}
+{{- dict "addresses" $addresses "scheme" $scheme "path" $path "database" $external.database "username" $external.username "tls" $external.tls.enabled "sentinel" $service | toJson }}
 {{- end }}
+{{- end }}
+
+{{/* A Secret with the sentinels' own password, if they have one. */}}
+{{- define "soloist.sentinelSecret" -}}
+{{- if eq .Values.ledger.mode "external" }}{{ .Values.ledger.external.sentinel.existingSecret }}{{ end }}
 {{- end }}
 
 {{- define "soloist.ledgerAuthority" -}}
@@ -48,7 +57,7 @@
 - name: SOLOIST_DURABILITY
   value: {{ .Values.ledger.durability }}
 - name: SOLOIST_REDIS_URL
-  value: {{ printf "%s://%s:%d/%d" $ledger.scheme $ledger.host (int $ledger.port) (int $ledger.database) }}
+  value: {{ printf "%s://%s/%s" $ledger.scheme (join "," $ledger.addresses) $ledger.path }}
 {{- with $ledger.username }}
 - name: SOLOIST_REDIS_USERNAME
   value: {{ . | quote }}
@@ -56,6 +65,20 @@
 {{- with include "soloist.ledgerSecret" . }}
 - name: SOLOIST_REDIS_PASSWORD
   valueFrom: {secretKeyRef: {name: {{ . | quote }}, key: {{ $.Values.ledger.passwordKey | quote }}}}
+{{- end }}
+{{- if $ledger.sentinel }}
+{{- with .Values.ledger.external.sentinel.username }}
+- name: SOLOIST_REDIS_SENTINEL_USERNAME
+  value: {{ . | quote }}
+{{- end }}
+{{- with include "soloist.sentinelSecret" . }}
+- name: SOLOIST_REDIS_SENTINEL_PASSWORD
+  valueFrom: {secretKeyRef: {name: {{ . | quote }}, key: {{ $.Values.ledger.external.sentinel.passwordKey | quote }}}}
+{{- end }}
+{{- end }}
+{{- with int .Values.ledger.replicas }}
+- name: SOLOIST_LEDGER_REPLICAS
+  value: {{ . | quote }}
 {{- end }}
 {{- with include "soloist.ledgerAuthority" . }}
 - name: SSL_CERT_FILE

@@ -1,0 +1,435 @@
+"""A ledger with replicas: what is answered is on them, and an end is announced only then."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import pytest
+from desk import Desk
+
+from contract.errors import LedgerUnavailable
+from contract.ledger import AsyncLedger, Ledger
+from contract.prediction import Prediction, Status
+from contract.settings import Settings
+from contract.transitions import (
+    Created,
+    cancel,
+    create,
+    endings,
+    expire,
+    prune,
+    read,
+    unannounced,
+)
+from tests.sentinels import Guarded, Node, until
+
+ODD = "p@ss/w:rd#%"
+OTHER = "watchword"
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    """A primary and a replica, both with a password, and sentinels with another. No test ends one."""
+    folder = tmp_path_factory.mktemp("guarded")
+    with Guarded(folder, sentinels=1, password=ODD, sentinel_password=OTHER) as started:
+        yield started
+
+
+@pytest.fixture
+def replica(guarded: Guarded) -> Iterator[Node]:
+    """The one replica. A test may freeze it for less than the sentinel's patience, and it wakes after."""
+    (node,) = [node for node in guarded.nodes if node.port != guarded.named()]
+    yield node
+    node.resume()
+    until("the replica is back", node.in_step)
+
+
+@pytest.fixture
+def ours(guarded: Guarded) -> Settings:
+    guarded.primary.asked("flushall")
+    return Settings(
+        redis_url=guarded.url,
+        redis_password=ODD,
+        redis_sentinel_password=OTHER,
+        ledger_replicas=1,
+        ledger_timeout_seconds=0.6,
+    )
+
+
+@pytest.fixture
+def desk(ours: Settings) -> Iterator[Desk]:
+    opened = Desk(ours)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def announced(desk: Desk) -> Iterator[Callable[[], list[Any]]]:
+    """What the gateway `gw` is told, as often as it is called."""
+    with desk.redis.pubsub(ignore_subscribe_messages=True) as channel:
+        channel.subscribe(desk.ledger.key("answers", "gw"))
+        channel.get_message(timeout=5)
+
+        def told() -> list[Any]:
+            desk.redis.publish(desk.ledger.key("answers", "gw"), msgpack.packb("last"))
+            found = []
+            while True:
+                message = channel.get_message(timeout=5)
+                assert message
+                content = msgpack.unpackb(message["data"], unicode_errors="replace")
+                if content == "last":
+                    return found
+                found += content
+
+        yield told
+
+
+def waiting_for(desk: Desk) -> list[str]:
+    """The ids that are still to be announced."""
+    return [id.decode() for id in desk.redis.zrange(desk.ledger.key("unannounced", "m"), 0, -1)]
+
+
+def test_what_was_answered_is_on_the_replica(desk: Desk, replica: Node) -> None:
+    for _ in range(20):
+        id = desk.accept()
+        with replica.client() as client:
+            assert client.hget(desk.ledger.key("prediction", id), "status") == b"starting"
+
+        canceled = desk.cancel(id)
+        assert canceled
+        with replica.client() as client:
+            assert client.hget(desk.ledger.key("prediction", id), "status") == b"canceled"
+
+
+def test_a_script_that_redis_forgot_is_sent_again_and_awaited(desk: Desk, replica: Node) -> None:
+    desk.redis.script_flush()
+    id = desk.accept()
+
+    with replica.client() as client:
+        assert client.exists(desk.ledger.key("prediction", id))
+
+
+def test_a_create_without_its_replica_is_unknown_until_it_is_repeated(
+    desk: Desk, replica: Node
+) -> None:
+    submission = desk.submission(id="a")
+    replica.pause()
+    for _ in range(2):
+        with pytest.raises(LedgerUnavailable) as caught:
+            desk.run(create([submission]))
+        assert caught.value.sent, "it is recorded, and may be lost"
+    replica.resume()
+    until("the replica is back", replica.in_step)
+    (result,) = desk.create(submission).results or []
+
+    assert isinstance(result, Created)
+    assert result.repeated
+    with replica.client() as client:
+        assert client.exists(desk.ledger.key("prediction", "a"))
+
+
+def test_a_cancel_without_its_replica_is_unknown_and_tells_nobody_until_it_is_back(
+    desk: Desk, replica: Node, announced: Callable[[], list[Any]]
+) -> None:
+    id = desk.accept(watcher="gw")
+    replica.pause()
+    with pytest.raises(LedgerUnavailable) as caught:
+        desk.run(cancel(id, "local"))
+    assert caught.value.sent
+    assert announced() == []
+    replica.resume()
+    until("the replica is back", replica.in_step)
+
+    desk.cancel(id)
+    assert [(told[0], told[1], told[2]["status"]) for told in announced()] == [
+        (id, "outcome", "canceled")
+    ]
+
+
+def test_an_end_is_announced_once_with_all_that_a_reader_needs(
+    desk: Desk, announced: Callable[[], list[Any]]
+) -> None:
+    ids = {desk.accept(watcher="gw"), desk.accept(watcher="gw")}
+    desk.accept()
+    assert desk.finish(desk.claim()) == []
+    told = announced()
+
+    assert len(told) == 2
+    assert {(id, kind) for id, kind, _ in told} == {(id, "outcome") for id in ids}
+    for id, _, outcome in told:
+        heard = Prediction(id, "m")
+        heard.update(outcome)
+        (view,) = desk.run(read([(id, -1)]))
+        assert view
+        assert heard.outcome == view.prediction.outcome
+        assert (heard.status, heard.output, heard.attempt) == (Status.SUCCEEDED, '"done"', 1)
+    assert waiting_for(desk) == []
+
+
+def test_an_outcome_without_its_replica_is_written_and_announced_when_it_is_back(
+    desk: Desk, replica: Node, announced: Callable[[], list[Any]]
+) -> None:
+    id = desk.accept(watcher="gw")
+    claimed = desk.claim()
+    replica.pause()
+    started = time.monotonic()
+    assert desk.finish(claimed) == [], "the worker goes on"
+    assert time.monotonic() - started < 1
+    (view,) = desk.run(read([(id, -1)]))
+    assert view
+    assert view.prediction.status is Status.SUCCEEDED, "who reads sees it earlier"
+
+    assert announced() == []
+    assert desk.sweep().unannounced == 1
+    with pytest.raises(LedgerUnavailable):
+        desk.run(unannounced("m"))
+    replica.resume()
+    until("the replica is back", replica.in_step)
+
+    ids = desk.run(unannounced("m"))
+    assert [desk.run(endings("m", ids)), desk.run(endings("m", ids))] == [1, 0]
+    assert [told[0] for told in announced()] == [id]
+
+
+@pytest.mark.parametrize("how", ["deadline in the queue", "deadline", "lost"])
+def test_what_ends_in_any_other_way_is_announced_by_the_next_sweep(
+    desk: Desk, how: str, announced: Callable[[], list[Any]]
+) -> None:
+    deadline = None if how == "lost" else 5.0
+    id = desk.accept(watcher="gw", deadline_seconds=deadline)
+    if how == "deadline in the queue":
+        desk.advance(6)
+        desk.claim()
+    elif how == "deadline":
+        desk.claim()
+        desk.advance(6)
+        desk.run(expire())
+    else:
+        for _ in range(3):
+            desk.claim()
+            desk.advance(16)
+            desk.sweep()
+    assert announced() == []
+
+    assert desk.sweep().unannounced == 1
+    assert desk.run(endings("m", desk.run(unannounced("m")))) == 1
+    assert [(told[0], told[1]) for told in announced()] == [(id, "outcome")]
+
+
+def test_what_nobody_announced_is_forgotten_with_its_record(desk: Desk, replica: Node) -> None:
+    desk.accept(watcher="gw")
+    desk.advance(16)
+    claimed = desk.claim()
+    replica.pause()
+    desk.finish(claimed)
+    replica.resume()
+    desk.advance(10_000)
+    desk.run(prune())
+
+    assert waiting_for(desk) == []
+
+
+def test_without_replicas_a_call_is_one_command_and_announces_by_itself(ours: Settings) -> None:
+    alone = Desk(ours.model_copy(update={"ledger_replicas": 0}))
+    with alone.redis.pubsub(ignore_subscribe_messages=True) as channel:
+        channel.subscribe(alone.ledger.key("answers", "gw"))
+        channel.get_message(timeout=5)
+        alone.accept(watcher="gw")
+        claimed = alone.claim()
+        alone.redis.config_resetstat()
+        alone.finish(claimed)
+        stats = alone.redis.info("commandstats")
+        message = channel.get_message(timeout=5)
+    alone.close()
+
+    assert message
+    assert stats["cmdstat_evalsha"]["calls"] == 1
+    assert "cmdstat_wait" not in stats
+
+
+def test_a_repeat_waits_for_what_another_process_wrote(
+    desk: Desk, ours: Settings, replica: Node
+) -> None:
+    replica.pause()
+    submission = desk.submission(id="a")
+    with pytest.raises(LedgerUnavailable):
+        desk.run(create([submission]))
+    other = Desk(ours)
+    with pytest.raises(LedgerUnavailable):
+        other.run(create([submission]))
+    other.close()
+
+
+def test_a_call_that_changes_nothing_leaves_a_trace_in_what_the_replicas_get(desk: Desk) -> None:
+    """Redis 7.2 and later wait for what the same connection wrote, and for nothing else."""
+    id = desk.accept()
+
+    def offset() -> int:
+        return int(desk.redis.info("replication")["master_repl_offset"])
+
+    desk.cancel(id)
+    before = offset()
+    desk.cancel(id)
+    between = offset()
+    desk.run(unannounced("m"))
+
+    assert before < between < offset()
+
+
+def test_an_event_loop_waits_for_replicas_too(desk: Desk, ours: Settings, replica: Node) -> None:
+    async def story() -> None:
+        ledger = AsyncLedger(ours)
+        try:
+            await ledger.run(create([desk.submission(id="a")]))
+            replica.pause()
+            with pytest.raises(LedgerUnavailable) as caught:
+                await ledger.run(create([desk.submission(id="b")]))
+            assert caught.value.sent
+            replica.resume()
+            until("the replica is back", replica.in_step)
+            creation = await ledger.run(create([desk.submission(id="b")]))
+            assert creation.results
+            canceled = await ledger.run(cancel("b", "local"))
+            assert canceled
+        finally:
+            await ledger.close()
+
+    asyncio.run(story())
+
+
+def test_trouble_with_replicas_is_told_once_and_so_is_its_end(
+    desk: Desk, replica: Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "contract.replicas")
+    replica.pause()
+    for _ in range(2):
+        with pytest.raises(LedgerUnavailable):
+            desk.run(create([desk.submission()]))
+    replica.resume()
+    until("the replica is back", replica.in_step)
+    desk.accept()
+    desk.accept()
+
+    told = [record.getMessage() for record in caplog.records if record.name == "contract.replicas"]
+    assert told == [
+        "too few replicas of the ledger answer",
+        "the ledger's replicas answer again",
+    ]
+
+
+# --- Sentinel ---------------------------------------------------------------------------------------
+
+
+def again(act: Callable[[], Any], seconds: float = 20.0) -> float:
+    """Seconds until it raises LedgerUnavailable no more."""
+    started = time.monotonic()
+    while True:
+        try:
+            act()
+            return time.monotonic() - started
+        except LedgerUnavailable:
+            assert time.monotonic() - started < seconds
+            time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_both_ledgers_follow_the_primary_when_it_is_killed(tmp_path: Path) -> None:
+    async def story(guarded: Guarded) -> None:
+        settings = Settings(redis_url=guarded.url)
+        ledger, asynchronous = Ledger(settings), AsyncLedger(settings)
+        await asynchronous.check()
+        ledger.check()
+        ledger.run(read([("a", -1)]))
+        first = guarded.primary
+        first.kill()
+        guarded.promoted(first)
+
+        assert again(lambda: ledger.run(read([("a", -1)]))) < 3
+        assert await asynchronous.run(read([("a", -1)])) == [None]
+        # The old one comes back, takes writes for a moment, and is made a replica.
+        first.start()
+        until("it is a replica", lambda: first.role() == "slave")
+        ledger.check()
+        await asynchronous.check()
+        assert guarded.primary is not first
+        ledger.close()
+        await asynchronous.close()
+
+    with Guarded(tmp_path) as guarded:
+        asyncio.run(story(guarded))
+
+
+@pytest.mark.slow
+def test_a_primary_that_froze_and_was_replaced_loses_its_connections(tmp_path: Path) -> None:
+    with Guarded(tmp_path) as guarded:
+        desk = Desk(Settings(redis_url=guarded.url, ledger_replicas=1, ledger_timeout_seconds=0.6))
+        desk.accept()
+        first = guarded.primary
+        first.pause()
+        second = guarded.promoted(first)
+        first.resume()
+        # The open connections lead to one that thinks it is the primary still, and has no replica.
+        submission = desk.submission(id="a")
+        with pytest.raises(LedgerUnavailable):
+            desk.run(create([submission]))
+        until("it is a replica", lambda: first.role() == "slave")
+        until("it has all", first.in_step)
+        again(lambda: desk.run(create([submission])))
+
+        with second.client() as client:
+            assert client.exists(desk.ledger.key("prediction", "a"))
+        desk.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["killed", "frozen"])
+def test_a_sentinel_that_is_away_costs_half_a_second_once(tmp_path: Path, how: str) -> None:
+    with Guarded(tmp_path) as guarded:
+        guarded.kill_sentinel() if how == "killed" else guarded.freeze_sentinel()
+        ledger = Ledger(Settings(redis_url=guarded.url))
+        started = time.monotonic()
+        ledger.check()
+        assert time.monotonic() - started < 1.5
+
+        ledger.connections.renew()
+        started = time.monotonic()
+        ledger.check()
+        assert time.monotonic() - started < 0.4, "the one that answered is asked first"
+        ledger.close()
+
+
+def test_sentinels_that_do_not_know_the_service_are_a_ledger_that_is_away(
+    guarded: Guarded,
+) -> None:
+    wrong = guarded.url.replace("/ledger/", "/other/")
+    ledger = Ledger(Settings(redis_url=wrong, redis_sentinel_password=OTHER))
+    with pytest.raises(LedgerUnavailable):
+        ledger.check()
+    ledger.close()
+
+
+def test_a_wrong_password_behind_sentinels_is_said(guarded: Guarded) -> None:
+    settings = Settings(redis_url=guarded.url, redis_password=OTHER, redis_sentinel_password=OTHER)
+    ledger = Ledger(settings)
+    with pytest.raises(LedgerUnavailable, match="refuses our user or password"):
+        ledger.check()
+    ledger.close()
+
+
+def test_threads_that_ask_at_once_lose_no_sentinel(guarded: Guarded, ours: Settings) -> None:
+    ports = [1, 2, guarded.sentinel_ports[0]]
+    hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
+    url = f"redis+sentinel://{hosts}/ledger/0"
+    ledger = Ledger(ours.model_copy(update={"redis_url": type(ours.redis_url)(url)}))
+    with ThreadPoolExecutor(8) as threads:
+        for _ in range(10):
+            ledger.connections.renew()
+            list(threads.map(lambda _: ledger.check(), range(8)))
+    known = ledger.redis.connection_pool.sentinel_manager.sentinels
+
+    assert sorted(s.connection_pool.connection_kwargs["port"] for s in known) == sorted(ports)
+    ledger.close()
