@@ -4,6 +4,7 @@ import contextlib
 import shutil
 import signal
 import sys
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -195,9 +196,19 @@ class RabbitMQ(Broker):
 class Redis(Broker):
     """One Redis, with an append-only file and `noeviction` as the ledger wants it, or without."""
 
-    def __init__(self, folder: Path, port: int = 0, *, durable: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        port: int = 0,
+        *,
+        durable: bool = True,
+        appendfsync: str = "always",
+        env: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(folder, port)
         self._durable = durable
+        self._appendfsync = appendfsync
+        self._env = env
         self.url = f"redis://127.0.0.1:{self.port}/0"
 
     def _launch(self) -> Process:
@@ -207,7 +218,7 @@ class Redis(Broker):
             "port": str(self.port),
             "dir": str(self.folder / "data"),
             "appendonly": "yes" if self._durable else "no",
-            "appendfsync": "always",
+            "appendfsync": self._appendfsync,
             "save": "",
             "maxmemory-policy": "noeviction",
         }
@@ -215,6 +226,7 @@ class Redis(Broker):
         return Process(
             [redis_binary(), *flags],
             log=self.folder / "redis.log",
+            env=self._env,
             cwd=self.folder,
         )
 

@@ -1,0 +1,330 @@
+"""The clients of a storm: they ask, repeat, cancel, listen and write all of it into the book."""
+
+import asyncio
+import contextlib
+import json
+import random
+import threading
+import time
+from collections.abc import Coroutine
+from typing import Any, Self
+
+import httpx
+
+from tests.storm.book import TERMINAL, Book, Listening, Request, Wish
+
+ANSWER_SECONDS = 3.0
+"""Every request but a waiting one is answered in this time."""
+GIVE_UP_SECONDS = 8.0
+"""How long a client waits for an answer that should have come after ANSWER_SECONDS."""
+REPEATS = 8
+MOST_AT_ONCE = 64
+POLL_SECONDS = 0.5
+MOST_POLLS = 120
+KINDS = {"echo": 60, "stream": 18, "refuse": 8, "raise": 6, "fragile": 1, "poison": 1}
+MOST_DEADLY = 3
+"""Predictions of a storm that kill their worker: each costs as many starts of a process."""
+
+
+class Clients:
+    """Many clients in one thread, `rate` wishes a second, spread over the gateways.
+
+    `seed` decides what they want; when it is answered, they do not decide.
+    """
+
+    def __init__(self, gateways: dict[str, int], seed: int, rate: float, models: list[str]) -> None:
+        """`gateways` are the ports by name that clients use."""
+        self.book = Book()
+        self._gateways = gateways
+        self._random = random.Random(f"clients {seed}")
+        self._rate = rate
+        self._models = models
+        self._deadly = 0
+        self._next = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._asking = False
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="clients", daemon=True)
+        self.lags: list[tuple[float, float]] = []
+        """When this thread was kept from running, and for how long: the machine's own share."""
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._do(self._open())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._do(self._close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+        self._loop.close()
+
+    def begin(self) -> None:
+        """Begin to ask."""
+        self._asking = True
+        self._do(self._spawn(self._ask_on()))
+
+    def rest(self) -> None:
+        """Ask for nothing new."""
+        self._asking = False
+
+    @property
+    def busy(self) -> int:
+        """Clients that still wait for something."""
+        return len(self._tasks)
+
+    def create(self, wish: Wish, gateway: str) -> Request:
+        """Ask for a prediction, and return when it is answered."""
+        self.book.wishes[wish.n] = wish
+        return self._do(self._create(wish, gateway))
+
+    def get(self, id: str, gateway: str, wait: float = 0.0) -> Request:
+        """Look at a prediction."""
+        return self._do(self._get(id, gateway, "get", wait))
+
+    def look(self, id: str, gateway: str) -> Request:
+        """Look at a prediction once more, when all should be over; again where no answer comes."""
+        for _ in range(5):
+            request: Request = self._do(self._get(id, gateway, "final"))
+            if request.status in (200, 404):
+                break
+        return request
+
+    def wish(self, model: str | None = None, **more: Any) -> Wish:
+        """A plain wish with a number of its own, written into the book."""
+        self._next += 1
+        input = {"n": self._next, "do": "echo", "seconds": 0.0} | more.pop("input", {})
+        wish = Wish(self._next, model or self._models[0], input, **more)
+        self.book.wishes[wish.n] = wish
+        return wish
+
+    # What they do.
+
+    async def _ask_on(self) -> None:
+        while self._asking:
+            await asyncio.sleep(self._random.expovariate(self._rate))
+            if len(self._tasks) < MOST_AT_ONCE and self._asking:
+                await self._spawn(self._live(self._fancy()))
+
+    def _fancy(self) -> Wish:
+        """A wish of the kind that comes next."""
+        draw = self._random
+        do = draw.choices(list(KINDS), list(KINDS.values()))[0]
+        if do in ("fragile", "poison"):
+            self._deadly += 1
+            do = do if self._deadly <= MOST_DEADLY else "echo"
+        seconds = draw.choice((0.0, 0.0, 0.02, 0.1, 0.4)) if do == "echo" else draw.uniform(0, 0.6)
+        deadly = do in ("fragile", "poison")
+        wish = self.wish(
+            self._models[-1] if deadly else draw.choice(self._models),
+            input={"do": do, "seconds": round(seconds, 3), "salt": draw.randrange(10**9)},
+        )
+        match draw.choices(("plain", "key", "put"), (45, 35, 20))[0]:
+            case "key":
+                wish.key = f"key-{wish.n}-{draw.randrange(10**6)}"
+            case "put":
+                wish.put_id = f"mine-{wish.n}-{draw.randrange(10**6)}"
+        wish.wait = draw.choice((0.0, 0.0, 0.0, 3.0))
+        wish.deadline = draw.choice((None,) * 7 + (draw.uniform(2, 12),))
+        wish.priority = draw.choice((None, None, None, "high", "low"))
+        wish.then = draw.choices(("poll", "cancel", "repeat", "list", ""), (35, 10, 15, 5, 35))[0]
+        if do == "stream" and draw.random() < 0.7:
+            wish.then = "stream"
+        return wish
+
+    async def _live(self, wish: Wish) -> None:
+        """One client: asks until it is accepted, if its wish may be repeated, and then what it likes."""
+        request = await self._create(wish, self._any())
+        for number in range(REPEATS):
+            if request.accepted or not wish.repeatable:
+                break
+            if request.status is not None and request.status not in (429, 503, 504):
+                break
+            await asyncio.sleep(min(0.3 * 2**number, 3.0))
+            request = await self._create(wish, self._any())
+        if request.id is None or request.status not in (200, 201, 504):
+            return
+        match wish.then:
+            case "poll":
+                await self._poll(request.id)
+            case "cancel":
+                await asyncio.sleep(self._random.uniform(0, 0.5))
+                wish.canceled = True
+                await self._look("POST", f"/v1/predictions/{request.id}/cancel", "cancel")
+            case "stream" if request.accepted:
+                await self._listen(wish, request.id)
+            case "repeat" if wish.repeatable:
+                await asyncio.sleep(self._random.uniform(0, 2))
+                await self._create(wish, self._any())
+            case "list":
+                await self._list()
+
+    async def _create(self, wish: Wish, gateway: str) -> Request:
+        body: dict[str, Any] = {"input": wish.input}
+        headers = {}
+        if wish.priority:
+            body["priority"] = wish.priority
+        if wish.key:
+            headers["idempotency-key"] = wish.key
+        if wish.deadline:
+            headers["cancel-after"] = f"{wish.deadline:.3f}s"
+        if wish.wait:
+            headers["prefer"] = f"wait={wish.wait:g}"
+        method, path = "POST", f"/v1/models/local/{wish.model}/predictions"
+        if wish.put_id:
+            method, path = "PUT", f"/v1/predictions/{wish.put_id}"
+            body["version"] = f"local/{wish.model}"
+        request = Request("create", gateway, time.monotonic(), n=wish.n, wait=wish.wait)
+        await self._send(request, method, path, json=body, headers=headers)
+        return request
+
+    async def _poll(self, id: str) -> None:
+        for _ in range(MOST_POLLS):
+            request = await self._get(id, self._any(), "get")
+            seen = self.book.sights[-1] if request.status == 200 else None
+            if seen is not None and seen.status in TERMINAL:
+                return
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _look(self, method: str, path: str, kind: str) -> Request:
+        request = Request(kind, self._any(), time.monotonic(), id=path.split("/")[3])
+        await self._send(request, method, path)
+        return request
+
+    async def _get(self, id: str, gateway: str, kind: str, wait: float = 0.0) -> Request:
+        request = Request(kind, gateway, time.monotonic(), id=id, wait=wait)
+        headers = {"prefer": f"wait={wait:g}"} if wait else {}
+        await self._send(request, "GET", f"/v1/predictions/{id}", headers=headers)
+        return request
+
+    async def _list(self) -> None:
+        await self._send(
+            Request("list", self._any(), time.monotonic()), "GET", "/v1/predictions", many=True
+        )
+
+    async def _send(
+        self, request: Request, method: str, path: str, *, many: bool = False, **more: Any
+    ) -> None:
+        """Send it, and write down what came."""
+        self.book.requests.append(request)
+        timeout = request.wait + GIVE_UP_SECONDS
+        try:
+            answer = await self._http[request.gateway].request(
+                method, path, timeout=timeout, **more
+            )
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            request.trouble = f"{type(error).__name__}: {error}"
+            if isinstance(error, httpx.TimeoutException):
+                request.answered = time.monotonic()
+            return
+        request.answered, request.status = time.monotonic(), answer.status_code
+        try:
+            body = answer.json()
+        except ValueError:
+            request.trouble = f"no JSON: {answer.text[:200]!r}"
+            return
+        if answer.status_code >= 400:
+            self._note_problem(request, answer, body)
+            return
+        shown = body["results"] if many else [body]
+        if not many:
+            request.id = body["id"]
+        for one in shown:
+            self.book.see(request.asked, request.answered, one, request.kind)
+
+    def _note_problem(self, request: Request, answer: httpx.Response, body: Any) -> None:
+        if answer.headers.get("content-type") != "application/problem+json":
+            request.trouble = f"no problem document: {answer.text[:200]!r}"
+            return
+        request.code = body.get("code")
+        if answer.status_code in (429, 503, 504) and "retry-after" not in answer.headers:
+            request.trouble = "no Retry-After"
+        if answer.status_code == 504:
+            request.id = body.get("id") or answer.headers.get("location", "").rpartition("/")[2]
+            if not request.id:
+                request.trouble = "an unknown outcome without an id"
+
+    async def _listen(self, wish: Wish, id: str) -> None:
+        """Read a stream to its end, with Last-Event-ID after each break."""
+        heard = Listening(id, wish.n)
+        self.book.listenings.append(heard)
+        last = ""
+        for _ in range(MOST_POLLS):
+            heard.connections += 1
+            headers = {"last-event-id": last} if last else {}
+            gateway = self._any()
+            with contextlib.suppress(httpx.HTTPError):
+                timeout = httpx.Timeout(GIVE_UP_SECONDS, read=20.0)
+                path = f"/v1/predictions/{id}/stream"
+                async with self._http[gateway].stream(
+                    "GET", path, headers=headers, timeout=timeout
+                ) as answer:
+                    if answer.status_code == 200:
+                        async for name, number, data in _events(answer):
+                            last = number or last
+                            _hear(heard, name, data)
+            if heard.done:
+                return
+            await asyncio.sleep(POLL_SECONDS)
+
+    def _any(self) -> str:
+        return self._random.choice(list(self._gateways))
+
+    # How they run.
+
+    async def _open(self) -> None:
+        self._http = {
+            name: httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False)
+            for name, port in self._gateways.items()
+        }
+        self._pulse = asyncio.create_task(self._feel())
+
+    async def _feel(self) -> None:
+        """Notice when this thread does not run in time."""
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(0.05)
+            late = time.monotonic() - before - 0.05
+            if late > 0.05:
+                self.lags.append((before + 0.05, late))
+
+    async def _close(self) -> None:
+        self._asking = False
+        rest = [*self._tasks, self._pulse]
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
+        for http in self._http.values():
+            await http.aclose()
+
+    async def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _do(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(120)
+
+
+async def _events(answer: httpx.Response) -> Any:
+    """The events of a stream as (name, id, data)."""
+    event: dict[str, list[str]] = {}
+    async for line in answer.aiter_lines():
+        if line:
+            name, _, value = line.partition(":")
+            event.setdefault(name, []).append(value.removeprefix(" "))
+        elif event:
+            if "event" in event:
+                number = event.get("id", [""])[0]
+                yield event["event"][0], number, "\n".join(event.get("data", []))
+            event = {}
+
+
+def _hear(heard: Listening, name: str, data: str) -> None:
+    match name:
+        case "output":
+            heard.text += data
+        case "error":
+            heard.error = json.loads(data).get("detail", "")
+        case "done":
+            heard.done = True

@@ -1,0 +1,104 @@
+"""What a storm does to whom and when: a schedule that follows from a seed."""
+
+import random
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from tests.storm.proxy import Weather
+
+CALM_SECONDS = 3.0
+"""Before the first fault."""
+GAP_SECONDS = 2.5
+"""Between two faults, on the average."""
+MOST_AT_ONCE = 3
+SHORTEST, LONGEST = 0.5, 6.0
+NETWORK = [weather.value for weather in Weather if weather is not Weather.CLEAR]
+HOLDING = [weather.value for weather in Weather if weather.holds]
+KILL, STOP, TERMINATE = "kill", "stop", "terminate"
+STORES = ("ledger", "broker")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault. `at` counts from the begin of the storm; `reset`: what was held is never delivered."""
+
+    at: float
+    seconds: float
+    kind: str
+    target: str
+    reset: bool = False
+
+    @property
+    def network(self) -> bool:
+        return self.kind in NETWORK
+
+    def __str__(self) -> str:
+        more = ", then reset" if self.reset else ""
+        return f"{self.at:6.1f} s  {self.kind} {self.target} for {self.seconds:.1f} s{more}"
+
+
+@dataclass(slots=True)
+class Struck:
+    """A fault that happened, and when, by `time.monotonic()`."""
+
+    fault: Fault
+    struck: float
+    lifted: bool = False
+    """Its time is over. A store that was killed has to come up again before it is healed."""
+    healed: float | None = None
+
+    def touches(self, begin: float, end: float) -> bool:
+        """Whether it was on in this time."""
+        return self.struck <= end and (self.healed is None or self.healed >= begin)
+
+
+def schedule(
+    seed: int, seconds: float, links: Sequence[str], places: Sequence[str], gap: float = GAP_SECONDS
+) -> list[Fault]:
+    """The faults of a storm. `links` are named `PLACE-ledger`, `PLACE-broker` and `client-PLACE`."""
+    draw = random.Random(f"faults {seed}")
+    faults: list[Fault] = []
+    at = CALM_SECONDS
+    while (at := at + draw.expovariate(1 / gap)) < seconds:
+        fault = _next(draw, round(at, 2), links, places)
+        on = [f for f in faults if f.at + f.seconds > fault.at]
+        if len(on) < MOST_AT_ONCE and fault.target not in {f.target for f in on}:
+            faults.append(fault)
+    return faults
+
+
+def _next(draw: random.Random, at: float, links: Sequence[str], places: Sequence[str]) -> Fault:
+    seconds = round(draw.uniform(SHORTEST, LONGEST), 2)
+    ends = {end: [link for link in links if link.endswith(f"-{end}")] for end in STORES}
+    clients = [link for link in links if link.startswith("client-")]
+    workers = [place for place in places if place.startswith("worker")]
+    others = [place for place in places if not place.startswith("worker")]
+    groups = {
+        "ledger's links": (32, ends["ledger"], NETWORK),
+        "broker's links": (18, ends["broker"], NETWORK),
+        "clients' links": (8, clients, NETWORK),
+        "workers": (18, workers, [KILL, KILL, STOP, TERMINATE]),
+        "others": (12, others, [KILL, STOP, TERMINATE]),
+        "stores": (12, STORES, [KILL, STOP, TERMINATE]),
+    }
+    weights = [weight for weight, _, _ in groups.values()]
+    _, targets, kinds = draw.choices(list(groups.values()), weights)[0]
+    kind = draw.choice(kinds)
+    reset = kind in HOLDING and draw.random() < 0.5
+    return Fault(at, seconds, kind, draw.choice(list(targets)), reset)
+
+
+def by_kind(faults: Iterable[Fault]) -> Counter[str]:
+    """How many of each kind, by whom they hit: `kill worker`, `cut ledger link`."""
+    return Counter(f"{fault.kind} {_sort_of(fault)}" for fault in faults)
+
+
+def _sort_of(fault: Fault) -> str:
+    if not fault.network:
+        return fault.target.partition("-")[0]
+    return (
+        "client link"
+        if fault.target.startswith("client-")
+        else f"{fault.target.rpartition('-')[2]} link"
+    )

@@ -1,0 +1,255 @@
+"""One storm from its seed to its verdict."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from tests.storm import faults as weather
+from tests.storm.clients import Clients
+from tests.storm.evidence import Evidence, read_records, read_residue, read_runs
+from tests.storm.faults import Fault, Struck
+from tests.storm.system import MODELS, MOST_ATTEMPTS, START_SECONDS, System
+from tests.storm.verdict import Violation, judge
+
+RATE = 6.0
+"""Wishes a second."""
+TICK_SECONDS = 0.05
+PATIENCE_SECONDS = 30.0
+"""How long after the heal what was accepted may wait or run."""
+CANARIES = 3
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of a storm."""
+
+    seed: int
+    broker: str
+    seconds: float
+    violations: list[Violation]
+    counts: dict[str, int]
+    faults: Counter[str]
+    recovery: list[float]
+    """For each fault: the seconds from its end until a prediction accepted after it was done."""
+    evidence: Evidence = field(repr=False)
+
+    @property
+    def names(self) -> set[str]:
+        return {violation.name for violation in self.violations}
+
+    def row(self) -> dict[str, Any]:
+        """All numbers of it."""
+        return {
+            "seed": self.seed,
+            "broker": self.broker,
+            "seconds": round(self.seconds, 1),
+            **self.counts,
+            "faults": sum(self.faults.values()),
+            "recovery_median": round(median(self.recovery), 2) if self.recovery else None,
+            "recovery_max": round(max(self.recovery), 2) if self.recovery else None,
+            "violations": dict(Counter(v.name for v in self.violations)),
+        }
+
+
+class Storm:
+    """Runs faults against a system while its clients ask."""
+
+    def __init__(
+        self,
+        system: System,
+        seed: int,
+        *,
+        rate: float = RATE,
+        patience_seconds: float = PATIENCE_SECONDS,
+        say: Callable[[str], None] = print,
+    ) -> None:
+        self.system = system
+        self.seed = seed
+        self._patience = patience_seconds
+        self._say = say
+        self.clients = Clients(
+            system.client_ports(), seed, rate, sorted(set(system.workers.values()))
+        )
+
+    def run(self, seconds: float, faults: Sequence[Fault]) -> Outcome:
+        """A storm of so many seconds, then the heal and the verdict."""
+        self._say(f"seed {self.seed}, {self.system.kind}, {len(faults)} faults")
+        for fault in faults:
+            self._say(f"  {fault}")
+
+        def act() -> None:
+            self.clients.begin()
+            self.blow(seconds, faults)
+            self.clients.rest()
+
+        return self.judged(act)
+
+    def judged(self, act: Callable[[], None]) -> Outcome:
+        """Let something happen to a system that is well; then the heal and the verdict."""
+        began = time.monotonic()
+        with self.clients:
+            self.system.wait_ready()
+            self._canaries()
+            before = self.system.sizes()
+            act()
+            evidence = self._end()
+            evidence.sizes = (before, self.system.sizes())
+        self.clients.book.write(self.system.folder / "book.jsonl")
+        return Outcome(
+            self.seed,
+            self.system.kind,
+            time.monotonic() - began,
+            judge(evidence),
+            count(evidence),
+            weather.by_kind(s.fault for s in self.system.struck),
+            recovery_seconds(evidence),
+            evidence,
+        )
+
+    def blow(self, seconds: float, faults: Sequence[Fault]) -> None:
+        """Strike and heal by the clock, for so many seconds."""
+        began = time.monotonic()
+        waiting = sorted(faults, key=lambda fault: fault.at)
+        on: list[Struck] = []
+        while (now := time.monotonic() - began) < seconds or waiting:
+            while waiting and waiting[0].at <= now:
+                on.append(self.system.strike(waiting.pop(0)))
+            for struck in [s for s in on if s.fault.at + s.fault.seconds <= now]:
+                self.system.heal(struck)
+                on.remove(struck)
+            self.system.tick()
+            time.sleep(TICK_SECONDS)
+
+    def _end(self) -> Evidence:
+        """Heal everything, wait for everything, and gather what there is to know."""
+        self.system.heal_all()
+        healed = time.monotonic()
+        unready = self._come_back()
+        if not unready:
+            self._canaries()
+        idle_waits = self._settle()
+        self._look_at_all()
+        ledger = self.system.ledger
+        return Evidence(
+            self.clients.book,
+            read_records(ledger),
+            read_runs(self.system.runs_file),
+            self.system.struck,
+            self.system.exits,
+            self.system.killed,
+            healed,
+            MOST_ATTEMPTS,
+            self._patience,
+            lags=self.clients.lags,
+            unready=unready,
+            idle_waits=idle_waits,
+            residue=read_residue(ledger, MODELS),
+        )
+
+    def _come_back(self) -> list[str]:
+        """Wait until all are ready; who is not, in the end."""
+        until = time.monotonic() + START_SECONDS
+        while time.monotonic() < until:
+            self.system.tick()
+            if not self.system.unready():
+                return []
+            time.sleep(TICK_SECONDS)
+        return self.system.unready()
+
+    def _canaries(self) -> None:
+        """A few predictions through each gateway, one after the other."""
+        for gateway in self.system.client_ports():
+            for model in sorted(set(self.system.workers.values())):
+                self.clients.create(self.clients.wish(model, wait=5.0), gateway)
+
+    def _settle(self) -> dict[str, float]:
+        """Wait until all is over. By model: how long something waited while nobody worked."""
+        until = time.monotonic() + 3 * self._patience
+        since: dict[str, float] = {}
+        waits: dict[str, float] = {}
+        while time.monotonic() < until:
+            self.system.tick()
+            left = read_residue(self.system.ledger, MODELS)
+            now = time.monotonic()
+            for model in MODELS:
+                if left.get(f"queued {model}") and not left.get(f"running {model}"):
+                    since.setdefault(model, now)
+                    waits[model] = max(waits.get(model, 0.0), now - since[model])
+                else:
+                    since.pop(model, None)
+            over = not any(name.startswith(("queued", "running", "busy")) for name in left)
+            if over and not self.clients.busy:
+                break
+            if any(seconds > self._patience for seconds in waits.values()):
+                break
+            time.sleep(0.2)
+        return waits
+
+    def _look_at_all(self) -> None:
+        """Read every prediction that a client knows of, once through each gateway for those in doubt."""
+        book = self.clients.book
+        gateways = list(self.system.client_ports())
+        for id in book.unknown():
+            for gateway in gateways:
+                self.clients.look(id, gateway)
+        for number, id in enumerate(book.accepted()):
+            self.clients.look(id, gateways[number % len(gateways)])
+
+
+def count(evidence: Evidence) -> dict[str, int]:
+    """What the clients were told, and how it ended."""
+    book = evidence.book
+    creates = [r for r in book.requests if r.kind == "create"]
+    ends = Counter(
+        record.error_code or str(record.status)
+        for record in evidence.records.values()
+        if record.status.terminal
+    )
+    return {
+        "creates": len(creates),
+        "accepted": len(book.accepted()),
+        "refused": sum(r.refused for r in creates),
+        "unknown": sum(r.status == 504 for r in creates),
+        "unanswered": sum(r.status is None for r in creates),
+        "reads": len(book.requests) - len(creates),
+        "records": len(evidence.records),
+        "runs": len(evidence.runs),
+        "worker_lost": ends["worker_lost"],
+        "exits": sum(not end.asked for end in evidence.exits),
+    }
+
+
+def recovery_seconds(evidence: Evidence) -> list[float]:
+    """For each fault, the seconds from its end until the first prediction that was asked for after it ended."""
+    ends = {run.id: run.ended for run in evidence.runs if run.ended is not None}
+    done = sorted(
+        (request.asked, ends[request.id])
+        for request in evidence.book.requests
+        if request.accepted and request.id in ends
+    )
+    found = []
+    for struck in evidence.struck:
+        healed = struck.healed or evidence.healed
+        later = [end for asked, end in done if asked >= healed and end is not None]
+        if later:
+            found.append(min(later) - healed)
+    return found
+
+
+def run_storm(
+    folder: Path,
+    broker: str,
+    seed: int,
+    seconds: float,
+    *,
+    gap: float = weather.GAP_SECONDS,
+    say: Callable[[str], None] = print,
+) -> Outcome:
+    """Build a system, run one storm of a seed against it, and take it down."""
+    with System(folder, broker) as system:
+        faults = weather.schedule(seed, seconds, *system.kinds_of_fault(), gap)
+        return Storm(system, seed, say=say).run(seconds, faults)

@@ -1,0 +1,371 @@
+"""A whole Soloist of real processes with a proxy between every two, and a supervisor that starts again what ended."""
+
+import contextlib
+import time
+from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+import psutil
+import yaml
+
+from bench.brokers import Broker, RabbitMQ, Redis
+from bench.processes import PROJECT, StartFailed, free_port
+from contract.ledger import Ledger
+from contract.settings import Settings
+from tests.programs import Program, wait_for
+from tests.storm.faults import STOP, Fault, Struck
+from tests.storm.proxy import Network, Weather
+
+MOST_ATTEMPTS = 3
+LEASE_SECONDS = 4.0
+SETTINGS = {
+    "LEASE_SECONDS": LEASE_SECONDS,
+    "RENEW_SECONDS": 0.5,
+    "SWEEP_SECONDS": 0.5,
+    "MAX_ATTEMPTS": MOST_ATTEMPTS,
+    "GRACE_SECONDS": 5,
+    "LOG_FORMAT": "json",
+}
+MODELS: dict[str, dict[str, Any]] = {
+    "wide": {"max_batch_size": 4, "max_queue": 60},
+    "narrow": {"max_batch_size": 1, "max_queue": 12},
+}
+WORKERS = {"worker-1": "wide", "worker-2": "wide", "worker-3": "narrow"}
+START_SECONDS = 90.0
+AGAIN_SECONDS = 0.3
+"""How long after its end a process is started again."""
+
+
+@dataclass(slots=True)
+class Place:
+    """Where one process runs, again and again."""
+
+    name: str
+    arguments: list[str]
+    env: dict[str, str]
+    port: int
+    """Its probes, past all proxies."""
+    program: Program | None = None
+    down: bool = False
+    """A fault keeps it from starting again."""
+    start_at: float = 0.0
+    asked: str = ""
+    """The fault that ends, or has ended, the process that runs there."""
+
+    @property
+    def alive(self) -> bool:
+        return self.program is not None and self.program.alive
+
+    def ready(self) -> bool:
+        """What its probe says."""
+        with contextlib.suppress(httpx.HTTPError):
+            answer = httpx.get(f"http://127.0.0.1:{self.port}/readyz", timeout=2, trust_env=False)
+            return self.alive and answer.is_success
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """The end of a process. `asked` is the fault that ended it, if one did."""
+
+    place: str
+    code: int
+    at: float
+    asked: str
+
+
+@dataclass
+class System:
+    """Ledger, broker, two gateways, keeper and workers. Used by the thread that made it.
+
+    `source` holds the packages that are run; `env` is for one place each, `limits` adds to the settings.
+    """
+
+    folder: Path
+    kind: str
+    source: Path = PROJECT
+    workers: dict[str, str] = field(default_factory=lambda: dict(WORKERS))
+    gateways: int = 2
+    settings: dict[str, Any] = field(default_factory=dict)
+    env: dict[str, dict[str, str]] = field(default_factory=dict)
+    store: Broker | None = None
+    prefix: list[str] = field(default_factory=list)
+    network: Network = field(default_factory=Network)
+    places: dict[str, Place] = field(default_factory=dict)
+    struck: list[Struck] = field(default_factory=list)
+    exits: list[Exit] = field(default_factory=list)
+    failed_starts: Counter[str] = field(default_factory=Counter)
+    killed: dict[int, float] = field(default_factory=dict)
+    """When the processes that were killed, or killed themselves, ended: by process id."""
+
+    @property
+    def runs_file(self) -> Path:
+        return self.folder / "runs.jsonl"
+
+    def __enter__(self) -> Self:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._starter = ThreadPoolExecutor(2, thread_name_prefix="starter")
+        self._starting: dict[str, Future[None]] = {}
+        self._stack = contextlib.ExitStack()
+        try:
+            self._build()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for place in self.places.values():
+            if place.program:
+                place.program.kill()
+        for future in self._starting.values():
+            with contextlib.suppress(Exception):
+                future.result(60)
+        for store in getattr(self, "stores", {}).values():
+            store.resume()
+            store.kill()
+        self._stack.close()
+        self._starter.shutdown()
+
+    # Building.
+
+    def _build(self) -> None:
+        self._write_catalog()
+        ledger = self.store or Redis(self.folder / "ledger")
+        broker: Broker = {
+            "shared": lambda: ledger,
+            "redis": lambda: Redis(self.folder / "broker"),
+            "rabbitmq": lambda: RabbitMQ(self.folder / "broker"),
+        }[self.kind]()
+        self.stores = {"ledger": ledger, "broker": broker}
+        for name in self.stores:
+            self._start_store(name)
+        for future in self._starting.values():
+            future.result(START_SECONDS)
+        self._stack.enter_context(self.network)
+        self.ledger = Ledger(Settings(redis_url=ledger.url))
+        self._stack.callback(self.ledger.close)
+        for number in range(1, self.gateways + 1):
+            self._add(f"gateway-{number}", ["service", "gateway"], "PORT")
+        self._add("keeper", ["service", "keeper"], "KEEPER_PORT")
+        for name, model in self.workers.items():
+            self._add(name, ["worker", "--model", model], "WORKER_PORT")
+        self.tick()
+
+    def _write_catalog(self) -> None:
+        entry = {
+            "python": "tests.storm.model:Storm",
+            "device": "cpu",
+            "timeout_seconds": 30,
+            "options": {"runs": str(self.runs_file)},
+        }
+        models = {name: entry | more for name, more in MODELS.items()}
+        (self.folder / "catalog.yaml").write_text(yaml.safe_dump({"models": models}))
+
+    def _add(self, name: str, arguments: list[str], port_setting: str) -> None:
+        """A place, with links of its own to ledger and broker, and for a gateway one from its clients."""
+        port = free_port()
+        links = {
+            end: self.network.link(f"{name}-{end}", store.port)
+            for end, store in self.stores.items()
+        }
+        if name.startswith("gateway"):
+            self.network.link(f"client-{name}", port)
+        scheme, _, _ = self.stores["broker"].url.partition("://")
+        broker = f"127.0.0.1:{links['broker']}"
+        settings = {
+            **SETTINGS,
+            "CATALOG": self.folder / "catalog.yaml",
+            "REDIS_URL": f"redis://127.0.0.1:{links['ledger']}/0",
+            "BROKER_URL": f"amqp://guest:guest@{broker}//"
+            if scheme == "amqp"
+            else f"redis://{broker}/0",
+            port_setting: port,
+            **({"WORKER_NAME": name} if name in self.workers else {}),
+            **self.settings,
+        }
+        env = {f"SOLOIST_{key}": str(value) for key, value in settings.items()}
+        more = self.env.get(name, {})
+        path = ":".join(filter(None, (more.get("PYTHONPATH"), str(self.source), str(PROJECT))))
+        env = {**env, **more, "PYTHONPATH": path}
+        self.places[name] = Place(name, arguments, env, port)
+
+    def client_ports(self) -> dict[str, int]:
+        """The ports by gateway at which clients find it."""
+        return {
+            name.removeprefix("client-"): link.port
+            for name, link in self.network.links.items()
+            if name.startswith("client-")
+        }
+
+    def _start_store(self, name: str) -> None:
+        """Start it in a thread that lasts as long as this system, and go on meanwhile."""
+        self._starting[name] = self._starter.submit(self.stores[name].start)
+
+    # Supervising.
+
+    def tick(self) -> None:
+        """Start again what has ended, unless a fault keeps it down."""
+        now = time.monotonic()
+        for place in self.places.values():
+            if place.program is not None and not place.program.alive and not place.start_at:
+                self._note_end(place, now)
+            if not place.alive and not place.down and now >= place.start_at:
+                place.program = Program(
+                    place.name, place.arguments, self.folder, place.env, self.source
+                )
+                place.start_at, place.asked = 0.0, ""
+        for name, store in self.stores.items():
+            starting = self._starting.get(name)
+            if starting is not None and starting.done():
+                del self._starting[name]
+                self._note_start(name, starting)
+            elif starting is None and not store.running and name not in self._down:
+                self._start_store(name)
+            if name not in self._starting and store.running:
+                self._note_back(name)
+
+    def _note_start(self, name: str, starting: Future[None]) -> None:
+        """A store may end as it begins, on a full disk: the supervisor tries again."""
+        if (error := starting.exception()) is None:
+            return
+        if not isinstance(error, StartFailed):
+            raise error
+        self.failed_starts[name] += 1
+
+    @property
+    def _down(self) -> set[str]:
+        """Stores that a fault keeps down."""
+        return {s.fault.target for s in self.struck if not s.lifted and s.fault.kind != STOP}
+
+    def _note_back(self, name: str) -> None:
+        for struck in self.struck:
+            if struck.fault.target == name and struck.lifted and struck.healed is None:
+                struck.healed = time.monotonic()
+
+    def _note_end(self, place: Place, now: float) -> None:
+        assert place.program is not None
+        place.start_at = now + AGAIN_SECONDS
+        self.killed.setdefault(place.program.pid, now)
+        self.exits.append(Exit(place.name, place.program.code(1), now, place.asked))
+        place.program.kill()  # what is left of it
+
+    # Faults.
+
+    def strike(self, fault: Fault) -> Struck:
+        """Begin a fault."""
+        struck = Struck(fault, time.monotonic())
+        self.struck.append(struck)
+        if fault.network:
+            self.network.turn(fault.target, Weather(fault.kind))
+        elif fault.target in self.stores:
+            self._strike_store(fault)
+        else:
+            self._strike_place(self.places[fault.target], fault.kind)
+        return struck
+
+    def _strike_store(self, fault: Fault) -> None:
+        store = self.stores[fault.target]
+        if fault.target in self._starting:
+            return  # it is down as it is
+        match fault.kind:
+            case "kill":
+                store.kill()
+            case "stop":
+                store.pause()
+            case "terminate":
+                self._starting[fault.target] = self._starter.submit(store.stop)
+
+    def _strike_place(self, place: Place, kind: str) -> None:
+        program = place.program
+        if kind != STOP:
+            place.down = True
+        if program is None or not program.alive:
+            return
+        if kind != STOP:
+            place.asked = kind
+        match kind:
+            case "kill":
+                program.kill()
+                self.killed.setdefault(program.pid, time.monotonic())
+            case "stop":
+                program.freeze()
+            case "terminate":
+                program.ask_to_end()
+
+    def heal(self, struck: Struck) -> None:
+        """End a fault."""
+        fault = struck.fault
+        if fault.network:
+            self.network.turn(fault.target, Weather.CLEAR, reset=fault.reset)
+        elif fault.target in self.stores:
+            if fault.kind == STOP:
+                self.stores[fault.target].resume()
+        else:
+            place = self.places[fault.target]
+            place.down = False
+            if fault.kind == STOP and place.program:
+                place.program.wake()
+        struck.lifted = True
+        if fault.target not in self.stores or fault.kind == STOP:
+            struck.healed = time.monotonic()
+        self.tick()
+
+    def heal_all(self) -> None:
+        """End all faults, and return when ledger and broker are there."""
+        for struck in self.struck:
+            if not struck.lifted:
+                self.heal(struck)
+
+        def back() -> bool:
+            self.tick()
+            return not self._starting and all(store.running for store in self.stores.values())
+
+        wait_for("ledger and broker are back", back, 2 * START_SECONDS)
+
+    # Asking.
+
+    def unready(self) -> list[str]:
+        """The places that are not ready."""
+        return [place.name for place in self.places.values() if not place.ready()]
+
+    def wait_ready(self, seconds: float = START_SECONDS) -> None:
+        """Return when all places are ready; a failure that names those that are not."""
+
+        def all_ready() -> bool:
+            self.tick()
+            return not self.unready()
+
+        try:
+            wait_for("all are ready", all_ready, seconds, 0.2)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {self.unready()}\n{self.tails()}") from None
+
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """(threads, connections) of each live process."""
+        found = {}
+        for place in self.places.values():
+            with contextlib.suppress(psutil.Error):
+                if place.program and place.alive:
+                    process = psutil.Process(place.program.pid)
+                    open_ones = [
+                        c for c in process.net_connections("tcp") if c.status == "ESTABLISHED"
+                    ]
+                    found[place.name] = (process.num_threads(), len(open_ones))
+        return found
+
+    def tails(self, size: int = 1500) -> str:
+        """The last lines of every process."""
+        parts = []
+        for place in self.places.values():
+            if place.program:
+                parts.append(f"--- {place.program.name}\n{place.program.tail(size)}")
+        return "\n".join(parts)
+
+    def kinds_of_fault(self) -> tuple[list[str], list[str]]:
+        """The links and the places that a schedule may hit."""
+        return sorted(self.network.links), sorted(self.places)

@@ -1,0 +1,89 @@
+"""A disk that is full under the ledger's append-only file: refused, not lost, and well again when there is room."""
+
+import contextlib
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.brokers import Redis
+from tests.programs import wait_for
+from tests.storm.storm import Storm
+from tests.storm.system import System
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+DISK = "24m"
+FULL_SECONDS = 6.0
+NOTICE_SECONDS = 15.0
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A small disk of its own."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("a small disk can be mounted by root only")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """A file that takes all the room there is."""
+    filler = disk / "filler"
+    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as out:
+        while out.write(b"x" * 4096):
+            pass
+    return filler
+
+
+@pytest.mark.parametrize("appendfsync", ["everysec", "always"])
+def test_a_full_disk_refuses_what_it_cannot_keep_and_loses_nothing(
+    tmp_path: Path, disk: Path, appendfsync: str
+) -> None:
+    # With `everysec` Redis refuses to write; with `always` it ends, and starts again to the same end.
+    store = Redis(disk / "ledger", appendfsync=appendfsync)
+    with System(tmp_path / "system", "redis", store=store, gateways=1) as system:
+        storm = Storm(system, seed=1)
+        clients = storm.clients
+
+        def stuck() -> bool:
+            system.tick()
+            if appendfsync == "always":
+                return not store.running
+            return clients.create(clients.wish(), "gateway-1").status in (503, 504)
+
+        def act() -> None:
+            running = clients.create(clients.wish(input={"seconds": 3.0}), "gateway-1")
+            assert running.accepted
+            clients.begin()
+            time.sleep(1)
+            filler = fill(disk)
+            wait_for("the ledger cannot write", stuck, NOTICE_SECONDS)
+            full = time.monotonic()
+            storm.blow(FULL_SECONDS, [])
+            refused_from.append((full, time.monotonic()))
+            filler.unlink()
+            storm.blow(FULL_SECONDS, [])
+            clients.rest()
+
+        refused_from: list[tuple[float, float]] = []
+        outcome = storm.judged(act)
+    assert not outcome.violations, "\n".join(map(str, outcome.violations))
+    ((begin, end),) = refused_from
+    meanwhile = [
+        request
+        for request in clients.book.requests
+        if request.kind == "create" and begin < request.asked < end - 3
+    ]
+    assert len(meanwhile) > 5
+    # 200 is a repeat of what was accepted before: nothing is written for it.
+    assert {request.status for request in meanwhile} <= {200, 503, 504}
+    assert {503, 504} & {request.status for request in meanwhile}
+    later = [r for r in clients.book.requests if r.kind == "create" and r.asked > end + 3]
+    assert any(request.accepted for request in later)

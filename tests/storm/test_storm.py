@@ -1,0 +1,32 @@
+"""Storms of fixed seeds: whatever happens to whom, no promise of docs/guarantees.md is broken."""
+
+from pathlib import Path
+
+import pytest
+
+from bench.brokers import RabbitMQ
+from tests.outside import missing
+from tests.storm.storm import run_storm
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+SECONDS = 60
+GAP_SECONDS = 1.5
+
+
+@pytest.mark.parametrize(
+    ("broker", "seed"),
+    [("redis", 1), pytest.param("rabbitmq", 2, marks=pytest.mark.rabbitmq)],
+)
+def test_a_storm_breaks_no_promise(tmp_path: Path, broker: str, seed: int) -> None:
+    if broker == "rabbitmq" and not RabbitMQ.installed():
+        missing("RabbitMQ is not installed: apt-get install rabbitmq-server")
+    outcome = run_storm(tmp_path, broker, seed, SECONDS, gap=GAP_SECONDS)
+    row = outcome.row()
+    print(row)
+    assert not outcome.violations, "\n".join(map(str, outcome.violations))
+    # It was a storm, and somebody was out in it.
+    assert row["faults"] >= 15
+    assert row["accepted"] > 100
+    assert row["refused"] + row["unknown"] + row["unanswered"] > 0
+    assert len(outcome.recovery) > 10
