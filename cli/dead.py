@@ -1,7 +1,6 @@
 """`soloist dead`: predictions whose every worker was lost, and how to run one again."""
 
 import contextlib
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,11 +9,10 @@ from rich.table import Table
 
 from cli.console import Failure, complain, out, plain, print_json
 from cli.predictions import Json
-from cli.state import with_ledger
-from contract.catalog import Catalog, load_catalog
+from cli.state import open_ledger
+from contract.catalog import Catalog
 from contract.ledger import Ledger
 from contract.prediction import Prediction, new_id
-from contract.settings import Settings, load_settings
 from contract.transitions import dead as dead_list
 from contract.transitions import read, replay
 
@@ -33,7 +31,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """List the dead predictions, newest first."""
-    with _open() as (_, catalog, ledger):
+    with open_ledger() as (_, catalog, ledger):
         names = (
             [catalog.find(model if "/" in model else f"local/{model}").name] if model else catalog
         )
@@ -65,7 +63,10 @@ def run_again(
     from contract.broker import Doorbell  # imports Celery, which no other command needs
 
     failed = False
-    with _open() as (settings, catalog, ledger), contextlib.closing(Doorbell(settings)) as bell:
+    with (
+        open_ledger() as (settings, catalog, ledger),
+        contextlib.closing(Doorbell(settings)) as bell,
+    ):
         for id in ids:
             try:
                 fresh = _replay(catalog, ledger, bell, id)
@@ -100,17 +101,6 @@ def _replay(catalog: Catalog, ledger: Ledger, bell: "Doorbell", id: str) -> Pred
     fresh, rings = answer
     bell.ring(fresh.model, rings)  # should this fail, the keeper rings again
     return fresh
-
-
-@contextlib.contextmanager
-def _open() -> Iterator[tuple[Settings, Catalog, Ledger]]:
-    settings = with_ledger(load_settings())
-    catalog = load_catalog(settings.catalog)
-    ledger = Ledger(settings)
-    try:
-        yield settings, catalog, ledger
-    finally:
-        ledger.close()
 
 
 def _row(public_id: str, prediction: Prediction) -> dict[str, str | int]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import typer
 
-from cli import capacity, console, dead, models, predict, predictions, processes, up
+from cli import capacity, console, dead, models, predict, predictions, processes, purge, up
 from contract import __version__
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app.command()(up.up)
 app.command()(predict.predict)
 app.command()(predictions.status)
 app.command()(predictions.cancel)
+app.command()(purge.purge)
 app.command()(models.models)
 app.command()(capacity.plan)
 app.add_typer(dead.dead, name="dead")

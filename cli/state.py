@@ -4,11 +4,14 @@ import contextlib
 import json
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from contract.catalog import Catalog, load_catalog
 from contract.errors import StartRefused
-from contract.settings import Settings
+from contract.ledger import Ledger
+from contract.settings import Settings, load_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,3 +87,21 @@ def with_ledger(settings: Settings) -> Settings:
         settings.model_dump()
         | {k: v for k, v in found.items() if k not in settings.model_fields_set}
     )
+
+
+@contextlib.contextmanager
+def open_ledger() -> Iterator[tuple[Settings, Catalog, Ledger]]:
+    """The ledger itself, for what the gateway does not offer.
+
+    Raises:
+        StartRefused: settings, catalog or ledger do not allow it.
+        LedgerUnavailable: it does not answer.
+    """
+    settings = with_ledger(load_settings())
+    catalog = load_catalog(settings.catalog)
+    ledger = Ledger(settings)
+    try:
+        ledger.check()
+        yield settings, catalog, ledger
+    finally:
+        ledger.close()

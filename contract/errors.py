@@ -10,6 +10,7 @@ SoloistError
 │   ├── NotFound                not_found
 │   ├── ModelNotFound           model_not_found
 │   ├── PredictionNotFound      prediction_not_found
+│   ├── NotOver                 not_over
 │   ├── Misdirected             misdirected_request
 │   └── Conflict                conflict
 ├── Refused                 it may be accepted later; carries retry_after_seconds
@@ -30,6 +31,7 @@ SoloistError
     ├── SettingsInvalid         settings_invalid
     ├── CatalogInvalid          catalog_invalid
     ├── LedgerUnsafe            ledger_unsafe
+    ├── LedgerNewer             ledger_newer
     ├── ModelUnloadable         model_unloadable
     └── NoDevice                no_device
 """
@@ -87,6 +89,10 @@ class ModelNotFound(RequestError):
 
 class PredictionNotFound(RequestError):
     code, title = "prediction_not_found", "Prediction not found"
+
+
+class NotOver(RequestError):
+    code, title = "not_over", "The prediction is not over"
 
 
 class Misdirected(RequestError):
@@ -181,6 +187,10 @@ class CatalogInvalid(StartRefused):
 
 class LedgerUnsafe(StartRefused):
     code, title = "ledger_unsafe", "The ledger would lose predictions"
+
+
+class LedgerNewer(StartRefused):
+    code, title = "ledger_newer", "The ledger was written by a newer release"
 
 
 class ModelUnloadable(StartRefused):

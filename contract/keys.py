@@ -1,5 +1,10 @@
 """Every Redis key of the ledger: the wire in one glance. The Lua scripts get the same names."""
 
+SCHEMA = 1
+"""How records and keys are laid out. Raised by a release whose ledger an older one would misread: from its
+first start on, older releases refuse to start on that ledger.
+"""
+
 PER_MODEL = {
     "queued": "zset: prediction id -> time accepted minus priority credit",
     "running": "zset: prediction id -> lease expiry",
@@ -22,6 +27,7 @@ PER_OWNER = {
 }
 PER_GATEWAY = {"answers": "channel: announcements to the requests that wait there"}
 SINGLE = {
+    "schema": "number: the schema that the ledger is written in",
     "sequence": "counter: predictions ever created",
     "ring": "counter: rings ever rung",
     "models": "set: models that ever had a prediction",

@@ -15,12 +15,12 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from contract.connections import AsyncConnections, Call, Connections
-from contract.errors import LedgerUnavailable, LedgerUnsafe, SoloistError
-from contract.keys import key, lua_table
+from contract.errors import LedgerNewer, LedgerUnavailable, LedgerUnsafe, SoloistError
+from contract.keys import SCHEMA, key, lua_table
 from contract.replicas import Replicas
 from contract.sentinel import open_async_pool, open_pool
 from contract.settings import Settings
-from contract.transitions import Transition
+from contract.transitions import Transition, mark
 
 T = TypeVar("T")
 
@@ -91,6 +91,19 @@ def check_safety(info: Mapping[str, Any], durability: str) -> None:
         raise LedgerUnsafe(
             f"the ledger has no append-only file, so a restart would lose predictions; "
             f"set appendonly to yes {way_out}"
+        )
+
+
+def check_schema(found: int) -> None:
+    """Refuse a ledger that a newer release has written to.
+
+    Raises:
+        LedgerNewer: this release would misread it.
+    """
+    if found > SCHEMA:
+        raise LedgerNewer(
+            f"a newer release has written to the ledger (schema {found}; this release reads up to {SCHEMA}): "
+            "start that release, or restore a backup from before it (docs/backup.md)"
         )
 
 
@@ -170,9 +183,10 @@ class Ledger(_Base):
         return answer
 
     def check(self) -> None:
-        """Raise LedgerUnsafe or LedgerUnavailable unless predictions are safe here."""
+        """Raise LedgerUnsafe, LedgerNewer or LedgerUnavailable unless predictions are safe here."""
         (info,) = self.connections.exchange(Call(("INFO",)))
         check_safety(_read_info(info), self.settings.durability)
+        check_schema(self.run(mark()))
 
     def close(self) -> None:
         self.connections.close()
@@ -224,9 +238,10 @@ class AsyncLedger(_Base):
         return {name.decode() for name in names}
 
     async def check(self) -> None:
-        """Raise LedgerUnsafe or LedgerUnavailable unless predictions are safe here."""
+        """Raise LedgerUnsafe, LedgerNewer or LedgerUnavailable unless predictions are safe here."""
         (info,) = await self.connections.exchange(Call(("INFO",)))
         check_safety(_read_info(info), self.settings.durability)
+        check_schema(await self.run(mark()))
 
     async def close(self) -> None:
         await self.connections.close()

@@ -72,6 +72,7 @@ class Prediction:
     sequence: int = 0
     idempotency_key: str | None = None
     replay_of: str | None = None
+    data_removed: bool = False
     traceparent: str | None = None
     tracestate: str | None = None
     queue_position: int | None = None

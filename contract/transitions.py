@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from contract.fates import Fate
+from contract.keys import SCHEMA
 from contract.prediction import Prediction, new_id
 from contract.presence import ModelWord, Worker, model_word
 
@@ -432,6 +433,17 @@ def cancel(id: str, owner: str) -> Transition[Prediction | None]:
     return Transition("cancel", {"id": id, "owner": owner}, read, promises=True, ended=ended)
 
 
+def erase(id: str, owner: str) -> Transition[Prediction | None]:
+    """Remove input, output and logs of a prediction that is over; one that is not stays as it is. None when
+    this owner has no such prediction.
+    """
+
+    def read(answer: Any) -> Prediction | None:
+        return Prediction.from_record(answer) if answer else None
+
+    return Transition("erase", {"id": id, "owner": owner}, read, promises=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     predictions: list[Prediction]
@@ -611,6 +623,11 @@ def unannounced(model: str, most: int = 100) -> Transition[list[str]]:
 def endings(model: str, ids: Sequence[str]) -> Transition[int]:
     """Announce what ended and was not announced with its end; answers how many. Each is announced once."""
     return Transition("endings", {"model": model, "predictions": list(ids)}, _same)
+
+
+def mark() -> Transition[int]:
+    """Say that the ledger is written in our schema; answers the newest that it was ever written in."""
+    return Transition("mark", {"schema": SCHEMA}, _same)
 
 
 def prune(most: int = 500) -> Transition[int]:

@@ -13,7 +13,14 @@ import orjson
 
 from contract.broker import Doorbell
 from contract.catalog import Catalog, ModelSpec
-from contract.errors import Conflict, InvalidInput, LedgerUnavailable, PredictionNotFound, QueueFull
+from contract.errors import (
+    Conflict,
+    InvalidInput,
+    LedgerUnavailable,
+    NotOver,
+    PredictionNotFound,
+    QueueFull,
+)
 from contract.ledger import AsyncLedger
 from contract.prediction import Prediction, Priority, new_id
 from contract.settings import Settings
@@ -27,6 +34,7 @@ from contract.transitions import (
     View,
     cancel,
     create,
+    erase,
     read,
 )
 from service import metrics, strict_json
@@ -159,6 +167,20 @@ class Intake:
         prediction = await self.ask(cancel(id, owner))
         if prediction is None:
             raise _missing(id)
+        return prediction
+
+    async def erase(self, id: str, owner: str) -> Prediction:
+        """Remove the input, output and logs of what is over.
+
+        Raises:
+            PredictionNotFound: this owner has none with this id.
+            NotOver: it waits or runs.
+        """
+        prediction = await self.ask(erase(id, owner))
+        if prediction is None:
+            raise _missing(id)
+        if not prediction.status.terminal:
+            raise NotOver(f"it is {prediction.status}; cancel it first")
         return prediction
 
     async def ask(self, transition: Transition[T]) -> T:

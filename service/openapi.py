@@ -35,7 +35,10 @@ PREDICTION_SCHEMA: dict[str, Any] = {
             "type": "object",
             "properties": {name: {"type": "string"} for name in ("get", "cancel", "stream")},
         },
-        "data_removed": {"type": "boolean"},
+        "data_removed": {
+            "type": "boolean",
+            "description": "Its input, output and logs were deleted.",
+        },
         "queue_position": {"type": ["integer", "null"], "description": "1 is next"},
         "eta_seconds": {"type": ["number", "null"]},
         "progress": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
@@ -78,6 +81,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     503: _problem("The ledger does not answer; try again after Retry-After"),
 }
 PREDICTION: dict[int | str, dict[str, Any]] = {200: _json("The prediction", PREDICTION_SCHEMA)}
+NOT_OVER: dict[int | str, dict[str, Any]] = {409: _problem("It waits or runs; cancel it first")}
 PREDICTIONS: dict[int | str, dict[str, Any]] = {
     200: _json(
         "A page, newest first",

@@ -54,7 +54,7 @@ def show_prediction(
         "started_at": instant(p.started_at),
         "completed_at": instant(p.completed_at),
         "urls": {"get": url, "cancel": f"{url}/cancel", "stream": f"{url}/stream"},
-        "data_removed": False,
+        "data_removed": p.data_removed,
         "queue_position": p.queue_position,
         "eta_seconds": p.eta_seconds,
         "progress": p.progress,

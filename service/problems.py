@@ -19,6 +19,7 @@ STATUS = {
     "model_not_found": 404,
     "prediction_not_found": 404,
     "conflict": 409,
+    "not_over": 409,
     "misdirected_request": 421,
     "queue_full": 429,
     "ledger_unavailable": 503,

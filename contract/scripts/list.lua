@@ -2,7 +2,7 @@
 -- brief} -> {records, last, more, now}; `look` bounds how many records one call reads to find `limit` that fit
 local BRIEF = {
   'id', 'model', 'version', 'status', 'attempt', 'priority', 'worker', 'created_at', 'started_at',
-  'completed_at', 'error_code', 'progress', 'predict_seconds', 'sequence',
+  'completed_at', 'error_code', 'progress', 'predict_seconds', 'sequence', 'data_removed',
 }
 local function brief(id)
   local record = {}

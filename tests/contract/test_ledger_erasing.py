@@ -1,0 +1,144 @@
+"""The data of a prediction that is over can be removed, and the ledger says in which schema it is written."""
+
+import asyncio
+
+import pytest
+from desk import Desk
+
+from contract import keys
+from contract.errors import LedgerNewer
+from contract.ledger import AsyncLedger, Ledger
+from contract.prediction import Status
+from contract.settings import Settings
+from contract.transitions import Report, dead, erase, list_page, mark, replay, report
+
+PRIVATE = '{"text": "who knows this"}'
+
+
+def finished(desk: Desk, **more: object) -> str:
+    id = desk.accept(input=PRIVATE, owner="alice")
+    claimed = desk.claim()
+    events = [("output", "who "), ("logs", "knows")]
+    desk.run(report([Report(id, claimed[0].attempt, logs="knows this", events=events)]))
+    desk.finish(claimed, '"who knows that"', **more)
+    return id
+
+
+def everything(desk: Desk) -> bytes:
+    """All that the ledger holds, in one piece."""
+    return b"".join(desk.redis.dump(key) for key in desk.redis.scan_iter(f"{desk.ledger.prefix}*"))
+
+
+def test_input_output_and_logs_are_gone_and_how_it_ended_stays(desk: Desk) -> None:
+    id = finished(desk)
+    erased = desk.run(erase(id, "alice"))
+    assert erased is not None
+    assert erased.data_removed
+    assert (erased.status, erased.input, erased.output, erased.logs) == (
+        Status.SUCCEEDED,
+        "{}",
+        None,
+        "",
+    )
+    assert desk.get(id) == erased
+    assert b"who" not in everything(desk)
+    assert b"knows" not in everything(desk)
+
+
+def test_what_a_model_said_of_an_error_goes_too_and_its_code_stays(desk: Desk) -> None:
+    id = finished(desk, error="cannot read 'who knows this'", error_code="invalid_input")
+    erased = desk.run(erase(id, "alice"))
+    assert erased is not None
+    assert erased.error_code == "invalid_input"
+    assert erased.error == "removed with the data of the prediction"
+    assert b"who" not in everything(desk)
+
+
+def test_what_is_not_over_keeps_its_data(desk: Desk) -> None:
+    waiting = desk.accept(input=PRIVATE)
+    kept = desk.run(erase(waiting, "local"))
+    assert kept is not None
+    assert (kept.status, kept.input, kept.data_removed) == (Status.STARTING, PRIVATE, False)
+    claimed = desk.claim()
+    running = desk.run(erase(waiting, "local"))
+    assert running is not None
+    assert (running.status, running.input) == (Status.PROCESSING, PRIVATE)
+    assert desk.finish(claimed) == []
+
+
+def test_another_owners_prediction_is_not_there(desk: Desk) -> None:
+    id = finished(desk)
+    assert desk.run(erase(id, "bob")) is None
+    assert desk.run(erase("nothing", "alice")) is None
+    assert desk.get(id).input == PRIVATE
+
+
+def test_again_is_the_same(desk: Desk) -> None:
+    id = finished(desk)
+    assert desk.run(erase(id, "alice")) == desk.run(erase(id, "alice"))
+
+
+def test_a_repeated_create_gets_the_prediction_without_its_data(desk: Desk) -> None:
+    asked = {"id": "mine", "digest": "d"}
+    desk.accept(**asked)
+    desk.finish(desk.claim())
+    desk.run(erase("mine", "local"))
+    (repeated,) = desk.create(desk.submission(**asked)).results or []
+    assert repeated.prediction.data_removed
+    assert desk.claim() == []
+
+
+def test_a_dead_prediction_without_its_input_is_not_replayed(desk: Desk) -> None:
+    id = desk.accept(input=PRIVATE)
+    desk.lose(3)
+    assert desk.status(id) is Status.FAILED
+    desk.run(erase(id, "local"))
+    assert desk.run(dead("m")) == []
+    assert desk.run(replay(id, "again", 4)) is None
+
+
+def test_the_list_knows_whose_data_is_gone(desk: Desk) -> None:
+    ids = [finished(desk) for _ in range(2)]
+    desk.run(erase(ids[0], "alice"))
+    listed = desk.run(list_page("alice", brief=True)).predictions
+    assert [(p.id, p.data_removed) for p in listed] == [(ids[1], False), (ids[0], True)]
+
+
+# --- the schema -------------------------------------------------------------------------------------
+
+
+def test_the_first_start_marks_the_ledger(settings: Settings, ledger: Ledger) -> None:
+    assert ledger.redis.get(ledger.key("schema")) is None
+    ledger.check()
+    assert int(ledger.redis.get(ledger.key("schema"))) == keys.SCHEMA
+    ledger.check()
+
+
+async def refused(settings: Settings) -> str:
+    ledger = AsyncLedger(settings)
+    try:
+        await ledger.check()
+    except LedgerNewer as error:
+        return error.detail
+    finally:
+        await ledger.close()
+    return ""
+
+
+def test_a_ledger_of_a_newer_release_is_refused_with_the_way_out(
+    settings: Settings, ledger: Ledger
+) -> None:
+    ledger.redis.set(ledger.key("schema"), keys.SCHEMA + 1)
+    with pytest.raises(LedgerNewer, match="a newer release has written to the ledger"):
+        ledger.check()
+    assert "docs/backup.md" in asyncio.run(refused(settings))
+    assert int(ledger.redis.get(ledger.key("schema"))) == keys.SCHEMA + 1
+
+
+def test_an_older_release_never_lowers_the_mark(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("contract.transitions.SCHEMA", 7)
+    assert ledger.run(mark()) == 7
+    monkeypatch.setattr("contract.transitions.SCHEMA", 3)
+    assert ledger.run(mark()) == 7
