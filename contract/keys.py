@@ -27,7 +27,7 @@ PER_OWNER = {
 }
 PER_GATEWAY = {"answers": "channel: announcements to the requests that wait there"}
 SINGLE = {
-    "schema": "number: the schema that the ledger is written in",
+    "schema": "counter: the schema that the ledger is written in",
     "sequence": "counter: predictions ever created",
     "ring": "counter: rings ever rung",
     "models": "set: models that ever had a prediction",
