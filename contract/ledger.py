@@ -20,12 +20,12 @@ from contract.keys import SCHEMA, key, lua_table
 from contract.replicas import Replicas
 from contract.sentinel import open_async_pool, open_pool
 from contract.settings import Settings
+from contract.subscription import Subscription
 from contract.transitions import Transition, mark
 
 T = TypeVar("T")
 
 CONNECTIONS = 16
-FAULTS = (redis.RedisError, OSError, TimeoutError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +236,16 @@ class AsyncLedger(_Base):
         """The models that it knows."""
         (names,) = await self.connections.exchange(Call(("SMEMBERS", self.key("models"))))
         return {name.decode() for name in names}
+
+    def subscription(self, channel: str) -> Subscription:
+        """A subscription to a channel, to be opened."""
+        return Subscription(self.redis, channel, self.settings.ledger_timeout_seconds)
+
+    async def echo(self, channel: str) -> None:
+        """Publish nothing on a channel, by the ledger's primary: who listens and hears it would hear the
+        rest too. A demoted one is found out by a deletion, which writes nothing: no key has this name.
+        """
+        await self.connections.exchange(Call(("DEL", channel), then=(("PUBLISH", channel, b""),)))
 
     async def check(self) -> None:
         """Raise LedgerUnsafe, LedgerNewer or LedgerUnavailable unless predictions are safe here."""

@@ -16,6 +16,8 @@ ELSEWHERE = frozenset(
     {"READONLY", "MASTERDOWN", "LOADING", "NOREPLICAS", "CLUSTERDOWN", "UNBLOCKED"}
 )
 """What answers so does not serve, and after a failover another may do it under the same name."""
+DEMOTED = frozenset({"READONLY", "MASTERDOWN"})
+"""Of those, what a replica answers."""
 AWAY = frozenset({"MISCONF", "BUSY", "TRYAGAIN"})
 STRANGER = frozenset({"NOAUTH", "WRONGPASS", "NOPERM", "DENIED"})
 
@@ -51,6 +53,11 @@ def is_answer(error: BaseException) -> bool:
 def is_elsewhere(error: BaseException) -> bool:
     """True when the name of the ledger is to be asked again: what answers is not its primary now."""
     return code_of(error) in ELSEWHERE
+
+
+def is_demoted(error: BaseException) -> bool:
+    """True when it is a replica that answered."""
+    return code_of(error) in DEMOTED
 
 
 def translate(error: BaseException, *, sent: bool) -> Exception:

@@ -13,12 +13,12 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import msgpack
-import redis.asyncio
-from redis.asyncio.client import PubSub
 
-from contract.errors import SoloistError
-from contract.ledger import FAULTS, AsyncLedger
+from contract.errors import LedgerUnavailable, SoloistError
+from contract.ledger import AsyncLedger
+from contract.subscription import Subscription
 from contract.transitions import read
+from service import metrics
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,11 @@ Listener = Callable[[str, dict[str, Any]], None]
 """Called with `outcome` and the fields that changed, with `events`, or with `drain` when this process
 ends and nobody should wait in it any longer."""
 
-PING_SECONDS = 2.0
+PROOF_SECONDS = 2.0
+"""How often this process publishes to itself."""
+SILENCE_SECONDS = 5.0
+"""What heard nothing for so long, not even that, is no subscription."""
+AGAIN_SECONDS = 0.2
 READ_AT_ONCE = 256
 
 
@@ -37,9 +41,16 @@ class Answers:
         self.name = secrets.token_hex(8)
         self._ledger = ledger
         self._listeners: dict[str, list[Listener]] = {}
+        self._channel = ledger.key("answers", self.name)
         self._task: asyncio.Task[None] | None = None
+        self._ended = False
         self._subscribed = asyncio.Event()
         self.draining = False
+
+    @property
+    def subscribed(self) -> bool:
+        """False while nothing that is announced is heard here."""
+        return self._subscribed.is_set()
 
     @property
     def waiting(self) -> int:
@@ -76,53 +87,89 @@ class Answers:
                 await self._subscribed.wait()
 
     async def stop(self) -> None:
+        self._ended = True
         if self._task:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
 
     async def _run(self) -> None:
-        while True:
-            pubsub = self._ledger.redis.pubsub()
+        """Subscribe, and again after whatever went wrong: an answer that nobody brings is not missed
+        until somebody has waited for it in vain.
+        """
+        while not self._ended:
+            proving = asyncio.create_task(self._prove())
             try:
-                await pubsub.subscribe(self._ledger.key("answers", self.name))
-                await self._receive(pubsub)
-            except (*FAULTS, SoloistError) as error:
-                logger.warning("answers are cut off", extra={"error": type(error).__name__})
-                await asyncio.sleep(0.2)
+                async with self._ledger.subscription(self._channel) as subscription:
+                    await self._follow(subscription)
+            except (Exception, asyncio.CancelledError) as error:
+                if self._ended:
+                    raise
+                self._note(error)
             finally:
-                with suppress(Exception):
-                    await pubsub.aclose()
+                self._subscribed.clear()
+                metrics.SUBSCRIBED.set(0)
+                proving.cancel()
+            await asyncio.sleep(AGAIN_SECONDS)
 
-    async def _receive(self, pubsub: PubSub) -> None:
-        heard = pinged = time.monotonic()
+    @staticmethod
+    def _note(error: BaseException) -> None:
+        known = isinstance(error, SoloistError)
+        reason = error.code if isinstance(error, SoloistError) else "internal_error"
+        metrics.SUBSCRIPTION_FAULTS.labels(reason).inc()
+        cause = {"cause": str(error.__cause__ or error)}
+        logger.warning(
+            "answers are cut off",
+            extra={"error": type(error).__name__, **cause},
+            exc_info=None if known else error,
+        )
+
+    async def _prove(self) -> None:
+        """Publish to ourselves, again and again; `_follow` listens for it."""
         while True:
-            message = await pubsub.get_message(
-                ignore_subscribe_messages=False, timeout=PING_SECONDS
-            )
+            await asyncio.sleep(PROOF_SECONDS)
+            try:
+                await self._ledger.echo(self._channel)
+            except SoloistError as error:
+                logger.debug("no echo", extra={"code": error.code})
+            except Exception:
+                logger.exception("the echo failed")
+
+    async def _follow(self, subscription: Subscription) -> None:
+        heard, demotions = time.monotonic(), self._ledger.connections.demotions
+        await self._catch_up()
+        self._subscribed.set()
+        metrics.SUBSCRIBED.set(1)
+        while True:
+            message = await subscription.message(PROOF_SECONDS)
             now = time.monotonic()
             if message is not None:
                 heard = now
-                if message["type"] == "subscribe":
-                    # For the first time or again: redis-py mends a broken connection without a word.
-                    self._subscribed.set()
-                    await self._catch_up()
-                elif message["type"] == "message":
-                    self._deliver(message["data"])
-            elif now - heard > 2 * PING_SECONDS:
-                # A half-open connection says nothing and breaks never.
-                raise redis.asyncio.ConnectionError("the subscription is silent")
-            if now - heard > PING_SECONDS * 0.9 and now - pinged > PING_SECONDS * 0.9:
-                pinged = now
-                await pubsub.ping()
+                await self._deliver(message)
+            elif now - heard > SILENCE_SECONDS:
+                # Half open, or with a server that is not the ledger any more.
+                raise LedgerUnavailable("the subscription is silent")
+            if demotions != self._ledger.connections.demotions:
+                raise LedgerUnavailable("the ledger moved")
 
-    def _deliver(self, packed: bytes) -> None:
-        for id, kind, *fields in msgpack.unpackb(packed, unicode_errors="replace"):
-            self._tell(id, kind, fields[0] if fields else {})
+    async def _deliver(self, packed: bytes) -> None:
+        if not packed:
+            return  # our own echo
+        try:
+            for id, kind, *fields in msgpack.unpackb(packed, unicode_errors="replace"):
+                self._tell(id, kind, fields[0] if fields else {})
+        except Exception:
+            # Of another version, or damaged. The records say what it was about.
+            logger.exception("an announcement cannot be read")
+            metrics.SUBSCRIPTION_FAULTS.labels("unreadable").inc()
+            await self._catch_up()
 
     def _tell(self, id: str, kind: str, fields: dict[str, Any]) -> None:
         for listener in tuple(self._listeners.get(id, ())):
-            listener(kind, fields)
+            try:
+                listener(kind, fields)
+            except Exception:
+                logger.exception("a listener failed")  # the others are to hear it all the same
 
     async def _catch_up(self) -> None:
         """Read what was announced while nobody listened."""

@@ -93,6 +93,11 @@ class Intake:
         """True when this process ends: its clients are to come back to another."""
         return self._answers.draining
 
+    @property
+    def hears_answers(self) -> bool:
+        """False while outcomes that are announced do not reach this process."""
+        return self._answers.subscribed
+
     def drain(self) -> None:
         """Answer all who wait, now."""
         self._answers.drain()

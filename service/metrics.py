@@ -45,6 +45,16 @@ LEDGER_ERRORS = Counter(
     "Calls to the ledger that failed: ledger_unavailable or ledger_full.",
     ["reason"],
 )
+SUBSCRIBED = Gauge(
+    "soloist_answers_subscribed",
+    "1 while this process hears what workers announce, else requests that wait learn their outcome late.",
+)
+SUBSCRIPTION_FAULTS = Counter(
+    "soloist_answers_faults",
+    "What went wrong with the subscription to outcomes: ledger_unavailable, unreadable (an announcement), "
+    "or internal_error.",
+    ["reason"],
+)
 BROKER_PUBLISHES = Counter(
     "soloist_broker_publishes",
     "Messages to the broker: ok, failed, or dropped because it was away for too long.",
@@ -59,6 +69,8 @@ MODEL_INFO = Gauge(
 
 # To look a child up by its labels costs as much as to count.
 PUBLISHED = {word: BROKER_PUBLISHES.labels(word) for word in ("ok", "failed", "dropped")}
+for reason in (LedgerUnavailable.code, "unreadable", "internal_error"):
+    SUBSCRIPTION_FAULTS.labels(reason)
 LEDGER_FAILED = {
     error.code: LEDGER_ERRORS.labels(error.code) for error in (LedgerUnavailable, LedgerFull)
 }

@@ -29,6 +29,11 @@ def program(name: str, install: str) -> str:
     return found
 
 
+def newer_redis() -> Path:
+    """The machine's `redis-server`: 7 or newer, where the product's own is 6.2."""
+    return Path(program("redis-server", "apt-get install redis-server"))
+
+
 def fetch(name: str, command: Callable[[Path], list[str]]) -> Path:
     """The folder of a package that is fetched once; `command` installs it into a folder."""
     folder = FETCHED / name

@@ -19,11 +19,15 @@ async def livez() -> Response:
 
 @router.get("/readyz")
 async def readyz(request: Request) -> Response:
-    """Predictions can be accepted: the ledger answers. The broker may be away meanwhile."""
+    """Predictions can be accepted, and their outcomes arrive. The broker may be away meanwhile."""
+    intake = context_of(request).intake
     try:
-        await context_of(request).intake.ask(state([]))
+        await intake.ask(state([]))
     except SoloistError as error:
         return JSONResponse({"state": "waiting", "detail": error.detail}, 503)
+    if not intake.hears_answers:
+        detail = "the subscription to outcomes is cut off"
+        return JSONResponse({"state": "waiting", "detail": detail}, 503)
     return JSONResponse({"state": "ready"})
 
 

@@ -8,6 +8,22 @@ from desk import Desk
 
 from cli.embedded import EmbeddedRedis
 from contract.settings import Settings
+from tests.outside import newer_redis
+
+
+@pytest.fixture(scope="session", params=["redis 6.2", "redis 7"])
+def redis_program(request: pytest.FixtureRequest) -> Path | None:
+    """The scripts, and the errors of Redis, are tested on the product's own and on a newer one."""
+    return newer_redis() if request.param == "redis 7" else None
+
+
+@pytest.fixture(scope="session")
+def redis_url(
+    redis_program: Path | None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("redis")
+    with EmbeddedRedis(folder, program=redis_program, appendfsync="no") as embedded:
+        yield embedded.url
 
 
 @pytest.fixture
@@ -18,7 +34,7 @@ def desk(settings: Settings) -> Iterator[Desk]:
 
 
 @pytest.fixture
-def own_redis(tmp_path: Path) -> Iterator[EmbeddedRedis]:
+def own_redis(redis_program: Path | None, tmp_path: Path) -> Iterator[EmbeddedRedis]:
     """A Redis of this test alone."""
-    with EmbeddedRedis(tmp_path / "redis", appendfsync="no") as embedded:
+    with EmbeddedRedis(tmp_path / "redis", program=redis_program, appendfsync="no") as embedded:
         yield embedded

@@ -9,6 +9,7 @@ import math
 import secrets
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -465,12 +466,14 @@ class LedgerMachine(RuleBasedStateMachine):
             assert self.write("w1", done, True) == []
 
 
-@pytest.mark.timeout(120)
-def test_any_order_of_events_keeps_the_guarantees(redis_url: str) -> None:
+@pytest.mark.timeout(300)
+def test_any_order_of_events_keeps_the_guarantees(
+    redis_url: str, redis_program: Path | None
+) -> None:
     run_state_machine_as_test(
         lambda: LedgerMachine(redis_url),
         settings=settings(
-            max_examples=100,
+            max_examples=100 if redis_program is None else 25,
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

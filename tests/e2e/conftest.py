@@ -6,7 +6,7 @@ import pytest
 from stack import Stack
 
 from bench.brokers import RabbitMQ
-from tests.outside import missing
+from tests.outside import missing, newer_redis
 
 RABBITMQ = pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)
 
@@ -23,10 +23,14 @@ def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
 def module_stack(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stack]:
-    """Gateway and keeper of a module's tests: on one Redis, unless the test says otherwise."""
+    """Gateway and keeper of a module's tests: on one Redis, unless the test says otherwise. One of the
+    product's own, 6.2, is beneath `shared`; the machine's, 7 or newer, beneath all others.
+    """
     kind = getattr(request, "param", "shared")
     rabbitmq = request.getfixturevalue("rabbitmq") if kind == "rabbitmq" else None
-    with Stack(tmp_path_factory.mktemp(f"stack-{kind}"), kind, rabbitmq) as stack:
+    program = None if kind == "shared" else newer_redis()
+    folder = tmp_path_factory.mktemp(f"stack-{kind}")
+    with Stack(folder, kind.removesuffix("-7"), rabbitmq, program) as stack:
         yield stack
 
 

@@ -42,18 +42,25 @@ MODELS: dict[str, dict[str, Any]] = {
 class Stack:
     """Ledger, broker, gateway and keeper; workers as a test wants them.
 
-    `shared` is one Redis for both ledger and broker, `redis` has a second one as its broker.
+    `shared` is one Redis for both ledger and broker, `redis` has a second one as its broker. `program` is
+    another `redis-server` than the product's own.
     """
 
     live: ClassVar[list["Stack"]] = []
 
-    def __init__(self, folder: Path, broker: str, rabbitmq: RabbitMQ | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        broker: str,
+        rabbitmq: RabbitMQ | None = None,
+        program: Path | None = None,
+    ) -> None:
         self.folder = folder
         self.kind = broker
-        self.store = Redis(folder / "ledger")
+        self.store = Redis(folder / "ledger", program=program)
         self.broker: Broker = {
             "shared": lambda: self.store,
-            "redis": lambda: Redis(folder / "broker"),
+            "redis": lambda: Redis(folder / "broker", program=program),
             "rabbitmq": lambda: rabbitmq,
         }[broker]()
         self.port, self.keeper_port = free_port(), free_port()

@@ -9,8 +9,8 @@ from stack import Stack, wait_for
 
 from contract.prediction import Status
 
-pytestmark = pytest.mark.slow
-LEDGERS = pytest.mark.brokers("shared", "redis", "rabbitmq")
+pytestmark = [pytest.mark.slow, pytest.mark.brokers("shared", "shared-7")]
+LEDGERS = pytest.mark.brokers("shared", "shared-7", "rabbitmq")
 
 ANSWER_SECONDS = 3.0
 
