@@ -33,14 +33,22 @@ class Call:
     then: tuple[Command, ...] = ()
     more_seconds: float = 0.0
     """For commands that wait by themselves: how much longer than other calls it may take."""
+    seconds: float | None = None
+    """What it may take in place of what other calls may."""
+    attempt: int = 0
+    """For callers that must know what became of each try, and so make the next one themselves: the number
+    of this one. From the second on it takes a fresh connection. 0 leaves the second try to us."""
 
 
 class _Tries:
     """One call's time, what became of it so far, and whether it is worth a second try."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, call: Call, seconds: float) -> None:
+        """`seconds` is what most calls may take."""
+        seconds = (seconds if call.seconds is None else call.seconds) + call.more_seconds
         self._until = time.monotonic() + seconds
-        self.second = False
+        self._last = call.attempt > 0
+        self.fresh = call.attempt > 1
         self.answers: list[Any] = []
         self._writing = False
         self._sent = False
@@ -69,9 +77,9 @@ class _Tries:
         self.answers.clear()
         late = _is_timeout(error) or self.left < 0.01
         hopeless = (refused and not is_elsewhere(error)) or isinstance(error, redis.DataError)
-        if self.second or late or hopeless or carried_out:
+        if self._last or late or hopeless or carried_out:
             return translate(error, sent=self._sent)
-        self.second = True
+        self._last = self.fresh = True
         return None
 
 
@@ -142,7 +150,7 @@ class Connections:
         """
         if self._process != os.getpid():
             self._reset()  # the parent's connections are the parent's
-        tries = _Tries(self._seconds + call.more_seconds)
+        tries = _Tries(call, self._seconds)
         while True:
             try:
                 return self._try(call, tries)
@@ -174,7 +182,7 @@ class Connections:
 
     def _open(self, held: _Held, tries: _Tries) -> None:
         connection = held.connection
-        if connection.is_connected and (tries.second or self._stale(held)):
+        if connection.is_connected and (tries.fresh or self._stale(held)):
             connection.disconnect()
         if not connection.is_connected:
             self._shelf.opens(held)
@@ -227,7 +235,7 @@ class AsyncConnections:
 
     async def exchange(self, call: Call) -> list[Any]:
         """Redis's answer to each command; see `Connections.exchange`."""
-        tries = _Tries(self._seconds + call.more_seconds)
+        tries = _Tries(call, self._seconds)
         while True:
             try:
                 async with asyncio.timeout(tries.left):
@@ -260,7 +268,7 @@ class AsyncConnections:
 
     async def _open(self, held: _Held, tries: _Tries) -> None:
         connection = held.connection
-        if connection.is_connected and (tries.second or await self._stale(held)):
+        if connection.is_connected and (tries.fresh or await self._stale(held)):
             await _drop(connection)
         if not connection.is_connected:
             self._shelf.opens(held)

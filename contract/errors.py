@@ -17,6 +17,7 @@ SoloistError
 │   ├── QueueFull               queue_full
 │   ├── LedgerUnavailable       ledger_unavailable
 │   └── LedgerFull              ledger_full
+├── OutcomeUnknown          outcome_unknown; the ledger may have carried it out, or may do so yet
 ├── PredictionFailed        why one prediction ended as failed or canceled (its `error_code`)
 │   ├── BadItem                 invalid_input
 │   ├── ModelError              model_error
@@ -126,6 +127,20 @@ class LedgerUnavailable(Refused):
 
 class LedgerFull(Refused):
     code, title = "ledger_full", "The ledger has no room"
+
+
+class OutcomeUnknown(SoloistError):
+    """It was on its way to the ledger and no answer came: it may be carried out, or may be yet."""
+
+    code, title = "outcome_unknown", "The ledger did not say what became of it"
+    retry_after_seconds: ClassVar[float] = 1.0
+
+    def __init__(self, detail: str = "", *, prediction: str, repeatable: bool = False) -> None:
+        super().__init__(detail)
+        self.prediction = prediction
+        """The id to ask for."""
+        self.repeatable = repeatable
+        """True when the same request again does no harm, whatever became of this one."""
 
 
 class PredictionFailed(SoloistError):

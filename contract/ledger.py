@@ -130,7 +130,7 @@ class _Base:
         """The Redis key of a kind (contract/keys.py) in this ledger."""
         return key(self.prefix, kind, name)
 
-    def _call(self, transition: Transition[Any]) -> Call:
+    def _call(self, transition: Transition[Any], **terms: Any) -> Call:
         script = load_script(transition.script, self._clock)
         args = msgpack.packb(
             # Redis 6's Lua reads text and bytes alike, in the format's older form.
@@ -142,6 +142,7 @@ class _Base:
             ("EVALSHA", script.sha, 0, self.prefix, args),
             lambda: ("EVAL", script.source, 0, self.prefix, args),
             self.replicas.waits(transition),
+            **terms,
         )
 
     @staticmethod
@@ -169,6 +170,7 @@ class Ledger(_Base):
 
         Raises:
             LedgerUnavailable, LedgerFull: it did not answer, or could not write; or too few replicas answered.
+                It may have been carried out where `sent` is true.
         """
         packed, *acknowledged = self.connections.exchange(self._call(transition))
         answer = self._answer(transition, packed)
@@ -206,9 +208,17 @@ class AsyncLedger(_Base):
         self.redis = redis.asyncio.Redis.from_pool(pool)
         """Plain Redis commands, for tests and tools: what it raises is not ours."""
 
-    async def run(self, transition: Transition[T]) -> T:
-        """Run one transition; see `Ledger.run`."""
-        packed, *acknowledged = await self.connections.exchange(self._call(transition))
+    async def run(
+        self, transition: Transition[T], *, seconds: float | None = None, attempt: int = 0
+    ) -> T:
+        """Run one transition; see `Ledger.run`.
+
+        Args:
+            seconds: in place of the setting.
+            attempt: for a caller that makes its own tries, their number from 1 on; see `Call`.
+        """
+        call = self._call(transition, seconds=seconds, attempt=attempt)
+        packed, *acknowledged = await self.connections.exchange(call)
         answer = self._answer(transition, packed)
         if not acknowledged:
             return answer

@@ -71,6 +71,8 @@ class Prediction:
     result_ttl: float = 3600.0
     sequence: int = 0
     idempotency_key: str | None = None
+    receipt: str | None = None
+    """Whose create made this record, where callers bring ids of their own: two may bring the same."""
     replay_of: str | None = None
     data_removed: bool = False
     traceparent: str | None = None

@@ -55,13 +55,17 @@ class Submission:
     credit_seconds: float = 0.0
     deadline_seconds: float | None = None
     watcher: str | None = None
+    not_after: float | None = None
+    """The instant of the ledger's clock from which on it is not recorded any more: its caller was told
+    so. A frozen ledger may read a call long after it was sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Created:
     prediction: Prediction
     repeated: bool = False
-    """True when an earlier request with this id or key had already created it."""
+    """True when an earlier request with this id or key had already created it; false when an earlier
+    try of this same submission had, whose answer was lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,24 +80,27 @@ class Full:
 
 
 @dataclass(frozen=True, slots=True)
+class Late:
+    """The ledger read it only after its `not_after`: it is not recorded, and never will be."""
+
+
+CreateResult = Created | Conflicting | Full | Late
+
+
+@dataclass(frozen=True, slots=True)
 class Creation:
     """What became of each submission, in order, and the rings to send (by model)."""
 
-    results: list[Created | Conflicting | Full] | None
-    """None when the ledger read the call only after `not_after`."""
+    results: list[CreateResult]
     rings: dict[str, list[int]]
     now: float
     """The ledger's clock."""
 
 
-def create(
-    submissions: Sequence[Submission], *, not_after: float | None = None
-) -> Transition[Creation]:
+def create(submissions: Sequence[Submission]) -> Transition[Creation]:
     """Accept predictions: recorded, queued, and never lost from here on.
 
-    Args:
-        not_after: instant of the ledger's clock from which on nothing is recorded any more, because
-            the callers were told so. A frozen ledger may read a call long after it was sent.
+    Sent again, it answers for what an earlier try has recorded as that try would have.
     """
     rows = []
     for submission in submissions:
@@ -119,39 +126,60 @@ def create(
             row["deadline_seconds"] = submission.deadline_seconds
         if submission.watcher:
             row["watchers"] = submission.watcher
+        if submission.not_after is not None:
+            row["not_after"] = submission.not_after
+        if p.receipt:
+            row["receipt"] = p.receipt
         rows.append(row)
     models = {
         s.prediction.model: {"max_queue": s.max_queue, "max_batch": s.max_batch_size}
         for s in submissions
     }
 
-    args: dict[str, Any] = {"models": models, "predictions": rows}
-    if not_after is not None:
-        args["not_after"] = not_after
-
     def read(answer: Any) -> Creation:
         rings = dict(answer["rings"])  # Lua packs an empty table as a list
-        if answer["results"] is False:
-            return Creation(None, rings, answer["now"])
         results = [
             _created(submission.prediction, *result)
             for submission, result in zip(submissions, answer["results"], strict=True)
         ]
         return Creation(results, rings, answer["now"])
 
+    args = {"models": models, "predictions": rows}
     return Transition("create", args, read, promises=True)
 
 
-def _created(prediction: Prediction, what: str, *answer: Any) -> Created | Conflicting | Full:
+def _created(prediction: Prediction, what: str, *answer: Any) -> CreateResult:
     if what == "created":
-        prediction.created_at, deadline, prediction.queue_position = answer
+        prediction.created_at, deadline, prediction.queue_position, eta = answer
         prediction.deadline = deadline or None
+        prediction.eta_seconds = None if eta is False else eta
         return Created(prediction)
-    if what == "repeated":
-        return Created(Prediction.from_record(answer[0]), repeated=True)
+    if what in ("repeated", "found"):
+        return Created(Prediction.from_record(answer[0]), repeated=what == "repeated")
     if what == "full":
         return Full(answer[0], answer[1] or None)
+    if what == "late":
+        return Late()
     return Conflicting(answer[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """Which predictions are recorded."""
+
+    receipts: list[str | None]
+    """Of each record, in the order asked: "" for one without; None where there is no record."""
+    now: float
+    """The ledger's clock."""
+
+
+def recorded(ids: Sequence[str]) -> Transition[Recorded]:
+    """Whether there are records of these ids, without reading them."""
+
+    def read(answer: Any) -> Recorded:
+        return Recorded([None if r is False else r for r in answer["found"]], answer["now"])
+
+    return Transition("recorded", {"ids": list(ids)}, read)
 
 
 def replay(

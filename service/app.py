@@ -91,6 +91,7 @@ def _lifespan(
         try:
             yield
         finally:
+            await intake.close()
             await answers.stop()
             doorbell.close()
             await ledger.close()
@@ -101,7 +102,7 @@ def _lifespan(
 
 def _on_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, SoloistError)  # noqa: S101 - what it is registered for
-    return refuse(error, request.scope["path"])
+    return refuse(error, request)
 
 
 def _on_http_error(request: Request, error: Exception) -> Response:

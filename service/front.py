@@ -29,8 +29,9 @@ class Front:
         await self._app(scope, receive, send)
 
     async def _answer(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive, send)
         try:
-            response = await route.endpoint(Request(scope, receive, send))
+            response = await route.endpoint(request)
         except SoloistError as error:
-            response = refuse(error, scope["path"])
+            response = refuse(error, request)
         await response(scope, receive, send)

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import secrets
 import time
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from contract.errors import (
     InvalidInput,
     LedgerUnavailable,
     NotOver,
+    OutcomeUnknown,
     PredictionNotFound,
     QueueFull,
 )
@@ -26,28 +28,23 @@ from contract.prediction import Prediction, Priority, new_id
 from contract.settings import Settings
 from contract.tracing import TraceContext
 from contract.transitions import (
-    Conflicting,
     Created,
     Full,
     Submission,
     Transition,
     View,
     cancel,
-    create,
     erase,
     read,
 )
 from service import metrics, strict_json
 from service.answers import Answers, Listener
-from service.coalescer import Coalescer
 from service.readiness import Readiness
+from service.recorder import Recorder
+from service.tries import ANSWER_SECONDS, Tries
 
 T = TypeVar("T")
 
-CLOCK_SECONDS = 0.25
-"""A slower answer of the ledger says too little of its clock."""
-ANSWER_SECONDS = 2.5
-"""Every request but a waiting one is answered within 3 s, whatever is away."""
 AGAIN_SECONDS = 0.25
 """How long the last look at a prediction that was waited for may take: the client leaves soon."""
 
@@ -79,14 +76,12 @@ class Intake:
     ) -> None:
         self._settings = settings
         self._ledger = ledger
-        self._doorbell = doorbell
         self._answers = answers
         self._readiness = Readiness(ledger)
+        self._recorder = Recorder(ledger, doorbell)
         self._validators = {
             name: jsonschema_rs.Draft202012Validator(spec.inputs) for name, spec in catalog.items()
         }
-        self._creates = Coalescer(self._create, lambda submission: len(submission.prediction.input))
-        self._clock_offset: float | None = None
 
     @property
     def draining(self) -> bool:
@@ -102,6 +97,10 @@ class Intake:
         """Answer all who wait, now."""
         self._answers.drain()
 
+    async def close(self) -> None:
+        """Let go of what is still under way: nobody asks any more."""
+        await self._recorder.close()
+
     def listen(self, id: str, listener: Listener) -> AbstractContextManager[None]:
         """Call `listener` with all that is announced of a prediction."""
         return self._answers.listen(id, listener)
@@ -111,6 +110,7 @@ class Intake:
 
         Raises:
             InvalidInput, Conflict, QueueFull, LedgerUnavailable, LedgerFull: it was not accepted.
+            OutcomeUnknown: it may have been.
         """
         submission = self._submission(wish)
         prediction = submission.prediction
@@ -168,11 +168,9 @@ class Intake:
 
         Raises:
             PredictionNotFound: this owner has none with this id.
+            OutcomeUnknown: it may have been canceled.
         """
-        prediction = await self.ask(cancel(id, owner))
-        if prediction is None:
-            raise _missing(id)
-        return prediction
+        return await self._change(id, cancel(id, owner))
 
     async def erase(self, id: str, owner: str) -> Prediction:
         """Remove the input, output and logs of what is over.
@@ -180,12 +178,28 @@ class Intake:
         Raises:
             PredictionNotFound: this owner has none with this id.
             NotOver: it waits or runs.
+            OutcomeUnknown: they may have been removed.
         """
-        prediction = await self.ask(erase(id, owner))
-        if prediction is None:
-            raise _missing(id)
+        prediction = await self._change(id, erase(id, owner))
         if not prediction.status.terminal:
             raise NotOver(f"it is {prediction.status}; cancel it first")
+        return prediction
+
+    async def _change(self, id: str, transition: Transition[Prediction | None]) -> Prediction:
+        """The prediction after a change to it that may be sent again."""
+        until = asyncio.get_running_loop().time() + ANSWER_SECONDS
+        try:
+            prediction = await Tries(self._ledger, until).run(transition)
+        except LedgerUnavailable as error:
+            if not error.sent:
+                raise
+            raise OutcomeUnknown(
+                "the ledger did not say whether it has done this; ask for it again, which does no harm",
+                prediction=id,
+                repeatable=True,
+            ) from error
+        if prediction is None:
+            raise _missing(id)
         return prediction
 
     async def ask(self, transition: Transition[T]) -> T:
@@ -218,6 +232,7 @@ class Intake:
             priority=wish.priority,
             result_ttl=spec.result_ttl_seconds,
             idempotency_key=wish.idempotency_key,
+            receipt=secrets.token_hex(8) if wish.id else None,
         )
         if wish.trace:
             prediction.traceparent = wish.trace.traceparent
@@ -231,42 +246,15 @@ class Intake:
         )
 
     async def _accept(self, submission: Submission) -> Created:
-        prediction = submission.prediction
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                result = await self._creates.submit(submission)
-        except TimeoutError:
-            raise LedgerUnavailable("the ledger does not answer in time") from None
+        result = await self._recorder.record(submission)
         if isinstance(result, Created):
-            if not result.repeated:
-                metrics.submitted(prediction.model).inc()
             return result
         if isinstance(result, Full):
             raise QueueFull(
-                f"{result.waiting} predictions wait for {prediction.model!r} already",
+                f"{result.waiting} predictions wait for {submission.prediction.model!r} already",
                 retry_after_seconds=min(result.eta_seconds or 1.0, 60.0),
             )
         raise Conflict(f"{result.id!r} was used before, for another request")
-
-    async def _create(self, batch: list[Submission]) -> list[Created | Conflicting | Full]:
-        metrics.CREATED_AT_ONCE.observe(len(batch))
-        started = time.monotonic()
-        with metrics.ledger_call():
-            if self._clock_offset is None:
-                self._clock_offset = await self._ledger.time() - time.monotonic()
-            not_after = started + self._clock_offset + self._settings.ledger_timeout_seconds
-            creation = await self._ledger.run(create(batch, not_after=not_after))
-            ended = time.monotonic()
-            metrics.LEDGER_SECONDS.observe(ended - started)
-            # What this process's clock must be moved by to be the ledger's, to within one round trip; by
-            # less rather than more, so that nothing is recorded after a caller was told that it was not.
-            if ended - started < CLOCK_SECONDS:
-                self._clock_offset = creation.now - ended
-            if creation.results is None:
-                raise LedgerUnavailable("the ledger answered too late; nothing was recorded")
-        for model, rings in creation.rings.items():
-            self._doorbell.ring(model, rings)
-        return creation.results
 
 
 def _missing(id: str) -> PredictionNotFound:

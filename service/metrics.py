@@ -22,7 +22,19 @@ HTTP_SECONDS = Histogram(
 HTTP_IN_PROGRESS = Gauge("soloist_http_requests_in_progress", "HTTP requests being answered.")
 SUBMITTED = Counter("soloist_predictions_submitted", "Predictions accepted.", ["model"])
 REJECTED = Counter(
-    "soloist_predictions_rejected", "Requests refused, by error code (docs/errors.md).", ["reason"]
+    "soloist_predictions_rejected",
+    "Requests refused, or left unknown (504), by error code (docs/errors.md).",
+    ["reason"],
+)
+UNKNOWN = Gauge(
+    "soloist_predictions_unknown",
+    "Creates that were answered with 504 and that the gateway still asks the ledger about.",
+)
+UNKNOWN_ENDED = Counter(
+    "soloist_predictions_unknown_ended",
+    "What became of creates that were answered with 504: recorded, never_recorded, or given_up when the "
+    "ledger was away for too long.",
+    ["outcome"],
 )
 END_TO_END_SECONDS = Histogram(
     "soloist_prediction_seconds",
@@ -68,6 +80,7 @@ MODEL_INFO = Gauge(
 )
 
 # To look a child up by its labels costs as much as to count.
+KNOWN = {word: UNKNOWN_ENDED.labels(word) for word in ("recorded", "never_recorded", "given_up")}
 PUBLISHED = {word: BROKER_PUBLISHES.labels(word) for word in ("ok", "failed", "dropped")}
 for reason in (LedgerUnavailable.code, "unreadable", "internal_error"):
     SUBSCRIPTION_FAULTS.labels(reason)

@@ -61,6 +61,7 @@ PROBLEM_SCHEMA: dict[str, Any] = {
         "instance": {"type": "string"},
         "code": {"type": "string"},
         "pointer": {"type": "string"},
+        "prediction": {"type": "string", "description": "Of a 504: the id to ask for."},
     },
     "required": ["type", "title", "status", "detail", "instance", "code"],
 }
@@ -70,15 +71,30 @@ def _json(description: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
-def _problem(description: str) -> dict[str, Any]:
+def _problem(description: str, **headers: str) -> dict[str, Any]:
     content = {"application/problem+json": {"schema": PROBLEM_SCHEMA}}
-    return {"description": description, "content": content}
+    answer: dict[str, Any] = {"description": description, "content": content}
+    if headers:
+        answer["headers"] = {
+            name.replace("_", "-"): {"description": text, "schema": {"type": "string"}}
+            for name, text in headers.items()
+        }
+    return answer
 
 
 ERRORS: dict[int | str, dict[str, Any]] = {
     404: _problem("No such thing, or another owner's"),
     422: _problem("The request does not fit"),
     503: _problem("The ledger does not answer; try again after Retry-After"),
+}
+UNKNOWN: dict[int | str, dict[str, Any]] = {
+    504: _problem(
+        "The ledger did not say what became of it: ask for the prediction, or send the same again with "
+        "the same id or Idempotency-Key",
+        Location="The prediction, if it is recorded; 404 there: it is not, and never will be.",
+        Retry_After="Seconds.",
+        x_should_retry="`false` where the same request again could be a second prediction.",
+    )
 }
 PREDICTION: dict[int | str, dict[str, Any]] = {200: _json("The prediction", PREDICTION_SCHEMA)}
 NOT_OVER: dict[int | str, dict[str, Any]] = {409: _problem("It waits or runs; cancel it first")}
@@ -203,6 +219,7 @@ def _creates(summary: str, path: list[str], required: list[str]) -> dict[str, An
         415: _problem("The body is not application/json"),
         429: _problem("The model's queue is full; try again after Retry-After"),
         **ERRORS,
+        **UNKNOWN,
     }
     return {
         "tags": ["predictions"],

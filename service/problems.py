@@ -4,10 +4,13 @@ import math
 from typing import Any
 
 import orjson
+from starlette.requests import Request
 from starlette.responses import Response
 
-from contract.errors import Refused, RequestError, SoloistError
+from contract.errors import OutcomeUnknown, Refused, RequestError, SoloistError
 from service import metrics
+from service.context import context_of
+from service.presentation import PREDICTION_PATH
 
 STATUS = {
     "invalid_request": 422,
@@ -24,6 +27,7 @@ STATUS = {
     "queue_full": 429,
     "ledger_unavailable": 503,
     "ledger_full": 503,
+    "outcome_unknown": 504,
     "method_not_allowed": 405,
     "internal_error": 500,
 }
@@ -45,14 +49,23 @@ def problem(
     return Response(orjson.dumps(body), status, media_type="application/problem+json")
 
 
-def refuse(error: SoloistError, instance: str) -> Response:
+def refuse(error: SoloistError, request: Request) -> Response:
     """The answer to a request that ended in one of our errors, which is counted."""
     metrics.REJECTED.labels(error.code).inc()
     more: dict[str, Any] = {}
     if isinstance(error, RequestError) and error.pointer is not None:
         more["pointer"] = error.pointer
+    if isinstance(error, OutcomeUnknown):
+        more["prediction"] = error.prediction
     status = STATUS.get(error.code, 500)
-    response = problem(status, error.code, error.title, error.detail, instance, **more)
-    if isinstance(error, Refused):
+    path = request.scope["path"]
+    response = problem(status, error.code, error.title, error.detail, path, **more)
+    if isinstance(error, Refused | OutcomeUnknown):
         response.headers["retry-after"] = str(max(1, math.ceil(error.retry_after_seconds)))
+    if isinstance(error, OutcomeUnknown):
+        base = context_of(request).base(request)
+        response.headers["location"] = f"{base}{PREDICTION_PATH}{error.prediction}"
+        if not error.repeatable:
+            # A client of Replicate's repeats a POST by itself after a 5xx, but not against this word.
+            response.headers["x-should-retry"] = "false"
     return response

@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 
 from contract import errors
-from contract.errors import PredictionFailed, Refused, RequestError, SoloistError, StartRefused
+from contract.errors import (
+    OutcomeUnknown,
+    PredictionFailed,
+    Refused,
+    RequestError,
+    SoloistError,
+    StartRefused,
+)
 from service.problems import STATUS
 
 ROOT = Path(__file__).parents[1]
@@ -159,7 +166,7 @@ def test_every_error_that_reaches_a_client_has_a_status() -> None:
     reach = {
         kind.code
         for kind in all_errors()
-        if issubclass(kind, RequestError | Refused) and kind not in groups()
+        if issubclass(kind, RequestError | Refused | OutcomeUnknown) and kind not in groups()
     }
 
     assert reach <= STATUS.keys()
@@ -174,6 +181,7 @@ def test_only_errors_that_a_client_can_mend_are_4xx() -> None:
         429,
         503,
     }
+    assert STATUS["outcome_unknown"] == 504
 
 
 # --- modules ----------------------------------------------------------------------------------------

@@ -94,7 +94,7 @@ local function accept(p, nth)
     redis.call('ZADD', K.deadlines, instant(deadline), p.id)
   end
   for field, value in pairs(p) do
-    if field ~= 'credit' and field ~= 'deadline_seconds' then
+    if field ~= 'credit' and field ~= 'deadline_seconds' and field ~= 'not_after' then
       flat[#flat + 1] = field
       flat[#flat + 1] = value
     end

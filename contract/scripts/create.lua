@@ -1,11 +1,16 @@
--- Records predictions as accepted. {models: {name: {max_queue, max_batch}}, predictions: [{id, ...}],
--- not_after?} -> {results: [[what, ...]], rings: {model: [ring]}, now}
--- After `not_after` the callers were told that nothing was recorded, and so it must be.
-if a.not_after and now > a.not_after then
-  return cmsgpack.pack({results = false, rings = {}, now = now})
-end
+-- Records predictions as accepted. {models: {name: {max_queue, max_batch}},
+-- predictions: [{id, receipt?, not_after?, ...}]} -> {results: [[what, ...]], rings: {model: [ring]}, now}
+local results, fresh, found = {}, {}, {}
 
-local results, fresh = {}, {}
+-- The record that an earlier try of this same create has made: its answer was lost, and so were the rings
+-- that went with it.
+local function own(p)
+  local r = view(p.id)
+  if r.status == 'starting' then
+    found[p.model] = math.min(found[p.model] or math.huge, tonumber(r.created_at))
+  end
+  return {'found', r}
+end
 
 -- The prediction that this one repeats, by its id or its Idempotency-Key.
 local function earlier(p)
@@ -13,21 +18,27 @@ local function earlier(p)
   if p.idempotency_key then
     id = redis.call('HGET', K.idempotency .. p.owner, p.idempotency_key) or id
   end
-  local owner, digest = unpack(fields(id, 'owner', 'digest'))
+  local owner, digest, receipt, watchers = unpack(fields(id, 'owner', 'digest', 'receipt', 'watchers'))
   if not owner then return nil end
   if owner ~= p.owner or digest ~= p.digest then return {'conflict', id} end
-  if p.watchers then watch(id, redis.call('HGET', K.prediction .. id, 'watchers'), p.watchers) end
+  if p.watchers then watch(id, watchers, p.watchers) end
+  if id == p.id and receipt == (p.receipt or false) then return own(p) end
   return {'repeated', view(id)}
 end
 
 for i, p in ipairs(a.predictions) do
+  -- Looked for before the clock is: an earlier try may have been in time.
   local result = earlier(p)
   if not result then
     local waiting = redis.call('ZCARD', K.queued .. p.model)
-    if waiting >= a.models[p.model].max_queue then
+    if p.not_after and now > p.not_after then
+      -- Its caller may have been told that nothing was recorded, and so it must be.
+      result = {'late'}
+    elseif waiting >= a.models[p.model].max_queue then
       result = {'full', waiting, eta(p.model, 1)}
     else
       result = accept(p, i)
+      result[5] = eta(p.model, result[4])
       fresh[p.model] = true
     end
   end
@@ -38,6 +49,16 @@ local rings = {}
 for model in pairs(fresh) do
   redis.call('SADD', K.models, model)
   rings[model] = rings_short(model, a.models[model].max_batch)
+end
+for model, since in pairs(found) do
+  -- A thousandth earlier: a score is less exact than an instant.
+  local lost = redis.call('ZRANGEBYSCORE', K.rings .. model, instant(since - 0.001), '+inf')
+  local list, known = rings[model] or {}, {}
+  for _, ring in ipairs(list) do known[ring] = true end
+  for _, ring in ipairs(lost) do
+    if not known[tonumber(ring)] then list[#list + 1] = tonumber(ring) end
+  end
+  rings[model] = list
 end
 conclude()
 return cmsgpack.pack({results = results, rings = rings, now = now})

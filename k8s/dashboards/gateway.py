@@ -141,13 +141,14 @@ INTAKE = Row(
     ),
     timeseries(
         "Refused, by reason",
-        "Requests a second that were refused, by the code of docs/errors.md.",
+        "Requests a second that were refused, or left unknown, by the code of docs/errors.md.",
         "cps",
         query(
             "sum by (reason) (rate(soloist_predictions_rejected_total{<ours>}[$__rate_interval]))",
             "{{reason}}",
         ),
-        bad="queue_full: more workers or a larger max_queue; ledger_unavailable, ledger_full, internal_error: ours.",
+        bad="queue_full: more workers or a larger max_queue; ledger_unavailable, ledger_full, "
+        "outcome_unknown, internal_error: ours.",
         empty="Nothing was refused",
         stacked=True,
     ),
@@ -182,7 +183,7 @@ STORES = Row(
         "Whether the last call to the ledger, and the last message to the broker, got through.",
         query("min(soloist_ledger_up{<ours>})", "ledger"),
         query("min(soloist_broker_up{<ours>})", "broker"),
-        bad="red. Without the ledger callers get 503; without the broker predictions are accepted and wait.",
+        bad="red. Without the ledger callers get 503 and 504; without the broker predictions are accepted and wait.",
         words=UP,
         empty="No gateway is seen",
         size=(6, 8),

@@ -19,7 +19,7 @@ from service import strict_json
 from service.body import read_body, require_json
 from service.context import Context, context_of, owner_of
 from service.intake import Wish
-from service.openapi import ERRORS, NOT_OVER, PREDICTION, PREDICTIONS
+from service.openapi import ERRORS, NOT_OVER, PREDICTION, PREDICTIONS, UNKNOWN
 from service.presentation import PREDICTION_PATH, show_prediction
 from service.stream import last_event_number, stream_events
 
@@ -198,14 +198,14 @@ async def get(
     return _answer(request, context, prediction)
 
 
-@router.post("/v1/predictions/{id}/cancel", responses={**PREDICTION, **ERRORS})
+@router.post("/v1/predictions/{id}/cancel", responses={**PREDICTION, **ERRORS, **UNKNOWN})
 async def cancel(request: Request, id: str) -> Response:
     """Cancel at any stage. What is over stays as it is."""
     context = context_of(request)
     return _answer(request, context, await context.intake.cancel(id, owner_of(request)))
 
 
-@router.delete("/v1/predictions/{id}", responses={**PREDICTION, **NOT_OVER, **ERRORS})
+@router.delete("/v1/predictions/{id}", responses={**PREDICTION, **NOT_OVER, **ERRORS, **UNKNOWN})
 async def erase(request: Request, id: str) -> Response:
     """Remove the input, output and logs of what is over. That it was, and how it ended, stays known until its
     retention ends.

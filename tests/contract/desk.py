@@ -33,7 +33,14 @@ T = TypeVar("T")
 
 CLOCK = "local now = tonumber(redis.call('GET', ARGV[1] .. 'test-clock'))\n"
 START = 1_700_000_000.0
-OF_SUBMISSION = ("max_queue", "max_batch_size", "credit_seconds", "deadline_seconds", "watcher")
+OF_SUBMISSION = (
+    "max_queue",
+    "max_batch_size",
+    "credit_seconds",
+    "deadline_seconds",
+    "watcher",
+    "not_after",
+)
 
 
 class Desk:

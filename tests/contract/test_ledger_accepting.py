@@ -47,9 +47,9 @@ def test_a_call_may_hold_predictions_of_several_models(desk: Desk) -> None:
 
 
 def test_the_same_id_is_accepted_once_and_answers_the_original(desk: Desk) -> None:
-    first = desk.submission(id="a", digest="d", input="1")
+    first = desk.submission(id="a", digest="d", input="1", receipt="r1")
     desk.create(first)
-    again = desk.create(desk.submission(id="a", digest="d", input="2"))
+    again = desk.create(desk.submission(id="a", digest="d", input="2", receipt="r2"))
 
     assert again.results == [Created(desk.get("a"), repeated=True)]
     assert again.rings == {}
@@ -149,19 +149,19 @@ def test_a_full_queue_still_answers_a_repeated_request(desk: Desk) -> None:
     assert isinstance(again, Created)
 
 
+def test_an_answer_says_when_it_will_be_done_once_the_pace_is_known(desk: Desk) -> None:
+    desk.accept()
+    desk.finish(desk.claim())
+    results = desk.create(*(desk.submission(max_batch_size=1) for _ in range(3))).results
+
+    assert [r.prediction.eta_seconds for r in results] == [0.5, 1.0, 1.5]
+    assert [r.prediction.queue_position for r in results] == [1, 2, 3]
+
+
 def test_a_full_queue_has_room_again_after_a_claim(desk: Desk) -> None:
     desk.accept(max_queue=1)
     desk.claim()
     desk.accept(max_queue=1)
-
-
-def test_a_call_read_after_its_callers_gave_up_records_nothing(desk: Desk) -> None:
-    creation = desk.run(create([desk.submission(id="a")], not_after=desk.now - 0.001))
-
-    assert creation.results is None
-    assert creation.rings == {}
-    assert desk.record("a") == {}
-    assert desk.run(create([desk.submission(id="a")], not_after=desk.now)).results is not None
 
 
 def test_a_deadline_is_counted_from_the_ledgers_own_clock(desk: Desk) -> None:

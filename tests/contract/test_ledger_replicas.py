@@ -127,7 +127,7 @@ def test_a_create_without_its_replica_is_unknown_until_it_is_repeated(
     (result,) = desk.create(submission).results or []
 
     assert isinstance(result, Created)
-    assert result.repeated
+    assert not result.repeated, "it was this same submission"
     with replica.client() as client:
         assert client.exists(desk.ledger.key("prediction", "a"))
 

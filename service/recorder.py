@@ -1,0 +1,176 @@
+"""Brings new predictions to the ledger, and tells what is recorded from what is not, and from what nobody knows."""
+
+import asyncio
+import math
+
+from contract.broker import Doorbell
+from contract.errors import LedgerUnavailable, OutcomeUnknown
+from contract.ledger import AsyncLedger
+from contract.transitions import (
+    Conflicting,
+    Created,
+    CreateResult,
+    Full,
+    Late,
+    Submission,
+    create,
+    recorded,
+)
+from service import metrics
+from service.coalescer import Asked, Coalescer, TimeOver
+from service.inquiry import Inquiry
+from service.tries import ANSWER_SECONDS, Tries
+
+RECORD_SECONDS = 2.0
+"""How long after its request a prediction may be recorded. What the ledger says later is final: it is
+recorded, or never will be. The rest of ANSWER_SECONDS is for asking."""
+CLOSE_SECONDS = 0.1
+"""How much before the last of a call's callers leaves its tries end."""
+CLOCK_SECONDS = 0.25
+"""A slower answer of the ledger says too little of its clock."""
+CLOCK_AGE_SECONDS = 60.0
+"""How long what is known of the ledger's clock holds: two clocks drift apart by some ms a minute."""
+
+Answer = Created | Conflicting | Full
+Ask = Asked[Submission, Answer]
+Batch = list[Ask]
+
+
+class Recorder:
+    """Records predictions: those of one turn of the event loop in one call, each within its own time."""
+
+    def __init__(self, ledger: AsyncLedger, doorbell: Doorbell) -> None:
+        self._ledger = ledger
+        self._doorbell = doorbell
+        self._creates = Coalescer(self._record, lambda submission: len(submission.prediction.input))
+        self._clock = Clock(ledger)
+        self._inquiry = Inquiry(ledger)
+
+    async def record(self, submission: Submission) -> Answer:
+        """What the ledger says to a submission.
+
+        Raises:
+            LedgerUnavailable, LedgerFull: it is not recorded, and never will be.
+            OutcomeUnknown: the ledger may have recorded it, or may do so yet.
+        """
+        started = asyncio.get_running_loop().time()
+        try:
+            result = await self._creates.submit(submission, started + ANSWER_SECONDS)
+            if isinstance(result, Created) and not result.repeated:
+                metrics.submitted(submission.prediction.model).inc()
+            return result
+        except TimeOver as over:
+            if not over.out:
+                raise LedgerUnavailable(
+                    "the ledger is slow; this request was not sent to it"
+                ) from None
+        except LedgerUnavailable as error:
+            if not error.sent:
+                raise
+        self._inquiry.ask(submission)
+        raise OutcomeUnknown(
+            "the ledger did not say whether it recorded this prediction; ask for it by its id, or send "
+            "the same again with the same id or Idempotency-Key",
+            prediction=submission.prediction.id,
+        )
+
+    async def close(self) -> None:
+        """Let go of what is under way."""
+        await self._creates.close()
+        await self._inquiry.close()
+
+    async def _record(self, batch: Batch) -> None:
+        """Settle a batch. What is open when this raises is unknown if the error says that it was sent,
+        and else it is not recorded.
+        """
+        metrics.CREATED_AT_ONCE.observe(len(batch))
+        until = max(asked.until for asked in batch) - CLOSE_SECONDS
+        await self._clock.read(until)
+        batch = [asked for asked in batch if not asked.over and self._begin(asked)]
+        tries = Tries(self._ledger, until)
+        refused: dict[str, Full] = {}
+        while batch:
+            creation = await tries.run(create([asked.item for asked in batch]))
+            metrics.LEDGER_SECONDS.observe(tries.seconds)
+            self._clock.note(creation.now, tries.seconds)
+            for model, rings in creation.rings.items():
+                self._doorbell.ring(model, rings)
+            pairs = zip(batch, creation.results, strict=True)
+            batch = [
+                asked
+                for asked, result in pairs
+                if not self._settle(asked, result, refused, tries.doubtful)
+            ]
+            if batch:
+                await tries.pause()
+
+    def _begin(self, asked: Ask) -> bool:
+        """Say until when it may be recorded; False when that is over, and it must not go out."""
+        record_until = asked.until - ANSWER_SECONDS + RECORD_SECONDS
+        if record_until < asyncio.get_running_loop().time():
+            asked.fail(LedgerUnavailable("the ledger is slow; this request was not sent to it"))
+            return False
+        asked.item.not_after = self._clock.instant(record_until)
+        asked.out = True
+        return True
+
+    def _settle(
+        self, asked: Ask, result: CreateResult, refused: dict[str, Full], doubtful: bool
+    ) -> bool:
+        """Hand a final result on; False when an earlier try may bring another one yet.
+
+        Args:
+            refused: those that such a try met no room for, by id.
+        """
+        id = asked.item.prediction.id
+        if isinstance(result, Late):
+            if id in refused:
+                asked.settle(refused[id])
+            else:
+                asked.fail(LedgerUnavailable("the ledger answered too late; nothing was recorded"))
+        elif isinstance(result, Full) and doubtful:
+            refused[id] = result
+            return False
+        else:
+            asked.settle(result)
+        return True
+
+
+class Clock:
+    """The ledger's clock as this process knows it, to within one round trip: rather behind it than ahead,
+    so that nothing is recorded after a caller was told that it was not.
+    """
+
+    def __init__(self, ledger: AsyncLedger) -> None:
+        self._ledger = ledger
+        self._loop = asyncio.get_running_loop()
+        self._offset = 0.0
+        self._noted_at = -math.inf
+
+    async def read(self, until: float) -> None:
+        """Ask the ledger, if what is known is too old.
+
+        Raises:
+            LedgerUnavailable: it did not answer.
+        """
+        if self._loop.time() - self._noted_at < CLOCK_AGE_SECONDS:
+            return
+        tries = Tries(self._ledger, until)
+        try:
+            answer = await tries.run(recorded([]))
+        except LedgerUnavailable as error:
+            raise LedgerUnavailable(error.detail) from error  # it changes nothing
+        self._note(answer.now)
+
+    def note(self, now: float, seconds: float) -> None:
+        """Learn from an answer that came just now, and took so many seconds."""
+        if seconds < CLOCK_SECONDS:
+            self._note(now)
+
+    def _note(self, now: float) -> None:
+        self._noted_at = self._loop.time()
+        self._offset = now - self._noted_at
+
+    def instant(self, time: float) -> float:
+        """A time of the event loop by the ledger's clock."""
+        return time + self._offset

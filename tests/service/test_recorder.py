@@ -1,0 +1,284 @@
+"""Creates whose answers get lost: found again, refused for certain, or unknown, and never recorded twice."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from lossy_ledger import Fault, LossyLedger, away, delayed, full, lost, silent, swallowed
+from prometheus_client import REGISTRY
+
+from contract.errors import LedgerFull, LedgerUnavailable, OutcomeUnknown
+from contract.ledger import Ledger
+from contract.prediction import Prediction, new_id
+from contract.settings import Settings
+from contract.transitions import Created, Full, Submission, create
+from service import recorder, tries
+from service.recorder import Recorder
+
+QUICK = 0.25
+"""How fast these tests live: a request has so much of its real time."""
+
+
+class Bell:
+    """Remembers who was rung for."""
+
+    def __init__(self) -> None:
+        self.rung: list[tuple[str, list[int]]] = []
+
+    def ring(self, model: str, rings: list[int]) -> None:
+        if rings:
+            self.rung.append((model, rings))
+
+
+class Desk:
+    """A recorder before a ledger with faults."""
+
+    def __init__(self, settings: Settings, faults: tuple[Fault, ...]) -> None:
+        self.ledger = LossyLedger(settings, "create", *faults)
+        self.bell = Bell()
+        self.recorder = Recorder(self.ledger, self.bell)  # type: ignore[arg-type]
+
+    async def record(self, submission: Submission) -> Any:
+        return await self.recorder.record(submission)
+
+
+Story = Callable[[Desk], Awaitable[None]]
+Tell = Callable[..., None]
+
+
+@pytest.fixture
+def tell(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Tell:
+    """Run a story at a desk whose first creates meet these faults."""
+    for module, names in (
+        (tries, ("TRY_SECONDS", "LEAST_SECONDS", "MOST_PAUSE_SECONDS")),
+        (recorder, ("ANSWER_SECONDS", "RECORD_SECONDS", "CLOSE_SECONDS")),
+    ):
+        for name in names:
+            monkeypatch.setattr(module, name, getattr(module, name) * QUICK)
+
+    def run(story: Story, *faults: Fault) -> None:
+        async def scenario() -> None:
+            desk = Desk(settings, faults)
+            try:
+                await story(desk)
+            finally:
+                await desk.recorder.close()
+                await desk.ledger.close()
+
+        asyncio.run(scenario())
+
+    return run
+
+
+def submission(max_queue: int = 1000, **what: Any) -> Submission:
+    return Submission(Prediction(**{"id": new_id(), "model": "m", **what}), max_queue, 4)
+
+
+def recorded_ids(ledger: Ledger) -> list[str]:
+    keys = ledger.redis.keys(ledger.key("prediction", "*"))
+    return sorted(key.decode().rpartition(":")[2] for key in keys)
+
+
+def metric(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(f"soloist_{name}", labels) or 0.0
+
+
+@pytest.mark.parametrize("fault", [swallowed, lost, silent, away])
+def test_a_create_without_an_answer_is_tried_again_and_recorded_once(
+    tell: Tell, ledger: Ledger, fault: Fault
+) -> None:
+    before = metric("predictions_submitted_total", model="m")
+    mine = submission()
+
+    async def story(desk: Desk) -> None:
+        created = await desk.record(mine)
+        assert isinstance(created, Created)
+        assert not created.repeated
+        assert created.prediction.id == mine.prediction.id
+        assert created.prediction.queue_position == 1
+        assert desk.bell.rung == [("m", [1])]
+
+    tell(story, fault)
+    assert recorded_ids(ledger) == [mine.prediction.id]
+    assert metric("predictions_submitted_total", model="m") - before == 1
+
+
+def test_all_of_a_batch_are_found_again_each_as_its_own(tell: Tell, ledger: Ledger) -> None:
+    batch = [submission() for _ in range(5)]
+
+    async def story(desk: Desk) -> None:
+        results = await asyncio.gather(*map(desk.record, batch))
+        assert [r.prediction.id for r in results] == [s.prediction.id for s in batch]
+        assert not any(r.repeated for r in results)
+
+    tell(story, swallowed)
+    assert recorded_ids(ledger) == sorted(s.prediction.id for s in batch)
+
+
+@pytest.mark.parametrize("fault", [lost, swallowed])
+def test_of_two_that_bring_the_same_id_one_has_created_it_whatever_is_lost(
+    tell: Tell, fault: Fault
+) -> None:
+    async def story(desk: Desk) -> None:
+        both = [submission(id="mine", digest="d", receipt=receipt) for receipt in ("one", "two")]
+        results = await asyncio.gather(*map(desk.record, both))
+        assert [r.repeated for r in results] == [False, True]
+
+    tell(story, fault)
+
+
+def test_a_ledger_that_is_away_refuses_soon_and_for_certain(tell: Tell, ledger: Ledger) -> None:
+    async def story(desk: Desk) -> None:
+        with pytest.raises(LedgerUnavailable) as refused:
+            await desk.record(submission())
+        assert not refused.value.sent
+        assert desk.ledger.calls.count("create") == 2
+
+    tell(story, *[away] * 9)
+    assert recorded_ids(ledger) == []
+
+
+@pytest.mark.parametrize(
+    "faults", [[lost] * 99, [silent] * 99, [lost, *[away] * 99], [lost, *[full] * 99]]
+)
+def test_what_stays_without_an_answer_is_unknown_in_time(tell: Tell, faults: list[Fault]) -> None:
+    mine = submission()
+
+    async def story(desk: Desk) -> None:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        with pytest.raises(OutcomeUnknown) as unknown:
+            await desk.record(mine)
+        assert loop.time() - started < 3 * QUICK
+        assert unknown.value.prediction == mine.prediction.id
+        assert not unknown.value.repeatable
+
+    tell(story, *faults)
+
+
+def test_a_full_memory_is_a_refusal_at_once_where_nothing_is_on_its_way(tell: Tell) -> None:
+    async def story(desk: Desk) -> None:
+        with pytest.raises(LedgerFull):
+            await desk.record(submission())
+        assert desk.ledger.calls.count("create") == 1
+
+    tell(story, full)
+
+
+def test_a_full_queue_is_a_refusal_only_when_no_earlier_try_can_be_recorded_any_more(
+    tell: Tell, ledger: Ledger
+) -> None:
+    first = submission(max_queue=1)
+
+    async def refused(desk: Desk) -> None:
+        await desk.record(first)
+        desk.ledger.faults = [lost]
+        started = asyncio.get_running_loop().time()
+        assert await desk.record(submission(max_queue=1)) == Full(1, None)
+        assert asyncio.get_running_loop().time() - started > recorder.RECORD_SECONDS
+
+    tell(refused)
+    assert recorded_ids(ledger) == [first.prediction.id]
+
+
+def test_a_try_that_arrives_while_the_queue_is_asked_again_is_found(
+    tell: Tell, ledger: Ledger
+) -> None:
+    async def found(desk: Desk) -> None:
+        await desk.record(submission(max_queue=1))
+        desk.ledger.faults = [delayed(0.5 * QUICK)]
+        mine = submission(max_queue=1)
+        asked = asyncio.create_task(desk.record(mine))
+        # The second try was refused, because the queue is full.
+        await desk.ledger.asked_for("create", 3)
+        await asyncio.to_thread(ledger.redis.delete, ledger.key("queued", "m"))
+        created = await asked
+        assert isinstance(created, Created)
+        assert not created.repeated
+
+    tell(found)
+
+
+def test_a_try_that_arrives_after_its_callers_time_records_nothing(
+    tell: Tell, ledger: Ledger
+) -> None:
+    async def story(desk: Desk) -> None:
+        with pytest.raises(OutcomeUnknown):
+            await desk.record(submission())
+        await desk.ledger.late  # type: ignore[attr-defined]
+
+    tell(story, delayed(2.2 * QUICK), *[lost] * 99)
+    assert recorded_ids(ledger) == []
+
+
+def test_the_time_counts_from_each_callers_own_start(tell: Tell, ledger: Ledger) -> None:
+    """Behind a slow call, one was told 503 and recorded later: its time counted from the call's start."""
+
+    async def story(desk: Desk) -> None:
+        first = asyncio.create_task(desk.record(submission()))
+        await desk.ledger.asked_for("create")
+        with pytest.raises(LedgerUnavailable) as refused:
+            await desk.record(submission())
+        assert not refused.value.sent
+        assert "not sent" in refused.value.detail
+        with pytest.raises(OutcomeUnknown):
+            await first
+
+    tell(story, *[silent] * 99)
+    assert recorded_ids(ledger) == []
+
+
+def test_one_who_comes_when_the_call_before_is_nearly_given_up_is_recorded(
+    tell: Tell, ledger: Ledger
+) -> None:
+    late = submission()
+
+    async def story(desk: Desk) -> None:
+        first = asyncio.create_task(desk.record(submission()))
+        await asyncio.sleep(1.5 * QUICK)
+        desk.ledger.faults = [desk.ledger.faults[0]]
+        created = await desk.record(late)
+        assert created.prediction.id == late.prediction.id
+        await asyncio.wait([first])
+
+    tell(story, *[silent] * 99)
+    assert late.prediction.id in recorded_ids(ledger)
+
+
+def test_a_clock_that_nobody_could_ask_is_a_refusal_and_no_doubt(
+    tell: Tell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(desk: Desk) -> None:
+        monkeypatch.setattr(desk.ledger, "_script", "recorded")
+        with pytest.raises(LedgerUnavailable) as refused:
+            await desk.record(submission())
+        assert not refused.value.sent
+        assert "create" not in desk.ledger.calls
+
+    tell(story, *[lost] * 99)
+
+
+def test_at_the_end_a_create_that_is_out_is_unknown(tell: Tell) -> None:
+    async def story(desk: Desk) -> None:
+        asked = asyncio.create_task(desk.record(submission()))
+        await desk.ledger.asked_for("create")
+        await desk.recorder.close()
+        with pytest.raises(OutcomeUnknown):
+            await asked
+
+    tell(story, silent)
+
+
+def test_a_repeated_create_is_not_counted_again(tell: Tell, ledger: Ledger) -> None:
+    first = submission(idempotency_key="k", digest="d")
+    ledger.run(create([first]))
+    before = metric("predictions_submitted_total", model="m")
+
+    async def story(desk: Desk) -> None:
+        again = await desk.record(submission(idempotency_key="k", digest="d"))
+        assert again.repeated
+        assert again.prediction.id == first.prediction.id
+
+    tell(story, swallowed)
+    assert metric("predictions_submitted_total", model="m") == before
