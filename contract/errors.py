@@ -26,6 +26,7 @@ SoloistError
 │   ├── OutputTooLarge          output_too_large
 │   ├── Timeout                 timeout
 │   ├── WorkerLost              worker_lost
+│   ├── TooManyHandBacks        too_many_hand_backs
 │   └── DeadlineExceeded        deadline_exceeded
 ├── DeviceLost              device_lost; the context is gone: the worker must hand back and exit
 └── StartRefused            a process must not start; its message is the one line it exits with
@@ -172,7 +173,11 @@ class Timeout(PredictionFailed):
 
 
 class WorkerLost(PredictionFailed):
-    code, title = "worker_lost", "Every worker that started this prediction was lost"
+    code, title = "worker_lost", "The prediction lost its worker too often"
+
+
+class TooManyHandBacks(PredictionFailed):
+    code, title = "too_many_hand_backs", "No worker had the time to finish the prediction"
 
 
 class DeadlineExceeded(PredictionFailed):

@@ -112,7 +112,7 @@ class Settings(BaseSettings):
         gt=0,
         description="How often a worker extends its leases and learns what was canceled.",
     )
-    max_attempts: int = Field(3, ge=1, description="How often one prediction may be started.")
+    max_attempts: int = Field(3, ge=1, description="How many workers one prediction may lose.")
     sweep_seconds: float = Field(1.0, gt=0, description="How often the keeper looks at the ledger.")
     priority_credit_seconds: float = Field(
         300.0,

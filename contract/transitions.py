@@ -2,11 +2,10 @@
 
 Both sides use the same ones: `Ledger(...).run(claim(...))` in a worker, `await AsyncLedger(...).run(...)`
 in the gateway and the keeper. Each is atomic and runs by the ledger's clock, and each may be sent again
-after a broken connection: a second run changes nothing (but for `claim`: what its lost answer held comes
-back when the lease ends).
+after a broken connection: a second run changes nothing.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -231,7 +230,9 @@ class Holder:
 
 
 def claim(holder: Holder, ring: int, limit: int | None = None) -> Transition[Claim]:
-    """Take the oldest that wait, up to a batch, under a lease. `ring` is the message that asked for it."""
+    """Take the oldest that wait, up to a batch, under a lease. `ring` is the message that asked for it.
+    Sent again, as its answer was lost, it answers what it took already.
+    """
     args = {
         "model": holder.model,
         "worker": holder.worker,
@@ -240,6 +241,7 @@ def claim(holder: Holder, ring: int, limit: int | None = None) -> Transition[Cla
         "lease": holder.lease_seconds,
         "timeout": holder.timeout_seconds,
         "ring": ring,
+        "token": new_id(),
     }
 
     def read(answer: Any) -> Claim:
@@ -249,13 +251,23 @@ def claim(holder: Holder, ring: int, limit: int | None = None) -> Transition[Cla
     return Transition("claim", args, read)
 
 
-def extend(holder: Holder, attempts: Iterable[tuple[str, int]]) -> Transition[list[str]]:
-    """Renew leases; answers the ids that are no longer this worker's."""
+def extend(
+    holder: Holder,
+    attempts: Iterable[tuple[str, int]],
+    left: Mapping[str, float | None] | None = None,
+) -> Transition[list[str]]:
+    """Renew leases; answers the ids that are no longer this worker's.
+
+    Args:
+        left: by id, how many seconds are left of the hard limit; None when the model has returned, and
+            no limit holds any more. The limits of others stay as they are.
+    """
     args = {
         "model": holder.model,
         "worker": holder.worker,
         "lease": holder.lease_seconds,
         "predictions": list(attempts),
+        "left": {id: seconds is not None and seconds for id, seconds in (left or {}).items()},
     }
     return Transition("extend", args, _same)
 
@@ -344,12 +356,14 @@ def release(
     *,
     idle: bool,
     suspect: bool,
+    lost: bool = False,
     reason: str = "drain",
 ) -> Transition[Released]:
     """Hand predictions back without an outcome; answers the rings to send.
 
     Args:
         suspect: one of them may be why; each will run alone.
+        lost: it counts as a lost worker.
         reason: by which they are counted: `drain`, `device_lost` or `timeout`.
     """
     args = {
@@ -357,6 +371,7 @@ def release(
         "worker": holder.worker,
         "idle": idle,
         "suspect": suspect,
+        "lost": lost,
         "reason": reason,
         "batch": holder.max_batch_size,
         "max_attempts": holder.max_attempts,
@@ -622,7 +637,7 @@ def sweep(
 class Expired:
     deadlines: int
     limits: int
-    """Past their hard limit: ended alone, or given back to run alone."""
+    """Past their hard limit: ended, or given back to run alone."""
     told: list[Fate] = field(default_factory=list)
 
 

@@ -15,6 +15,7 @@ from contract.errors import (
     OutputTooLarge,
     PredictionFailed,
     Timeout,
+    TooManyHandBacks,
     WorkerLost,
 )
 from contract.ledger import Size
@@ -30,6 +31,7 @@ FAILURES: tuple[type[PredictionFailed], ...] = (
     OutputTooLarge,
     Timeout,
     WorkerLost,
+    TooManyHandBacks,
 )
 COUNTED = (
     "accepted",

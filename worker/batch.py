@@ -49,6 +49,12 @@ class Batch:
         self.started_at = time.time()
         self.events: list[tuple[float, str, dict[str, str | int]]] = []
         """(Unix seconds, what happened, with what), for its trace."""
+        self.computing = True
+        """False once the model has returned: from then on no hard limit holds."""
+        self.told: bool | None = None
+        """What the ledger knows of `computing`."""
+        self.outcomes: list[Outcome] | None = None
+        """What came out, until it is written."""
         self.phases: dict[str, float] = {}
         """The seconds of preprocess, inference and postprocess, once it has run."""
         self.items: list[Item] = []

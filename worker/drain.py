@@ -44,7 +44,10 @@ def begin(grace_seconds: float, hand_back: Callable[[], None]) -> None:
 
     def wait() -> None:
         told.wait()
-        _wake_loop()
+        try:
+            _wake_loop()
+        except Exception:  # the loop comes round by itself, later; the grace must end in time
+            logger.exception("the loop was not woken")
         time.sleep(grace_seconds)
         hand_back()
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Condition, Lock, Thread
+from typing import NoReturn
 
 from contract.errors import SoloistError
 from contract.ledger import Ledger
@@ -17,8 +18,9 @@ logger = logging.getLogger(__name__)
 
 HARD_EXIT_SLACK_SECONDS = 1.0
 """How much later than the watchdog faulthandler ends a process whose interpreter lock is held."""
-SILENCE_SLACK_SECONDS = 5.0
-"""How long after its lease a process that could not renew it is left to wake up by itself."""
+SILENCE_SLACK_SECONDS = 10.0
+"""How long after its lease a process that could not renew it is left to wake up by itself. Longer than one call
+to a ledger that is away: waiting for it is no hang."""
 
 
 class Leases:
@@ -55,9 +57,12 @@ class Leases:
 
     @property
     def late(self) -> bool:
-        """True when a batch is older than its hard limit: the process should be ended."""
-        slack = 2 * HARD_EXIT_SLACK_SECONDS
-        return any(b.seconds > self._holder.timeout_seconds + slack for b in self.batches)
+        """True when a batch computes past its hard limit: the process should be ended."""
+        return any(self.overran(b, 2 * HARD_EXIT_SLACK_SECONDS) for b in self.batches)
+
+    def overran(self, batch: Batch, slack: float = 0.0) -> bool:
+        """True when its model computes past the hard limit, and `slack` seconds more."""
+        return batch.computing and batch.seconds > self._holder.timeout_seconds + slack
 
     @contextmanager
     def hold(self, batch: Batch) -> Iterator[None]:
@@ -70,6 +75,12 @@ class Leases:
             yield
         finally:
             self._drop(batch)
+
+    def returned(self, batch: Batch) -> None:
+        """The model has returned: no hard limit holds for this batch any more, only its leases."""
+        with self._changed:
+            batch.computing = False
+            self._arm()
 
     @contextmanager
     def settling(self, batch: Batch) -> Iterator[None]:
@@ -92,13 +103,13 @@ class Leases:
         return self.batches in ([], [batch])
 
     def _arm(self) -> None:
-        """A timer in C that no Python code can hold up ends the process after the oldest's hard limit,
-        or, set again by each renewal, when none came for so long that the batches are another's now.
+        """A timer in C that no Python code can hold up ends the process after the hard limit of the oldest
+        that computes, or, set again by each renewal, when none came for so long that the batches are
+        another's now.
         """
         faulthandler.cancel_dump_traceback_later()
-        if self._batches:
-            oldest = min(b.started for b in self._batches)
-            limit = oldest + self._holder.timeout_seconds + HARD_EXIT_SLACK_SECONDS
+        if computing := [b.started for b in self._batches if b.computing]:
+            limit = min(computing) + self._holder.timeout_seconds + HARD_EXIT_SLACK_SECONDS
             silence = self._holder.lease_seconds + SILENCE_SLACK_SECONDS
             left = min(limit - time.monotonic(), silence)
             faulthandler.dump_traceback_later(max(left, 0.01), exit=True)
@@ -111,32 +122,46 @@ class Leases:
                 self._changed.wait(self._pause())
                 self._arm()
             for batch in self.batches:
-                if batch.seconds > self._holder.timeout_seconds:
+                if self.overran(batch):
                     self._overdue(batch)
             self.renew()
 
     def _pause(self) -> float:
-        oldest = min(b.started for b in self._batches)
-        left = oldest + self._holder.timeout_seconds - time.monotonic()
-        return max(0.01, min(self._renew_seconds, left))
+        limit = self._holder.timeout_seconds
+        left = [limit - b.seconds for b in self._batches if b.computing]
+        return max(0.01, min([self._renew_seconds, *left]))
 
     def renew(self) -> None:
         """Extend all leases now, and stop the items that are no longer ours."""
         with self._extending:
+            with self._changed:
+                self._arm()
             batches = self.batches
             attempts = [attempt for batch in batches for attempt in batch.attempts]
             if not batches:
                 return
+            news = [(batch, batch.computing) for batch in batches]
+            news = [(batch, computing) for batch, computing in news if batch.told is not computing]
+            left = {id: self._left(batch) for batch, _ in news for id, _ in batch.attempts}
             try:
-                lost = self._ledger.run(extend(self._holder, attempts))
+                lost = self._ledger.run(extend(self._holder, attempts, left))
             except SoloistError as error:
                 logger.warning("leases were not renewed", extra={"code": error.code})
                 return
+        for batch, computing in news:
+            batch.told = computing
         for batch in batches:
             batch.stop(lost)
 
+    def _left(self, batch: Batch) -> float | None:
+        """Seconds of its hard limit, by our own count; None when the model has returned."""
+        left = self._holder.timeout_seconds - batch.seconds
+        return max(0.0, left) if batch.computing else None
 
-def end_process(code: int) -> None:
+
+def end_process(code: int) -> NoReturn:
     """End this process at once, whatever its main thread does."""
-    logging.shutdown()
-    os._exit(code)
+    try:
+        logging.shutdown()
+    finally:
+        os._exit(code)

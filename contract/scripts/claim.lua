@@ -1,10 +1,37 @@
--- Takes the oldest that wait. {model, worker, limit, batch, lease, timeout, ring}
+-- Takes the oldest that wait. {model, worker, limit, batch, lease, timeout, ring, token}
 -- -> {predictions: [{id, attempt, input, ...}], rings: [ring], told}
+-- A claim that is sent again, as its answer was lost, has the same token and gets the same predictions.
 insist()
+hear(a.model, a.lease)
 redis.call('ZREM', K.rings .. a.model, a.ring)
 
 local taken = {}
-while #taken < a.limit do
+local function take(id, attempt, input, created_at, traceparent, tracestate)
+  redis.call('ZADD', K.running .. a.model, now + a.lease, id)
+  redis.call('ZADD', K.limits, now + a.timeout, id)
+  taken[#taken + 1] = {
+    id = id, attempt = attempt, input = input, queue_seconds = now - tonumber(created_at),
+    traceparent = traceparent or nil, tracestate = tracestate or nil,
+  }
+end
+
+-- What this claim took already and still has.
+local function take_again()
+  local packed = a.token and redis.call('HGET', K.claims .. a.model, a.worker)
+  local before = packed and cmsgpack.unpack(packed)
+  if not before or before.token ~= a.token then return end
+  for _, p in ipairs(before.predictions) do
+    local status, attempt, input, created_at, traceparent, tracestate =
+      unpack(fields(p[1], 'status', 'attempt', 'input', 'created_at', 'traceparent', 'tracestate'))
+    if status == 'processing' and tonumber(attempt) == p[2] then
+      take(p[1], p[2], input, created_at, traceparent, tracestate)
+    end
+  end
+end
+
+take_again()
+local again = #taken > 0
+while not again and #taken < a.limit do
   local id = redis.call('ZRANGE', K.queued .. a.model, 0, 0)[1]
   if not id then break end
   local attempt, input, created_at, deadline, suspect, watchers, ttl, traceparent, tracestate =
@@ -23,18 +50,21 @@ while #taken < a.limit do
   else
     attempt = tonumber(attempt) + 1
     redis.call('ZREM', K.queued .. a.model, id)
-    redis.call('ZADD', K.running .. a.model, now + a.lease, id)
-    redis.call('ZADD', K.limits, now + a.timeout, id)
-    redis.call('HSET', K.prediction .. id, 'status', 'processing', 'attempt', attempt,
-      'worker', a.worker, 'started_at', instant(now))
-    taken[#taken + 1] = {
-      id = id, attempt = attempt, input = input, queue_seconds = now - tonumber(created_at),
-      traceparent = traceparent or nil, tracestate = tracestate or nil,
-    }
+    take(id, attempt, input, created_at, traceparent, tracestate)
     if suspect == '1' then break end
   end
 end
 if #taken > 0 then
+  local mine = {}
+  for _, p in ipairs(not again and taken or {}) do
+    -- How many were claimed together decides later who is to blame, whatever is left of them by then.
+    redis.call('HSET', K.prediction .. p.id, 'status', 'processing', 'attempt', p.attempt,
+      'worker', a.worker, 'started_at', instant(now), 'claimed_with', #taken)
+    mine[#mine + 1] = {p.id, p.attempt}
+  end
+  if a.token and not again then
+    redis.call('HSET', K.claims .. a.model, a.worker, cmsgpack.pack({token = a.token, predictions = mine}))
+  end
   redis.call('ZADD', K.busy .. a.model, now + a.lease, a.worker)
   redis.call('ZADD', K.claimed .. a.model, instant(now), a.worker)
 end

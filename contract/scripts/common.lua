@@ -15,6 +15,37 @@ local function insist() redis.call('DEL', K.events .. '') end
 -- nothing to nobody is written to the replicas like a change, and takes no memory.
 if a.awaited then redis.call('PUBLISH', K.answers .. '', '') end
 
+-- While the ledger is away nobody can renew a lease: that is no sign of death, and waiting for it is no
+-- computing. The ledger itself notes when a model's workers and keepers last used it, and for how long they
+-- lease. A worker gives a sign of life in every third of its lease, so a longer silence of all is an outage (or
+-- they, or the ledger's clock, stood still). After one there is a reprieve of a full lease: what had ended before
+-- it began is over as ever, everything else gets the time to be renewed or finished. Outages in a row are one
+-- until the ledger was there for a lease in all, lest a ledger that stumbles for ever keep the dead alive.
+local SHORTEST_OUTAGE = 1
+local function hear(model, lease)
+  local at, known, from, till, up =
+    unpack(redis.call('HMGET', K.heard .. model, 'at', 'lease', 'from', 'till', 'up'))
+  at, lease = tonumber(at), lease or tonumber(known)
+  if not lease then return end -- nobody has a lease
+  local silence, longest = at and now - at or 0, math.max(SHORTEST_OUTAGE, lease / 3)
+  if silence > longest then
+    till, up = tonumber(till) or 0, tonumber(up) or 0
+    up = up + math.max(0, at - (till - lease)) + longest
+    if at >= till or up >= lease then from, up = at, 0 end
+    redis.call('HSET', K.heard .. model, 'from', instant(tonumber(from)), 'till', instant(now + lease), 'up', up)
+  end
+  if not at or silence < 0 or silence > 0.25 or tonumber(known) ~= lease then
+    redis.call('HSET', K.heard .. model, 'at', instant(now), 'lease', lease)
+  end
+end
+
+-- What had to happen by this instant and did not is late: now, or the begin of an outage that is hardly over.
+local function late_since(model)
+  local from, till = unpack(redis.call('HMGET', K.heard .. model, 'from', 'till'))
+  if till and now < tonumber(till) then return math.min(now, tonumber(from)) end
+  return now
+end
+
 local announcements = {}
 
 -- From now on this gateway is told of what becomes of the prediction. `watchers` is who is told already.
@@ -114,6 +145,7 @@ local function rest(model, worker, idle)
   if not idle then return end
   redis.call('ZREM', K.busy .. model, worker)
   redis.call('ZREM', K.claimed .. model, worker)
+  redis.call('HDEL', K.claims .. model, worker)
 end
 
 -- Ends a prediction: the only place that writes a terminal status. `outcome` holds the fields to write.
@@ -143,22 +175,37 @@ local function settle(id, model, watchers, result_ttl, status, outcome)
   end
 end
 
--- Back to the queue, in its old place; or, when it was started too often, failed and kept aside.
--- A suspect may have killed its worker: it will run alone.
-local function give_back(id, model, suspect, max_attempts, dead_ttl)
-  local attempt, watchers, score = unpack(fields(id, 'attempt', 'watchers', 'score'))
+-- How often a prediction may be handed back by workers that were told to end. Generous, for each is an ordinary
+-- rollout; a bound, for one that no worker ever has the time for must end too.
+local MOST_HANDED_BACK = 100
+
+-- Back to the queue, in its old place; or failed and kept aside, when it lost `max_attempts` workers or was handed
+-- back too often. Every start ends in one of the two, so the record counts those that were handed back and
+-- the rest were lost. A suspect may be why its worker ended: from now on it runs alone.
+-- -> 'queued', 'gone' or its error's code
+local function give_back(id, model, how, max_attempts, dead_ttl)
+  local attempt, watchers, score, handed_back = unpack(fields(id, 'attempt', 'watchers', 'score', 'handed_back'))
   redis.call('ZREM', K.running .. model, id)
   redis.call('ZREM', K.limits, id)
   if not attempt then return 'gone' end -- evicted: possible with durability none
-  if tonumber(attempt) >= max_attempts then
-    redis.call('ZADD', K.dead .. model, now, id)
-    settle(id, model, watchers, dead_ttl, 'failed', {
-      error = 'started ' .. attempt .. ' times, and each time its worker was lost',
-      error_code = 'worker_lost',
-    })
-    return 'dead'
+  handed_back = (tonumber(handed_back) or 0) + (how.lost and 0 or 1)
+  local lost = tonumber(attempt) - handed_back
+  local code, sentence
+  if how.lost and lost >= max_attempts then
+    code, sentence = 'worker_lost', 'it lost its worker ' .. lost .. ' times'
+  elseif handed_back >= MOST_HANDED_BACK then
+    code = 'too_many_hand_backs'
+    sentence = 'workers that had to end handed it back ' .. handed_back .. ' times before it was done'
   end
-  redis.call('HSET', K.prediction .. id, 'status', 'starting', 'suspect', suspect and '1' or '0')
+  redis.call('HSET', K.prediction .. id, 'handed_back', handed_back)
+  if code then
+    redis.call('ZADD', K.dead .. model, now, id)
+    settle(id, model, watchers, dead_ttl, 'failed', {error = sentence, error_code = code})
+    return code
+  end
+  redis.call('HSET', K.prediction .. id, 'status', 'starting')
+  if how.suspect then redis.call('HSET', K.prediction .. id, 'suspect', '1') end
+  redis.call('HDEL', K.prediction .. id, 'claimed_with')
   redis.call('DEL', K.events .. id)
   enqueue(id, model, score)
   return 'queued'
@@ -171,7 +218,7 @@ local told = {}
 local function tell(id, model, fate)
   local attempt, traceparent = unpack(fields(id, 'attempt', 'traceparent'))
   if not attempt or #told == MOST_TOLD then return end
-  told[#told + 1] = {id, model, fate == 'dead' and 'worker_lost' or fate, tonumber(attempt), traceparent}
+  told[#told + 1] = {id, model, fate, tonumber(attempt), traceparent}
 end
 
 -- Typical seconds until the prediction at `position` (1 is next) is done, or false when unknown.

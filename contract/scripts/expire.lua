@@ -21,20 +21,35 @@ for _, id in ipairs(over(K.deadlines, now)) do
     processing = 'the deadline passed while it ran',
   })
 end
--- The worker's own watchdog comes first; this is for code that holds the interpreter's lock. Those of one
--- batch have the same limit: one alone is to blame, among several the innocent get another start.
-local mates = {}
+-- The worker's own watchdog comes first; this is for code that holds the interpreter's lock. One that was claimed
+-- alone is to blame; of several the innocent get another start, whatever is left of them: the one that hangs
+-- may be canceled by now.
+local since, mates = {}, {}
+local function late(model, limit)
+  if not since[model] then
+    hear(model)
+    since[model] = late_since(model) - a.limit_slack
+  end
+  return limit <= since[model]
+end
+local function several(claimed_with, limit)
+  if claimed_with then return tonumber(claimed_with) > 1 end
+  -- Claimed by a worker of an older version: those of one batch have the same limit.
+  mates[limit] = mates[limit] or redis.call('ZCOUNT', K.limits, limit, limit)
+  return mates[limit] > 1
+end
 for _, id in ipairs(over(K.limits, now - a.limit_slack)) do
   local limit = redis.call('ZSCORE', K.limits, id)
-  mates[limit] = mates[limit] or redis.call('ZCOUNT', K.limits, limit, limit)
-  local status, model = unpack(fields(id, 'status', 'model'))
-  if status == 'processing' and mates[limit] > 1 then
-    tell(id, model, give_back(id, model, true, a.max_attempts, a.dead_ttl))
+  local status, model, claimed_with = unpack(fields(id, 'status', 'model', 'claimed_with'))
+  if status ~= 'processing' then
+    redis.call('ZREM', K.limits, id)
+  elseif late(model, tonumber(limit)) then
     limits = limits + 1
-  else
-    limits = limits + ended(id, K.limits, 'failed', 'timeout', {
-      processing = 'it ran past the hard limit of the model',
-    })
+    if several(claimed_with, limit) then
+      tell(id, model, give_back(id, model, {suspect = true}, a.max_attempts, a.dead_ttl))
+    else
+      ended(id, K.limits, 'failed', 'timeout', {processing = 'it ran past the hard limit of the model'})
+    end
   end
 end
 conclude()

@@ -1,12 +1,15 @@
 -- Writes and announces the outcomes of a batch in one atomic step.
 -- {model, worker, idle, seconds, items, predictions: [{id, attempt, status, outcome}]}
 -- -> the ids that were fenced off: another attempt, a cancel or the deadline came first
+-- An attempt that was given back and that nobody has claimed since may still be finished: a second run would
+-- only repeat it.
 insist()
+hear(a.model)
 local fenced = {}
 for _, p in ipairs(a.predictions) do
   local status, attempt, watchers, ttl =
     unpack(fields(p.id, 'status', 'attempt', 'watchers', 'result_ttl'))
-  if status == 'processing' and tonumber(attempt) == p.attempt then
+  if (status == 'processing' or status == 'starting') and tonumber(attempt) == p.attempt then
     settle(p.id, a.model, watchers, ttl, p.status, p.outcome)
   elseif status ~= p.status or tonumber(attempt) ~= p.attempt then -- else: the same finish, sent again
     fenced[#fenced + 1] = p.id

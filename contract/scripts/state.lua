@@ -1,14 +1,14 @@
 -- What each model has waiting and running, and who serves it. {models}
 -- -> {model: {queued, running, busy, oldest_seconds, eta_seconds, workers: [{name, state, ...}]}}
 local function workers_of(model)
-  local busy, workers = {}, {}
-  for _, name in ipairs(redis.call('ZRANGEBYSCORE', K.busy .. model, '(' .. instant(now), '+inf')) do
+  local busy, workers, late = {}, {}, late_since(model)
+  for _, name in ipairs(redis.call('ZRANGEBYSCORE', K.busy .. model, '(' .. instant(late), '+inf')) do
     busy[name] = tonumber(redis.call('ZSCORE', K.claimed .. model, name) or now)
   end
   local announced = redis.call('HGETALL', K.workers .. model)
   for i = 1, #announced, 2 do
     local name, worker = announced[i], cmsgpack.unpack(announced[i + 1])
-    if worker.expires > now then
+    if worker.expires > late then
       local since = worker.since
       if busy[name] and worker.state ~= 'draining' then
         worker.state, worker.phase, since = 'busy', nil, busy[name]

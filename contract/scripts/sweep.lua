@@ -5,13 +5,15 @@
 insist()
 local taken_back, dead = 0, 0
 local model = a.model
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', K.running .. model, '-inf', now, 'LIMIT', 0, a.most)) do
-  local fate = give_back(id, model, true, a.max_attempts, a.dead_ttl)
-  if fate == 'dead' then dead = dead + 1 end
+hear(model)
+local late = late_since(model)
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', K.running .. model, '-inf', late, 'LIMIT', 0, a.most)) do
+  local fate = give_back(id, model, {lost = true, suspect = true}, a.max_attempts, a.dead_ttl)
+  if fate ~= 'queued' and fate ~= 'gone' then dead = dead + 1 end
   tell(id, model, fate)
   taken_back = taken_back + 1
 end
-redis.call('ZREMRANGEBYSCORE', K.busy .. model, '-inf', now)
+redis.call('ZREMRANGEBYSCORE', K.busy .. model, '-inf', late)
 
 -- `busy` says who is busy, `claimed` only since when: a worker of an older version does not write it.
 local since = redis.call('ZRANGE', K.claimed .. model, 0, -1, 'WITHSCORES')
@@ -22,14 +24,22 @@ for _, worker in ipairs(redis.call('ZRANGE', K.busy .. model, 0, -1)) do
   workers[worker] = math.max(0, now - (claimed_at[worker] or now))
   claimed_at[worker] = nil
 end
-for worker in pairs(claimed_at) do redis.call('ZREM', K.claimed .. model, worker) end
+for worker in pairs(claimed_at) do
+  redis.call('ZREM', K.claimed .. model, worker)
+  redis.call('HDEL', K.claims .. model, worker)
+end
 
 -- Workers that died without a word.
 local announced = redis.call('HGETALL', K.workers .. model)
 for i = 1, #announced, 2 do
-  if cmsgpack.unpack(announced[i + 1]).expires <= now then
+  if cmsgpack.unpack(announced[i + 1]).expires <= late then
     redis.call('HDEL', K.workers .. model, announced[i])
   end
+end
+
+-- An outage hurts nobody when nobody has a lease.
+if redis.call('EXISTS', K.running .. model, K.busy .. model, K.workers .. model) == 0 then
+  redis.call('DEL', K.heard .. model)
 end
 
 -- Rings that the broker no longer holds were lost, unless a worker is just about to claim.

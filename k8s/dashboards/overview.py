@@ -102,7 +102,7 @@ PROMISES = Row(
             "requests",
         ),
         query(
-            """sum(max by (model, code) (rate(soloist_predictions_failed_total{<model>, code=~"worker_lost|timeout"}[1h])))
+            """sum(max by (model, code) (rate(soloist_predictions_failed_total{<model>, code=~"worker_lost|timeout|too_many_hand_backs"}[1h])))
                / sum(max by (model, outcome) (rate(soloist_predictions_finished_total{<model>, outcome!="canceled"}[1h]))) / (1 - $objective)""",
             "predictions",
         ),

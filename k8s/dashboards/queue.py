@@ -188,7 +188,7 @@ TROUBLE = Row(
             f"sum by (code) ({in_ledger('soloist_predictions_failed_total', 'model, code')})",
             "{{code}}",
         ),
-        bad="worker_lost and timeout are ours, out_of_memory and model_error the model's.",
+        bad="worker_lost, timeout and too_many_hand_backs are ours, out_of_memory and model_error the model's.",
         empty="Nothing failed",
         size=(6, 8),
         stacked=True,

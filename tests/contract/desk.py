@@ -1,6 +1,6 @@
 """A ledger with a clock that the test moves, and short words for what its callers do with it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from contract.ledger import Ledger
@@ -55,7 +55,13 @@ class Desk:
         self.advance(0)
 
     def advance(self, seconds: float) -> None:
-        """Move the ledger's clock."""
+        """Move the ledger's clock, while another worker of the model gives its signs of life."""
+        self.be_away(seconds)
+        if self.redis.exists(heard := self.ledger.key("heard", "m")):
+            self.redis.hset(heard, "at", f"{self.now:.6f}")
+
+    def be_away(self, seconds: float) -> None:
+        """Move the ledger's clock, while nobody can reach it."""
         self.now += seconds
         self.redis.set(self.ledger.key("test-clock"), repr(self.now))
 
@@ -94,8 +100,13 @@ class Desk:
         self.rings += claimed.rings
         return claimed.predictions
 
-    def extend(self, claimed: Sequence[Claimed], worker: str = "w1") -> list[str]:
-        return self.run(extend(self.holder(worker), [(c.id, c.attempt) for c in claimed]))
+    def extend(
+        self,
+        claimed: Sequence[Claimed],
+        worker: str = "w1",
+        left: Mapping[str, float | None] | None = None,
+    ) -> list[str]:
+        return self.run(extend(self.holder(worker), [(c.id, c.attempt) for c in claimed], left))
 
     def finish(
         self,
@@ -111,10 +122,16 @@ class Desk:
         return self.run(finish(self.holder(worker), outcomes, idle=idle, seconds=0.5))
 
     def release(
-        self, claimed: Sequence[Claimed], *, worker: str = "w1", suspect: bool = False
+        self,
+        claimed: Sequence[Claimed],
+        *,
+        worker: str = "w1",
+        suspect: bool = False,
+        lost: bool = False,
     ) -> list[int]:
         attempts = [(c.id, c.attempt) for c in claimed]
-        released = self.run(release(self.holder(worker), attempts, idle=True, suspect=suspect))
+        how = {"idle": True, "suspect": suspect, "lost": lost}
+        released = self.run(release(self.holder(worker), attempts, **how))
         rings = released.rings
         self.rings += rings
         return rings

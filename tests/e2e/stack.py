@@ -31,6 +31,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "echo": {"max_batch_size": BATCH, "timeout_seconds": 60},
     "single": {"max_batch_size": 1, "timeout_seconds": 60},
     "brief": {"max_batch_size": BATCH, "timeout_seconds": LIMIT_SECONDS},
+    "limited": {"max_batch_size": BATCH, "timeout_seconds": 4},
     "small": {"max_batch_size": BATCH, "options": {"fits": 4}},
     "terse": {"max_batch_size": BATCH, "max_output_bytes": 1000},
     "unloadable": {"options": {"load": "fail"}},

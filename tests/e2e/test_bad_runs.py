@@ -139,6 +139,22 @@ def test_the_innocents_in_a_batch_that_hangs_succeed(stack: Stack, do: str) -> N
 
 
 @pytest.mark.parametrize("do", ["sleep", "hold"])
+def test_the_mate_of_a_hang_that_its_client_canceled_runs_again_and_succeeds(
+    stack: Stack, do: str
+) -> None:
+    hangs = stack.submit(do, "brief", seconds=60)
+    mate = stack.submit(model="brief", text="innocent")
+    first = stack.worker("brief", LEASE_SECONDS=15)
+    stack.running([hangs, mate])
+    assert stack.http.post(f"/v1/predictions/{hangs}/cancel").json()["status"] == "canceled"
+    assert first.code() not in (0, 78)
+    stack.worker("brief", LEASE_SECONDS=15)
+    (record,) = stack.succeeded([mate])
+    assert record.attempt == 2
+    assert stack.record(hangs).status is Status.CANCELED
+
+
+@pytest.mark.parametrize("do", ["sleep", "hold"])
 def test_a_hang_with_a_limit_longer_than_the_lease_ends_and_so_does_its_worker(
     stack: Stack, do: str
 ) -> None:

@@ -115,6 +115,39 @@ def test_handed_back_predictions_wait_when_no_other_worker_is_there(stack: Stack
     assert stack.succeeded([id])[0].attempt == 2
 
 
+def test_ordinary_rollouts_do_not_bury_a_long_prediction(stack: Stack) -> None:
+    gate = stack.gate()
+    id = stack.submit("stubborn", gate=str(gate))
+    for rollout in range(4):
+        worker = stack.worker(GRACE_SECONDS=0.2, LEASE_SECONDS=60).ready()
+        wait_for("it runs", lambda n=rollout: stack.runs()[id] == n + 1, 20)
+        assert worker.end() == 0
+        assert stack.record(id).status is Status.STARTING
+    gate.touch()
+    stack.worker()
+    assert stack.succeeded([id])[0].attempt == 5
+    counts = stack.store_client(lambda c: c.hgetall(stack.ledger.key("counts", "echo")))
+    assert counts[b"handed_back:drain"] == b"4"
+    assert stack.dead() == []
+
+
+@pytest.mark.parametrize("pool", ["threads", "gevent"])
+def test_all_batches_under_way_are_handed_back_when_the_grace_is_over(
+    stack: Stack, pool: str
+) -> None:
+    pytest.importorskip(pool if pool == "gevent" else "threading")
+    gate = stack.gate()
+    ids = [stack.submit("wait", "single", gate=str(gate)) for _ in range(2)]
+    more = ("--pool", pool, "--concurrency", "2")
+    worker = stack.worker("single", *more, GRACE_SECONDS=1, LEASE_SECONDS=60).ready()
+    stack.running(ids)
+    assert worker.end(10) == 0
+    assert {p.status for p in stack.records(ids)} == {Status.STARTING}
+    gate.touch()
+    stack.worker("single")
+    assert {p.attempt for p in stack.succeeded(ids)} == {2}
+
+
 @pytest.mark.parametrize(
     ("model", "sentence"),
     [

@@ -41,6 +41,9 @@ class House:
     def advance(self, seconds: float) -> None:
         self.now += seconds
         self.ledger.redis.set(self.ledger.key("test-clock"), repr(self.now))
+        for model in self.catalog:  # others give their signs of life: no outage
+            if self.ledger.redis.exists(heard := self.ledger.key("heard", model)):
+                self.ledger.redis.hset(heard, "at", f"{self.now:.6f}")
 
     def submit(self, model: str = "echo", **terms: Any) -> str:
         """The id of a prediction that was recorded, and whose message nobody sent."""
@@ -135,6 +138,7 @@ def test_an_expired_lease_goes_back_and_is_rung_for(house: House) -> None:
     house.advance(2)
     house.sweep()
     assert (house.get(id).status, house.get(id).attempt) == (Status.STARTING, 1)
+    assert house.worker.claim()
     assert house.worker.succeed(claimed) == [id]
     house.advance(3)
     house.sweep()

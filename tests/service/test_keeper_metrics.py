@@ -84,7 +84,7 @@ def test_every_counter_of_a_model_is_there_from_the_first_look(desk: Desk) -> No
         for outcome in ("succeeded", "failed", "canceled"):
             assert metric("predictions_finished_total", model=model, outcome=outcome) == 0
         codes = "invalid_input model_error out_of_memory output_invalid output_too_large timeout worker_lost"
-        for code in codes.split():
+        for code in (*codes.split(), "too_many_hand_backs"):
             assert metric("predictions_failed_total", model=model, code=code) == 0
         for reason in ("drain", "device_lost", "timeout"):
             assert metric("predictions_handed_back_total", model=model, reason=reason) == 0

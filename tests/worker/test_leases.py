@@ -28,6 +28,7 @@ class Book:
 
     def __init__(self) -> None:
         self.extended: list[list[tuple[str, int]]] = []
+        self.left: list[dict[str, float | bool]] = []
         self.lost: list[str] = []
         self.away = False
         self.asked_while_away = 0
@@ -38,6 +39,7 @@ class Book:
             self.asked_while_away += 1
             raise LedgerUnavailable
         self.extended.append(transition.args["predictions"])
+        self.left.append(transition.args["left"])
         return list(self.lost)
 
 
@@ -181,6 +183,51 @@ def test_a_batch_within_its_hard_limit_is_not_overdue(book: Book) -> None:
     with leases(book, timeout_seconds=60, overdue=called.append).hold(batch_of("a")):
         eventually(lambda: len(book.extended) > 3)
     assert called == []
+
+
+def test_when_the_model_has_returned_no_hard_limit_holds(book: Book, timer: Timer) -> None:
+    called: list[Batch] = []
+    kept = leases(book, timeout_seconds=0.05, overdue=called.append)
+    batch = batch_of("a")
+    with kept.hold(batch):
+        kept.returned(batch)
+        assert timer.left is None, "at once: the timer in C would not wait for the next renewal"
+        book.away = True
+        batch.started -= 600
+        eventually(lambda: book.asked_while_away > 3)
+        assert not kept.late
+        assert timer.left is None
+    assert called == []
+
+
+def test_another_batch_that_computes_keeps_its_hard_limit(book: Book, timer: Timer) -> None:
+    kept = leases(book, timeout_seconds=10)
+    done, computes = batch_of("a"), batch_of("b")
+    with kept.hold(done), kept.hold(computes):
+        done.started -= 60
+        kept.returned(done)
+        assert timer.left == pytest.approx(10 + HARD_EXIT_SLACK_SECONDS, abs=1)
+        assert not kept.late
+        computes.started -= 60
+        assert kept.late
+
+
+def test_the_ledger_is_told_what_is_left_of_a_limit_and_when_none_holds_any_more(
+    book: Book,
+) -> None:
+    batch = batch_of("a")
+    kept = leases(book, timeout_seconds=60)
+    with kept.hold(batch):
+        eventually(lambda: len(book.left) > 2)
+        assert book.left[0]["a"] == pytest.approx(60, abs=5)
+        assert book.left[2] == {}, "once is enough"
+        book.away = True
+        kept.returned(batch)
+        eventually(lambda: book.asked_while_away)
+        seen = len(book.left)
+        book.away = False
+        eventually(lambda: len(book.left) > seen + 2)
+        assert [left for left in book.left[seen:] if left] == [{"a": False}]
 
 
 def test_liveness_ends_only_some_time_after_the_hard_limit(book: Book) -> None:
