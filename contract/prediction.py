@@ -57,6 +57,8 @@ class Prediction:
     status: Status = Status.STARTING
     priority: Priority = Priority.NORMAL
     attempt: int = 0
+    handed_back: int = 0
+    """How many of its starts ended because a worker had to end; the others lost their worker."""
     worker: str | None = None
     created_at: float = 0.0
     started_at: float | None = None

@@ -83,6 +83,13 @@ def test_a_record_of_a_traced_prediction_reads_with_its_trace() -> None:
     )
 
 
+def test_a_record_of_what_was_handed_back_reads_with_how_often() -> None:
+    handed_back = Prediction.from_record(load("record_handed_back"))
+
+    assert (handed_back.attempt, handed_back.handed_back) == (3, 1)
+    assert Prediction.from_record(load("record_old")).handed_back == 0
+
+
 @pytest.mark.parametrize(
     "name",
     [

@@ -1,0 +1,230 @@
+"""How batches and their process end: every batch apart, whatever fails, and the process in any case."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from contract.errors import LedgerUnavailable
+from contract.tracing import OFF
+from contract.transitions import Claimed, Holder, Outcome, Transition
+from worker.account import Account
+from worker.batch import Batch
+from worker.ends import EXIT_BROKEN, Ends
+from worker.leases import Leases
+
+LIMIT = 60.0
+
+
+class Ledger:
+    """Remembers what was written; `fails` says which ids cannot be."""
+
+    def __init__(self) -> None:
+        self.written: list[Transition[Any]] = []
+        self.fails: dict[str, Exception] = {}
+
+    def run(self, transition: Transition[Any]) -> Any:
+        if transition.script == "extend":
+            return []
+        rows = transition.args["predictions"]
+        for row in rows:
+            if error := self.fails.get(row["id"] if isinstance(row, dict) else row[0]):
+                raise error
+        self.written.append(transition)
+        return transition.read({"rings": [7], "told": []} if transition.script == "release" else [])
+
+    def ids(self, script: str) -> list[list[str]]:
+        """The predictions of each call of a script."""
+        calls = [t.args["predictions"] for t in self.written if t.script == script]
+        return [[r["id"] if isinstance(r, dict) else r[0] for r in rows] for rows in calls]
+
+
+class Bell:
+    """As strict as the real one: who rings it after its end gets an error."""
+
+    def __init__(self) -> None:
+        self.rings: list[int] = []
+        self.closed = False
+
+    def ring(self, model: str, rings: list[int]) -> None:
+        assert not self.closed, "cannot schedule new futures after shutdown"
+        self.rings += rings
+
+    def close(self, *, wait: bool) -> None:
+        self.closed = wait
+
+
+class Reporter:
+    def follow(self, attempts: dict[str, int]) -> None: ...
+
+    def take(self, *what: Any) -> None: ...
+
+
+class Ended(BaseException):
+    """In place of the end of this process."""
+
+
+class Desk:
+    """The ends of one process, and its leases as a test fills them."""
+
+    def __init__(self) -> None:
+        self.ledger, self.bell = Ledger(), Bell()
+        holder = Holder("m", "w1", 4, timeout_seconds=LIMIT)
+        self.leases = Leases(self.ledger, holder, 1000, lambda batch: None)
+        self.held = ExitStack()
+        account = Account("m", "w1", "cpu", OFF)
+        self.ends = Ends(self.ledger, holder, self.leases, self.bell, account, OFF)
+
+    def batch(self, *ids: str, done: bool = False) -> Batch:
+        """A batch under way; `done`: its outcomes are kept back."""
+        batch = Batch([Claimed(id, 1, "{}", 0.0) for id in ids], Reporter(), 1 << 20)
+        self.held.enter_context(self.leases.hold(batch))
+        if done:
+            self.leases.returned(batch)
+            batch.outcomes = [Outcome(id, 1, b"1") for id in ids]
+        return batch
+
+
+@pytest.fixture
+def desk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    def end(code: int) -> None:
+        raise Ended(code)
+
+    class Timer:
+        def dump_traceback_later(self, timeout: float, *, exit: bool) -> None: ...  # noqa: A002
+
+        def cancel_dump_traceback_later(self) -> None: ...
+
+    monkeypatch.setattr("worker.leases.faulthandler", Timer())
+    monkeypatch.setattr("worker.ends.end_process", end)
+    opened = Desk()
+    with opened.held:
+        yield opened
+
+
+def code(ended: Any) -> int:
+    with pytest.raises(Ended) as caught:
+        ended()
+    return int(caught.value.args[0])
+
+
+def test_all_batches_are_handed_back_and_then_the_process_ends(desk: Desk) -> None:
+    desk.batch("a", "b")
+    desk.batch("c")
+
+    assert code(desk.ends.hand_all_back) == 0
+    assert desk.ledger.ids("release") == [["a", "b"], ["c"]]
+    assert [t.args["idle"] for t in desk.ledger.written] == [False, True]
+    assert desk.bell.rings == [7, 7]
+    assert desk.bell.closed, "what was asked for is sent"
+
+
+@pytest.mark.parametrize("error", [LedgerUnavailable("away"), RuntimeError("unexpected")])
+def test_a_hand_back_that_fails_stops_neither_the_next_nor_the_end(
+    desk: Desk, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.batch("a")
+    desk.batch("b")
+    desk.ledger.fails["a"] = error
+
+    assert code(desk.ends.hand_all_back) == 0
+    assert desk.ledger.ids("release") == [["b"]]
+    (line,) = [record for record in caplog.records if record.message == "not handed back"]
+    assert line.predictions == ["a"]
+
+
+def test_outcomes_that_are_kept_back_are_written_and_not_handed_back(desk: Desk) -> None:
+    desk.batch("a", done=True)
+    desk.batch("b")
+
+    assert code(desk.ends.hand_all_back) == 0
+    assert desk.ledger.ids("finish") == [["a"]]
+    assert desk.ledger.ids("release") == [["b"]]
+
+
+def test_outcomes_that_cannot_be_written_are_named(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.batch("a", "b", done=True)
+    desk.ledger.fails["b"] = LedgerUnavailable("away")
+
+    assert code(desk.ends.hand_all_back) == 0
+    (line,) = [record for record in caplog.records if record.message == "outcomes are given up"]
+    assert (line.levelname, line.predictions) == ("ERROR", ["a", "b"])
+
+
+def test_one_that_was_claimed_alone_and_hangs_is_timed_out(desk: Desk) -> None:
+    batch = desk.batch("a")
+    batch.started -= LIMIT + 1
+
+    assert code(lambda: desk.ends.overdue(batch)) == EXIT_BROKEN
+    (written,) = desk.ledger.written
+    assert written.args["predictions"][0]["outcome"]["error_code"] == "timeout"
+
+
+def test_what_is_left_of_several_that_hang_is_handed_back_to_run_alone(desk: Desk) -> None:
+    batch = desk.batch("hangs", "mate")
+    batch.stop(["hangs"])
+    batch.started -= LIMIT + 1
+
+    assert code(lambda: desk.ends.overdue(batch)) == EXIT_BROKEN
+    (written,) = desk.ledger.written
+    assert (written.script, written.args["suspect"], written.args["lost"]) == (
+        "release",
+        True,
+        False,
+    )
+    assert desk.ledger.ids("release") == [["mate"]]
+
+
+def test_a_canceled_one_that_hangs_alone_only_frees_its_worker(desk: Desk) -> None:
+    batch = desk.batch("a")
+    batch.stop(["a"])
+    batch.started -= LIMIT + 1
+
+    assert code(lambda: desk.ends.overdue(batch)) == EXIT_BROKEN
+    assert desk.ledger.ids("finish") == [[]]
+
+
+def test_other_batches_of_a_process_that_hangs_are_judged_by_their_own_time(desk: Desk) -> None:
+    hangs, too, innocent = desk.batch("a"), desk.batch("b"), desk.batch("c")
+    done = desk.batch("d", done=True)
+    for batch in (hangs, too, done):
+        batch.started -= LIMIT + 1
+
+    assert code(lambda: desk.ends.overdue(hangs)) == EXIT_BROKEN
+    assert sorted(desk.ledger.ids("finish")) == [["a"], ["b"], ["d"]]
+    assert desk.ledger.ids("release") == [["c"]]
+    (back,) = [t for t in desk.ledger.written if t.script == "release"]
+    assert not back.args["suspect"]
+    assert innocent.computing
+
+
+def test_a_lost_device_is_told_of_when_the_ledger_is_back(desk: Desk) -> None:
+    batch = desk.batch("a")
+    desk.ledger.fails["a"] = LedgerUnavailable("away")
+
+    def run(transition: Transition[Any], once: Any = desk.ledger.run) -> Any:
+        try:
+            return once(transition)
+        finally:
+            desk.ledger.fails.clear()  # away for the first try only
+
+    desk.ledger.run = run  # type: ignore[method-assign]
+    assert code(lambda: desk.ends.broken(batch)) == EXIT_BROKEN
+    (written,) = desk.ledger.written
+    assert (written.script, written.args["lost"], written.args["reason"]) == (
+        "release",
+        True,
+        "device_lost",
+    )
+
+
+def test_an_error_that_nobody_expected_ends_a_process_without_a_device_too(desk: Desk) -> None:
+    batch = desk.batch("a")
+    desk.batch("b")
+    desk.ledger.fails["a"] = RuntimeError("unexpected")
+
+    assert code(lambda: desk.ends.broken(batch)) == EXIT_BROKEN
+    assert desk.ledger.ids("release") == [["b"]]

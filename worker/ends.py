@@ -1,0 +1,205 @@
+"""How batches end: their outcomes are written, or they are handed back; and how the process ends with them."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from typing import NoReturn, TypeVar
+
+from contract.broker import Doorbell
+from contract.errors import LedgerUnavailable, Refused, Timeout
+from contract.fates import tell
+from contract.ledger import Ledger
+from contract.tracing import Tracing
+from contract.transitions import Holder, Outcome, finish_in_parts, release
+from worker import metrics
+from worker.account import Account
+from worker.batch import Batch
+from worker.leases import Leases, end_process
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+EXIT_BROKEN = 70
+"""sysexits.h EX_SOFTWARE: a hung batch or a lost device; a fresh process may do better."""
+LONGEST_PAUSE_SECONDS = 0.5
+"""Between two tries to reach the ledger: what is kept back is written at once when it is there again."""
+LAST_TRIES_SECONDS = 5.0
+"""How long a process that must end goes on to begin last tries."""
+LAST_SECONDS = 0.5
+"""What a process that must end at once gives to the spans that wait to be sent."""
+
+
+def pauses() -> Iterator[float]:
+    """Seconds between the tries to reach a ledger that is away."""
+    pause = 0.05
+    while True:
+        yield pause
+        pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+
+class Ends:
+    """Ends batches in the ledger, in the log, in metrics and in traces."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        holder: Holder,
+        leases: Leases,
+        doorbell: Doorbell,
+        account: Account,
+        tracing: Tracing,
+    ) -> None:
+        self._ledger = ledger
+        self._holder = holder
+        self._leases = leases
+        self._doorbell = doorbell
+        self._account = account
+        self._tracing = tracing
+
+    def finish(self, batch: Batch, outcomes: list[Outcome]) -> list[str]:
+        """Write the outcomes, however long the ledger is away; the ids that were fenced off."""
+        return self._insist(batch, lambda: self._write(batch, outcomes))
+
+    def tell(self, batch: Batch, outcomes: list[Outcome], fenced: list[str]) -> None:
+        """Count and log a batch that is written."""
+        late = set(fenced)
+        failed = sum(o.error_code is not None for o in outcomes if o.id not in late)
+        counts = {
+            "fenced": len(late),
+            "failed": failed,
+            "succeeded": len(outcomes) - failed - len(late),
+        }
+        for word, count in counts.items():
+            metrics.ENDED[word].inc(count)
+        for phase, seconds in batch.phases.items():
+            metrics.SPENT[phase].observe(seconds)
+        metrics.BATCH_SECONDS.observe(batch.seconds)
+        self._account.finished(batch, outcomes, late)
+
+    def hand_all_back(self) -> None:
+        """The grace period is over: write the outcomes that are kept back, hand back what is not finished, and
+        end.
+        """
+        try:
+            self._part("drain", self._leases.batches)
+        finally:
+            self._end(0)
+
+    def broken(self, batch: Batch) -> NoReturn:
+        """The device is lost: this batch may be why, or one beside it. Who loses a device loses a worker."""
+        blame = {"suspect": True, "lost": True}
+        try:
+            self._insist(batch, lambda: self._hand_back(batch, "device_lost", **blame))
+        except Exception as error:
+            self._tell_lost(batch, "device_lost", error)
+        try:
+            self._part("device_lost", self._others(batch), **blame)
+        finally:
+            self._end(EXIT_BROKEN)
+
+    def overdue(self, batch: Batch) -> None:
+        """A batch ran past its hard limit. Nothing in Python stops the computing thread, so the process ends."""
+        try:
+            for late in [batch, *filter(self._leases.overran, self._others(batch))]:
+                self._judge(late)
+            self._part("timeout", self._others(batch))
+        finally:
+            self._end(EXIT_BROKEN)
+
+    def _write(self, batch: Batch, outcomes: list[Outcome]) -> list[str]:
+        with self._leases.settling(batch):
+            idle = self._leases.only(batch)
+            parts = finish_in_parts(self._holder, outcomes, idle=idle, seconds=batch.seconds)
+            return [id for part in parts for id in self._ledger.run(part)]
+
+    def _insist(self, batch: Batch, write: Callable[[], T]) -> T:
+        """Write how a batch ended; while the ledger is away, keep it and try again."""
+        trouble, pause = "", pauses()
+        while True:
+            try:
+                return write()
+            except Refused as error:
+                if trouble != error.code:
+                    logger.warning("outcomes are kept back", extra={"code": error.code})
+                    batch.note("kept back", code=error.code)
+                trouble = error.code
+                metrics.LEDGER_RETRIES.inc()
+                time.sleep(next(pause))
+
+    def _hand_back(
+        self, batch: Batch, reason: str, *, suspect: bool = False, lost: bool = False
+    ) -> None:
+        """Give what is left of a batch back to the queue."""
+        with self._leases.settling(batch):
+            how = {"suspect": suspect, "lost": lost, "idle": self._leases.only(batch)}
+            released = self._ledger.run(release(self._holder, batch.attempts, reason=reason, **how))
+        logger.warning("handed back", extra={"reason": reason, "predictions": len(batch.attempts)})
+        self._doorbell.ring(self._holder.model, released.rings)
+        self._account.handed_back(batch, reason)
+        tell(logger, self._tracing, released.told)
+
+    def _part(self, reason: str, batches: list[Batch], **blame: bool) -> None:
+        """The last try for the batches of a process that ends now, each apart: what fails for one may work for
+        the next, but a ledger that is away must not hold up the end.
+        """
+        until = time.monotonic() + LAST_TRIES_SECONDS
+        for batch in batches:
+            try:
+                if time.monotonic() > until:
+                    raise LedgerUnavailable
+                if batch.outcomes is None:
+                    self._hand_back(batch, reason, **blame)
+                else:
+                    self.tell(batch, batch.outcomes, self._write(batch, batch.outcomes))
+            except Exception as error:
+                self._tell_lost(batch, reason, error)
+
+    @staticmethod
+    def _tell_lost(batch: Batch, reason: str, error: Exception) -> None:
+        """Its leases end, and the keeper takes it back."""
+        facts = {
+            "code": getattr(error, "code", type(error).__name__),
+            "reason": reason,
+            "predictions": [id for id, _ in batch.attempts],
+        }
+        if batch.outcomes is None:
+            logger.warning("not handed back", extra=facts)
+        else:
+            logger.error("outcomes are given up", extra=facts)
+
+    def _others(self, batch: Batch) -> list[Batch]:
+        """The batches that are under way beside this one, in the pools that run several."""
+        return [other for other in self._leases.batches if other is not batch]
+
+    def _judge(self, batch: Batch) -> None:
+        """What was claimed alone is to blame for running past the limit. Of several the innocent deserve another
+        start, each alone, whatever is left of them.
+        """
+        attempts = batch.attempts
+        logger.error("hard limit", extra={"predictions": len(attempts), "seconds": batch.seconds})
+        try:
+            if len(batch.claimed) == 1:
+                self._time_out(batch, attempts)
+            else:
+                self._hand_back(batch, "timeout", suspect=True)
+        except Exception as error:
+            code = getattr(error, "code", type(error).__name__)
+            logger.warning("the keeper must end it", extra={"code": code})
+
+    def _time_out(self, batch: Batch, attempts: list[tuple[str, int]]) -> None:
+        limit = self._holder.timeout_seconds
+        failure = Timeout(f"it ran past the model's hard limit of {limit:g} s")
+        outcomes = [
+            Outcome(id, attempt, error=str(failure), error_code=failure.code, predict_seconds=limit)
+            for id, attempt in attempts
+        ]
+        self._account.finished(batch, outcomes, self._write(batch, outcomes))
+
+    def _end(self, code: int) -> NoReturn:
+        """End the process at once, whatever its main thread does."""
+        try:
+            self._doorbell.close(wait=True)
+            self._tracing.close(LAST_SECONDS)
+        finally:
+            end_process(code)
