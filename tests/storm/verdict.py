@@ -124,8 +124,8 @@ def _misfit(wish: Wish, record: Prediction, e: Evidence) -> str | None:
         wanted = wish.canceled or wish.deadline is not None
         return None if wanted else f"canceled ({code}), and nobody had asked for it"
     if code == "worker_lost":
-        starts = record.attempt
-        return None if starts >= e.max_attempts else f"worker_lost after {starts} starts"
+        lost = record.attempt - record.handed_back
+        return None if lost >= e.max_attempts else f"worker_lost after {lost} lost workers"
     return None if do in ("refuse", "raise") and code == "model_error" else f"failed with {code}"
 
 
@@ -159,7 +159,8 @@ def attempts_exceeded(e: Evidence) -> Iterator[Violation]:
         starts[run.id] += not run.again
     for id, count in starts.items():
         record = e.records.get(id)
-        if count > e.max_attempts or (record and record.attempt > e.max_attempts):
+        most = e.max_attempts + (record.handed_back if record else 0)
+        if count > most or (record and record.attempt > most):
             yield Violation(
                 "attempts_exceeded",
                 f"{id} was started {count} times",
