@@ -58,6 +58,11 @@ def up(
         raise
     ledger = None
     if "redis_url" not in settings.model_fields_set:
+        if settings.ledger_replicas:
+            raise StartRefused(
+                "the embedded Redis has no replica, so that nothing could be accepted: "
+                "set SOLOIST_REDIS_URL, or SOLOIST_LEDGER_REPLICAS to 0"
+            )
         ledger = EmbeddedRedis(settings.state_dir)
     raise typer.Exit(asyncio.run(Up(settings, models, ledger, workers_per_model).run()))
 

@@ -103,10 +103,12 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
         return {"confirm_publish": True}
     options = {
         "global_keyprefix": f"{settings.prefix}broker:",
-        "socket_timeout": 5.0,
+        "socket_timeout": settings.broker_timeout_seconds,
         "socket_connect_timeout": settings.broker_timeout_seconds,
         "socket_keepalive": True,
-        "health_check_interval": 5,
+        # How soon a worker notices that the Redis which it listens to is silent: after a second more than
+        # this, looked at as often as this.
+        "health_check_interval": 2,
         "priority_steps": [0],
     }
     if behind_sentinel(settings.broker):

@@ -115,16 +115,19 @@ class Guarded:
 
     def __enter__(self) -> Self:
         try:
-            self._start()
+            self.start()
         except BaseException:
-            self.close()
+            self.kill()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        self.kill()
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Start all of them, once, and return when the sentinels know the whole set."""
+        if self._sentinels:
+            return
         first, *others = self.nodes
         first.start()
         for node in others:
@@ -201,7 +204,12 @@ class Guarded:
         """The one that is named first keeps its connections and answers nothing."""
         self._sentinels[0].signal(signal.SIGSTOP)
 
-    def close(self) -> None:
+    def resume(self) -> None:
+        """Let frozen ones go on."""
+        for node in self.nodes:
+            node.resume()
+
+    def kill(self) -> None:
         for process in self._sentinels:
             process.kill()
         for node in self.nodes:

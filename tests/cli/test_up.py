@@ -284,6 +284,15 @@ def test_a_taken_port_is_one_sentence(soloist, monkeypatch: pytest.MonkeyPatch) 
     assert psutil.Process().children() == before
 
 
+def test_an_embedded_ledger_has_no_replicas(soloist, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("catalog.yaml").write_text("models:\n  m:\n    python: m:C\n")
+    monkeypatch.setenv("SOLOIST_LEDGER_REPLICAS", "1")
+    result = soloist("up")
+    assert result.code == 78
+    assert "the embedded Redis has no replica" in result.err
+    assert "SOLOIST_REDIS_URL" in result.err
+
+
 def test_a_missing_catalog_says_how_to_name_one(soloist) -> None:
     result = soloist("up")
     assert result.code == 78

@@ -23,6 +23,7 @@ from contract.broker import (
     queue_name,
 )
 from contract.settings import Settings
+from tests.sentinels import Guarded, until
 
 
 @pytest.fixture
@@ -235,6 +236,66 @@ def test_a_password_of_any_signs_reaches_rabbitmq_as_it_is() -> None:
         assert (connection.userid, connection.password) == ("us:er", ODD)
         assert (connection.hostname, connection.port) == ("broker", 5672)
         assert connection.virtual_host == "/"
+
+
+def test_kombu_gets_each_sentinel_with_the_login_and_the_database() -> None:
+    settings = Settings(
+        redis_url="redis+sentinel://a:1,[fd00::1]:2/main/3",
+        redis_username="us:er",
+        redis_password=ODD,
+        redis_sentinel_username="watcher",
+        redis_sentinel_password=WRONG,
+    )
+    app = create_app(settings)
+    with app.connection_for_write() as connection:
+        for host, port in (("a", 1), ("fd00::1", 2), ("a", 1)):
+            assert (connection.transport_cls, connection.hostname) == ("sentinel", host)
+            assert (connection.port, connection.virtual_host) == (port, "3")
+            assert (connection.userid, connection.password) == ("us:er", ODD)
+            connection.maybe_switch_next()
+    options = app.conf.broker_transport_options
+    assert options["master_name"] == "main"
+    asked = options["sentinel_kwargs"]
+    assert (asked["username"], asked["password"], asked["ssl"]) == ("watcher", WRONG, False)
+    assert asked["retry"].get_retries() == 0
+    assert ODD not in connection.as_uri()
+
+
+@pytest.mark.parametrize("url", ["rediss://broker", "rediss+sentinel://sentinel/main"])
+def test_a_broker_with_tls_must_show_a_certificate_that_holds(url: str) -> None:
+    with create_app(Settings(broker_url=url)).connection_for_write() as connection:
+        assert connection.ssl == {"ssl_cert_reqs": "required"}
+    plain = create_app(Settings(broker_url=url.replace("rediss", "redis")))
+    with plain.connection_for_write() as connection:
+        assert not connection.ssl
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["killed", "frozen"])
+def test_rings_follow_the_primary_that_the_sentinels_name(
+    tmp_path: Path, open_bell: Callable[..., Doorbell], how: str
+) -> None:
+    with Guarded(tmp_path, password=ODD, sentinel_password=WRONG) as guarded:
+        settings = Settings(
+            redis_url=guarded.url,
+            redis_password=ODD,
+            redis_sentinel_password=WRONG,
+            broker_timeout_seconds=0.5,
+        )
+        bell = open_bell(settings)
+        bell.ring("m", [1])
+        assert bell.depth("m").result(5) == 1
+        first = guarded.primary
+        with first.client() as client:
+            assert client.keys("*") == [f"{settings.prefix}broker:{queue_name('m')}".encode()]
+            client.wait(1, 1000)
+        first.kill() if how == "killed" else first.pause()
+        guarded.promoted(first)
+        until("it answers again", lambda: bell.depth("m").result(5) is not None)
+        bell.ring("m", [2])
+
+        assert bell.depth("m").result(5) == 2
+        assert guarded.primary is not first
 
 
 @pytest.mark.parametrize(

@@ -386,6 +386,26 @@ def test_a_primary_that_froze_and_was_replaced_loses_its_connections(tmp_path: P
 
 
 @pytest.mark.slow
+def test_without_replicas_what_a_replaced_primary_still_answers_is_lost(tmp_path: Path) -> None:
+    """What SOLOIST_LEDGER_REPLICAS is for."""
+    with Guarded(tmp_path) as guarded:
+        desk = Desk(Settings(redis_url=guarded.url))
+        kept = desk.accept()
+        first = guarded.primary
+        first.pause()
+        guarded.promoted(first)
+        first.resume()
+        lost = desk.accept()
+        until("it is a replica", lambda: first.role() == "slave")
+        until("it has all that the other has", first.in_step)
+
+        views: list[Any] = []
+        again(lambda: views.extend(desk.run(read([(kept, -1), (lost, -1)]))))
+        assert [view is not None for view in views] == [True, False]
+        desk.close()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["killed", "frozen"])
 def test_a_sentinel_that_is_away_costs_half_a_second_once(tmp_path: Path, how: str) -> None:
     with Guarded(tmp_path) as guarded:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgpack
 import pytest
 import redis
 from pretend_worker import PretendWorker, ring_of, until
@@ -20,7 +21,7 @@ from contract.errors import LedgerUnavailable
 from contract.ledger import AsyncLedger, Ledger
 from contract.prediction import Prediction, Status, new_id
 from contract.settings import Settings
-from contract.transitions import Submission, create, dead, read
+from contract.transitions import Holder, Outcome, Submission, create, dead, finish, read
 from service.keeper import Keeper, create_keeper
 
 CLOCK = "local now = tonumber(redis.call('GET', ARGV[1] .. 'test-clock'))\n"
@@ -350,3 +351,47 @@ def test_the_probes_follow_the_ledger_away_and_back(
             own.resume()
             ready(200)
     assert [r.message for r in caplog.records].count("no sweep") == 2
+
+
+def unheard(house: House) -> tuple[str, "redis.client.PubSub"]:
+    """A prediction that ended, whose worker died before it announced that; and who waits for it."""
+    channel = house.broker.pubsub(ignore_subscribe_messages=True)
+    channel.subscribe(house.ledger.key("answers", "gw"))
+    channel.get_message(timeout=5)
+    id = house.submit(watcher="gw")
+    (claimed,) = house.worker.claim()
+    # There is no replica, so this one is left to the keeper.
+    ours = house.settings.model_copy(update={"ledger_replicas": 1, "ledger_timeout_seconds": 0.2})
+    worker = Ledger(ours, clock=CLOCK)
+    holder = Holder("echo", "w", 1)
+    outcome = Outcome(id, claimed.attempt, output=b"1")
+    assert worker.run(finish(holder, [outcome], idle=True, seconds=0.1)) == []
+    worker.close()
+    assert house.get(id).status is Status.SUCCEEDED
+    assert channel.get_message(timeout=0.1) is None
+    return id, channel
+
+
+def test_an_end_that_nobody_announced_is_announced(house: House) -> None:
+    id, channel = unheard(house)
+    with channel:
+        house.sweep()
+        message = channel.get_message(timeout=5)
+        assert message
+        ((told, kind, outcome),) = msgpack.unpackb(message["data"])
+        house.sweep()
+        assert channel.get_message(timeout=0.1) is None
+
+    assert (told, kind, outcome["status"]) == (id, "outcome", "succeeded")
+
+
+def test_an_end_that_the_replicas_do_not_have_waits_and_holds_no_sweep_up(house: House) -> None:
+    id, channel = unheard(house)
+    other = house.submit()
+    house.advance(LEASE + 1)
+    with channel:
+        house.sweep(ledger_replicas=1, ledger_timeout_seconds=0.2)
+        assert channel.get_message(timeout=0.1) is None
+        assert house.messages() != [], f"{other} is rung for all the same"
+        house.sweep()
+        assert channel.get_message(timeout=5), f"{id} is announced"
