@@ -10,8 +10,8 @@ from typing import Any, Self
 
 import redis
 
-from bench.brokers import redis_binary
 from bench.processes import Process, StartFailed, free_port
+from cli.embedded import server_program
 
 SERVICE = "ledger"
 START_SECONDS = 30.0
@@ -22,7 +22,7 @@ FAILOVER_SECONDS = 30.0
 def newest_redis() -> Path:
     """The machine's own redis-server before the one of the environment, which is older."""
     installed = shutil.which("redis-server", path="/usr/local/bin:/usr/bin")
-    return Path(installed) if installed else redis_binary()
+    return Path(installed) if installed else server_program()
 
 
 class Node:

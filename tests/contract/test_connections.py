@@ -300,15 +300,19 @@ def test_a_canceled_wait_for_a_connection_costs_none(forwarder: Forwarder) -> No
 @pytest.fixture
 def pair(redis_program: Path | None, tmp_path: Path) -> Iterator[tuple[EmbeddedRedis, ...]]:
     """A primary and its replica."""
+    how = {"program": redis_program, "appendfsync": "no"}
+    at_once = ["--repl-diskless-sync-delay", "0"]
     with (
-        EmbeddedRedis(tmp_path / "one", program=redis_program, appendfsync="no") as one,
-        EmbeddedRedis(tmp_path / "two", program=redis_program, appendfsync="no") as two,
+        EmbeddedRedis(tmp_path / "one", 0, at_once, **how) as one,
+        EmbeddedRedis(tmp_path / "two", 0, at_once, **how) as two,
         redis.Redis(port=two.port) as client,
     ):
         client.execute_command("REPLICAOF", "127.0.0.1", str(one.port))
         while client.info("replication")["master_link_status"] != "up":
             pass
         yield one, two
+        for node in (one, two):
+            node.kill()  # in good order it would wait for its replicas
 
 
 def test_after_a_failover_a_demoted_primary_is_left_at_once(

@@ -5,6 +5,7 @@ import json
 import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,6 +32,15 @@ def test_the_ledgers_clock_is_the_one_of_redis(ledger: Ledger) -> None:
 
     assert before - 1 < creation.now < time.time() + 1
     assert creation.results[0].prediction.created_at == pytest.approx(creation.now, abs=1e-3)
+
+
+def test_the_contract_is_tested_on_two_generations_of_redis(
+    ledger: Ledger, own_redis: EmbeddedRedis, redis_program: Path | None
+) -> None:
+    oldest, newest = (6, 6) if redis_program is None else (7, 99)
+    with redis.Redis(port=own_redis.port) as own:
+        for client in (ledger.redis, own):
+            assert oldest <= int(client.info("server")["redis_version"].split(".")[0]) <= newest
 
 
 def test_a_redis_that_keeps_what_it_was_told_is_accepted(ledger: Ledger) -> None:
