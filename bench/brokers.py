@@ -204,13 +204,15 @@ class Redis(Broker):
         appendfsync: str = "always",
         env: Mapping[str, str] | None = None,
         program: Path | None = None,
+        maxmemory: int = 0,
     ) -> None:
-        """`program` is another `redis-server` than the product's own."""
+        """`program` is another `redis-server` than the product's own; `maxmemory` is bytes, 0 no limit."""
         super().__init__(folder, port)
         self._durable = durable
         self._appendfsync = appendfsync
         self._env = env
         self._program = program
+        self._maxmemory = maxmemory
         self.url = f"redis://127.0.0.1:{self.port}/0"
 
     def _launch(self) -> Process:
@@ -222,6 +224,7 @@ class Redis(Broker):
             "appendonly": "yes" if self._durable else "no",
             "appendfsync": self._appendfsync,
             "save": "",
+            "maxmemory": str(self._maxmemory),
             "maxmemory-policy": "noeviction",
         }
         flags = [part for key, value in options.items() for part in (f"--{key}", value)]

@@ -13,8 +13,8 @@ from cli.state import open_ledger
 from contract.catalog import Catalog
 from contract.ledger import Ledger
 from contract.prediction import Prediction, new_id
+from contract.transitions import NoRoom, read, replay
 from contract.transitions import dead as dead_list
-from contract.transitions import read, replay
 
 if TYPE_CHECKING:
     from contract.broker import Doorbell
@@ -87,7 +87,7 @@ def _replay(catalog: Catalog, ledger: Ledger, bell: "Doorbell", id: str) -> Pred
     """The new prediction.
 
     Raises:
-        Failure: it is not on the dead list, or its model is not in the catalog.
+        Failure: it is not on the dead list, its model is not in the catalog, or there is no room for it.
     """
     (view,) = ledger.run(read([(id, -1)]))
     if view is None:
@@ -95,7 +95,10 @@ def _replay(catalog: Catalog, ledger: Ledger, bell: "Doorbell", id: str) -> Pred
     spec = catalog.get(view.prediction.model)
     if spec is None:
         raise Failure(f"{id}: its model {view.prediction.model!r} is not in the catalog")
-    answer = ledger.run(replay(id, new_id(), spec.max_batch_size))
+    reserve = ledger.settings.ledger_reserve_bytes
+    answer = ledger.run(replay(id, new_id(), spec.max_batch_size, reserve_bytes=reserve))
+    if isinstance(answer, NoRoom):
+        raise Failure(f"{id}: the memory that the ledger has left is for what was accepted already")
     if answer is None:
         raise Failure(f"{id} is not on the dead list; its status is {view.prediction.status}")
     fresh, rings = answer

@@ -16,7 +16,7 @@ PER_MODEL = {
     "rings": "zset: ring number -> time rung; messages that no worker has taken yet",
     "dead": "zset: prediction id -> time of its failure as worker_lost or too_many_hand_backs",
     "unannounced": "zset: prediction id -> time of its end, until the replicas have it and it is announced",
-    "pace": "hash: seconds and items of a typical batch",
+    "pace": "hash: seconds, items and bytes of outputs of a typical batch",
     "counts": "hash: what became of predictions -> how many; it only grows",
 }
 PER_PREDICTION = {
@@ -36,6 +36,7 @@ SINGLE = {
     "deadlines": "zset: prediction id -> deadline, of those that are not over",
     "limits": "zset: prediction id -> end of its hard limit, of those that run",
     "retained": "zset: prediction id -> time its record is deleted",
+    "room": "hash: the bytes that new predictions may still take, and until when that holds",
 }
 
 

@@ -107,16 +107,6 @@ def check_schema(found: int) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
-    """How full the Redis of the ledger is. Its broker may be in it too."""
-
-    memory_bytes: int
-    memory_limit_bytes: int
-    """0 is none."""
-    keys: int
-
-
 class _Base:
     """How a transition is sent and its answer read, whoever does the waiting."""
 
@@ -229,13 +219,6 @@ class AsyncLedger(_Base):
             with suppress(LedgerUnavailable):
                 await self.connections.exchange(self._call(announcing))
         return answer
-
-    async def size(self) -> Size:
-        """How full it is."""
-        call = Call(("INFO", "memory"), then=(("DBSIZE",),))
-        info, keys = await self.connections.exchange(call)
-        memory = _read_info(info)
-        return Size(int(memory["used_memory"]), int(memory.get("maxmemory", 0)), int(keys))
 
     async def time(self) -> float:
         """The ledger's clock."""

@@ -129,6 +129,12 @@ class Settings(BaseSettings):
     ledger_timeout_seconds: float = Field(
         2.0, gt=0, description="How long the ledger may take to answer."
     )
+    ledger_reserve_bytes: int | None = Field(
+        None,
+        ge=0,
+        description="Memory that new predictions leave in the ledger's Redis, so that what was accepted can end. "
+        "An eighth of its maxmemory, at least 16 MiB and at most half, if not set.",
+    )
     broker_timeout_seconds: float = Field(
         2.0, gt=0, description="How long the broker may take to accept a message."
     )

@@ -79,11 +79,19 @@ class Full:
 
 
 @dataclass(frozen=True, slots=True)
+class NoRoom:
+    """It was not recorded: the memory that is left belongs to what was accepted before."""
+
+    more_room_seconds: float | None
+    """Until the next records are deleted; None when nothing is over yet."""
+
+
+@dataclass(frozen=True, slots=True)
 class Late:
     """The ledger read it only after its `not_after`: it is not recorded, and never will be."""
 
 
-CreateResult = Created | Conflicting | Full | Late
+CreateResult = Created | Conflicting | Full | NoRoom | Late
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +104,16 @@ class Creation:
     """The ledger's clock."""
 
 
-def create(submissions: Sequence[Submission]) -> Transition[Creation]:
+def create(
+    submissions: Sequence[Submission], *, reserve_bytes: int | None = None
+) -> Transition[Creation]:
     """Accept predictions: recorded, queued, and never lost from here on.
 
     Sent again, it answers for what an earlier try has recorded as that try would have.
+
+    Args:
+        reserve_bytes: memory that new predictions leave to what was accepted before; None is an eighth
+            of what the ledger may use.
     """
     rows = []
     for submission in submissions:
@@ -135,6 +149,10 @@ def create(submissions: Sequence[Submission]) -> Transition[Creation]:
         for s in submissions
     }
 
+    args: dict[str, Any] = {"models": models, "predictions": rows}
+    if reserve_bytes is not None:
+        args["reserve"] = reserve_bytes
+
     def read(answer: Any) -> Creation:
         rings = dict(answer["rings"])  # Lua packs an empty table as a list
         results = [
@@ -143,7 +161,6 @@ def create(submissions: Sequence[Submission]) -> Transition[Creation]:
         ]
         return Creation(results, rings, answer["now"])
 
-    args = {"models": models, "predictions": rows}
     return Transition("create", args, read, promises=True)
 
 
@@ -159,6 +176,8 @@ def _created(prediction: Prediction, what: str, *answer: Any) -> CreateResult:
         return Full(answer[0], answer[1] or None)
     if what == "late":
         return Late()
+    if what == "no_room":
+        return NoRoom(None if answer[0] is False else answer[0])
     return Conflicting(answer[0])
 
 
@@ -182,14 +201,21 @@ def recorded(ids: Sequence[str]) -> Transition[Recorded]:
 
 
 def replay(
-    id: str, fresh_id: str, max_batch_size: int
-) -> Transition[tuple[Prediction, list[int]] | None]:
-    """Give a dead prediction another life, as a new prediction; None when it is not on the dead list."""
+    id: str, fresh_id: str, max_batch_size: int, *, reserve_bytes: int | None = None
+) -> Transition[tuple[Prediction, list[int]] | NoRoom | None]:
+    """Give a dead prediction another life, as a new prediction; None when it is not on the dead list.
 
-    def read(answer: Any) -> tuple[Prediction, list[int]] | None:
+    `reserve_bytes` as in `create`.
+    """
+    args: dict[str, Any] = {"id": id, "new_id": fresh_id, "batch": max_batch_size}
+    if reserve_bytes is not None:
+        args["reserve"] = reserve_bytes
+
+    def read(answer: Any) -> tuple[Prediction, list[int]] | NoRoom | None:
+        if answer == "no_room":
+            return NoRoom(None)
         return (Prediction.from_record(answer[0]), answer[1]) if answer else None
 
-    args = {"id": id, "new_id": fresh_id, "batch": max_batch_size}
     return Transition("replay", args, read, promises=True)
 
 
@@ -671,6 +697,34 @@ def endings(model: str, ids: Sequence[str]) -> Transition[int]:
 def mark() -> Transition[int]:
     """Say that the ledger is written in our schema; answers the newest that it was ever written in."""
     return Transition("mark", {"schema": SCHEMA}, _same)
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """How full the Redis of the ledger is, in bytes. Its broker may be in it too."""
+
+    used: int
+    limit: int
+    """`maxmemory`; 0 is none."""
+    reserved: int
+    """What new predictions leave to those that were accepted before."""
+    keys: int
+    """How many there are in its database."""
+
+    @property
+    def room(self) -> int:
+        """What new predictions may still take; below 0 they are refused."""
+        return self.limit - self.used - self.reserved
+
+
+def memory(reserve_bytes: int | None = None) -> Transition[Memory]:
+    """How full the ledger is; `reserve_bytes` as in `create`."""
+    args = {} if reserve_bytes is None else {"reserve": reserve_bytes}
+
+    def read(answer: Any) -> Memory:
+        return Memory(**{name: int(value) for name, value in answer.items()})
+
+    return Transition("memory", args, read)
 
 
 def prune(most: int = 500) -> Transition[int]:

@@ -17,6 +17,7 @@ from contract.catalog import Catalog, ModelSpec
 from contract.errors import (
     Conflict,
     InvalidInput,
+    LedgerFull,
     LedgerUnavailable,
     NotOver,
     OutcomeUnknown,
@@ -30,6 +31,7 @@ from contract.tracing import TraceContext
 from contract.transitions import (
     Created,
     Full,
+    NoRoom,
     Submission,
     Transition,
     View,
@@ -253,6 +255,12 @@ class Intake:
             raise QueueFull(
                 f"{result.waiting} predictions wait for {submission.prediction.model!r} already",
                 retry_after_seconds=min(result.eta_seconds or 1.0, 60.0),
+            )
+        if isinstance(result, NoRoom):
+            metrics.LEDGER_FAILED[LedgerFull.code].inc()
+            raise LedgerFull(
+                "the memory that the ledger has left is for what was accepted already; nothing was recorded",
+                retry_after_seconds=min(max(result.more_room_seconds or 0.0, 5.0), 60.0),
             )
         raise Conflict(f"{result.id!r} was used before, for another request")
 

@@ -26,7 +26,7 @@ from contract.fates import tell
 from contract.ledger import AsyncLedger
 from contract.settings import Settings
 from contract.tracing import OFF, Tracing, open_tracing
-from contract.transitions import Sweep, endings, expire, prune, state, sweep, unannounced
+from contract.transitions import Sweep, endings, expire, memory, prune, state, sweep, unannounced
 from service import keeper_metrics as metrics
 from service.hosts import HostCheck
 from service.pods import Pods, in_cluster
@@ -132,7 +132,8 @@ class Keeper:
         metrics.show_workers(await self._ledger.run(state(models)))
         now = time.monotonic()
         if now - self._sized_at >= SIZE_SECONDS:
-            metrics.show_size(await self._ledger.size())
+            reserve = self._settings.ledger_reserve_bytes
+            metrics.show_memory(await self._ledger.run(memory(reserve)))
             self._sized_at = now
 
     async def _models(self) -> list[str]:

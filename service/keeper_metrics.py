@@ -18,8 +18,7 @@ from contract.errors import (
     TooManyHandBacks,
     WorkerLost,
 )
-from contract.ledger import Size
-from contract.transitions import ModelState, Sweep
+from contract.transitions import Memory, ModelState, Sweep
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
@@ -99,6 +98,11 @@ BROKER_UP = Gauge("soloist_keeper_broker_up", "1 when the broker answered the la
 LEDGER_MEMORY = Gauge("soloist_ledger_memory_bytes", "Memory that the ledger's Redis uses.")
 LEDGER_MEMORY_LIMIT = Gauge(
     "soloist_ledger_memory_limit_bytes", "Memory that it may use (maxmemory); 0 is no limit."
+)
+LEDGER_RESERVED = Gauge(
+    "soloist_ledger_memory_reserved_bytes",
+    "Memory that new predictions leave to those accepted before: a reserve, and the outputs of all that is not "
+    "over. Where used and reserved reach the limit, creates get 503 (ledger_full); 0 without a limit.",
 )
 LEDGER_KEYS = Gauge("soloist_ledger_keys", "Keys in the ledger's database.")
 POD_PATCHES = Counter(
@@ -200,8 +204,9 @@ def show_workers(states: dict[str, ModelState]) -> None:
             WORKERS.labels(model, word).set(words.count(word))
 
 
-def show_size(size: Size) -> None:
+def show_memory(memory: Memory) -> None:
     """Show how full the ledger is."""
-    LEDGER_MEMORY.set(size.memory_bytes)
-    LEDGER_MEMORY_LIMIT.set(size.memory_limit_bytes)
-    LEDGER_KEYS.set(size.keys)
+    LEDGER_MEMORY.set(memory.used)
+    LEDGER_MEMORY_LIMIT.set(memory.limit)
+    LEDGER_RESERVED.set(memory.reserved if memory.limit else 0)
+    LEDGER_KEYS.set(memory.keys)

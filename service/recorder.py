@@ -12,6 +12,7 @@ from contract.transitions import (
     CreateResult,
     Full,
     Late,
+    NoRoom,
     Submission,
     create,
     recorded,
@@ -31,7 +32,7 @@ CLOCK_SECONDS = 0.25
 CLOCK_AGE_SECONDS = 60.0
 """How long what is known of the ledger's clock holds: two clocks drift apart by some ms a minute."""
 
-Answer = Created | Conflicting | Full
+Answer = Created | Conflicting | Full | NoRoom
 Ask = Asked[Submission, Answer]
 Batch = list[Ask]
 
@@ -42,6 +43,7 @@ class Recorder:
     def __init__(self, ledger: AsyncLedger, doorbell: Doorbell) -> None:
         self._ledger = ledger
         self._doorbell = doorbell
+        self._reserve_bytes = ledger.settings.ledger_reserve_bytes
         self._creates = Coalescer(self._record, lambda submission: len(submission.prediction.input))
         self._clock = Clock(ledger)
         self._inquiry = Inquiry(ledger)
@@ -88,9 +90,11 @@ class Recorder:
         await self._clock.read(until)
         batch = [asked for asked in batch if not asked.over and self._begin(asked)]
         tries = Tries(self._ledger, until)
-        refused: dict[str, Full] = {}
+        refused: dict[str, Full | NoRoom] = {}
         while batch:
-            creation = await tries.run(create([asked.item for asked in batch]))
+            creation = await tries.run(
+                create([asked.item for asked in batch], reserve_bytes=self._reserve_bytes)
+            )
             metrics.LEDGER_SECONDS.observe(tries.seconds)
             self._clock.note(creation.now, tries.seconds)
             for model, rings in creation.rings.items():
@@ -115,7 +119,7 @@ class Recorder:
         return True
 
     def _settle(
-        self, asked: Ask, result: CreateResult, refused: dict[str, Full], doubtful: bool
+        self, asked: Ask, result: CreateResult, refused: dict[str, Full | NoRoom], doubtful: bool
     ) -> bool:
         """Hand a final result on; False when an earlier try may bring another one yet.
 
@@ -128,7 +132,7 @@ class Recorder:
                 asked.settle(refused[id])
             else:
                 asked.fail(LedgerUnavailable("the ledger answered too late; nothing was recorded"))
-        elif isinstance(result, Full) and doubtful:
+        elif isinstance(result, Full | NoRoom) and doubtful:
             refused[id] = result
             return False
         else:

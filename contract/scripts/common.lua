@@ -78,9 +78,13 @@ local function count(model, what)
   own[what] = (own[what] or 0) + 1
 end
 
+-- The bytes that this call has taken of what new predictions may take; see `room`.
+local taken_bytes = 0
+
 -- The last step of what changes a prediction: its counts, and one message to each gateway, whatever the
 -- number of predictions.
 local function conclude()
+  if taken_bytes > 0 then redis.call('HINCRBY', K.room, 'bytes', -taken_bytes) end
   for model, own in pairs(counts) do
     for what, number in pairs(own) do redis.call('HINCRBY', K.counts .. model, what, number) end
   end
@@ -227,6 +231,72 @@ local function eta(model, position)
   if not seconds then return false end
   local workers = math.max(1, redis.call('ZCARD', K.busy .. model))
   return math.ceil(position / math.max(1, tonumber(items)) / workers) * tonumber(seconds)
+end
+
+-- Bytes that an output of the model will take: as the last ones did; before there was any, as many as the
+-- input, and at least so many.
+local LEAST_OUTPUT = 4096
+local typical = {}
+local function output_bytes(model, input_bytes)
+  if typical[model] == nil then
+    local bytes, items = unpack(redis.call('HMGET', K.pace .. model, 'bytes', 'items'))
+    typical[model] = bytes and tonumber(bytes) / math.max(1, tonumber(items)) or false
+  end
+  return typical[model] or math.max(LEAST_OUTPUT, input_bytes)
+end
+
+-- The memory: {limit, used, reserved}; a limit of 0 is none. Reserved is what new predictions must leave: an
+-- eighth of it (or what the settings say), and the outputs of all that is not over. What was accepted can end
+-- in that, and a broker in the same Redis goes on; at `maxmemory` itself nobody could push a message.
+local MIB = 1048576
+local function memory(reserve)
+  local info = '\n' .. redis.call('INFO', 'memory')
+  local function figure(name) return tonumber(string.match(info, '\n' .. name .. ':(%d+)') or 0) end
+  local limit = figure('maxmemory')
+  local reserved = reserve or math.min(math.max(limit / 8, 16 * MIB), limit / 2)
+  for _, model in ipairs(redis.call('SMEMBERS', K.models)) do
+    local open = redis.call('ZCARD', K.queued .. model) + redis.call('ZCARD', K.running .. model)
+    local oldest = redis.call('ZRANGE', K.queued .. model, 0, 0)[1]
+    local input_bytes = oldest and redis.call('HSTRLEN', K.prediction .. oldest, 'input') or 0
+    reserved = reserved + open * output_bytes(model, input_bytes)
+  end
+  return {
+    limit = limit, used = figure('used_memory') - figure('mem_not_counted_for_evict'), reserved = reserved,
+  }
+end
+
+-- The bytes that new predictions may take. INFO costs about as much as a create, so that one look serves
+-- all gateways for a moment, less what they accepted since.
+local LOOK_SECONDS = 0.25
+local ENDLESS = 1e15
+local function room(reserve)
+  local bytes, good_until = unpack(redis.call('HMGET', K.room, 'bytes', 'good_until'))
+  local ahead = good_until and tonumber(good_until) - now
+  local left = tonumber(bytes)
+  if not ahead or ahead < 0 or ahead > LOOK_SECONDS then
+    local m = memory(reserve)
+    left = m.limit > 0 and math.floor(m.limit - m.used - m.reserved) or ENDLESS
+    insist()
+    redis.call('HSET', K.room, 'bytes', string.format('%.0f', left), 'good_until', instant(now + LOOK_SECONDS))
+  elseif left <= 0 then
+    insist() -- for those that repeat an earlier one
+  end
+  return left
+end
+
+-- Takes room for a prediction out of what `room` said is left. False when there is too little.
+local RECORD_BYTES = 2048
+local function take_room(left, model, input)
+  local bytes = math.ceil(RECORD_BYTES + #input + output_bytes(model, #input))
+  if taken_bytes + bytes > left then return false end
+  taken_bytes = taken_bytes + bytes
+  return true
+end
+
+-- Seconds until the next records are deleted: the soonest that there may be more room.
+local function until_more_room()
+  local next_one = redis.call('ZRANGE', K.retained, 0, 0, 'WITHSCORES')[2]
+  return next_one and math.max(0, tonumber(next_one) - now) or false
 end
 
 -- A record as readers get it: all its fields, and where it stands in the queue.

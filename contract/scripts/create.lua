@@ -1,4 +1,4 @@
--- Records predictions as accepted. {models: {name: {max_queue, max_batch}},
+-- Records predictions as accepted. {models: {name: {max_queue, max_batch}}, reserve?,
 -- predictions: [{id, receipt?, not_after?, ...}]} -> {results: [[what, ...]], rings: {model: [ring]}, now}
 local results, fresh, found = {}, {}, {}
 
@@ -26,6 +26,7 @@ local function earlier(p)
   return {'repeated', view(id)}
 end
 
+local left = room(a.reserve)
 for i, p in ipairs(a.predictions) do
   -- Looked for before the clock is: an earlier try may have been in time.
   local result = earlier(p)
@@ -36,6 +37,8 @@ for i, p in ipairs(a.predictions) do
       result = {'late'}
     elseif waiting >= a.models[p.model].max_queue then
       result = {'full', waiting, eta(p.model, 1)}
+    elseif not take_room(left, p.model, p.input) then
+      result = {'no_room', until_more_room()}
     else
       result = accept(p, i)
       result[5] = eta(p.model, result[4])

@@ -5,10 +5,16 @@
 -- only repeat it.
 insist()
 hear(a.model)
-local fenced = {}
+local fenced, bytes = {}, 0
 for _, p in ipairs(a.predictions) do
-  local status, attempt, watchers, ttl =
-    unpack(fields(p.id, 'status', 'attempt', 'watchers', 'result_ttl'))
+  local status, attempt, watchers, ttl, reported =
+    unpack(fields(p.id, 'status', 'attempt', 'watchers', 'result_ttl', 'reported'))
+  bytes = bytes + #(p.outcome.output or p.outcome.error or '')
+  -- What it streamed is kept beside its output.
+  if reported then
+    bytes = bytes + #(p.outcome.output or '') + 32 * redis.call('LLEN', K.events .. p.id)
+      + redis.call('HSTRLEN', K.prediction .. p.id, 'logs')
+  end
   if (status == 'processing' or status == 'starting') and tonumber(attempt) == p.attempt then
     settle(p.id, a.model, watchers, ttl, p.status, p.outcome)
   elseif status ~= p.status or tonumber(attempt) ~= p.attempt then -- else: the same finish, sent again
@@ -16,11 +22,12 @@ for _, p in ipairs(a.predictions) do
   end
 end
 if a.items > 0 then
-  -- An exponential average over about ten batches: what an ETA is made of.
-  local seconds, items = unpack(redis.call('HMGET', K.pace .. a.model, 'seconds', 'items'))
+  -- An exponential average over about ten batches: what an ETA, and the room for outputs, are made of.
+  local seconds, items, before = unpack(redis.call('HMGET', K.pace .. a.model, 'seconds', 'items', 'bytes'))
   seconds = seconds and tonumber(seconds) * 0.9 + a.seconds * 0.1 or a.seconds
   items = items and tonumber(items) * 0.9 + a.items * 0.1 or a.items
-  redis.call('HSET', K.pace .. a.model, 'seconds', instant(seconds), 'items', instant(items))
+  bytes = before and tonumber(before) * 0.9 + bytes * 0.1 or bytes
+  redis.call('HSET', K.pace .. a.model, 'seconds', instant(seconds), 'items', instant(items), 'bytes', instant(bytes))
 end
 rest(a.model, a.worker, a.idle)
 conclude()

@@ -1,7 +1,10 @@
--- Gives a dead prediction another life under a new id. {id, new_id, batch} -> {record, rings} or false
+-- Gives a dead prediction another life under a new id. {id, new_id, batch, reserve?}
+-- -> {record, rings}, false or 'no_room'
 local r = view(a.id)
 if not r then return cmsgpack.pack(false) end
-if redis.call('ZREM', K.dead .. r.model, a.id) == 1 then
+if redis.call('ZSCORE', K.dead .. r.model, a.id) then
+  if not take_room(room(a.reserve), r.model, r.input) then return cmsgpack.pack('no_room') end
+  redis.call('ZREM', K.dead .. r.model, a.id)
   accept({
     id = a.new_id, model = r.model, version = r.version, owner = r.owner, input = r.input, digest = r.digest,
     priority = r.priority, credit = tonumber(r.created_at) - tonumber(r.score), result_ttl = r.result_ttl,

@@ -14,7 +14,7 @@ from desk import Desk
 
 from cli.embedded import EmbeddedRedis
 from contract.errors import LedgerFull, LedgerUnavailable, LedgerUnsafe
-from contract.ledger import AsyncLedger, Ledger, Size, check_safety, ledger_trouble
+from contract.ledger import AsyncLedger, Ledger, check_safety, ledger_trouble
 from contract.prediction import Prediction, Status
 from contract.settings import Settings
 from contract.transitions import Claim, Holder, Submission, Transition, claim, create, expire, read
@@ -300,20 +300,3 @@ def test_the_event_loops_ledger_reports_one_that_is_frozen(own_redis: EmbeddedRe
 def test_an_error_of_our_own_script_is_not_taken_for_a_fault_of_redis(desk: Desk) -> None:
     with pytest.raises(redis.ResponseError, match=re.compile("script", re.I)):
         desk.run(Transition("claim", {"model": None}, lambda answer: answer))
-
-
-def test_the_ledger_says_how_full_it_is(own_redis: EmbeddedRedis) -> None:
-    async def sizes() -> list[Size]:
-        ledger = AsyncLedger(Settings(redis_url=own_redis.url))
-        try:
-            found = [await ledger.size()]
-            await ledger.redis.config_set("maxmemory", "64mb")
-            await ledger.redis.mset({"a": "x" * 100_000, "b": 1})
-            return [*found, await ledger.size()]
-        finally:
-            await ledger.close()
-
-    empty, filled = asyncio.run(sizes())
-    assert (empty.keys, empty.memory_limit_bytes) == (0, 0)
-    assert (filled.keys, filled.memory_limit_bytes) == (2, 64 * 1024 * 1024)
-    assert filled.memory_bytes - empty.memory_bytes > 90_000

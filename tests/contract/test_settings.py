@@ -53,6 +53,7 @@ def test_every_setting_is_read_from_a_variable_of_its_name(monkeypatch: pytest.M
         "body_limit_bytes": "9",
         "max_wait_seconds": "6.5",
         "ledger_timeout_seconds": "7.5",
+        "ledger_reserve_bytes": "20000000",
         "broker_timeout_seconds": "8.5",
         "grace_seconds": "9.5",
         "amqp_heartbeat_seconds": "11",

@@ -13,7 +13,15 @@ from contract.ledger import AsyncLedger, Ledger
 from contract.prediction import Prediction, new_id
 from contract.presence import Worker
 from contract.settings import Settings
-from contract.transitions import Submission, announce, cancel, create, release
+from contract.transitions import (
+    Memory,
+    Submission,
+    Transition,
+    announce,
+    cancel,
+    create,
+    release,
+)
 from service import keeper_metrics
 from service.keeper import Keeper
 
@@ -195,16 +203,19 @@ def test_the_ledgers_size_is_asked_for_now_and_then(
     assert metric("ledger_keys") == pytest.approx(keys, abs=3)
     assert metric("ledger_memory_bytes") > 100_000
     assert metric("ledger_memory_limit_bytes") == 0
+    assert metric("ledger_memory_reserved_bytes") == 0
     asked: list[float] = []
 
-    async def size(self: AsyncLedger) -> object:
+    def memory(reserve_bytes: int | None) -> Transition[Memory]:
         asked.append(1)
-        return keeper_metrics.Size(1, 2, 3)
+        found = Memory(used=1, limit=2, reserved=3, keys=4)
+        return Transition("memory", {}, lambda answer: found)
 
-    monkeypatch.setattr(AsyncLedger, "size", size)
+    monkeypatch.setattr("service.keeper.memory", memory)
     desk.look(3)
     assert asked == [1]
     assert metric("ledger_memory_limit_bytes") == 2
+    assert metric("ledger_memory_reserved_bytes") == 3
 
 
 def test_a_look_is_timed(desk: Desk) -> None:

@@ -1,0 +1,262 @@
+"""Room: new predictions are refused while there is still memory for those that were accepted before."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from desk import Desk
+
+from bench.brokers import Redis
+from cli.embedded import server_program
+from contract.prediction import Status
+from contract.settings import Settings
+from contract.transitions import Claimed, Created, Memory, NoRoom, create, dead, memory, replay
+from tests.outside import missing
+
+MIB = 1024 * 1024
+LIMIT = 48 * MIB
+RESERVE = 16 * MIB
+
+
+def installed() -> Path:
+    """The machine's own Redis, which is newer than the one of the wheel."""
+    found = shutil.which("redis-server")
+    return Path(found) if found else missing("redis-server is not installed")
+
+
+@pytest.fixture(params=[server_program, installed], ids=["wheel", "installed"], scope="module")
+def small_redis(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Redis]:
+    program: Callable[[], Path] = request.param
+    folder = tmp_path_factory.mktemp("small")
+    with Redis(folder, program=program(), maxmemory=LIMIT) as server:
+        yield server
+
+
+@pytest.fixture
+def small(small_redis: Redis) -> Iterator[Desk]:
+    """A ledger of 48 MiB."""
+    with redis.Redis.from_url(small_redis.url) as client:
+        client.config_set("maxmemory", LIMIT)
+        client.config_set("auto-aof-rewrite-percentage", 0)  # on Redis 6 it takes 10 MB at once
+        client.flushall()
+    desk = Desk(Settings(redis_url=small_redis.url))
+    yield desk
+    desk.close()
+
+
+def big(desk: Desk, bytes: int = MIB // 2, **more) -> object:
+    """What becomes of a prediction with an input of so many bytes, after the last look at the memory."""
+    desk.advance(1)
+    (result,) = desk.create(desk.submission(input="x" * bytes, **more)).results or [None]
+    return result
+
+
+def fill(desk: Desk) -> list[str]:
+    """Create until there is no more room; the ids."""
+    ids = []
+    while isinstance(result := big(desk), Created):
+        ids.append(result.prediction.id)
+    assert isinstance(result, NoRoom)
+    return ids
+
+
+def look(desk: Desk, reserve_bytes: int | None = None) -> Memory:
+    return desk.run(memory(reserve_bytes))
+
+
+def test_creates_are_refused_before_the_memory_is_full_and_leave_room_for_the_outcomes(
+    small: Desk,
+) -> None:
+    ids = fill(small)
+    seen = look(small)
+    assert seen.limit == LIMIT
+    assert LIMIT - seen.used > RESERVE + len(ids) * MIB // 2
+    assert 10 < len(ids) < 40
+
+
+def test_all_that_was_accepted_ends_with_outputs_as_large_as_its_inputs_and_memory_is_left(
+    small: Desk,
+) -> None:
+    ids = fill(small)
+    while claimed := small.claim():
+        assert small.finish(claimed, '"' + "y" * (MIB // 2) + '"') == []
+    assert {small.status(id) for id in ids} == {Status.SUCCEEDED}
+    assert LIMIT - look(small).used > RESERVE - 2 * MIB
+    small.redis.set("a broker", "x" * 1000)
+
+
+def test_there_is_room_again_when_records_are_deleted_and_the_refusal_says_when(
+    small: Desk,
+) -> None:
+    fill(small)
+    while claimed := small.claim():
+        small.finish(claimed)
+    refused = big(small, 18 * MIB)
+    assert isinstance(refused, NoRoom)
+    assert refused.more_room_seconds == pytest.approx(3600, abs=60)
+    small.advance(3700)
+    small.prune()
+    assert isinstance(big(small), Created)
+
+
+def test_a_refusal_says_no_time_as_long_as_nothing_is_over(small: Desk) -> None:
+    assert big(small, 33 * MIB) == NoRoom(None)
+
+
+def test_what_is_refused_leaves_nothing_behind(small: Desk) -> None:
+    fill(small)
+    before = (small.members("queued"), small.sweep().counts)
+    assert isinstance(big(small, id="refused"), NoRoom)
+    assert small.view("refused") is None
+    assert (small.members("queued"), small.sweep().counts) == before
+
+
+def test_a_create_that_is_sent_again_gets_the_original_also_when_there_is_no_room(
+    small: Desk,
+) -> None:
+    first = big(small, id="mine", digest="d", receipt="1", watcher="g1")
+    assert isinstance(first, Created)
+    fill(small)
+    again = big(small, id="mine", digest="d", receipt="2", watcher="g2")
+    assert isinstance(again, Created)
+    assert again.repeated
+    assert small.record("mine")[b"watchers"] == b"g1 g2"
+
+
+def test_one_look_serves_for_a_moment_and_counts_what_is_accepted_in_it(small: Desk) -> None:
+    small.advance(1)
+    many = [small.submission(input="x" * (MIB // 8)) for _ in range(60)]
+    accepted = 0
+    for _ in range(6):  # without a look in between: the clock stands
+        results = small.create(*many).results or []
+        accepted += sum(isinstance(result, Created) for result in results)
+        for one in many:
+            one.prediction.id += "x"
+    assert isinstance(results[-1], NoRoom)
+    left = LIMIT - look(small).used
+    assert left > RESERVE + accepted * MIB // 8
+
+
+def test_outputs_are_expected_to_be_as_the_last_ones_were(small: Desk) -> None:
+    reserve = look(small).reserved
+    assert reserve == RESERVE
+    for _ in range(2):
+        big(small, 100_000)
+        small.finish(small.claim(), '"' + "y" * 300_000 + '"')
+    assert look(small).reserved == reserve
+    big(small, 100_000)
+    assert look(small).reserved == pytest.approx(reserve + 300_000, rel=0.01)
+    small.claim()
+    assert look(small).reserved == pytest.approx(reserve + 300_000, rel=0.01)
+
+
+def test_before_any_output_one_is_expected_to_be_as_large_as_its_input(small: Desk) -> None:
+    big(small, 100_000)
+    assert look(small).reserved == RESERVE + 100_000
+    big(small, 10)
+    assert look(small).reserved == RESERVE + 200_000
+
+
+def test_the_reserve_is_a_share_or_what_the_settings_say(small: Desk) -> None:
+    assert look(small, 5 * MIB).reserved == 5 * MIB
+    for limit, reserve in ((10 * MIB, 5 * MIB), (800 * MIB, 100 * MIB), (LIMIT, RESERVE)):
+        small.redis.config_set("maxmemory", limit)
+        assert look(small).reserved == reserve
+    submission = small.submission()
+    refused = small.run(create([submission], reserve_bytes=LIMIT)).results
+    assert refused == [NoRoom(None)]
+    small.advance(1)
+    accepted = small.run(create([submission], reserve_bytes=0)).results
+    assert accepted is not None
+    assert isinstance(accepted[0], Created)
+
+
+def test_the_ledger_says_how_full_it_is(small: Desk) -> None:
+    before = look(small)
+    small.redis.mset({"a": "x" * 100_000, "b": 1})
+    after = look(small)
+    assert after.keys - before.keys == 2
+    assert after.used - before.used > 90_000
+    assert after.room == after.limit - after.used - after.reserved
+    assert after.used == pytest.approx(small.redis.info("memory")["used_memory"], rel=0.05)
+
+
+def test_without_a_limit_there_is_always_room(desk: Desk) -> None:
+    assert look(desk).limit == 0
+    assert isinstance(big(desk, 4 * MIB), Created)
+
+
+def test_a_dead_prediction_stays_dead_while_there_is_no_room_for_its_replay(small: Desk) -> None:
+    assert isinstance(big(small, 4 * MIB, id="poison"), Created)
+    small.lose(3)
+    fill(small)
+    small.advance(1)
+    no_room = small.run(replay("poison", "again", 4))
+    assert isinstance(no_room, NoRoom)
+    assert [kept.id for kept in small.run(dead("m"))] == ["poison"]
+    small.advance(1)
+    assert small.run(replay("poison", "again", 4, reserve_bytes=0))
+    assert small.status("again") is Status.STARTING
+
+
+def full(desk: Desk, seconds: float = 0) -> None:
+    """Some seconds later the memory is full: no plain write works."""
+    desk.advance(seconds)
+    desk.redis.config_set("maxmemory", look(desk).used // 2)
+    with pytest.raises(redis.ResponseError):
+        desk.redis.set("anything", "at all")
+
+
+def cancel_it(desk: Desk, claimed: list[Claimed]) -> None:
+    desk.cancel("p")
+
+
+def extend_it(desk: Desk, claimed: list[Claimed]) -> None:
+    assert desk.extend(claimed) == []
+
+
+def release_it(desk: Desk, claimed: list[Claimed]) -> None:
+    desk.release(claimed)
+
+
+def finish_it(desk: Desk, claimed: list[Claimed]) -> None:
+    assert desk.finish(claimed, '"' + "y" * MIB + '"') == []
+
+
+def expire_it(desk: Desk, claimed: list[Claimed]) -> None:
+    assert desk.expire().deadlines == 1
+
+
+def take_it_back(desk: Desk, claimed: list[Claimed]) -> None:
+    assert desk.sweep().taken_back == 1
+
+
+@pytest.mark.parametrize(
+    ("act", "after", "status"),
+    [
+        (cancel_it, 0, Status.CANCELED),
+        (extend_it, 0, Status.PROCESSING),
+        (release_it, 0, Status.STARTING),
+        (finish_it, 0, Status.SUCCEEDED),
+        (expire_it, 101, Status.CANCELED),
+        (take_it_back, 16, Status.STARTING),
+    ],
+)
+def test_what_keeps_or_ends_a_prediction_works_at_the_very_limit(
+    small: Desk, act: Callable[[Desk, list[Claimed]], None], after: float, status: Status
+) -> None:
+    small.accept(id="p", deadline_seconds=100.0)
+    claimed = small.claim()
+    full(small, after)
+    act(small, claimed)
+    assert small.status("p") is status
+
+
+def test_a_claim_works_at_the_very_limit(small: Desk) -> None:
+    small.accept(id="p")
+    full(small)
+    assert [claimed.id for claimed in small.claim()] == ["p"]
