@@ -16,7 +16,7 @@ PER_MODEL = {
     "rings": "zset: ring number -> time rung; messages that no worker has taken yet",
     "dead": "zset: prediction id -> time of its failure as worker_lost or too_many_hand_backs",
     "unannounced": "zset: prediction id -> time of its end, until the replicas have it and it is announced",
-    "pace": "hash: seconds, items and bytes of outputs of a typical batch",
+    "pace": "hash: seconds and items of a typical batch, bytes and number of typical outputs",
     "counts": "hash: what became of predictions -> how many; it only grows",
 }
 PER_PREDICTION = {

@@ -239,10 +239,19 @@ local LEAST_OUTPUT = 4096
 local typical = {}
 local function output_bytes(model, input_bytes)
   if typical[model] == nil then
-    local bytes, items = unpack(redis.call('HMGET', K.pace .. model, 'bytes', 'items'))
-    typical[model] = bytes and tonumber(bytes) / math.max(1, tonumber(items)) or false
+    local bytes, outputs = unpack(redis.call('HMGET', K.pace .. model, 'bytes', 'outputs'))
+    typical[model] = bytes and tonumber(bytes) / tonumber(outputs) or false
   end
   return typical[model] or math.max(LEAST_OUTPUT, input_bytes)
+end
+
+-- Outputs of the model that take so many bytes together have come: an exponential average over about ten calls.
+local function see_outputs(model, outputs, bytes)
+  local was, of = unpack(redis.call('HMGET', K.pace .. model, 'bytes', 'outputs'))
+  if was then
+    bytes, outputs = tonumber(was) * 0.9 + bytes * 0.1, tonumber(of) * 0.9 + outputs * 0.1
+  end
+  redis.call('HSET', K.pace .. model, 'bytes', instant(bytes), 'outputs', instant(outputs))
 end
 
 -- The memory: {limit, used, reserved}; a limit of 0 is none. Reserved is what new predictions must leave: an

@@ -22,13 +22,13 @@ for _, p in ipairs(a.predictions) do
   end
 end
 if a.items > 0 then
-  -- An exponential average over about ten batches: what an ETA, and the room for outputs, are made of.
-  local seconds, items, before = unpack(redis.call('HMGET', K.pace .. a.model, 'seconds', 'items', 'bytes'))
+  -- An exponential average over about ten batches: what an ETA is made of.
+  local seconds, items = unpack(redis.call('HMGET', K.pace .. a.model, 'seconds', 'items'))
   seconds = seconds and tonumber(seconds) * 0.9 + a.seconds * 0.1 or a.seconds
   items = items and tonumber(items) * 0.9 + a.items * 0.1 or a.items
-  bytes = before and tonumber(before) * 0.9 + bytes * 0.1 or bytes
-  redis.call('HSET', K.pace .. a.model, 'seconds', instant(seconds), 'items', instant(items), 'bytes', instant(bytes))
+  redis.call('HSET', K.pace .. a.model, 'seconds', instant(seconds), 'items', instant(items))
 end
+see_outputs(a.model, #a.predictions, bytes)
 rest(a.model, a.worker, a.idle)
 conclude()
 return cmsgpack.pack(fenced)

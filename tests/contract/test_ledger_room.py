@@ -48,10 +48,10 @@ def small(small_redis: Redis) -> Iterator[Desk]:
     desk.close()
 
 
-def big(desk: Desk, bytes: int = MIB // 2, **more) -> object:
+def big(desk: Desk, size: int = MIB // 2, **more) -> object:
     """What becomes of a prediction with an input of so many bytes, after the last look at the memory."""
     desk.advance(1)
-    (result,) = desk.create(desk.submission(input="x" * bytes, **more)).results or [None]
+    (result,) = desk.create(desk.submission(input="x" * size, **more)).results or [None]
     return result
 
 
