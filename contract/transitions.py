@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from contract.fates import Fate
 from contract.keys import SCHEMA
-from contract.prediction import Prediction, new_id
+from contract.prediction import Prediction, Status, new_id
 from contract.presence import ModelWord, Worker, model_word
 
 T = TypeVar("T")
@@ -19,6 +19,8 @@ T = TypeVar("T")
 MOST_LOG_BYTES = 64 * 1024
 MOST_FINISH_BYTES = 4 * 1024 * 1024
 """Of the outcomes that one call writes, unless a single one has more."""
+MOST_PAGE_BYTES = 4 * 1024 * 1024
+"""Of the records that one page holds, unless a single one has more: Redis is held up while it reads them."""
 LIMIT_SLACK_SECONDS = 2.0
 """How much later than the worker's own watchdog the keeper ends what ran past its hard limit."""
 
@@ -490,6 +492,15 @@ def read(
     return Transition("read", args, views)
 
 
+def statuses(ids: Sequence[str], watcher: str) -> Transition[list[Status | None]]:
+    """The statuses of predictions, None of those that do not exist; this gateway is told of all that follows."""
+
+    def read(answer: Any) -> list[Status | None]:
+        return [Status(status) if status else None for status in answer]
+
+    return Transition("statuses", {"ids": list(ids), "watcher": watcher}, read)
+
+
 def cancel(id: str, owner: str) -> Transition[Prediction | None]:
     """Cancel at any stage; what is over stays as it is. None when this owner has no such prediction."""
 
@@ -532,15 +543,23 @@ def list_page(
     status: str | None = None,
     limit: int = 100,
     look: int = 1000,
+    most_bytes: int = MOST_PAGE_BYTES,
     brief: bool = False,
 ) -> Transition[Page]:
     """A page of an owner's predictions: newest first, or oldest first when `after` is given.
 
     Args:
         look: how many records one call may read to find `limit` that fit.
+        most_bytes: of inputs, outputs, logs and errors; the page ends early, but has at least one record.
         brief: without what may be large: input, output, logs, error.
     """
-    args: dict[str, Any] = {"owner": owner, "limit": limit, "look": look, "brief": brief}
+    args: dict[str, Any] = {
+        "owner": owner,
+        "limit": limit,
+        "look": look,
+        "most_bytes": most_bytes,
+        "brief": brief,
+    }
     for name, value in (("before", before), ("after", after), ("model", model), ("status", status)):
         if value is not None:
             args[name] = value
@@ -585,7 +604,7 @@ def _state(workers: Any, eta_seconds: Any, **counts: Any) -> ModelState:
 
 
 def dead(model: str, most: int = 1000) -> Transition[list[Prediction]]:
-    """The dead list of a model, newest first."""
+    """The dead list of a model, newest first, without inputs."""
     return Transition(
         "dead", {"model": model, "most": most}, lambda a: [Prediction.from_record(r) for r in a]
     )

@@ -17,7 +17,7 @@ import msgpack
 from contract.errors import LedgerUnavailable, SoloistError
 from contract.ledger import AsyncLedger
 from contract.subscription import Subscription
-from contract.transitions import read
+from contract.transitions import read, statuses
 from service import metrics
 
 logger = logging.getLogger(__name__)
@@ -176,10 +176,16 @@ class Answers:
         ids = list(self._listeners)
         for start in range(0, len(ids), READ_AT_ONCE):
             some = ids[start : start + READ_AT_ONCE]
-            views = await self._ledger.run(read([(id, -1) for id in some], watcher=self.name))
-            for id, view in zip(some, views, strict=True):
-                if view is None:
+            found = await self._ledger.run(statuses(some, self.name))
+            for id, status in zip(some, found, strict=True):
+                if status is None:
                     continue
                 self._tell(id, "events", {})
-                if view.prediction.status.terminal:
-                    self._tell(id, "outcome", view.prediction.outcome)
+                if status.terminal:
+                    await self._tell_outcome(id)
+
+    async def _tell_outcome(self, id: str) -> None:
+        """Read one that is over. One at a time: together they may be too large for a ledger's call."""
+        (view,) = await self._ledger.run(read([(id, -1)]))
+        if view is not None:
+            self._tell(id, "outcome", view.prediction.outcome)

@@ -323,3 +323,24 @@ local function view(id)
   end
   return record
 end
+
+-- A record without what may be large, and without what is nobody else's business.
+local BRIEF = {
+  'id', 'model', 'version', 'status', 'attempt', 'priority', 'worker', 'created_at', 'started_at',
+  'completed_at', 'error_code', 'progress', 'predict_seconds', 'sequence', 'data_removed',
+}
+local function brief(id)
+  local record = {}
+  for i, value in ipairs(fields(id, unpack(BRIEF))) do record[BRIEF[i]] = value end
+  return record.id and record
+end
+
+-- How large what may be large in a record is. Redis does nothing else while a script reads, about 10 ms a
+-- megabyte; so the size is asked for first.
+local function record_bytes(id)
+  local bytes = 0
+  for _, field in ipairs({'input', 'output', 'logs', 'error'}) do
+    bytes = bytes + redis.call('HSTRLEN', K.prediction .. id, field)
+  end
+  return bytes
+end

@@ -15,6 +15,7 @@ from contract.transitions import (
     replay,
     report,
     state,
+    statuses,
 )
 
 
@@ -178,6 +179,67 @@ def test_a_search_looks_at_a_bounded_number_of_records_and_can_go_on(desk: Desk)
 
     assert found == ["p0"]
     assert pages == 3
+
+
+def test_a_page_of_large_records_ends_early_in_both_directions(desk: Desk) -> None:
+    for n in range(6):
+        desk.accept(id=f"p{n}", input="x" * 1000)
+    first = desk.run(list_page("local", most_bytes=2500))
+    second = desk.run(list_page("local", most_bytes=2500, before=first.last))
+    third = desk.run(list_page("local", most_bytes=2500, before=second.last))
+    assert [ids(page) for page in (first, second, third)] == [
+        ["p5", "p4"],
+        ["p3", "p2"],
+        ["p1", "p0"],
+    ]
+    assert [page.more for page in (first, second, third)] == [True, True, False]
+    back = desk.run(list_page("local", most_bytes=2500, after=third.last))
+    assert (ids(back), back.more) == (["p1", "p2"], True)
+    assert ids(desk.run(list_page("local", most_bytes=2500, after=back.last))) == ["p3", "p4"]
+
+
+@pytest.mark.parametrize("after", [None, 0])
+def test_a_record_that_is_larger_than_a_page_is_a_page(desk: Desk, after: int | None) -> None:
+    for n in range(3):
+        desk.accept(id=f"p{n}", input="x" * 1000)
+    found, bound = [], after
+    for _ in range(3):
+        bounds = {"before": bound} if after is None else {"after": bound}
+        page = desk.run(list_page("local", most_bytes=10, **bounds))
+        assert len(page.predictions) == 1
+        found += ids(page)
+        bound = page.last
+    assert sorted(found) == ["p0", "p1", "p2"]
+    assert not page.more
+
+
+def test_what_came_out_counts_for_a_page_too(desk: Desk) -> None:
+    for n in range(3):
+        desk.accept(id=f"p{n}")
+    desk.finish(desk.claim(), '"' + "y" * 1000 + '"')
+    assert ids(desk.run(list_page("local", most_bytes=2500))) == ["p2", "p1"]
+    assert len(desk.run(list_page("local", most_bytes=10, brief=True)).predictions) == 3
+
+
+def test_the_dead_list_shows_no_inputs(desk: Desk) -> None:
+    id = desk.accept(input="x" * 1000)
+    desk.lose(3)
+    (kept,) = desk.run(dead("m"))
+    assert (kept.id, kept.model, kept.attempt, kept.input) == (id, "m", 3, "{}")
+    assert kept.error_code == "worker_lost"
+    assert "3 times" in (kept.error or "")
+    assert kept.completed_at
+
+
+def test_statuses_are_read_without_the_records_and_followed_from_then_on(desk: Desk) -> None:
+    done, runs, waits = (desk.accept(id=id) for id in "abc")
+    desk.finish(desk.claim(limit=1))
+    desk.claim(limit=1)
+    asked = desk.run(statuses([done, runs, "gone", waits], "g1"))
+    assert asked == [Status.SUCCEEDED, Status.PROCESSING, None, Status.STARTING]
+    assert desk.view("gone") is None
+    desk.run(statuses([waits], "g2"))
+    assert desk.record(waits)[b"watchers"] == b"g1 g2"
 
 
 def test_a_brief_page_leaves_out_what_may_be_large(desk: Desk) -> None:

@@ -1,6 +1,5 @@
 """Room: new predictions are refused while there is still memory for those that were accepted before."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,30 +8,21 @@ import redis
 from desk import Desk
 
 from bench.brokers import Redis
-from cli.embedded import server_program
 from contract.prediction import Status
 from contract.settings import Settings
 from contract.transitions import Claimed, Created, Memory, NoRoom, create, dead, memory, replay
-from tests.outside import missing
 
 MIB = 1024 * 1024
 LIMIT = 48 * MIB
 RESERVE = 16 * MIB
 
 
-def installed() -> Path:
-    """The machine's own Redis, which is newer than the one of the wheel."""
-    found = shutil.which("redis-server")
-    return Path(found) if found else missing("redis-server is not installed")
-
-
-@pytest.fixture(params=[server_program, installed], ids=["wheel", "installed"], scope="module")
+@pytest.fixture(scope="module")
 def small_redis(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    redis_program: Path | None, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Redis]:
-    program: Callable[[], Path] = request.param
     folder = tmp_path_factory.mktemp("small")
-    with Redis(folder, program=program(), maxmemory=LIMIT) as server:
+    with Redis(folder, program=redis_program, maxmemory=LIMIT) as server:
         yield server
 
 

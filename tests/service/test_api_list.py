@@ -90,6 +90,21 @@ def test_a_row_is_a_whole_prediction(http: httpx.Client, worker: PretendWorker) 
     assert row["output"] == {"kept": True}
 
 
+def test_pages_of_large_predictions_end_early_and_lead_through_everything(
+    http: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.routes.predictions.PAGE", 100)
+    url, body = "/v1/models/local/echo/predictions", {"input": {"text": "x" * 900_000}}
+    ids = [http.post(url, json=body).json()["id"] for _ in range(6)][::-1]
+    assert forward(http) == [ids[:4], ids[4:]]
+    _, first = page(http)
+    _, second = page(http, first["next"])
+    assert page(http, second["previous"])[0] == ids[:4]
+    oldest = http.get(LIST, params={"cursor": "a0"}).json()
+    assert [row["id"] for row in oldest["results"]] == ids[2:]
+    assert page(http, oldest["previous"])[0] == ids[:2]
+
+
 def test_filters_by_model_and_status_hold_on_every_page(
     http: httpx.Client, worker: PretendWorker
 ) -> None:

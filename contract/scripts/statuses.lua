@@ -1,0 +1,10 @@
+-- The statuses of predictions, without reading their records; this gateway is told of all that follows.
+-- {ids, watcher} -> [status or false]
+insist()
+local found = {}
+for i, id in ipairs(a.ids) do
+  local status, watchers = unpack(fields(id, 'status', 'watchers'))
+  if status then watch(id, watchers, a.watcher) end
+  found[i] = status
+end
+return cmsgpack.pack(found)
