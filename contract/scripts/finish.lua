@@ -28,7 +28,7 @@ if a.items > 0 then
   items = items and tonumber(items) * 0.9 + a.items * 0.1 or a.items
   redis.call('HSET', K.pace .. a.model, 'seconds', instant(seconds), 'items', instant(items))
 end
-see_outputs(a.model, #a.predictions, bytes)
+if #a.predictions > 0 then see_outputs(a.model, #a.predictions, bytes) end
 rest(a.model, a.worker, a.idle)
 conclude()
 return cmsgpack.pack(fenced)
