@@ -7,14 +7,14 @@ INSTALLED := $(VENV)/.installed
 FAST := $(BIN)/python -m pytest -n 2 -m "not slow and not cluster"
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run test test-fast test-cluster images rendered check bench pictures format clean rabbitmq chromium prometheus helm
+.PHONY: run test test-fast test-cluster images rendered check bench pictures format clean rabbitmq redis chromium prometheus helm
 
 ## run: a real model answers on http://127.0.0.1:8000
 run: $(INSTALLED)
 	$(BIN)/soloist up --catalog examples/catalog.yaml
 
 ## test: everything, on Redis and on RabbitMQ
-test: $(INSTALLED) rabbitmq chromium prometheus helm check
+test: $(INSTALLED) rabbitmq redis chromium prometheus helm check
 	$(FAST)
 	$(BIN)/python -m pytest -m "slow and not cluster"
 
@@ -70,6 +70,10 @@ debian = @test -x $(1) || { test "$$(id -u)" = 0 && command -v apt-get >/dev/nul
 
 rabbitmq:
 	$(call debian,/usr/lib/rabbitmq/bin/rabbitmq-server,rabbitmq-server)
+
+# A newer one than the product's own. The package starts it for good, which nobody asked for.
+redis:
+	$(call debian,/usr/bin/redis-server,redis-server,&& { service redis-server stop >/dev/null 2>&1 || true; })
 
 chromium:
 	$(call debian,/usr/bin/chromium,chromium)

@@ -146,13 +146,17 @@ class Child:
         text = line.decode("utf-8", "replace").rstrip()
         if text:
             self._last_line = text
-            self._stream.line(self.name, text)
+            # A line that cannot be shown must not end the reading: the process would hang on a full pipe.
+            with contextlib.suppress(Exception):
+                self._stream.line(self.name, text)
 
     async def _ask(self, url: str) -> None:
         """Ask how far it is until it is ready."""
         async with httpx.AsyncClient(base_url=url, timeout=2.0, trust_env=False) as client:
             while True:
-                with contextlib.suppress(httpx.HTTPError, ValueError):
+                with contextlib.suppress(
+                    Exception
+                ):  # it is asked until it is ready, whatever it says
                     answer = await client.get("/readyz")
                     if answer.is_success:
                         break

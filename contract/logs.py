@@ -3,6 +3,7 @@
 import logging
 import re
 import sys
+import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -92,8 +93,18 @@ def set_up_logging(settings: Settings) -> None:
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
     # What no line of ours shows, and half of what a line costs:
     # https://docs.python.org/3/howto/logging.html#optimization
+    if threading.excepthook is threading.__excepthook__:
+        threading.excepthook = _tell_of_thread
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+
+
+def _tell_of_thread(what: threading.ExceptHookArgs) -> None:
+    """A thread that ends by an exception says so like everything else does."""
+    name = what.thread.name if what.thread else "?"
+    error = (what.exc_type, what.exc_value or what.exc_type(), what.exc_traceback)
+    line = "a thread ended"
+    logging.getLogger(__name__).critical(line, extra={"thread_name": name}, exc_info=error)
 
 
 def log_each(

@@ -200,7 +200,7 @@ def create_keeper(
         ledger, doorbell = AsyncLedger(settings), Doorbell(settings)
         pods = Pods(settings, connect) if settings.pod_selector else None
         app.state.keeper = keeper = Keeper(settings, catalog, ledger, doorbell, pods, tracing)
-        sweeping = asyncio.create_task(keeper.run())
+        app.state.sweeping = sweeping = asyncio.create_task(keeper.run())
         following = asyncio.create_task(pods.run()) if pods else None
         try:
             yield
@@ -215,7 +215,8 @@ def create_keeper(
             await asyncio.to_thread(tracing.close)
 
     async def livez(request: Request) -> Response:
-        return JSONResponse({"alive": True})
+        alive = not request.app.state.sweeping.done()
+        return JSONResponse({"alive": alive}, 200 if alive else 503)
 
     async def readyz(request: Request) -> Response:
         healthy = request.app.state.keeper.healthy

@@ -121,10 +121,15 @@ class Leases:
                     self._changed.wait()
                 self._changed.wait(self._pause())
                 self._arm()
-            for batch in self.batches:
-                if self.overran(batch):
-                    self._overdue(batch)
-            self.renew()
+            try:
+                for batch in self.batches:
+                    if self.overran(batch):
+                        self._overdue(batch)
+                self.renew()
+            except Exception:
+                # Whatever it is: without this thread the batches are lost, and nobody looks at their limit.
+                logger.exception("the look at the leases failed")
+                time.sleep(self._renew_seconds)
 
     def _pause(self) -> float:
         limit = self._holder.timeout_seconds

@@ -2,9 +2,11 @@
 
 import atexit
 import logging
+from collections.abc import Callable
 from threading import Event, Thread
 
 from contract import __version__
+from contract.errors import SoloistError
 from contract.ledger import Ledger
 from contract.presence import Worker
 from contract.settings import Settings
@@ -48,18 +50,22 @@ class Presence:
         ledger = Ledger(self._settings)
         while not self._ended:
             self._changed.clear()
-            worker = self._worker(name)
-            self._send(ledger, announce(self._model, worker, self._settings.lease_seconds))
+            self._send(ledger, lambda: self._announcement(name))
             self._changed.wait(self._settings.renew_seconds)
-        self._send(ledger, leave(self._model, name))
+        self._send(ledger, lambda: leave(self._model, name))
         ledger.close()
 
     @staticmethod
-    def _send(ledger: Ledger, transition: Transition[bool]) -> None:
+    def _send(ledger: Ledger, say: Callable[[], Transition[bool]]) -> None:
         try:
-            ledger.run(transition)
-        except Exception:  # it is said again soon, and whoever needs the ledger tells of it
+            ledger.run(say())
+        except SoloistError:  # it is said again soon, and whoever needs the ledger tells of it
             logger.debug("not announced", exc_info=True)
+        except Exception:
+            logger.exception("not announced")
+
+    def _announcement(self, name: str) -> Transition[bool]:
+        return announce(self._model, self._worker(name), self._settings.lease_seconds)
 
     def _worker(self, name: str) -> Worker:
         """What there is to say now. That it is busy, the ledger knows by its leases."""

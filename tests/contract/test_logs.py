@@ -2,6 +2,8 @@
 
 import json
 import logging
+import subprocess
+import sys
 
 import pytest
 
@@ -62,3 +64,24 @@ def test_a_letter_of_any_script_stays_as_it_is() -> None:
     text = TextFormatter().format(record("приём", path="日本語"))
     assert "приём" in text
     assert "日本語" in text
+
+
+THREAD = """
+from threading import Thread
+from contract.logs import set_up_logging
+from contract.settings import Settings
+
+set_up_logging(Settings(log_format="json"))
+thread = Thread(target=lambda: 1 / 0, name="busy")
+thread.start()
+thread.join()
+"""
+
+
+def test_a_thread_that_ends_by_an_error_says_so_in_a_line() -> None:
+    done = subprocess.run([sys.executable, "-c", THREAD], capture_output=True, text=True)
+    line = json.loads(done.stdout)
+    assert (line["level"], line["message"]) == ("critical", "a thread ended")
+    assert line["thread_name"] == "busy"
+    assert "ZeroDivisionError" in line["trace"]
+    assert done.stderr == ""

@@ -350,6 +350,11 @@ def test_the_probes_follow_the_ledger_away_and_back(
             ready(503)
             own.resume()
             ready(200)
+            http.portal.call(app.state.keeper.end)
+            until(
+                "a keeper that sweeps no more is not alive",
+                lambda: http.get("/livez").is_server_error,
+            )
     assert [r.message for r in caplog.records].count("no sweep") == 2
 
 

@@ -162,6 +162,17 @@ def test_the_thread_goes_on_when_the_ledger_is_away(book: Book) -> None:
     assert not batch.items[0].should_stop()
 
 
+def test_the_thread_goes_on_after_an_error_that_nobody_expected(book: Book) -> None:
+    failed: list[Batch] = []
+
+    def overdue(batch: Batch) -> None:
+        failed.append(batch)
+        raise ValueError("a mistake of ours")
+
+    with leases(book, timeout_seconds=0.01, overdue=overdue).hold(batch_of("a")):
+        eventually(lambda: len(failed) >= 3)
+
+
 def test_a_batch_past_its_hard_limit_is_called_overdue_at_once(book: Book) -> None:
     called: list[Batch] = []
     told = Event()

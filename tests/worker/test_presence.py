@@ -47,6 +47,19 @@ def test_each_phase_is_announced_at_once_and_the_end_takes_it_back(
     assert workers(ledger) == []
 
 
+def test_it_goes_on_after_an_error_that_nobody_expected(
+    settings: Settings, ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    health = Health()
+    presence = Presence(settings, "m", GPU, health)
+    del health.phase
+    presence.begin("w1")
+    eventually(lambda: "AttributeError" in caplog.text)
+    health.phase = "loading"
+    eventually(lambda: words(ledger) == [("starting", "loading")])
+    presence.end()
+
+
 def test_it_is_repeated_before_it_runs_out(settings: Settings, ledger: Ledger) -> None:
     short = settings.model_copy(update={"lease_seconds": 1.0, "renew_seconds": 0.05})
     presence = Presence(short, "m", GPU, Health())
