@@ -17,6 +17,13 @@ from contract.presence import ModelWord, Worker, model_word
 T = TypeVar("T")
 
 MOST_LOG_BYTES = 64 * 1024
+"""Of one prediction: its record keeps the last of its logs, its stream has the first."""
+MOST_STREAMED_BYTES = 1024 * 1024
+"""Of one prediction's output in pieces. Who listens gets the rest with the outcome."""
+MOST_EVENTS = 65_536
+"""Of one prediction's stream, pieces of output and lines of its logs together."""
+EVENTS_AT_ONCE = 1000
+"""How many events one call reads."""
 MOST_FINISH_BYTES = 4 * 1024 * 1024
 """Of the outcomes that one call writes, unless a single one has more."""
 MOST_PAGE_BYTES = 4 * 1024 * 1024
@@ -234,6 +241,8 @@ class Claimed:
     queue_seconds: float
     traceparent: str | None = None
     tracestate: str | None = None
+    streamed: str = ""
+    """What earlier runs streamed of its output. It cannot be taken back: this run goes on behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,6 +319,9 @@ class Outcome:
     error: str | None = None
     error_code: str | None = None
     predict_seconds: float = 0.0
+    said: int | None = None
+    """Bytes of output that the run said in pieces; -1 when they differ from what was streamed before, None
+    when nothing was ever said."""
 
 
 def finish(
@@ -332,6 +344,8 @@ def finish(
         fields: dict[str, Any] = {"predict_seconds": outcome.predict_seconds}
         if outcome.error_code is None:
             fields["output"] = outcome.output
+            if outcome.said is not None:
+                fields["said"] = outcome.said
         else:
             fields["error"], fields["error_code"] = outcome.error, outcome.error_code
         status = "succeeded" if outcome.error_code is None else "failed"
@@ -423,19 +437,33 @@ class Report:
     logs: str = ""
     events: list[tuple[str, str]] = field(default_factory=list)
     """(`output` or `logs`, text), in order: what listeners of its stream get."""
+    offset: int = 0
+    """Bytes of the run's output before its first piece in here. What is streamed already is not streamed
+    again, and a gap is never closed up: listeners get what is missing with the outcome."""
 
 
 def report(reports: Sequence[Report]) -> Transition[bool]:
     """Record progress, logs and pieces of output of running predictions."""
     rows = []
     for r in reports:
-        row: dict[str, Any] = {"id": r.id, "attempt": r.attempt, "events": r.events}
+        row: dict[str, Any] = {
+            "id": r.id,
+            "attempt": r.attempt,
+            "offset": r.offset,
+            "events": r.events,
+        }
         if r.progress is not None:
             row["progress"] = r.progress
         if r.logs:
             row["logs"] = r.logs
         rows.append(row)
-    args = {"token": new_id(), "predictions": rows, "most_logs": MOST_LOG_BYTES}
+    args = {
+        "token": new_id(),
+        "predictions": rows,
+        "most_logs": MOST_LOG_BYTES,
+        "most_streamed": MOST_STREAMED_BYTES,
+        "most_events": MOST_EVENTS,
+    }
     return Transition("report", args, _same)
 
 
@@ -499,6 +527,51 @@ def statuses(ids: Sequence[str], watcher: str) -> Transition[list[Status | None]
         return [Status(status) if status else None for status in answer]
 
     return Transition("statuses", {"ids": list(ids), "watcher": watcher}, read)
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """What a prediction has streamed from the event asked for on; once it is over, also how it ended."""
+
+    status: Status
+    events: list[tuple[str, str]]
+    """(`output` or `logs`, text)"""
+    more: bool = False
+    """There are more events: ask again."""
+    output: str | None = None
+    error: str | None = None
+    said: int | None = None
+    """As in the `Outcome`; None too when the worker was of a version that does not say it."""
+
+
+def follow(
+    id: str, owner: str, since: int, *, watcher: str | None = None, most: int = EVENTS_AT_ONCE
+) -> Transition[Streamed | None]:
+    """What a listener to a prediction's stream does not have yet; None when this owner has no such
+    prediction. It costs what is new, whatever the size of the record.
+
+    Args:
+        since: how many events the listener has.
+        watcher: this gateway is told of all that follows.
+    """
+    args: dict[str, Any] = {"id": id, "owner": owner, "since": since, "most": most}
+    if watcher is not None:
+        args["watcher"] = watcher
+
+    def read(answer: Any) -> Streamed | None:
+        if not answer:
+            return None
+        status, events, more, output, error, said = answer
+        return Streamed(
+            Status(status),
+            [(kind, text) for kind, text in events],
+            more,
+            None if output is False else output,
+            None if error is False else error,
+            None if said is False else int(said),
+        )
+
+    return Transition("follow", args, read)
 
 
 def cancel(id: str, owner: str) -> Transition[Prediction | None]:

@@ -6,7 +6,7 @@ import json
 import secrets
 import time
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import jsonschema_rs
@@ -32,11 +32,13 @@ from contract.transitions import (
     Created,
     Full,
     NoRoom,
+    Streamed,
     Submission,
     Transition,
     View,
     cancel,
     erase,
+    follow,
     read,
 )
 from service import metrics, strict_json
@@ -153,17 +155,43 @@ class Intake:
                     prediction = (await self.view(id, owner)).prediction
         return prediction
 
-    async def view(self, id: str, owner: str, *, since: int = -1, watch: bool = False) -> View:
+    async def view(self, id: str, owner: str, *, watch: bool = False) -> View:
         """A prediction as it stands; with `watch` this process is told of what follows.
 
         Raises:
             PredictionNotFound: this owner has none with this id.
         """
         watcher = self._answers.name if watch else None
-        (view,) = await self.ask(read([(id, since)], owner=owner, watcher=watcher))
+        (view,) = await self.ask(read([(id, -1)], owner=owner, watcher=watcher))
         if view is None:
             raise _missing(id)
         return view
+
+    async def follow(self, id: str, owner: str, since: int) -> Streamed:
+        """All that a listener who has `since` events of a stream does not have yet; this process is told
+        of what follows.
+
+        Raises:
+            PredictionNotFound: this owner has none with this id.
+        """
+        events: list[tuple[str, str]] = []
+        while True:
+            asked = follow(id, owner, since + len(events), watcher=self._answers.name)
+            found = await self.ask(asked)
+            if found is None:
+                raise _missing(id)
+            events += found.events
+            if not found.more:
+                return replace(found, events=events)
+
+    async def check(self, id: str, owner: str) -> None:
+        """Look whether there is such a prediction, whatever its size.
+
+        Raises:
+            PredictionNotFound: this owner has none with this id.
+        """
+        if await self.ask(follow(id, owner, 0, most=0)) is None:
+            raise _missing(id)
 
     async def cancel(self, id: str, owner: str) -> Prediction:
         """Cancel at any stage.

@@ -1,23 +1,32 @@
 """One prediction as server-sent events, as Replicate's clients read them.
 
 Event names are only output, logs, error and done; each event has a name, an id and data; the last is
-`done` with `{}`. Ids count the events of the prediction, so that `Last-Event-ID` resumes anywhere. A
-prediction that is started again streams the same pieces again, and those already sent are skipped.
+`done` with `{}`. Ids count the events of the prediction, which the ledger keeps and never takes back, so that
+`Last-Event-ID` resumes anywhere. What a listener was sent can not be taken back either: if it is not how
+the output begins, the stream ends with an error.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from hashlib import blake2b
 from typing import Any
 
 import orjson
 
 from contract.errors import InvalidRequest, LedgerUnavailable, PredictionNotFound
-from contract.prediction import Prediction, Status
+from contract.prediction import Status
+from contract.transitions import Streamed
 from service.intake import Intake
 
 KEEP_ALIVE_SECONDS = 15.0
 KEEP_ALIVE = b": keep-alive\n\n"
 RETRY_SECONDS = 1.0
+DIFFERS = (
+    "the output is not what was streamed: the model ran again and said something else, or changed its "
+    "text in the end; the prediction has the output"
+)
+
+REMOVED = "the output was removed from the prediction"
 
 
 def last_event_number(header: str | None) -> int:
@@ -48,29 +57,21 @@ async def stream_events(intake: Intake, id: str, owner: str, since: int) -> Asyn
     def on_announcement(kind: str, fields: dict[str, Any]) -> None:
         changed.set()
 
-    number = 0
-    pieces = False
+    listener = Listener(since)
     with intake.listen(id, on_announcement):
         while True:
             changed.clear()
             try:
-                view = await intake.view(id, owner, since=number, watch=True)
+                found = await intake.follow(id, owner, listener.number)
             except LedgerUnavailable:
                 yield KEEP_ALIVE
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             except PredictionNotFound:  # deleted while somebody listened
                 return
-            for kind, text in view.events:
-                number += 1
-                pieces = pieces or kind == "output"
-                if number > since:
-                    yield event(kind, number, text)
-            if view.prediction.status.terminal:
-                for name, data in _end(view.prediction, streamed=pieces):
-                    number += 1
-                    if number > since or name == "done":
-                        yield event(name, number, data)
+            if events := b"".join(listener.hear(found)):
+                yield events
+            if found.status.terminal:
                 return
             if intake.draining:
                 return  # the client comes again with Last-Event-ID
@@ -81,13 +82,106 @@ async def stream_events(intake: Intake, id: str, owner: str, since: int) -> Asyn
                 yield KEEP_ALIVE
 
 
-def _end(prediction: Prediction, *, streamed: bool) -> list[tuple[str, str]]:
-    """The events that close a stream. An output that came in no pieces comes whole."""
-    events = []
-    if prediction.status is Status.SUCCEEDED and not streamed:
-        output = orjson.loads(prediction.output or "null")
-        text = output if isinstance(output, str) else (prediction.output or "null")
-        events.append(("output", text))
-    if prediction.status is Status.FAILED:
-        events.append(("error", orjson.dumps({"detail": prediction.error or ""}).decode()))
-    return [*events, ("done", "{}")]
+class Said:
+    """The text of some pieces of an output, as much of it as tells whether an output begins so."""
+
+    def __init__(self) -> None:
+        self._digest = blake2b()
+        self._bytes = 0
+        self.any = False
+
+    def add(self, piece: str) -> None:
+        raw = piece.encode()
+        self._digest.update(raw)
+        self._bytes += len(raw)
+        self.any = True
+
+    def rest(self, ended: Streamed) -> str | None:
+        """What of the output these pieces do not say; None if they are not how it begins."""
+        output = ended.output or ""
+        if not self.any:  # and if the run said nothing, it was never meant to come in pieces
+            pieces = ended.said is not None or output.startswith('"')
+            text = _text(output) if pieces else None
+            return output if text is None else text
+        text = _text(output)
+        if text is None:
+            return "" if ended.said in (None, self._bytes) else None
+        raw = text.encode()
+        if blake2b(raw[: self._bytes]).digest() != self._digest.digest():
+            return None
+        return raw[self._bytes :].decode()
+
+
+def _text(output: str) -> str | None:
+    """The text of an output that has one: a text, a list of texts, or an object with nothing but a text,
+    like `{"generated_text": ...}`.
+    """
+    value = orjson.loads(output)
+    if isinstance(value, dict) and len(value) == 1:
+        (value,) = value.values()
+    if value and isinstance(value, list) and all(isinstance(piece, str) for piece in value):
+        return "".join(value)
+    return value if isinstance(value, str) else None
+
+
+class Listener:
+    """Somebody who has the first `since` events, and what of the stream went past since."""
+
+    def __init__(self, since: int) -> None:
+        self.number = 0
+        """The last event that went past."""
+        self._since = since
+        self._said = Said()
+        self._half_line_end = False
+
+    def hear(self, found: Streamed) -> Iterator[bytes]:
+        """What is to be sent of the next events, and of the end if they are the last."""
+        outdated = self.number == self._since == 0 and _outdated(found)
+        for kind, text in found.events:
+            self.number += 1
+            if kind == "output":
+                if outdated:
+                    continue
+                self._said.add(text)
+                text = self._whole_lines(text)
+            if self.number > self._since:
+                yield event(kind, self.number, text)
+        if found.status.terminal:
+            for kind, text in self._end(found):
+                self.number += 1
+                if self.number > self._since or kind == "done":
+                    yield event(kind, self.number, text)
+
+    def _whole_lines(self, piece: str) -> str:
+        """Without the second half of a line end that was cut in two: "\\r" went out as a whole one."""
+        if not piece:
+            return piece
+        halved, self._half_line_end = self._half_line_end, piece.endswith("\r")
+        return piece[1:] if halved and piece.startswith("\n") else piece
+
+    def _end(self, found: Streamed) -> list[tuple[str, str]]:
+        """The events that close a stream. What of an output came in no pieces comes whole."""
+        if found.status is Status.CANCELED:
+            return [("done", "{}")]
+        error = found.error or ""
+        if found.status is Status.SUCCEEDED and found.output is None:
+            error = REMOVED
+        elif found.status is Status.SUCCEEDED:
+            rest = self._said.rest(found)
+            if rest == "" and self._said.any:
+                return [("done", "{}")]
+            if rest is not None:
+                return [("output", self._whole_lines(rest)), ("done", "{}")]
+            error = DIFFERS
+        return [("error", orjson.dumps({"detail": error}).decode()), ("done", "{}")]
+
+
+def _outdated(found: Streamed) -> bool:
+    """Whether the pieces are not how the output begins: to who comes late it is sent whole instead."""
+    if found.output is None:
+        return False
+    said = Said()
+    for kind, text in found.events:
+        if kind == "output":
+            said.add(text)
+    return said.rest(found) is None

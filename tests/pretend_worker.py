@@ -5,6 +5,7 @@ import contextlib
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -38,6 +39,7 @@ class PretendWorker:
         self.ledger = ledger
         self.catalog = catalog
         self.name = name
+        self._said: Counter[tuple[str, int]] = Counter()
 
     def holder(self, model: str) -> Holder:
         spec = self.catalog[model]
@@ -56,14 +58,24 @@ class PretendWorker:
         return not self.ledger.run(extend(self.holder(model), [(claimed.id, claimed.attempt)]))
 
     def succeed(
-        self, claimed: Claimed, output: Any = "done", model: str = "echo", seconds: float = 0.5
+        self,
+        claimed: Claimed,
+        output: Any = "done",
+        model: str = "echo",
+        seconds: float = 0.5,
+        said: int | None = None,
     ) -> list[str]:
-        return self.succeed_raw(claimed, json.dumps(output).encode(), model, seconds)
+        return self.succeed_raw(claimed, json.dumps(output).encode(), model, seconds, said)
 
     def succeed_raw(
-        self, claimed: Claimed, output: bytes, model: str = "echo", seconds: float = 0.5
+        self,
+        claimed: Claimed,
+        output: bytes,
+        model: str = "echo",
+        seconds: float = 0.5,
+        said: int | None = None,
     ) -> list[str]:
-        outcome = Outcome(claimed.id, claimed.attempt, output, predict_seconds=seconds)
+        outcome = Outcome(claimed.id, claimed.attempt, output, predict_seconds=seconds, said=said)
         return self._finish([outcome], model, seconds)
 
     def fail(
@@ -82,10 +94,20 @@ class PretendWorker:
     def say(
         self, claimed: Claimed, *pieces: str, logs: str = "", progress: float | None = None
     ) -> None:
-        """Report pieces of output and lines of log, as a running prediction does."""
+        """Report pieces of output and lines of log, as a running prediction does; what its earlier attempts
+        streamed it must say again.
+        """
+        run = claimed.id, claimed.attempt
+        offset = self._said[run]
+        self._said[run] += sum(len(piece.encode()) for piece in pieces)
         events = [("output", piece) for piece in pieces]
         events += [("logs", logs)] if logs else []
-        self.ledger.run(report([Report(claimed.id, claimed.attempt, progress, logs, events)]))
+        self.ledger.run(report([Report(*run, progress, logs, events, offset)]))
+
+    def watched(self, claimed: Claimed) -> bool:
+        """Whether a gateway waits for it, or somebody listens to it there."""
+        key = self.ledger.key("prediction", claimed.id)
+        return bool(self.ledger.redis.hexists(key, "watchers"))
 
     def serve_one(self, model: str = "echo", output: Any = "done") -> None:
         self.succeed(self.take(model), output, model)

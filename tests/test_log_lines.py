@@ -76,7 +76,10 @@ def lines(caplog: pytest.LogCaptureFixture, message: str) -> list[dict[str, Any]
 class Nobody:
     """A reporter."""
 
-    def follow(self, attempts: dict[str, int]) -> None:
+    def follow(self, claimed: list[Claimed]) -> None:
+        pass
+
+    def said(self, id: str) -> None:
         pass
 
     def take(self, *_: object) -> None:

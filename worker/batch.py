@@ -66,7 +66,8 @@ class Batch:
                 self.unreadable[c.id] = BadItem("the recorded input is not JSON")
                 continue
             self.items.append(Item(c.id, value, report=reporter.take))
-        reporter.follow({c.id: c.attempt for c in claimed})
+        self._reporter = reporter
+        reporter.follow(claimed)
 
     @property
     def attempts(self) -> list[tuple[str, int]]:
@@ -102,7 +103,10 @@ class Batch:
         outputs |= self.unreadable
         seconds = self.seconds
         most = self._max_output_bytes
-        outcomes = [outcome(c, outputs[c.id], seconds, most) for c in self.claimed.values()]
+        said = self._reporter.said
+        outcomes = [
+            outcome(c, outputs[c.id], seconds, most, said(c.id)) for c in self.claimed.values()
+        ]
         self._split_time(read, seconds - read)
         return outcomes
 
@@ -141,9 +145,11 @@ def answer(model: Model, items: list[Item], note: Note = _forget) -> list[Any]:
     if memory:
         metrics.OUT_OF_MEMORY.inc()
         free_memory()
+    if len(items) == 1 and not memory:
+        return [fault]
+    for item in items:
+        item.again()
     if len(items) == 1:
-        if not memory:
-            return [fault]
         note("tried again alone", code=fault.code, prediction=items[0].id)
         return _alone(model, items[0])
     metrics.SPLITS.labels(fault.code).inc()
@@ -177,9 +183,13 @@ def _own(output: Any) -> Any:
 
 
 def outcome(
-    claimed: Claimed, output: Any, seconds: float, max_output_bytes: int = MAX_OUTPUT_BYTES
+    claimed: Claimed,
+    output: Any,
+    seconds: float,
+    max_output_bytes: int = MAX_OUTPUT_BYTES,
+    said: int | None = None,
 ) -> Outcome:
-    """What is written to the ledger for one attempt."""
+    """What is written to the ledger for one attempt; `said` as in `Outcome`."""
     if not isinstance(output, BaseException):
         try:
             encoded = encode(output)
@@ -191,7 +201,7 @@ def outcome(
         except PredictionFailed as error:
             output = error
         else:
-            return Outcome(claimed.id, claimed.attempt, encoded, predict_seconds=seconds)
+            return Outcome(claimed.id, claimed.attempt, encoded, predict_seconds=seconds, said=said)
     code = getattr(output, "code", ModelError.code)
     return Outcome(
         claimed.id, claimed.attempt, error=str(output), error_code=code, predict_seconds=seconds

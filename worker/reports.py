@@ -1,14 +1,68 @@
 """Carries what running predictions say of themselves to the ledger, off the thread that computes."""
 
 import logging
+from collections.abc import Iterable, Iterator
 from threading import Condition, Thread
 from typing import Any
 
+from contract.errors import SoloistError
 from contract.ledger import Ledger
-from contract.transitions import Report, report
+from contract.transitions import (
+    EVENTS_AT_ONCE,
+    MOST_LOG_BYTES,
+    MOST_STREAMED_BYTES,
+    Claimed,
+    Report,
+    Transition,
+    report,
+)
 from worker.models.interface import Item
 
 logger = logging.getLogger(__name__)
+
+LONGEST_PAUSE_SECONDS = 1.0
+
+
+class Output:
+    """What was streamed of one prediction's output, and where the run under way stands in it.
+
+    What was streamed cannot be taken back. A run that comes after another one is silent as long as it
+    repeats that, says what goes beyond it, and falls silent for good where it differs.
+    """
+
+    def __init__(self, attempt: int, streamed: str = "") -> None:
+        self.attempt = attempt
+        self.text = bytearray(streamed.encode())
+        self._at = 0
+        self._silent = self._differs = False
+        self._ever = bool(streamed)
+
+    def again(self) -> None:
+        """The next run begins."""
+        self._at = 0
+        self._silent = self._differs = False
+
+    def add(self, piece: bytes) -> bytes:
+        """What is new of the next piece of this run."""
+        start, self._at = self._at, self._at + len(piece)
+        self._ever = self._ever or bool(piece)
+        if self._silent:
+            return b""
+        known = self.text[start : self._at]
+        new = piece[len(known) :]
+        self._differs = not piece.startswith(known)
+        if self._differs or len(self.text) + len(new) > MOST_STREAMED_BYTES:
+            self._silent = True
+            return b""
+        self.text += new
+        return new
+
+    @property
+    def said(self) -> int | None:
+        """As `Outcome.said`."""
+        if not self._ever:
+            return None
+        return -1 if self._differs else self._at
 
 
 class Reporter:
@@ -16,44 +70,63 @@ class Reporter:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._attempts: dict[str, int] = {}
+        self._outputs: dict[str, Output] = {}
         self._waiting: dict[str, Report] = {}
         self._sending = False
+        self._flushing = 0
         self._changed = Condition()
         Thread(target=self._run, name="reporter", daemon=True).start()
 
-    def follow(self, attempts: dict[str, int]) -> None:
-        """Begin to carry the reports of these predictions (id -> attempt)."""
+    def follow(self, claimed: Iterable[Claimed]) -> None:
+        """Begin to carry the reports of these predictions."""
         with self._changed:
-            self._attempts |= attempts
+            self._outputs |= {c.id: Output(c.attempt, c.streamed) for c in claimed}
 
     def forget(self, ids: list[str]) -> None:
         """These are over."""
         with self._changed:
             for id in ids:
-                self._attempts.pop(id, None)
+                self._outputs.pop(id, None)
                 self._waiting.pop(id, None)
 
-    def take(self, item: Item, kind: str, value: Any) -> None:
-        """Take what an item reports: ("output" | "logs" | "progress", value)."""
+    def said(self, id: str) -> int | None:
+        """As `Outcome.said`, of the run that is over now."""
         with self._changed:
-            attempt = self._attempts.get(item.id)
-            if attempt is None:
+            output = self._outputs.get(id)
+            return output.said if output else None
+
+    def take(self, item: Item, kind: str, value: Any) -> None:
+        """Take what an item reports: ("output" | "logs" | "progress" | "again", value)."""
+        with self._changed:
+            output = self._outputs.get(item.id)
+            if output is None:
                 return
-            waiting = self._waiting.setdefault(item.id, Report(item.id, attempt))
-            if kind == "progress":
-                waiting.progress = float(value)
-            else:
-                waiting.events.append((kind, str(value)))
-            if kind == "logs":
-                waiting.logs += str(value)
+            if kind == "again":
+                output.again()
+                return
+            offset = len(output.text)
+            text = str(value)
+            if kind == "output":
+                # As the ledger writes it: a model's text may hold half a surrogate pair.
+                text = output.add(text.encode(errors="replace")).decode()
+                if not text:
+                    return
+            waiting = self._waiting.get(item.id)
+            if waiting is None:
+                waiting = self._waiting[item.id] = Report(item.id, output.attempt, offset=offset)
+            _add(waiting, kind, text)
             self._changed.notify_all()
 
     def flush(self) -> None:
-        """Return when all that was taken is recorded; an outcome must not overtake its own pieces."""
+        """Return when all that was taken is recorded; an outcome must not overtake its own pieces. While
+        the ledger is away that is not waited for: who listens gets with the outcome what is missing.
+        """
         with self._changed:
+            self._flushing += 1
+            self._changed.notify_all()
             while self._waiting or self._sending:
                 self._changed.wait(0.5)
+            self._flushing -= 1
 
     def _run(self) -> None:
         while True:
@@ -63,13 +136,56 @@ class Reporter:
                 reports, self._waiting = list(self._waiting.values()), {}
                 self._sending = True
             try:
-                self._ledger.run(report(reports))
+                for some in _parts(reports):
+                    self._send(report(some))
             except Exception as error:
-                # The output is complete without its pieces: they are worth no second try. And this
-                # thread must go on, or no batch would end any more.
+                # The output is complete without its pieces. And this thread must go on, or no batch would
+                # end any more.
                 code = getattr(error, "code", type(error).__name__)
                 logger.warning("a report was lost", extra={"code": code})
             finally:
                 with self._changed:
                     self._sending = False
                     self._changed.notify_all()
+
+    def _send(self, sent: Transition[bool]) -> None:
+        """Send, and again while the ledger is away and the model still runs: nothing can go on behind a gap."""
+        for pause in _pauses():
+            try:
+                self._ledger.run(sent)
+                return
+            except SoloistError as error:
+                with self._changed:
+                    if self._changed.wait_for(lambda: self._flushing > 0, pause):
+                        raise
+                logger.debug("a report is sent again", extra={"code": error.code})
+
+
+def _add(waiting: Report, kind: str, text: str) -> None:
+    if kind == "progress":
+        waiting.progress = float(text)
+        return
+    # Bounded also while nothing can be sent: beyond this the ledger keeps the last of the logs alone.
+    if kind == "output" or len(waiting.logs) <= MOST_LOG_BYTES:
+        waiting.events.append((kind, text))
+    if kind == "logs":
+        waiting.logs = (waiting.logs + text)[-2 * MOST_LOG_BYTES :]
+
+
+def _parts(reports: list[Report]) -> Iterator[list[Report]]:
+    """What gathered while the ledger was away is more than one call should hold it up for."""
+    some: list[Report] = []
+    for one in reports:
+        some.append(one)
+        if sum(len(each.events) for each in some) > EVENTS_AT_ONCE:
+            yield some
+            some = []
+    if some:
+        yield some
+
+
+def _pauses() -> Iterator[float]:
+    pause = 0.05
+    while True:
+        yield pause
+        pause = min(pause * 2, LONGEST_PAUSE_SECONDS)

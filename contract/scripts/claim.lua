@@ -5,6 +5,18 @@ insist()
 hear(a.model, a.lease)
 redis.call('ZREM', K.rings .. a.model, a.ring)
 
+-- What earlier runs streamed of the output. Counted anew, as workers of an older version do not count.
+local function streamed(id)
+  local pieces = {}
+  for _, packed in ipairs(redis.call('LRANGE', K.events .. id, 0, -1)) do
+    local event = cmsgpack.unpack(packed)
+    if event[1] == 'output' then pieces[#pieces + 1] = event[2] end
+  end
+  local text = table.concat(pieces)
+  redis.call('HSET', K.prediction .. id, 'streamed', #text)
+  return text
+end
+
 local taken = {}
 local function take(id, attempt, input, created_at, traceparent, tracestate)
   redis.call('ZADD', K.running .. a.model, now + a.lease, id)
@@ -12,6 +24,7 @@ local function take(id, attempt, input, created_at, traceparent, tracestate)
   taken[#taken + 1] = {
     id = id, attempt = attempt, input = input, queue_seconds = now - tonumber(created_at),
     traceparent = traceparent or nil, tracestate = tracestate or nil,
+    streamed = attempt > 1 and streamed(id) or nil,
   }
 end
 

@@ -210,7 +210,6 @@ local function give_back(id, model, how, max_attempts, dead_ttl)
   redis.call('HSET', K.prediction .. id, 'status', 'starting')
   if how.suspect then redis.call('HSET', K.prediction .. id, 'suspect', '1') end
   redis.call('HDEL', K.prediction .. id, 'claimed_with')
-  redis.call('DEL', K.events .. id)
   enqueue(id, model, score)
   return 'queued'
 end

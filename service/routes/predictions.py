@@ -273,7 +273,7 @@ async def stream(
     context = context_of(request)
     owner = owner_of(request)
     since = last_event_number(last_event_id)
-    await context.intake.view(id, owner)  # a 404 comes before the stream begins
+    await context.intake.check(id, owner)  # a 404 comes before the stream begins
     return StreamingResponse(
         stream_events(context.intake, id, owner, since),
         media_type="text/event-stream",

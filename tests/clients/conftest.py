@@ -1,13 +1,14 @@
 """A gateway for other people's clients, and models behind it that need no worker process."""
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from gateway_thread import GatewayThread
-from pretend_worker import PretendWorker
+from pretend_worker import PretendWorker, until
 
 from contract.catalog import Catalog, ModelSpec
 from contract.ledger import Ledger
@@ -34,10 +35,10 @@ def items(worker: PretendWorker, model: str, claimed: Claimed) -> None:
 
 def pieces(worker: PretendWorker, model: str, claimed: Claimed) -> None:
     """Streams its input's words."""
-    words = json.loads(claimed.input)["text"].split(" ")
-    for word in words:
-        worker.say(claimed, word + " ")
-    worker.succeed(claimed, " ".join(words), model)
+    text = json.loads(claimed.input)["text"]
+    for piece in re.findall(r"\S+ ?", text):
+        worker.say(claimed, piece)
+    worker.succeed(claimed, text, model)
 
 
 def fail(worker: PretendWorker, model: str, claimed: Claimed) -> None:
@@ -54,7 +55,21 @@ def slow(worker: PretendWorker, model: str, claimed: Claimed) -> None:
     worker.succeed(claimed, "at last", model)
 
 
-ACTS: dict[str, Act] = {"echo": echo, "items": items, "pieces": pieces, "fail": fail, "slow": slow}
+def changing(worker: PretendWorker, model: str, claimed: Claimed) -> None:
+    """Its output is not what it streamed."""
+    worker.say(claimed, "Help")
+    until("somebody listens", lambda: worker.watched(claimed))
+    worker.succeed(claimed, "Hello", model, said=-1)
+
+
+ACTS: dict[str, Act] = {
+    "echo": echo,
+    "items": items,
+    "pieces": pieces,
+    "fail": fail,
+    "slow": slow,
+    "changing": changing,
+}
 
 
 @pytest.fixture(scope="session")

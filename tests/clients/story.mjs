@@ -46,6 +46,7 @@ seen.aborted = await raised(running.then((output) => { if (output !== null) thro
 
 seen.stream = await collect(replicate.stream("local/pieces", { input: { text: "one two" } }));
 seen.streamWhole = await collect(replicate.stream("local/items", { input: {} }));
+seen.streamChanging = await raised(collect(replicate.stream("local/changing", { input: {} })));
 seen.streamFailing = await raised(collect(replicate.stream("local/fail", { input: {} })));
 
 seen.listed = 0;

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from contract.catalog import Catalog
+from service.stream import DIFFERS
 from tests.outside import fetch, program
 
 pytestmark = pytest.mark.slow
@@ -57,11 +58,12 @@ def test_the_javascript_client(url: str, catalog: Catalog) -> None:
         "deployment": "local/echo",
         "canceled": "canceled",
         "aborted": None,
-        "stream": [["output", "one "], ["output", "two "], ["done", "{}"]],
+        "stream": [["output", "one "], ["output", "two"], ["done", "{}"]],
         "streamWhole": [["output", json.dumps(ITEMS)], ["done", "{}"]],
+        "streamChanging": json.dumps({"detail": DIFFERS}, separators=(",", ":")),
         "streamFailing": '{"detail":"this text is no good"}',
-        "listed": 14,
-        "models": ["echo", "items", "pieces", "fail", "slow"],
+        "listed": 15,
+        "models": ["echo", "items", "pieces", "fail", "slow", "changing"],
         "model": version,
         "versions": 1,
         "version": version,
@@ -100,7 +102,7 @@ def test_the_python_client_of_the_next_generation(url: str, catalog: Catalog) ->
         "stream": "one two",
         "used": "hello",
         "listed": 11,
-        "models": ["echo", "items", "pieces", "fail", "slow"],
+        "models": ["echo", "items", "pieces", "fail", "slow", "changing"],
         "model": version,
         "account": "local",
         "at_once": {"run": "hello", "waited": "hello", "stream": "one two"},

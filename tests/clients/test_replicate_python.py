@@ -98,7 +98,17 @@ def test_cancel_ends_a_running_prediction(client: replicate.Client) -> None:
 def test_stream_gives_the_pieces_as_text(client: replicate.Client) -> None:
     events = list(client.stream("local/pieces", input={"text": "one two three"}))
     assert [event.event.value for event in events] == ["output"] * 3 + ["done"]
-    assert "".join(str(event) for event in events) == "one two three "
+    assert "".join(str(event) for event in events) == "one two three"
+
+
+def test_a_stream_that_is_not_the_output_raises_and_the_record_is_right(
+    client: replicate.Client,
+) -> None:
+    prediction = client.predictions.create(model="local/changing", input={}, stream=True)
+    with pytest.raises(RuntimeError, match="the output is not what was streamed"):
+        list(prediction.stream())
+    prediction.reload()
+    assert (prediction.status, prediction.output) == ("succeeded", "Hello")
 
 
 def test_a_predictions_stream_raises_its_error(client: replicate.Client) -> None:
@@ -146,9 +156,9 @@ def test_the_async_variants(client: replicate.Client, catalog: Catalog) -> None:
         await slow.async_cancel()
         assert slow.status == "canceled"
         stream = await client.async_stream("local/pieces", input={"text": "one two"})
-        assert "".join([str(event) async for event in stream]) == "one two "
+        assert "".join([str(event) async for event in stream]) == "one two"
         made = await client.predictions.async_create(model="local/pieces", input={"text": "a b"})
-        assert [e.data async for e in made.async_stream()] == ["a ", "b ", "{}"]
+        assert [e.data async for e in made.async_stream()] == ["a ", "b", "{}"]
         models = await client.models.async_list()
         assert len(models.results) == len(catalog)
         model = await client.models.async_get("local/echo")

@@ -90,6 +90,10 @@ def test_a_record_of_what_was_handed_back_reads_with_how_often() -> None:
     assert Prediction.from_record(load("record_old")).handed_back == 0
 
 
+def test_a_record_of_a_streamed_prediction_reads_as_any_other() -> None:
+    assert Prediction.from_record(load("record_streamed")) == Prediction.from_record(load("record"))
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -99,6 +103,7 @@ def test_a_record_of_what_was_handed_back_reads_with_how_often() -> None:
         "record_future",
         "record_traced",
         "record_handed_back",
+        "record_streamed",
     ],
 )
 def test_the_ledger_reads_every_record(desk: Desk, name: str) -> None:
@@ -136,14 +141,14 @@ def test_every_field_that_the_ledger_writes_stands_in_a_golden_record(desk: Desk
     desk.lose(1)
     claimed = desk.claim()
     desk.run(report([Report("a", 2, 0.5, "log", [("output", "x")])]))
-    desk.finish(claimed)
+    desk.finish(claimed, said=1)
     desk.accept(id="b")
     desk.run(claim(desk.holder(), 0))
     desk.finish(desk.claim(), error="no", error_code="model_error")
     for id in "ab":
         seen |= {name.decode() for name in desk.record(id)}
 
-    names = ("record", "record_failed", "record_traced", "record_handed_back")
+    names = ("record", "record_failed", "record_traced", "record_handed_back", "record_streamed")
     golden = {field for name in names for field in load(name)}
     assert seen <= golden, "a new field needs a golden record"
 

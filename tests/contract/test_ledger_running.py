@@ -6,13 +6,17 @@ from desk import START, Desk
 
 from contract.prediction import Prediction, Status
 from contract.transitions import (
+    MOST_EVENTS,
     MOST_FINISH_BYTES,
     MOST_LOG_BYTES,
+    MOST_STREAMED_BYTES,
     Claimed,
     Outcome,
     Report,
+    Streamed,
     finish,
     finish_in_parts,
+    follow,
     report,
 )
 
@@ -333,7 +337,7 @@ def test_reports_add_up_in_order(desk: Desk) -> None:
     desk.accept(id="a")
     desk.claim()
     desk.run(report([Report("a", 1, 0.25, "one ", [("output", "He"), ("logs", "one ")])]))
-    desk.run(report([Report("a", 1, None, "two", [("output", "llo\n🙂")])]))
+    desk.run(report([Report("a", 1, None, "two", [("output", "llo\n🙂")], 2)]))
 
     view = desk.view("a")
     assert view.events == [("output", "He"), ("logs", "one "), ("output", "llo\n🙂")]
@@ -386,17 +390,150 @@ def test_a_stale_attempts_report_is_ignored(desk: Desk) -> None:
     assert view.prediction.logs == ""
 
 
-def test_events_begin_again_with_a_new_attempt(desk: Desk) -> None:
+def say(desk: Desk, attempt: int, offset: int, *pieces: str) -> None:
+    events = [("output", piece) for piece in pieces]
+    desk.run(report([Report("a", attempt, events=events, offset=offset)]))
+
+
+def test_what_was_streamed_stays_and_a_new_attempt_is_told_of_it(desk: Desk) -> None:
+    desk.accept(id="a")
+    (claimed,) = desk.claim()
+    assert claimed.streamed == ""
+    desk.run(report([Report("a", 1, None, "x", [("output", "é"), ("logs", "x"), ("output", "b")])]))
+    for again in (desk.release, lambda lost: (desk.advance(16), desk.sweep())):
+        again([claimed])
+        (claimed,) = desk.claim("w1")
+        assert claimed.streamed == "éb"
+    assert desk.view("a").events == [("output", "é"), ("logs", "x"), ("output", "b")]
+    say(desk, 3, 3, "c")
+    assert desk.view("a").events[3:] == [("output", "c")]
+
+
+def test_pieces_that_were_streamed_before_are_not_streamed_again(desk: Desk) -> None:
     desk.accept(id="a")
     desk.claim()
-    desk.run(report([Report("a", 1, events=[("output", "first")])]))
+    say(desk, 1, 0, "a", "b")
     desk.advance(16)
     desk.sweep()
-    assert desk.view("a").events == []
     desk.claim("w2")
-    desk.run(report([Report("a", 2, events=[("output", "second")])]))
+    for offset, piece in enumerate("abcd"):
+        say(desk, 2, offset, piece)
 
-    assert desk.view("a").events == [("output", "second")]
+    assert [text for _, text in desk.view("a").events] == ["a", "b", "c", "d"]
+
+
+def test_a_gap_in_a_stream_is_never_closed_up(desk: Desk) -> None:
+    desk.accept(id="a")
+    desk.claim()
+    say(desk, 1, 0, "a")
+    say(desk, 1, 2, "c", "d")  # what stood between them was lost
+    assert [text for _, text in desk.view("a").events] == ["a"]
+    say(desk, 1, 1, "b", "c")
+    assert [text for _, text in desk.view("a").events] == ["a", "b", "c"]
+
+
+def test_what_a_worker_of_an_older_version_streamed_counts(desk: Desk) -> None:
+    desk.accept(id="a")
+    desk.claim()
+    old = [msgpack.packb(event) for event in (("output", "He"), ("logs", "x"), ("output", "l"))]
+    desk.redis.rpush(desk.ledger.key("events", "a"), *old)
+    desk.advance(16)
+    desk.sweep()
+    (claimed,) = desk.claim("w2")
+    say(desk, 2, len(claimed.streamed), "lo")
+
+    assert claimed.streamed == "Hel"
+    assert desk.view("a").events[3:] == [("output", "lo")]
+
+
+def test_what_an_older_version_took_back_is_streamed_again(desk: Desk) -> None:
+    desk.accept(id="a")
+    claimed = desk.claim()
+    say(desk, 1, 0, "Hel")
+    desk.release(claimed)
+    desk.redis.delete(desk.ledger.key("events", "a"))  # as its scripts did
+    (claimed,) = desk.claim("w2")
+    say(desk, 2, 0, "Hello")
+
+    assert claimed.streamed == ""
+    assert desk.view("a").events == [("output", "Hello")]
+
+
+def test_a_stream_is_bounded_in_bytes_and_ends_at_a_piece(desk: Desk) -> None:
+    desk.accept(id="a")
+    desk.claim()
+    third = "é" * (MOST_STREAMED_BYTES // 6)
+    say(desk, 1, 0, third, third, third, third, "x")
+    say(desk, 1, 4 * len(third.encode()) + 1, "x")
+    assert [text for _, text in desk.view("a").events] == [third] * 3
+    desk.run(report([Report("a", 1, None, "still\n", [("logs", "still\n")])]))
+    assert desk.view("a").events[3:] == [("logs", "still\n")]
+
+
+def test_a_stream_is_bounded_in_events(desk: Desk) -> None:
+    desk.accept(id="a")
+    desk.claim()
+    for offset in range(0, MOST_EVENTS + 10_000, 10_000):
+        say(desk, 1, offset, *("x" * 10_000))
+
+    assert desk.redis.llen(desk.ledger.key("events", "a")) == MOST_EVENTS
+    assert desk.record("a")[b"streamed"] == b"%d" % MOST_EVENTS
+
+
+def test_a_stream_has_the_first_of_the_logs_and_the_record_the_last(desk: Desk) -> None:
+    desk.accept(id="a")
+    desk.claim()
+    lines = [f"{n:09}\n" for n in range(10_000)]
+    for first in range(0, 10_000, 1000):
+        some = lines[first : first + 1000]
+        events = [("logs", line) for line in some]
+        desk.run(report([Report("a", 1, None, "".join(some), events)]))
+    say(desk, 1, 0, "x")
+
+    view = desk.view("a")
+    assert view.events == [("logs", line) for line in lines[: MOST_LOG_BYTES // 10]] + [
+        ("output", "x")
+    ]
+    assert view.prediction.logs == "".join(lines)[-MOST_LOG_BYTES:]
+
+
+def test_a_listener_reads_what_is_new_and_nothing_of_the_record(desk: Desk) -> None:
+    desk.accept(id="a", input='"secret"')
+    assert desk.run(follow("a", "local", 0)) == Streamed(Status.STARTING, [])
+    claimed = desk.claim()
+    say(desk, 1, 0, "a", "b", "c")
+    assert desk.run(follow("a", "local", 1, most=1)) == Streamed(
+        Status.PROCESSING, [("output", "b")], more=True
+    )
+    desk.finish(claimed, '"abcd"', said=4)
+    pieces = [("output", piece) for piece in "abc"]
+    assert desk.run(follow("a", "local", 0, most=3)) == Streamed(
+        Status.SUCCEEDED, pieces, more=True
+    )
+    assert desk.run(follow("a", "local", 3)) == Streamed(
+        Status.SUCCEEDED, [], output='"abcd"', said=4
+    )
+    assert desk.run(follow("a", "local", 0, most=0)) == Streamed(Status.SUCCEEDED, [], more=True)
+    assert desk.run(follow("a", "somebody else", 0)) is None
+    assert desk.run(follow("b", "local", 0)) is None
+
+
+def test_a_listener_may_ask_to_be_told_of_the_rest(desk: Desk) -> None:
+    desk.accept(id="a")
+    claimed = desk.claim()
+    desk.run(follow("a", "local", 0, watcher="gw"))
+    desk.run(follow("a", "local", 0, watcher="gw"))
+    with desk.redis.pubsub(ignore_subscribe_messages=True) as channel:
+        channel.subscribe(desk.ledger.key("answers", "gw"))
+        channel.get_message(timeout=5)
+        say(desk, 1, 0, "a")
+        assert msgpack.unpackb(channel.get_message(timeout=5)["data"]) == [["a", "events"]]
+        say(desk, 1, 0, "a")
+        desk.finish(claimed, error="no", error_code="model_error")
+        ((id, kind, fields),) = msgpack.unpackb(channel.get_message(timeout=5)["data"])
+    assert (id, kind, fields["error"]) == ("a", "outcome", "no")
+    ended = desk.run(follow("a", "local", 1))
+    assert ended == Streamed(Status.FAILED, [], error="no")
 
 
 def test_reports_are_announced_to_who_watches(desk: Desk) -> None:

@@ -12,7 +12,8 @@ from gateway_thread import GatewayThread
 from pretend_worker import PretendWorker, until
 
 from contract.ledger import Ledger
-from contract.transitions import release
+from contract.transitions import EVENTS_AT_ONCE, release
+from service import stream
 
 CREATE = "/v1/models/local/echo/predictions"
 
@@ -209,6 +210,146 @@ def test_a_prediction_that_starts_again_repeats_nothing(
     assert [(event.id, event.data) for event in parse(got)] == [
         *((1, "a"), (2, "b"), (3, "c"), (4, "{}")),
     ]
+
+
+DIFFERS = Event("error", 3, f'{{"detail":"{stream.DIFFERS}"}}')
+
+
+def test_an_output_that_is_not_what_was_streamed_ends_in_an_error_and_stays_right(
+    http: httpx.Client, worker: PretendWorker
+) -> None:
+    url = create(http)
+    with listening(http, url) as texts:
+        claimed = worker.take()
+        worker.say(claimed, "Hel")
+        got = read_until(texts, "data: Hel\n\n")
+        worker.say(claimed, "p")
+        worker.succeed(claimed, "Hello", said=-1)
+        got += read_until(texts, "{}\n\n")
+    pieces = [Event("output", 1, "Hel"), Event("output", 2, "p")]
+    assert parse(got) == [*pieces, DIFFERS, Event("done", 4, "{}")]
+    assert http.get(url.removesuffix("/stream")).json()["output"] == "Hello"
+    # Who comes back was sent what cannot be taken back.
+    assert listen(http, url, "1") == [pieces[1], DIFFERS, Event("done", 4, "{}")]
+    assert listen(http, url, "2") == [DIFFERS, Event("done", 4, "{}")]
+    assert listen(http, url, "3") == [Event("done", 4, "{}")]
+
+
+def test_who_comes_late_gets_the_output_and_not_what_it_differs_from(
+    http: httpx.Client, worker: PretendWorker
+) -> None:
+    url = create(http)
+    claimed = worker.take()
+    worker.say(claimed, "Help", logs="twice\n")
+    worker.succeed(claimed, "Hello", said=-1)
+    whole = Event("output", 3, "Hello")
+    assert listen(http, url) == [Event("logs", 2, "twice\n"), whole, Event("done", 4, "{}")]
+    assert listen(http, url, "3") == [Event("done", 4, "{}")]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "output", "rest"),
+    [
+        (["Hel"], "Hello", "lo"),
+        (["H\u00e4", "l"], "H\u00e4ll\u00f6", "l\u00f6"),
+        (["Hel"], {"generated_text": "Hello"}, "lo"),
+        (["Hel"], ["He", "ll", "o"], "lo"),
+        ([], {"generated_text": "Hello"}, "Hello"),
+        ([], [{"label": "ham"}], '[{"label": "ham"}]'),
+        ([], "", ""),
+    ],
+)
+def test_what_was_not_streamed_comes_with_the_outcome(
+    http: httpx.Client, worker: PretendWorker, pieces: list[str], output: Any, rest: str
+) -> None:
+    url = create(http)
+    with listening(http, url) as texts:
+        claimed = worker.take()
+        worker.say(claimed, *pieces)
+        got = read_until(texts, f"id: {len(pieces)}\n") if pieces else ""
+        worker.succeed(claimed, output, said=99)
+        got += read_until(texts, "{}\n\n")
+    last = len(pieces) + 1
+    sent = [Event("output", n, piece) for n, piece in enumerate(pieces, start=1)]
+    expected = [*sent, Event("output", last, rest), Event("done", last + 1, "{}")]
+    assert parse(got) == listen(http, url) == expected
+    assert listen(http, url, str(last)) == expected[last:]
+
+
+@pytest.mark.parametrize("output", ["Hello", {"generated_text": "Hello"}, ["Hel", "lo"], 5, {}])
+def test_an_output_that_came_whole_in_pieces_has_nothing_to_add(
+    http: httpx.Client, worker: PretendWorker, output: Any
+) -> None:
+    url = create(http)
+    claimed = worker.take()
+    worker.say(claimed, "Hell", "o")
+    worker.succeed(claimed, output, said=5)
+    assert [event.data for event in listen(http, url)] == ["Hell", "o", "{}"]
+
+
+def test_pieces_of_an_output_without_a_text_are_complete_or_end_in_an_error(
+    http: httpx.Client, worker: PretendWorker
+) -> None:
+    for said, last in ((5, "done"), (None, "done"), (9, "error"), (-1, "error")):
+        url = create(http)
+        with listening(http, url) as texts:
+            claimed = worker.take()
+            worker.say(claimed, "Hello")
+            read_until(texts, "data: Hello\n\n")
+            worker.succeed(claimed, {"words": 1, "greeting": "Hello"}, said=said)
+            assert parse(read_until(texts, "{}\n\n"))[0].name == last
+
+
+def test_who_listens_is_told_that_the_output_was_removed(
+    http: httpx.Client, worker: PretendWorker
+) -> None:
+    url = create(http)
+    worker.serve_one(output="a text")
+    assert http.delete(url.removesuffix("/stream")).status_code == 200
+    (error, done) = listen(http, url)
+    assert (error.name, error.data) == ("error", f'{{"detail":"{stream.REMOVED}"}}')
+    assert done.name == "done"
+
+
+def test_a_line_end_that_was_cut_in_two_is_one(http: httpx.Client, worker: PretendWorker) -> None:
+    url = create(http)
+    claimed = worker.take()
+    for piece in ("a\r", "\nb\r", "", "\n", "\nc"):
+        worker.say(claimed, piece)
+    worker.succeed(claimed, "a\r\nb\r\n\nc", said=9)
+    assert "".join(event.data for event in listen(http, url)[:-1]) == "a\nb\n\nc"
+    assert "".join(event.data for event in listen(http, url, "1")[:-1]) == "b\n\nc"
+
+
+def test_a_stream_of_very_many_pieces_comes_whole(
+    http: httpx.Client, worker: PretendWorker
+) -> None:
+    url = create(http)
+    claimed = worker.take()
+    pieces = [f"{n} " for n in range(2 * EVENTS_AT_ONCE)]
+    worker.say(claimed, *pieces)
+    worker.succeed(claimed, "".join(pieces))
+    assert [event.data for event in listen(http, url)] == [*pieces, "{}"]
+    assert [event.id for event in listen(http, url, "1500")] == list(range(1501, 2002))
+
+
+def test_a_stream_costs_its_pieces_and_not_its_input(
+    http: httpx.Client, worker: PretendWorker, ledger: Ledger
+) -> None:
+    answer = http.post(CREATE, json={"input": {"text": "x" * 1_000_000}})
+    claimed = worker.take()
+
+    def sent_bytes() -> int:
+        return int(ledger.redis.info("stats")["total_net_output_bytes"])
+
+    before = sent_bytes()
+    with listening(http, answer.json()["urls"]["stream"]) as texts:
+        for n in range(50):
+            worker.say(claimed, f"{n:03}")
+            read_until(texts, f"data: {n:03}\n\n")
+        worker.succeed(claimed, "".join(f"{n:03}" for n in range(50)), said=150)
+        read_until(texts, "{}\n\n")
+    assert sent_bytes() - before < 100_000
 
 
 def test_silence_is_broken_by_comments(

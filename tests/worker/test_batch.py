@@ -30,11 +30,15 @@ class Followed:
     """A reporter that only remembers."""
 
     def __init__(self) -> None:
-        self.attempts: dict[str, int] = {}
+        self.followed: list[Claimed] = []
         self.taken: list[tuple[str, str, Any]] = []
 
-    def follow(self, attempts: dict[str, int]) -> None:
-        self.attempts |= attempts
+    def follow(self, claimed: list[Claimed]) -> None:
+        self.followed += claimed
+
+    def said(self, id: str) -> int | None:
+        pieces = [text for who, kind, text in self.taken if (who, kind) == (id, "output")]
+        return sum(map(len, pieces)) if pieces else None
 
     def take(self, item: Item, kind: str, value: Any) -> None:
         self.taken.append((item.id, kind, value))
@@ -238,7 +242,7 @@ def test_a_device_lost_on_the_second_try_of_a_lone_item_ends_the_batch() -> None
 def test_a_batch_gives_one_outcome_for_each_claim_under_its_attempt() -> None:
     reporter = Followed()
     batch = Batch(claimed('{"n":0}', '{"n":1}', '{"n":2}'), reporter)
-    assert reporter.attempts == {"p0": 1, "p1": 2, "p2": 3}
+    assert [(c.id, c.attempt) for c in reporter.followed] == [("p0", 1), ("p1", 2), ("p2", 3)]
     outcomes = batch.run(breaking(1, ValueError("no")))
     assert [(o.id, o.attempt, o.output, o.error_code) for o in outcomes] == [
         ("p0", 1, b"0", None),
@@ -289,6 +293,35 @@ def test_items_report_through_the_batch() -> None:
         ("p0", "logs", "line\n"),
         ("p0", "progress", 1.0),
     ]
+
+
+def test_each_item_that_is_run_again_says_so_first() -> None:
+    reporter = Followed()
+
+    def run(batch: list[Item]) -> list[int]:
+        for item in batch:
+            item.emit(f"{len(batch)}")
+        if len(batch) > 1 or numbers(batch) == [1]:
+            raise MemoryError
+        return numbers(batch)
+
+    batch = Batch(claimed('{"n":0}', '{"n":1}', '{"n":2}'), reporter)
+    outcomes = batch.run(Fake(run))
+    said = [[what or "again" for id, _, what in reporter.taken if id == f"p{n}"] for n in range(3)]
+    assert said == [
+        ["3", "again", "1"],
+        # Two halves of two, and then once more with all memory freed.
+        ["3", "again", "2", "again", "1", "again", "1"],
+        ["3", "again", "2", "again", "1"],
+    ]
+    assert [o.said for o in outcomes] == [2, None, 3]
+
+
+def test_an_item_that_is_not_run_again_does_not_say_so() -> None:
+    reporter = Followed()
+    batch = Batch(claimed('{"n":1}'), reporter)
+    batch.run(breaking(1, ValueError("no")))
+    assert reporter.taken == []
 
 
 def test_an_output_that_is_not_json_costs_only_its_item() -> None:

@@ -4,11 +4,15 @@ from threading import Event, Thread
 from typing import Any
 
 import pytest
+from waiting import eventually
 
 from contract.errors import LedgerUnavailable
 from contract.ledger import Ledger
 from contract.prediction import Prediction
 from contract.transitions import (
+    MOST_LOG_BYTES,
+    MOST_STREAMED_BYTES,
+    Claimed,
     Holder,
     Outcome,
     Submission,
@@ -17,9 +21,10 @@ from contract.transitions import (
     create,
     finish,
     read,
+    release,
 )
 from worker.models.interface import Item
-from worker.reports import Reporter
+from worker.reports import Output, Reporter
 
 
 class Book:
@@ -31,11 +36,14 @@ class Book:
         self.gate.set()
         self.inside = Event()
         self.faults: list[Exception] = []
+        self.away = Event()
 
     def run(self, transition: Transition[Any]) -> Any:
         assert transition.script == "report"
         self.inside.set()
         assert self.gate.wait(10)
+        if self.away.is_set():
+            raise LedgerUnavailable
         if self.faults:
             raise self.faults.pop(0)
         self.calls.append(transition.args["predictions"])
@@ -57,7 +65,7 @@ def book() -> Book:
 
 
 def following(reporter: Reporter, *ids: str) -> list[Item]:
-    reporter.follow(dict.fromkeys(ids, 1))
+    reporter.follow(Claimed(id, 1, "{}", 0.0) for id in ids)
     return [Item(id, {}, report=reporter.take) for id in ids]
 
 
@@ -129,11 +137,54 @@ def test_what_is_not_followed_or_is_over_is_not_carried(book: Book) -> None:
     assert book.events("a") == [("output", "first")]
 
 
-@pytest.mark.parametrize("fault", [LedgerUnavailable(), ValueError("no script of that name")])
-def test_a_ledger_that_fails_costs_a_report_and_nothing_else(book: Book, fault: Exception) -> None:
+def test_a_ledger_that_comes_back_gets_every_piece_once(book: Book) -> None:
     reporter = Reporter(book)
     (item,) = following(reporter, "a")
-    book.faults.append(fault)
+    book.faults += [LedgerUnavailable(), LedgerUnavailable()]
+    for n in range(50):
+        item.emit(str(n))
+    eventually(lambda: len(book.events("a")) == 50)
+    assert book.events("a") == [("output", str(n)) for n in range(50)]
+    reporter.flush()
+    assert len(book.events("a")) == 50
+
+
+def test_a_ledger_that_stays_away_does_not_hold_up_the_outcome(book: Book) -> None:
+    reporter = Reporter(book)
+    first, second = following(reporter, "a", "b")
+    book.away.set()
+    first.emit("lost")
+    second.emit("lost")
+    reporter.flush()
+    book.away.clear()
+    first.emit("late")
+    reporter.flush()
+    # The ledger does not close the gap: it knows by the offset that something is missing.
+    ((row,),) = book.calls
+    assert (row["events"], row["offset"]) == ([("output", "late")], 4)
+    assert reporter.said("a") == 8
+
+
+def test_logs_that_gather_while_the_ledger_is_away_are_bounded(book: Book) -> None:
+    reporter = Reporter(book)
+    (item,) = following(reporter, "a")
+    book.gate.clear()
+    item.log("first")
+    assert book.inside.wait(10)
+    for _ in range(1000):
+        item.log("x" * 999)
+    book.gate.set()
+    reporter.flush()
+    ((first,), (rest,)) = book.calls
+    assert first["logs"] == "first\n"
+    assert MOST_LOG_BYTES <= len(rest["logs"]) <= 2 * MOST_LOG_BYTES
+    assert MOST_LOG_BYTES <= sum(len(text) for _, text in rest["events"]) <= 2 * MOST_LOG_BYTES
+
+
+def test_an_error_that_nobody_expected_costs_a_report_and_nothing_else(book: Book) -> None:
+    reporter = Reporter(book)
+    (item,) = following(reporter, "a")
+    book.faults.append(ValueError("no script of that name"))
     item.emit("lost")
     reporter.flush()
     item.emit("kept")
@@ -146,7 +197,7 @@ def test_the_record_holds_all_that_was_said_when_the_outcome_is_written(ledger: 
     holder = Holder("m", "w1", 4)
     (claimed,) = ledger.run(claim(holder, 1)).predictions
     reporter = Reporter(ledger)
-    reporter.follow({claimed.id: claimed.attempt})
+    reporter.follow([claimed])
     item = Item(claimed.id, {}, report=reporter.take)
     for n in range(50):
         item.emit(f"{n} ")
@@ -171,3 +222,85 @@ def test_an_error_of_half_a_surrogate_pair_is_an_outcome_like_any_other(ledger: 
     (view,) = ledger.run(read([("p1", -1)]))
     assert view is not None
     assert view.prediction.error == "no file ?"
+
+
+# A run that comes after another one.
+
+
+def pieces(output: Output, *said: str) -> list[str]:
+    """What is new of each piece."""
+    return [output.add(piece.encode()).decode() for piece in said]
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        ["Hel", "lo", " wörld"],
+        ["H", "e", "l", "l", "o", " ", "w", "ö", "r", "l", "d"],
+        ["Hello wö", "rld"],
+        ["", "Hello wörld", ""],
+    ],
+)
+@pytest.mark.parametrize("before", ["", "Hel", "Hello wö", "Hello wörld"])
+def test_a_second_run_says_only_what_is_new_however_it_cuts_its_text(
+    before: str, again: list[str]
+) -> None:
+    for output in (Output(2, before), Output(1)):
+        pieces(output, *before[len(output.text.decode()) :])
+        output.again()
+        assert "".join(pieces(output, *again)) == "Hello wörld"[len(before) :]
+        assert output.said == len("Hello wörld".encode())
+        assert output.text.decode() == "Hello wörld"
+
+
+def test_a_second_run_is_silent_from_where_it_differs_until_a_third_one_agrees() -> None:
+    output = Output(2, "Hello")
+    assert pieces(output, "He", "lp", "lo wörld") == ["", "", ""]
+    assert output.said == -1
+    output.again()
+    assert pieces(output, "Hello", " you") == ["", " you"]
+    assert output.said == 9
+    output.again()
+    assert pieces(output, "Hello you, ", "all") == [", ", "all"]
+
+
+def test_a_second_run_that_says_less_says_how_much() -> None:
+    output = Output(2, "Hello")
+    assert output.said == 0
+    assert pieces(output, "He") == [""]
+    assert output.said == 2
+    assert Output(2, "").said is None
+
+
+def test_nothing_is_streamed_beyond_the_bound_and_the_run_still_counts() -> None:
+    output = Output(1)
+    half = "x" * (MOST_STREAMED_BYTES // 2)
+    assert [len(new) for new in pieces(output, half, half, "x", "", "x")] == [
+        *(len(half), len(half), 0, 0, 0),
+    ]
+    assert output.said == MOST_STREAMED_BYTES + 2
+    assert len(output.text) == MOST_STREAMED_BYTES
+
+
+def test_runs_of_one_batch_and_of_several_workers_stream_one_text(ledger: Ledger) -> None:
+    ledger.run(create([Submission(Prediction(id="p1", model="m"), 10, 4)]))
+    text, seen = "a text that is never said twice \U0001f642", []
+    for worker, cuts in enumerate([(2, 3), (5, 9), (4, 40)], start=1):
+        holder = Holder("m", f"w{worker}", 4)
+        (claimed,) = ledger.run(claim(holder, 1)).predictions
+        reporter = Reporter(ledger)
+        reporter.follow([claimed])
+        item = Item(claimed.id, {}, report=reporter.take)
+        for cut in cuts:
+            item.again()
+            for at in range(0, min(cut * 4, len(text)), cut):
+                item.emit(text[at : at + cut])
+        reporter.flush()
+        said = reporter.said("p1")
+        (view,) = ledger.run(read([("p1", 0)]))
+        assert view is not None
+        seen.append("".join(piece for _, piece in view.events))
+        assert said == len(seen[-1].encode())
+        ledger.run(release(holder, [(claimed.id, claimed.attempt)], idle=True, suspect=False))
+    assert [len(some) for some in seen] == [12, 33, 33]
+    assert seen[-1] == text

@@ -16,7 +16,7 @@ class Item:
     input: dict[str, Any]
     stopped: Event = field(default_factory=Event)
     report: Callable[["Item", str, Any], None] = lambda item, kind, value: None
-    """Takes what the item reports while it runs: (item, "output" | "logs" | "progress", value)."""
+    """Takes what the item reports while it runs: (item, "output" | "logs" | "progress" | "again", value)."""
 
     def should_stop(self) -> bool:
         """True once nobody wants the output any more: canceled, past its deadline, or taken back."""
@@ -29,6 +29,10 @@ class Item:
     def log(self, line: str) -> None:
         """Add a line to the prediction's logs, which its owner can read."""
         self.report(self, "logs", line if line.endswith("\n") else line + "\n")
+
+    def again(self) -> None:
+        """Say that the model runs this item once more, so that it will stream its output from the start."""
+        self.report(self, "again", None)
 
     def progress(self, fraction: float) -> None:
         """Say how much is done, from 0 to 1."""
