@@ -120,7 +120,9 @@ class _Base:
         """The Redis key of a kind (contract/keys.py) in this ledger."""
         return key(self.prefix, kind, name)
 
-    def _call(self, transition: Transition[Any], **terms: Any) -> Call:
+    def _call(
+        self, transition: Transition[Any], seconds: float | None = None, attempt: int = 0
+    ) -> Call:
         script = load_script(transition.script, self._clock)
         args = msgpack.packb(
             # Redis 6's Lua reads text and bytes alike, in the format's older form.
@@ -131,8 +133,9 @@ class _Base:
         return Call(
             ("EVALSHA", script.sha, 0, self.prefix, args),
             lambda: ("EVAL", script.source, 0, self.prefix, args),
-            self.replicas.waits(transition),
-            **terms,
+            self.replicas.waits(transition, seconds),
+            seconds=seconds,
+            attempt=attempt,
         )
 
     @staticmethod
@@ -207,7 +210,7 @@ class AsyncLedger(_Base):
             seconds: in place of the setting.
             attempt: for a caller that makes its own tries, their number from 1 on; see `Call`.
         """
-        call = self._call(transition, seconds=seconds, attempt=attempt)
+        call = self._call(transition, seconds, attempt)
         packed, *acknowledged = await self.connections.exchange(call)
         answer = self._answer(transition, packed)
         if not acknowledged:

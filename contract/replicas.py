@@ -25,7 +25,7 @@ class Replicas:
 
     def __init__(self, settings: Settings) -> None:
         self.wanted = settings.ledger_replicas
-        self._milliseconds = int(settings.ledger_timeout_seconds * SHARE * 1000)
+        self._seconds = settings.ledger_timeout_seconds
         self._in_step = True
 
     def args(self, transition: Transition[Any]) -> dict[str, Any]:
@@ -35,11 +35,18 @@ class Replicas:
         more = {"replicas": self.wanted, "awaited": self._awaited(transition)}
         return {**transition.args, **more}
 
-    def waits(self, transition: Transition[Any]) -> tuple[tuple[Any, ...], ...]:
-        """What follows it on its connection (https://redis.io/docs/latest/commands/wait/)."""
+    def waits(
+        self, transition: Transition[Any], seconds: float | None = None
+    ) -> tuple[tuple[Any, ...], ...]:
+        """What follows it on its connection (https://redis.io/docs/latest/commands/wait/).
+
+        Args:
+            seconds: how long the whole call may take, if not as long as the setting says.
+        """
         if not self._awaited(transition):
             return ()
-        return (("WAIT", self.wanted, self._milliseconds),)
+        milliseconds = int((seconds or self._seconds) * SHARE * 1000)
+        return (("WAIT", self.wanted, max(1, milliseconds)),)
 
     def _awaited(self, transition: Transition[Any]) -> bool:
         return self.wanted > 0 and (transition.promises or transition.ended is not None)

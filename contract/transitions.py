@@ -201,12 +201,12 @@ class Recorded:
 
 
 def recorded(ids: Sequence[str]) -> Transition[Recorded]:
-    """Whether there are records of these ids, without reading them."""
+    """Whether there are records of these ids, without reading them. Of none it only tells the time."""
 
     def read(answer: Any) -> Recorded:
         return Recorded([None if r is False else r for r in answer["found"]], answer["now"])
 
-    return Transition("recorded", {"ids": list(ids)}, read)
+    return Transition("recorded", {"ids": list(ids)}, read, promises=bool(ids))
 
 
 def replay(

@@ -183,6 +183,12 @@ end
 -- rollout; a bound, for one that no worker ever has the time for must end too.
 local MOST_HANDED_BACK = 100
 
+-- A status as those who wait may know it: an end that is not announced yet is none to them.
+local function told_status(id, model, status)
+  if a.replicas and redis.call('ZSCORE', K.unannounced .. model, id) then return 'processing' end
+  return status
+end
+
 -- Back to the queue, in its old place; or failed and kept aside, when it lost `max_attempts` workers or was handed
 -- back too often. Every start ends in one of the two, so the record counts those that were handed back and
 -- the rest were lost. A suspect may be why its worker ended: from now on it runs alone.

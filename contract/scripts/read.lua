@@ -9,7 +9,10 @@ for i, wanted in ipairs(a.predictions) do
   if not record or (a.owner and record.owner ~= a.owner) then
     views[i] = false
   else
-    if a.watcher then watch(id, record.watchers, a.watcher) end
+    if a.watcher then
+      watch(id, record.watchers, a.watcher)
+      record.status = told_status(id, record.model, record.status)
+    end
     local events = since >= 0 and redis.call('LRANGE', K.events .. id, since, -1) or {}
     for n, event in ipairs(events) do events[n] = cmsgpack.unpack(event) end
     views[i] = {record, events}

@@ -3,8 +3,8 @@
 insist()
 local found = {}
 for i, id in ipairs(a.ids) do
-  local status, watchers = unpack(fields(id, 'status', 'watchers'))
+  local status, model, watchers = unpack(fields(id, 'status', 'model', 'watchers'))
   if status then watch(id, watchers, a.watcher) end
-  found[i] = status
+  found[i] = status and told_status(id, model, status)
 end
 return cmsgpack.pack(found)

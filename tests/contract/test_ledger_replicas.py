@@ -23,6 +23,7 @@ from contract.transitions import (
     expire,
     prune,
     read,
+    statuses,
     unannounced,
 )
 from tests.sentinels import Guarded, Node, until
@@ -184,6 +185,11 @@ def test_an_outcome_without_its_replica_is_written_and_announced_when_it_is_back
     assert view.prediction.status is Status.SUCCEEDED, "who reads sees it earlier"
 
     assert announced() == []
+    # Who waits does not, whichever way it looks.
+    (waits,) = desk.run(read([(id, -1)], watcher="other"))
+    assert waits
+    assert waits.prediction.status is Status.PROCESSING
+    assert desk.run(statuses([id], "other")) == [Status.PROCESSING]
     assert desk.sweep().unannounced == 1
     with pytest.raises(LedgerUnavailable):
         desk.run(unannounced("m"))
@@ -193,6 +199,7 @@ def test_an_outcome_without_its_replica_is_written_and_announced_when_it_is_back
     ids = desk.run(unannounced("m"))
     assert [desk.run(endings("m", ids)), desk.run(endings("m", ids))] == [1, 0]
     assert [told[0] for told in announced()] == [id]
+    assert desk.run(statuses([id], "other")) == [Status.SUCCEEDED]
 
 
 @pytest.mark.parametrize("how", ["deadline in the queue", "deadline", "lost"])
