@@ -186,16 +186,28 @@ class _Link:
         )
         return int(declared.message_count)
 
+    def forget(self, model: str) -> None:
+        """Delete a model's queue with its messages, unless a worker listens to it."""
+        self._declared.discard(model)
+        try:
+            self._open().queue_delete(queue_name(model), if_unused=True)
+        except self._connection.channel_errors:
+            self.close()  # it is in use: AMQP closes the channel
+
     def _ready(self, model: str) -> Any:
+        channel = self._open()
+        if model not in self._declared:
+            model_queue(model).bind(channel).declare()
+            self._declared.add(model)
+        return channel
+
+    def _open(self) -> Any:
         if self._channel is None:
             # kombu's pause before its second try is 2 s, whatever the timeout.
             self._connection.ensure_connection(
                 max_retries=1, interval_start=0, timeout=self._timeout
             )
             self._channel = self._connection.default_channel
-        if model not in self._declared:
-            model_queue(model).bind(self._channel).declare()
-            self._declared.add(model)
         return self._channel
 
     def close(self) -> None:
@@ -242,6 +254,10 @@ class Doorbell:
     def depth(self, model: str) -> "Future[int | None]":
         """How many messages wait for a worker of this model; None when the broker does not say."""
         return self._thread.submit(self._attempt, "ask", partial(self._link.depth, model))
+
+    def forget(self, model: str) -> "Future[None]":
+        """Delete the queue of a model that nobody serves or asks any more."""
+        return self._thread.submit(self._attempt, "forget", partial(self._link.forget, model))
 
     def open(self, models: Sequence[str]) -> "Future[list[int | None]]":
         """Connect and declare the queues of these models."""

@@ -819,6 +819,15 @@ def memory(reserve_bytes: int | None = None) -> Transition[Memory]:
     return Transition("memory", args, read)
 
 
+def forget(model: str, patience_seconds: float) -> Transition[bool]:
+    """Forget a model that has left the catalog, with its counts, if nothing of it is left; answers whether it did.
+
+    Args:
+        patience_seconds: how long records are kept at most, where the ledger does not say it.
+    """
+    return Transition("forget", {"model": model, "patience": patience_seconds}, _same)
+
+
 def prune(most: int = 500) -> Transition[int]:
     """Delete what outlived its retention; answers how many."""
     return Transition("prune", {"most": most}, _same)

@@ -26,7 +26,17 @@ from contract.fates import tell
 from contract.ledger import AsyncLedger
 from contract.settings import Settings
 from contract.tracing import OFF, Tracing, open_tracing
-from contract.transitions import Sweep, endings, expire, memory, prune, state, sweep, unannounced
+from contract.transitions import (
+    Sweep,
+    endings,
+    expire,
+    forget,
+    memory,
+    prune,
+    state,
+    sweep,
+    unannounced,
+)
 from service import keeper_metrics as metrics
 from service.hosts import HostCheck
 from service.pods import Pods, in_cluster
@@ -124,6 +134,7 @@ class Keeper:
             metrics.PRUNED.inc(pruned)
             if pruned < MOST_AT_ONCE:
                 break
+        await self._forget(models)
         metrics.SWEEPS.inc()
         metrics.SWEEP_SECONDS.observe(time.monotonic() - started)
 
@@ -136,8 +147,18 @@ class Keeper:
             metrics.show_memory(await self._ledger.run(memory(reserve)))
             self._sized_at = now
 
+    async def _forget(self, models: list[str]) -> None:
+        """Let go of models that left the catalog, once nothing of theirs is left."""
+        for model in models:
+            if model in self._catalog:
+                continue
+            if await self._ledger.run(forget(model, self._settings.dead_ttl_seconds)):
+                self._doorbell.forget(model)
+                metrics.forget(model)
+                logger.info("a model is forgotten", extra={"model": model})
+
     async def _models(self) -> list[str]:
-        """The catalog's, and those that left it with predictions still in the ledger."""
+        """The catalog's, and those that left it with something still in the ledger."""
         return sorted(await self._ledger.models() | set(self._catalog))
 
     async def _sweep_model(self, model: str, depth: int | None) -> dict[str, float]:

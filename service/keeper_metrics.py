@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.registry import Collector
 
 from contract.catalog import Catalog, ModelSpec
@@ -133,6 +134,10 @@ class LedgerCounters(Collector):
         """Take what the ledger counted of a model."""
         self._models[model] = counts
 
+    def forget(self, model: str) -> None:
+        """Show nothing more of a model."""
+        self._models.pop(model, None)
+
     def collect(self) -> Iterator[CounterMetricFamily]:
         families = {
             "accepted": CounterMetricFamily(
@@ -164,6 +169,11 @@ class LedgerCounters(Collector):
 
 
 LEDGER_COUNTERS = LedgerCounters()
+OF_A_MODEL = [
+    metric
+    for metric in tuple(vars().values())
+    if isinstance(metric, MetricWrapperBase) and "model" in metric._labelnames
+]
 
 
 def expect(catalog: Catalog) -> None:
@@ -194,6 +204,13 @@ def show_model(model: str, spec: ModelSpec | None, seen: Sweep) -> None:
     if spec is not None:
         wanted = max(seen.queued + seen.running, seen.busy * spec.target)
         SCALING_WANTED.labels(model).set(wanted)
+
+
+def forget(model: str) -> None:
+    """Show nothing more of a model that is gone."""
+    LEDGER_COUNTERS.forget(model)
+    for metric in OF_A_MODEL:
+        metric.remove_by_labels({"model": model})
 
 
 def show_workers(states: dict[str, ModelState]) -> None:

@@ -2,6 +2,7 @@
 -- -> true; `since` is when it came into the state that it is in
 insist()
 hear(a.model, a.lifetime)
+redis.call('SADD', K.models, a.model)
 local facts = a.facts
 facts.since, facts.expires = now, now + a.lifetime
 local packed = redis.call('HGET', K.workers .. a.model, a.worker)

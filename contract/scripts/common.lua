@@ -167,6 +167,7 @@ local function settle(id, model, watchers, result_ttl, status, outcome)
   redis.call('ZREM', K.limits, id)
   redis.call('HSET', K.prediction .. id, unpack(flat))
   redis.call('ZADD', K.retained, now + tonumber(result_ttl), id)
+  redis.call('ZADD', K.kept, 'GT', now + tonumber(result_ttl), model)
   count(model, 'finished:' .. status)
   if status == 'failed' then count(model, 'failed:' .. outcome.error_code) end
   if watchers and a.replicas then

@@ -21,7 +21,7 @@ from contract.errors import LedgerUnavailable
 from contract.ledger import AsyncLedger, Ledger
 from contract.prediction import Prediction, Status, new_id
 from contract.settings import Settings
-from contract.transitions import Holder, Outcome, Submission, create, dead, finish, read
+from contract.transitions import Holder, Outcome, Submission, claim, create, dead, finish, read
 from service.keeper import Keeper, create_keeper
 
 CLOCK = "local now = tonumber(redis.call('GET', ARGV[1] .. 'test-clock'))\n"
@@ -269,6 +269,55 @@ def test_a_model_that_left_the_catalog_is_still_looked_after(house: House) -> No
     assert house.get(id).status is Status.CANCELED
     assert house.get(waits).status is Status.STARTING
     assert len(house.messages("retired")) == 1
+
+
+def shown(model: str) -> set[str]:
+    """The metrics that have a series of this model."""
+    samples = (sample for family in REGISTRY.collect() for sample in family.samples)
+    return {sample.name for sample in samples if sample.labels.get("model") == model}
+
+
+def test_a_model_that_left_the_catalog_is_forgotten_once_nothing_of_it_is_left(
+    house: House,
+) -> None:
+    left = set(house.ledger.redis.scan_iter(f"{house.settings.prefix}*"))
+    id = house.submit("retired")
+    house.sweep()
+    holder = Holder("retired", "w1", 1)
+    (claimed,) = house.ledger.run(claim(holder, 0)).predictions
+    outcome = Outcome(id, claimed.attempt, b'"done"')
+    house.ledger.run(finish(holder, [outcome], idle=True, seconds=1.0))
+    house.advance(3)
+    house.sweep()
+    assert "soloist_predictions_accepted_total" in shown("retired")
+    house.advance(house.get(id).result_ttl - 10)
+    house.sweep()
+    assert house.ledger.redis.sismember(house.ledger.key("models"), "retired")
+    house.advance(20)
+    house.sweep()
+    assert not house.ledger.redis.sismember(house.ledger.key("models"), "retired")
+    assert shown("retired") == set()
+    assert house.messages("retired") == []
+    keys = set(house.ledger.redis.scan_iter(f"{house.settings.prefix}*")) - left
+    singles = {house.ledger.key(kind).encode() for kind in ("sequence", "ring", "room")}
+    assert keys <= singles
+    # One that comes back is as new.
+    again = house.submit("retired")
+    house.advance(3)
+    house.sweep()
+    assert house.messages("retired")
+    assert house.get(again).status is Status.STARTING
+    assert metric("soloist_predictions_accepted_total", model="retired") == 1
+
+
+def test_a_model_of_the_catalog_is_never_forgotten(house: House) -> None:
+    house.submit()
+    house.worker.serve_one()
+    house.advance(100_000)
+    house.sweep()
+    house.sweep()
+    assert house.ledger.redis.sismember(house.ledger.key("models"), "echo")
+    assert metric("soloist_predictions_accepted_total", model="echo") == 1
 
 
 def test_without_its_broker_the_keeper_still_keeps_and_rings_when_it_is_back(house: House) -> None:
