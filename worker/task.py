@@ -139,6 +139,7 @@ class Predict(Task):  # type: ignore[misc]
         started = time.monotonic()
         claimed = self._claim(ring)
         if claimed is None:
+            self._doorbell.ring(self._spec.name, [ring])
             return
         seconds = time.monotonic() - started
         self._doorbell.ring(self._spec.name, claimed.rings)

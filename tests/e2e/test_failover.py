@@ -1,148 +1,209 @@
-"""The ledger fails over: its name leads to another primary, and open connections stay where they were."""
+"""A primary that is killed and replaced: what was answered is kept, and every process follows the new one."""
 
+import contextlib
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 import redis
 from stack import Stack, wait_for
 
-from bench.brokers import Redis
-from contract.ledger import Ledger
-from contract.settings import Settings
-from tests.forwarder import Forwarder
-from tests.outside import newer_redis
+from contract.prediction import Status, new_id
+from tests.sentinels import Guarded
 
 pytestmark = pytest.mark.slow
 
-BACK_SECONDS = 10.0
-"""Every process is back within seconds."""
+CLIENTS = 4
+FOLLOWED_SECONDS = 8.0
+"""From the kill to the first answer: the sentinels take about two seconds of it."""
+SERVED_SECONDS = 15.0
+"""From the moment when a primary is gone until workers hear of new predictions. One that is frozen says nothing on
+the connections that it has, and each of them is given up after a silence of seconds.
+"""
 
 
-class Pair:
-    """A stack on a primary with a replica, that knows both by one name; ledger and broker are in it."""
+class GuardedStack(Stack):
+    """One Soloist on a Redis behind Sentinel, which is ledger and broker."""
 
-    def __init__(self, folder: Path, around: ExitStack) -> None:
-        program = newer_redis()
-        self.stack = Stack(folder / "stack", "shared", program=program)
-        self.first = self.stack.store
-        self.first.start()
-        self.second = around.enter_context(Redis(folder / "second", program=program))
-        around.callback(self.second.kill)
-        self.name = around.enter_context(Forwarder(self.first.port))
-        url = f"redis://127.0.0.1:{self.name.port}/0"
-        self.stack.env |= {"SOLOIST_REDIS_URL": url, "SOLOIST_BROKER_URL": url}
-        self.old = around.enter_context(redis.Redis(port=self.first.port))
-        self.new = around.enter_context(redis.Redis(port=self.second.port))
-        for client in (self.old, self.new):
-            client.config_set("repl-diskless-sync-delay", 0)
-        self.new.execute_command("REPLICAOF", "127.0.0.1", self.first.port)
-        wait_for("it follows", self._follows, 20)
-        around.enter_context(self.stack)
+    def __init__(self, folder: Path, replicas: int, wanted: int) -> None:
+        super().__init__(folder, "shared")
+        self.store = self.broker = self.guarded = Guarded(folder / "guarded", replicas=replicas)
+        self.env |= {
+            "SOLOIST_REDIS_URL": self.guarded.url,
+            "SOLOIST_BROKER_URL": self.guarded.url,
+            "SOLOIST_LEDGER_REPLICAS": str(wanted),
+        }
 
-    def _follows(self) -> bool:
-        return bool(self.new.info("replication")["master_link_status"] == "up")
+    def store_client(self, act: Callable[["redis.Redis[bytes]"], Any]) -> Any:
+        with self.guarded.primary.client() as client:
+            return act(client)
 
-    def hand_over(self) -> None:
-        """As an operator does it: writes wait, and nothing is lost."""
-        self.old.execute_command("FAILOVER", "TO", "127.0.0.1", self.second.port)
-        self._moved()
-
-    def promote(self) -> None:
-        """As Sentinel does it: what was not replicated is lost."""
-        self.new.execute_command("REPLICAOF", "NO", "ONE")
-        self.old.execute_command("REPLICAOF", "127.0.0.1", self.second.port)
-        self._moved()
-
-    def _moved(self) -> None:
-        wait_for("it is promoted", lambda: self.new.info("replication")["role"] == "master", 10)
-        wait_for("it is demoted", lambda: self.old.info("replication")["role"] == "slave", 10)
-        self.name.target = self.second.port
-        self.stack.ledger.close()
-        self.stack.ledger = Ledger(Settings(redis_url=self.second.url))
+    def replace(self, how: str = "killed") -> float:
+        """Kill the primary, or freeze it, until another is the primary; the moment of it."""
+        first = self.guarded.primary
+        first.kill() if how == "killed" else first.pause()
+        gone = time.monotonic()
+        self.guarded.promoted(first)
+        self.ledger.connections.renew()  # the test's own
+        return gone
 
 
-@pytest.fixture
-def pair(tmp_path: Path) -> Iterator[Pair]:
-    with ExitStack() as around:
-        yield Pair(tmp_path, around)
+@dataclass
+class Book:
+    """What clients were answered: each asks for one prediction until it is accepted."""
+
+    address: str
+    answered: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """The prediction that came with a 200 or 201, by id."""
+    statuses: "Counter[int]" = field(default_factory=Counter)
+    accepted_at: list[float] = field(default_factory=list)
+    slowest: float = 0.0
+    _over: threading.Event = field(default_factory=threading.Event)
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """Clients ask all the while."""
+        threads = [threading.Thread(target=self._ask, args=(n,)) for n in range(CLIENTS)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            for thread in threads:
+                thread.join(30)
+
+    def _ask(self, number: int) -> None:
+        headers = {"Prefer": "wait=2"} if number % 2 else {}
+        with httpx.Client(base_url=self.address, timeout=20, trust_env=False) as http:
+            while not self._over.is_set():
+                id = new_id()
+                while not self._accepted(http, id, headers) and not self._over.wait(0.05):
+                    pass
+
+    def _accepted(self, http: httpx.Client, id: str, headers: dict[str, str]) -> bool:
+        body = {"version": "local/echo", "input": {"text": id}}
+        started = time.monotonic()
+        answer = http.put(f"/v1/predictions/{id}", json=body, headers=headers)
+        now = time.monotonic()
+        self.statuses[answer.status_code] += 1
+        if not headers:
+            self.slowest = max(self.slowest, now - started)
+        if answer.is_success:
+            self.answered[id] = answer.json()
+            self.accepted_at.append(now)
+        return answer.is_success
+
+    def accepted_since(self, moment: float) -> int:
+        return sum(at > moment for at in self.accepted_at)
 
 
-class Client:
-    """Posts and reads without a pause, and keeps every answer."""
-
-    def __init__(self, stack: Stack) -> None:
-        self._stack = stack
-        self.answers: list[tuple[float, int, str]] = []
-        """(moment, status, code or id)"""
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def _run(self) -> None:
-        with httpx.Client(base_url=self._stack.http.base_url, timeout=10, trust_env=False) as http:
-            while not self._ended.wait(0.02):
-                body = {"input": {"do": "echo"}}
-                answer = http.post("/v1/models/local/echo/predictions", json=body)
-                found = answer.json()
-                word = found.get("code") or found["id"]
-                self.answers.append((time.monotonic(), answer.status_code, word))
-                read = http.get("/v1/predictions")
-                self.answers.append((time.monotonic(), read.status_code, ""))
-
-    def end(self) -> None:
-        self._ended.set()
-        self._thread.join(30)
-
-    def accepted(self, since: float = 0.0) -> list[str]:
-        return [word for at, status, word in self.answers if status == 201 and at > since]
-
-    @property
-    def statuses(self) -> set[int]:
-        return {status for _, status, _ in self.answers}
+def ended_once(stack: Stack, book: Book) -> None:
+    """All that was answered is there and ended once, as the client was told if it was told."""
+    records = {p.id: p for p in stack.succeeded(book.answered, 40)}
+    for id, told in book.answered.items():
+        assert records[id].output is not None
+        assert id in records[id].output
+        if told["status"] in ("succeeded", "failed", "canceled"):
+            assert stack.get(id).json() == told, "an ending that was told stays as it was"
+    again = {p.id: p for p in stack.records(book.answered)}
+    assert all(again[id].completed_at == records[id].completed_at for id in records)
 
 
-@pytest.mark.parametrize("how", [Pair.hand_over, Pair.promote])
-def test_all_processes_are_back_within_seconds_of_a_failover(
-    pair: Pair, how: Callable[[Pair], None]
+def tell(what: str, book: Book, killed: float, **seconds: float) -> None:
+    """For the docs: pytest -s."""
+    since = [at - killed for at in book.accepted_at if at > killed]
+    gap = f"{min(since):.1f}" if since else "-"
+    print(
+        f"\n{what}: {len(book.answered)} accepted, statuses {dict(book.statuses)}, "
+        f"first accepted again after {gap} s, slowest answer {book.slowest:.2f} s, "
+        + ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items())
+    )
+
+
+def test_with_one_replica_nothing_that_was_answered_is_lost_when_the_primary_is_killed(
+    tmp_path: Path,
 ) -> None:
-    stack = pair.stack
-    gate = stack.gate()
-    busy = stack.worker("single").ready()
-    worker = stack.worker().ready()
-    running = stack.submit("stubborn", "single", gate=str(gate))
-    stack.running(running)
-    behind = stack.submit(model="single")
-    client = Client(stack)
-    wait_for("predictions flow", lambda: len(client.accepted()) > 5, 20)
-    how(pair)
-    moved = time.monotonic()
-    wait_for("it accepts again", lambda: client.accepted(since=moved), BACK_SECONDS)
-    wait_for("all are ready again", stack.ready, BACK_SECONDS)
-    # The worker's own connection to the broker, and the announcement of its outcome.
-    asked = stack.post(headers={"prefer": "wait=30"})
-    assert (asked.status_code, asked.json()["status"]) == (201, "succeeded")
-    back = time.monotonic() - moved
-    assert back < BACK_SECONDS
-    gate.touch()
-    (record,) = stack.succeeded([running])
-    assert record.attempt == 1, "its leases were renewed at the new primary"
-    stack.succeeded([behind])
-    client.end()
+    with GuardedStack(tmp_path, replicas=1, wanted=1) as stack:
+        for _ in range(2):
+            stack.worker().ready()
+        book = Book(f"http://127.0.0.1:{stack.port}")
+        first = stack.guarded.primary
+        with book.kept():
+            wait_for("many are accepted", lambda: len(book.answered) > 100, 30)
+            killed = stack.replace()
+            known = next(iter(book.answered))
+            wait_for("reads are answered", lambda: stack.get(known).is_success, 20)
+            read_after = time.monotonic() - killed
+            assert book.accepted_since(time.monotonic()) == 0
+            first.start()  # the only other one: until it follows, nothing can be promised
+            wait_for("it follows", lambda: first.role() == "slave" and first.in_step(), 40)
+            followed = time.monotonic()
+            wait_for("many more", lambda: book.accepted_since(followed) > 50, 30)
 
-    assert client.statuses <= {200, 201, 503, 504}
-    after = client.accepted(since=moved)
-    before = [id for id in client.accepted() if id not in after]
-    kept = [id for id in before if pair.new.exists(stack.ledger.key("prediction", id))]
-    if how is Pair.hand_over:
-        assert kept == before
-    stack.succeeded([*kept, *after], 30)
-    runs = stack.runs()
-    assert {runs[id] for id in [running, behind, *after]} == {1}
-    assert worker.alive
-    assert busy.alive
-    assert pair.old.client_list(_type="pubsub") == []
+        assert read_after < FOLLOWED_SECONDS
+        assert not {500, 502} & set(book.statuses)
+        assert book.slowest < 3.0
+        ended_once(stack, book)
+        tell("one replica", book, killed, read=read_after, replica_back=followed - killed)
+
+
+def test_a_second_replica_takes_the_place_of_the_first(tmp_path: Path) -> None:
+    with GuardedStack(tmp_path, replicas=2, wanted=1) as stack:
+        for _ in range(2):
+            stack.worker().ready()
+        book = Book(f"http://127.0.0.1:{stack.port}")
+        with book.kept():
+            wait_for("many are accepted", lambda: len(book.answered) > 100, 30)
+            killed = stack.replace()
+            wait_for("many more", lambda: book.accepted_since(killed + 1) > 50, 30)
+            again = min(at for at in book.accepted_at if at > killed + 1) - killed
+
+        assert again < FOLLOWED_SECONDS
+        assert not {500, 502} & set(book.statuses)
+        ended_once(stack, book)
+        tell("two replicas", book, killed, again=again)
+
+
+@pytest.mark.parametrize("how", ["killed", "frozen"])
+def test_without_asking_for_replicas_every_process_follows_the_new_primary(
+    tmp_path: Path, how: str
+) -> None:
+    with GuardedStack(tmp_path, replicas=1, wanted=0) as stack:
+        worker = stack.worker(LEASE_SECONDS=15).ready()
+        before = [stack.submit(text=str(n)) for n in range(10)]
+        stack.succeeded(before)
+        gate = stack.gate()
+        running = stack.submit("wait", gate=str(gate))
+        stack.running(running)
+        _, replica = stack.guarded.nodes
+        wait_for("the replica has all", lambda: holds(replica, stack, running), 10)
+        gone = stack.replace(how)
+
+        gate.touch()
+        assert [p.attempt for p in stack.succeeded([running])] == [1]
+        kept = time.monotonic() - gone
+        wait_for("creates are answered", lambda: stack.post(text="first").is_success, 5)
+        stack.succeeded([stack.submit(text="after")])
+        served = time.monotonic() - gone
+        answer = stack.post(text="waited for", headers={"Prefer": "wait=5"})
+        assert (answer.status_code, answer.json()["status"]) == (201, "succeeded")
+        print(f"\n{how}: outcome kept after {kept:.1f} s, served after {served:.1f} s")
+        assert {p.status for p in stack.records(before)} == {Status.SUCCEEDED}
+        assert worker.alive
+        assert stack.keeper.alive
+        assert httpx.get(f"http://127.0.0.1:{stack.keeper_port}/readyz").is_success
+        assert kept < FOLLOWED_SECONDS
+        assert served < SERVED_SECONDS
+
+
+def holds(replica: Any, stack: Stack, id: str) -> bool:
+    """Whether the replica has the start of this prediction."""
+    with replica.client() as client:
+        return client.hget(stack.ledger.key("prediction", id), "status") == b"processing"

@@ -78,10 +78,10 @@ def test_what_still_computes_in_an_outage_goes_on_and_is_not_given_to_another(
     stack: Stack, fault: Callable[[Stack], Callable[[], None]]
 ) -> None:
     gate = stack.gate()
-    worker = stack.worker().ready()
     ids = [stack.submit("stubborn", gate=str(gate)) for _ in range(3)]
+    worker = stack.worker().ready()
     stack.running(ids)
-    stack.worker().ready()
+    stack.worker().ready()  # would take at once what is given back
     heal, since = fault(stack), time.monotonic()
     outlast(worker, since)
     heal()
@@ -94,6 +94,7 @@ def test_what_still_computes_in_an_outage_goes_on_and_is_not_given_to_another(
 @pytest.mark.brokers("redis", "rabbitmq")
 def test_a_claim_whose_answer_comes_after_an_outage_is_run_once(stack: Stack) -> None:
     worker = stack.worker().ready()
+    stack.succeeded([stack.submit()])  # the ledger has the claim's script
     worker.freeze()
     ids = [stack.submit(text=str(n)) for n in range(3)]
     stack.store.pause()
@@ -103,7 +104,7 @@ def test_a_claim_whose_answer_comes_after_an_outage_is_run_once(stack: Stack) ->
     outlast(worker, since)
     stack.store.resume()
     assert {p.attempt for p in stack.succeeded(ids)} == {1}
-    assert stack.runs() == dict.fromkeys(ids, 1)
+    assert set(stack.runs().values()) == {1}
 
 
 @FAULTS
