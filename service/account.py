@@ -52,6 +52,8 @@ class Account:
             answer = problem(
                 500, "internal_error", "Internal error", "this is a fault of ours", scope["path"]
             )
+            if scope["method"] == "POST":
+                answer.headers["x-should-retry"] = "false"  # what it got to, nobody knows
             await answer(scope, receive, send_and_note)
         finally:
             self._in_progress -= 1

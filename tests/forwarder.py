@@ -70,11 +70,16 @@ class Forwarder:
                 arguments = (*way, self.gate)
                 threading.Thread(target=self._carry, args=arguments, daemon=True).start()
 
+    def passes(self, data: bytes, here: socket.socket, there: socket.socket) -> bool:
+        """Whether what one end says reaches the other one."""
+        return True
+
     def _carry(self, here: socket.socket, there: socket.socket, gate: threading.Event) -> None:
         with suppress(OSError):
             while data := here.recv(65536):
                 gate.wait()
-                there.sendall(data)
+                if self.passes(data, here, there):
+                    there.sendall(data)
         for end in (here, there):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)

@@ -1,44 +1,21 @@
 """The official JavaScript client, and the Python client of the next generation, as they are."""
 
 import json
-import os
-import subprocess
 import sys
-from pathlib import Path
-from typing import Any
 
 import pytest
+from fetched import HERE, javascript, python_2, tell
 
 from contract.catalog import Catalog
 from service.stream import DIFFERS
-from tests.outside import fetch, program
 
 pytestmark = pytest.mark.slow
-
-HERE = Path(__file__).parent
-SECONDS = 120
-
-
-def tell(command: list[str], **more: str) -> dict[str, Any]:
-    """Run a story against the gateway; what it saw."""
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=SECONDS, env={**os.environ, **more}
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    seen: dict[str, Any] = json.loads(done.stdout)
-    return seen
-
 
 ITEMS = [{"label": "ham", "score": 0.5}, {"label": "spam", "score": 0.25}]
 
 
 def test_the_javascript_client(url: str, catalog: Catalog) -> None:
-    node, npm = program("node", "apt-get install nodejs"), program("npm", "apt-get install npm")
-    options = ["--no-audit", "--no-fund", "--ignore-scripts", "--no-package-lock"]
-    folder = fetch(
-        "replicate-1.4.0-js",
-        lambda folder: [npm, "install", *options, f"--prefix={folder}", "replicate@1.4.0"],
-    )
+    node, folder = javascript()
     version = catalog["echo"].version
     seen = tell([node, str(HERE / "story.mjs"), url, str(folder), version])
     unknown = seen.pop("runUnknown")
@@ -72,12 +49,7 @@ def test_the_javascript_client(url: str, catalog: Catalog) -> None:
 
 
 def test_the_python_client_of_the_next_generation(url: str, catalog: Catalog) -> None:
-    name = "replicate-2.0.0b4"
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    folder = fetch(
-        f"{name}-py{sys.version_info.major}{sys.version_info.minor}",
-        lambda folder: [*pip, f"--target={folder}", "replicate==2.0.0b4"],
-    )
+    folder = python_2()
     version = catalog["echo"].version
     story = [sys.executable, str(HERE / "story_2.py"), url, version]
     # Its use() and stream() make clients of their own, from the environment.

@@ -378,6 +378,18 @@ def test_a_fault_of_ours_is_a_500_that_tells_nothing(
     assert orjson.loads(answer.content)["detail"] == "this is a fault of ours"
 
 
+def test_after_a_fault_of_ours_a_client_must_not_create_again_by_itself(
+    http: httpx.Client, gateway: GatewayThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_down(*_: Any) -> None:
+        raise RuntimeError("after it was recorded")
+
+    monkeypatch.setattr("service.routes.predictions.show_prediction", break_down)
+    answer = http.post(CREATE, json={"input": {}})
+    assert_problem(answer, 500, "internal_error")
+    assert answer.headers["x-should-retry"] == "false"
+
+
 def test_405_says_what_is_allowed(http: httpx.Client) -> None:
     allowed = {
         "/v1/predictions": {"GET", "POST"},
