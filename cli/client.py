@@ -19,11 +19,20 @@ class Away(Failure):
 class Refusal(Failure):
     """The gateway answered with an error."""
 
-    def __init__(self, sentence: str, status: int, code: str, retry_after: float | None) -> None:
+    def __init__(
+        self,
+        sentence: str,
+        status: int,
+        code: str,
+        retry_after: float | None,
+        prediction: str | None = None,
+    ) -> None:
         super().__init__(sentence)
         self.status = status
         self.code = code
         self.retry_after = retry_after
+        self.prediction = prediction
+        """Of an outcome that the gateway does not know: the prediction to ask for."""
 
 
 class Gateway:
@@ -138,6 +147,7 @@ def _refusal(response: httpx.Response, problem: dict[str, Any]) -> Refusal:
         response.status_code,
         str(problem.get("code") or ""),
         _seconds(response.headers.get("Retry-After")),
+        str(problem.get("prediction") or "") or None,
     )
 
 

@@ -2,7 +2,7 @@
 
 import contextlib
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from rich.table import Table
@@ -11,9 +11,10 @@ from cli.console import Failure, complain, out, plain, print_json
 from cli.predictions import Json
 from cli.state import open_ledger
 from contract.catalog import Catalog
+from contract.errors import LedgerUnavailable
 from contract.ledger import Ledger
 from contract.prediction import Prediction, new_id
-from contract.transitions import NoRoom, read, replay
+from contract.transitions import NoRoom, Transition, read, replay
 from contract.transitions import dead as dead_list
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 REST_COLUMNS = 72
 """What the other columns of the list need beside the id."""
+
+T = TypeVar("T")
 
 dead = typer.Typer(no_args_is_help=True, help="Predictions whose every worker was lost.")
 
@@ -87,7 +90,8 @@ def _replay(catalog: Catalog, ledger: Ledger, bell: "Doorbell", id: str) -> Pred
     """The new prediction.
 
     Raises:
-        Failure: it is not on the dead list, its model is not in the catalog, or there is no room for it.
+        Failure: it is not on the dead list, its model is not in the catalog, there is no room for it, or
+            the ledger did not say what became of it.
     """
     (view,) = ledger.run(read([(id, -1)]))
     if view is None:
@@ -96,7 +100,8 @@ def _replay(catalog: Catalog, ledger: Ledger, bell: "Doorbell", id: str) -> Pred
     if spec is None:
         raise Failure(f"{id}: its model {view.prediction.model!r} is not in the catalog")
     reserve = ledger.settings.ledger_reserve_bytes
-    answer = ledger.run(replay(id, new_id(), spec.max_batch_size, reserve_bytes=reserve))
+    again = replay(id, fresh_id := new_id(), spec.max_batch_size, reserve_bytes=reserve)
+    answer = _persist(ledger, again, f"{id}: the ledger did not say whether {fresh_id} replays it")
     if isinstance(answer, NoRoom):
         raise Failure(f"{id}: the memory that the ledger has left is for what was accepted already")
     if answer is None:
@@ -104,6 +109,21 @@ def _replay(catalog: Catalog, ledger: Ledger, bell: "Doorbell", id: str) -> Pred
     fresh, rings = answer
     bell.ring(fresh.model, rings)  # should this fail, the keeper rings again
     return fresh
+
+
+def _persist(ledger: Ledger, transition: Transition[T], unknown: str) -> T:
+    """The answer to what changes nothing when it is sent again: asked for twice, where it is lost.
+
+    Raises:
+        Failure: it was lost twice; `unknown` says of what.
+    """
+    for _ in range(2):
+        try:
+            return ledger.run(transition)
+        except LedgerUnavailable as error:
+            if not error.sent:
+                raise
+    raise Failure(unknown)
 
 
 def _row(public_id: str, prediction: Prediction) -> dict[str, str | int]:

@@ -5,6 +5,7 @@ import random
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -187,6 +188,8 @@ async def _submit(gateway: Gateway, terms: Terms, input: Input, key: str) -> dic
                 deadline=terms.deadline,
             )
         except Refusal as refusal:
+            if found := await _recorded(gateway, refusal):
+                return found
             pause = refusal.retry_after if refusal.retry_after is not None else 1.0
             if refusal.status == 429:  # the queue is full: that is no fault, however long it lasts
                 await asyncio.sleep(pause * random.uniform(1.0, 1.2))  # noqa: S311
@@ -199,6 +202,17 @@ async def _submit(gateway: Gateway, terms: Terms, input: Input, key: str) -> dic
                 raise
             await patience.wait(away)
         first = False
+
+
+async def _recorded(gateway: Gateway, refusal: Refusal) -> dict[str, Any] | None:
+    """The prediction of which the gateway could not say whether it is recorded; None when it is not, or when
+    that cannot be known now, or needs not.
+    """
+    if refusal.prediction is None:
+        return None
+    with suppress(Away, Refusal):
+        return await gateway.prediction(refusal.prediction)
+    return None
 
 
 async def _look(gateway: Gateway, id: str) -> dict[str, Any]:

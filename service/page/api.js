@@ -6,10 +6,11 @@ let asking = null;
 
 /** What the gateway or the network said instead of an answer. */
 export class Trouble extends Error {
-  constructor(sentence, status = 0, code = "unreachable") {
+  constructor(sentence, status = 0, code = "unreachable", prediction = null) {
     super(sentence);
     this.status = status;
     this.code = code;
+    this.prediction = prediction; // the gateway does not know whether this one is recorded
   }
 }
 
@@ -43,7 +44,7 @@ async function request(path, options) {
   if (!response.ok) {
     const problem = await response.json().catch(() => ({}));
     const sentence = problem.detail || problem.title || `The gateway answered with ${response.status}.`;
-    throw new Trouble(sentence, response.status, problem.code);
+    throw new Trouble(sentence, response.status, problem.code, problem.prediction);
   }
   return response;
 }

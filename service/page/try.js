@@ -87,7 +87,10 @@ function begin() {
 async function predict(current, body) {
   const path = `v1/models/${model.value.split("/").map(encodeURIComponent).join("/")}/predictions`;
   const headers = { Prefer: "respond-async" };
-  let prediction = await ask(path, { method: "POST", body, headers });
+  let prediction = await ask(path, { method: "POST", body, headers }).catch((error) => {
+    if (!error.prediction) throw error;
+    return { id: error.prediction }; // it is asked for below, like any other
+  });
   current.id = prediction.id;
   buttons();
   const own = `v1/predictions/${encodeURIComponent(prediction.id)}`;

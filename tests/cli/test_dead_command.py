@@ -2,15 +2,17 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cli.embedded import EmbeddedRedis
 from cli.state import Running, write_state
+from contract.errors import LedgerUnavailable
 from contract.ledger import Ledger
 from contract.prediction import Prediction
 from contract.settings import Settings, load_settings
-from contract.transitions import Holder, Submission, claim, create, read, release
+from contract.transitions import Holder, Submission, claim, create, list_page, read, release
 
 CATALOG = "models:\n  m:\n    python: a:B\n  other:\n    python: a:B\n    id: acme/other\n"
 
@@ -113,3 +115,24 @@ def test_a_ledger_that_is_away_is_one_sentence(soloist, monkeypatch: pytest.Monk
     assert result.code == 1
     assert result.err.startswith("soloist: the ledger does not answer")
     assert result.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+def test_a_replay_whose_answer_is_lost_is_asked_again_and_replays_once(
+    ledger: Ledger, soloist, monkeypatch: pytest.MonkeyPatch, lost: int
+) -> None:
+    kill_a_worker(ledger, "one")
+    whole, losses = Ledger.run, iter([True] * lost + [False] * 9)
+
+    def lossy(self: Ledger, transition: Any) -> Any:
+        answer = whole(self, transition)
+        if transition.script == "replay" and next(losses):
+            raise LedgerUnavailable("lost", sent=True)
+        return answer
+
+    monkeypatch.setattr(Ledger, "run", lossy)
+    ended = soloist("dead", "replay", "one")
+    monkeypatch.undo()
+    (fresh,) = (p.id for p in whole(ledger, list_page("local")).predictions if p.replay_of == "one")
+    assert fresh in (ended.out if lost == 1 else ended.err)
+    assert ended.code == (0 if lost == 1 else 1)

@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from fake_gateway import FakeGateway, prediction, problem
+from fake_gateway import FakeGateway, Request, prediction, problem
 
 from cli import predict
 from cli.inputs import parse_line
@@ -102,6 +102,28 @@ def test_each_line_has_a_key_of_its_own_that_a_second_try_repeats(
     keys = [request.headers["idempotency-key"] for request in gateway.requests]
     assert len(set(keys)) == 3
     assert len(keys) == 5
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_what_the_gateway_did_not_know_is_asked_for_and_sent_again_only_if_it_is_not_there(
+    gateway: FakeGateway, soloist, recorded: bool
+) -> None:
+    status, body, _ = problem(504, "nobody knows", "outcome_unknown")
+    unknown = (status, {**body, "prediction": "p1"}, {"Retry-After": "0"})
+    posts = iter([unknown, prediction(output=1)])
+
+    def respond(request: Request):
+        if request.method == "POST":
+            return next(posts)
+        assert request.path == "/v1/predictions/p1"
+        return prediction(output=1) if recorded else problem(404, "there is none")
+
+    gateway.respond = respond
+    assert soloist("predict", "local/minilm", "a").out == "1\n"
+    methods = [request.method for request in gateway.requests]
+    assert methods == (["POST", "GET"] if recorded else ["POST", "GET", "POST"])
+    keys = {r.headers["idempotency-key"] for r in gateway.requests if r.method == "POST"}
+    assert len(keys) == 1
 
 
 def test_a_full_queue_is_waited_for(gateway: FakeGateway, soloist) -> None:
