@@ -38,7 +38,8 @@ def kill_a_worker(ledger: Ledger, name: str, model: str = "m") -> None:
     (ring,) = ledger.run(create([Submission(Prediction(name, model), 10, 8)])).rings[model]
     holder = Holder(model, "w", 8, max_attempts=1)
     claimed = ledger.run(claim(holder, ring)).predictions
-    ledger.run(release(holder, [(p.id, p.attempt) for p in claimed], idle=True, suspect=True))
+    attempts = [(p.id, p.attempt) for p in claimed]
+    ledger.run(release(holder, attempts, idle=True, suspect=True, lost=True))
 
 
 def test_the_dead_are_listed_by_model(ledger: Ledger, soloist) -> None:
