@@ -2,8 +2,9 @@
 -- -> false | {status, events: [[kind, text]], more, output, error, said}, the last three false until it is over
 -- and the listener has all events. Of the record only what ends a stream is read, and that once.
 if a.watcher then insist() end
-local owner, status, watchers = unpack(fields(a.id, 'owner', 'status', 'watchers'))
+local owner, status, model, watchers = unpack(fields(a.id, 'owner', 'status', 'model', 'watchers'))
 if not owner or owner ~= a.owner then return cmsgpack.pack(false) end
+status = told_status(a.id, model, status)
 if a.watcher then watch(a.id, watchers, a.watcher) end
 if a.most == 0 then return cmsgpack.pack({status, {}, true, false, false, false}) end
 local events = redis.call('LRANGE', K.events .. a.id, a.since, a.since + a.most - 1)

@@ -21,6 +21,7 @@ from contract.transitions import (
     create,
     endings,
     expire,
+    follow,
     prune,
     read,
     statuses,
@@ -190,6 +191,9 @@ def test_an_outcome_without_its_replica_is_written_and_announced_when_it_is_back
     assert waits
     assert waits.prediction.status is Status.PROCESSING
     assert desk.run(statuses([id], "other")) == [Status.PROCESSING]
+    followed = desk.run(follow(id, "local", 0))
+    assert followed
+    assert (followed.status, followed.output) == (Status.PROCESSING, None)
     assert desk.sweep().unannounced == 1
     with pytest.raises(LedgerUnavailable):
         desk.run(unannounced("m"))
