@@ -33,8 +33,10 @@ class Clock:
         self.env = {
             "LD_PRELOAD": library(),
             "FAKETIME_TIMESTAMP_FILE": str(file),
-            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_CACHE_DURATION": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            # Or threads wait for the interpreter's lock by the wrong clock, and too long.
+            "FAKETIME_FORCE_MONOTONIC_FIX": "0",
             "PYTHONPATH": str(FAKED),
         }
 
@@ -67,7 +69,8 @@ def test_the_clocks_of_gateway_keeper_and_worker_do_not_matter(tmp_path: Path) -
     assert len(creates) > 50
     # And not as a matter of luck: nothing is refused, late or lost to anybody.
     assert {r.status for r in creates} <= {200, 201, 429}
-    assert outcome.counts["exits"] == 0
+    # Only a model that kills its worker ends one.
+    assert {end.code for end in outcome.evidence.exits} <= {-9}
 
 
 def test_when_the_clock_of_the_ledger_jumps_nothing_is_lost_or_wrong(tmp_path: Path) -> None:
