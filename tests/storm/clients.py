@@ -17,7 +17,7 @@ ANSWER_SECONDS = 3.0
 """Every request but a waiting one is answered in this time."""
 GIVE_UP_SECONDS = 8.0
 """How long a client waits for an answer that should have come after ANSWER_SECONDS."""
-REPEATS = 8
+REPEATS = 6
 MOST_AT_ONCE = 64
 POLL_SECONDS = 0.5
 MOST_POLLS = 120
@@ -82,6 +82,10 @@ class Clients:
         """Look at a prediction."""
         return self._do(self._get(id, gateway, "get", wait))
 
+    def cancel(self, id: str, gateway: str) -> Request:
+        """Cancel a prediction."""
+        return self._do(self._cancel(id, gateway))
+
     def look(self, id: str, gateway: str) -> Request:
         """Look at a prediction once more, when all should be over; again where no answer comes."""
         for _ in range(5):
@@ -116,7 +120,7 @@ class Clients:
         seconds = draw.choice((0.0, 0.0, 0.02, 0.1, 0.4)) if do == "echo" else draw.uniform(0, 0.6)
         deadly = do in ("fragile", "poison")
         wish = self.wish(
-            self._models[-1] if deadly else draw.choice(self._models),
+            self._models[-1] if deadly else draw.choice(self._models + self._models[-1:]),
             input={"do": do, "seconds": round(seconds, 3), "salt": draw.randrange(10**9)},
         )
         match draw.choices(("plain", "key", "put"), (45, 35, 20))[0]:
@@ -133,12 +137,10 @@ class Clients:
         return wish
 
     async def _live(self, wish: Wish) -> None:
-        """One client: asks until it is accepted, if its wish may be repeated, and then what it likes."""
+        """One client: asks until it is accepted, as far as it may, and then does what it likes."""
         request = await self._create(wish, self._any())
         for number in range(REPEATS):
-            if request.accepted or not wish.repeatable:
-                break
-            if request.status is not None and request.status not in (429, 503, 504):
+            if request.accepted or not await self._may_repeat(wish, request):
                 break
             await asyncio.sleep(min(0.3 * 2**number, 3.0))
             request = await self._create(wish, self._any())
@@ -150,7 +152,7 @@ class Clients:
             case "cancel":
                 await asyncio.sleep(self._random.uniform(0, 0.5))
                 wish.canceled = True
-                await self._look("POST", f"/v1/predictions/{request.id}/cancel", "cancel")
+                await self._cancel(request.id, self._any())
             case "stream" if request.accepted:
                 await self._listen(wish, request.id)
             case "repeat" if wish.repeatable:
@@ -158,6 +160,15 @@ class Clients:
                 await self._create(wish, self._any())
             case "list":
                 await self._list()
+
+    async def _may_repeat(self, wish: Wish, request: Request) -> bool:
+        """Whether to send it again makes no second prediction: nothing was recorded, or it has a name."""
+        if request.refused or (wish.repeatable and request.status in (None, 504)):
+            return True
+        if request.status == 504 and request.id:
+            # What it is told now is final: 404 is not recorded, and never will be.
+            return (await self._get(request.id, self._any(), "get")).status == 404
+        return False
 
     async def _create(self, wish: Wish, gateway: str) -> Request:
         body: dict[str, Any] = {"input": wish.input}
@@ -186,9 +197,9 @@ class Clients:
                 return
             await asyncio.sleep(POLL_SECONDS)
 
-    async def _look(self, method: str, path: str, kind: str) -> Request:
-        request = Request(kind, self._any(), time.monotonic(), id=path.split("/")[3])
-        await self._send(request, method, path)
+    async def _cancel(self, id: str, gateway: str) -> Request:
+        request = Request("cancel", gateway, time.monotonic(), id=id)
+        await self._send(request, "POST", f"/v1/predictions/{id}/cancel")
         return request
 
     async def _get(self, id: str, gateway: str, kind: str, wait: float = 0.0) -> Request:
@@ -240,7 +251,9 @@ class Clients:
         if answer.status_code in (429, 503, 504) and "retry-after" not in answer.headers:
             request.trouble = "no Retry-After"
         if answer.status_code == 504:
-            request.id = body.get("id") or answer.headers.get("location", "").rpartition("/")[2]
+            request.id = body.get("prediction")
+            if request.kind == "create" and "location" not in answer.headers:
+                request.trouble = "an unknown outcome without a Location"
             if not request.id:
                 request.trouble = "an unknown outcome without an id"
 

@@ -16,7 +16,6 @@ SHORTEST, LONGEST = 0.5, 6.0
 NETWORK = [weather.value for weather in Weather if weather is not Weather.CLEAR]
 HOLDING = [weather.value for weather in Weather if weather.holds]
 KILL, STOP, TERMINATE = "kill", "stop", "terminate"
-STORES = ("ledger", "broker")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,33 +53,48 @@ class Struck:
 
 
 def schedule(
-    seed: int, seconds: float, links: Sequence[str], places: Sequence[str], gap: float = GAP_SECONDS
+    seed: int,
+    seconds: float,
+    links: Sequence[str],
+    places: Sequence[str],
+    stores: Sequence[str],
+    gap: float = GAP_SECONDS,
 ) -> list[Fault]:
-    """The faults of a storm. `links` are named `PLACE-ledger`, `PLACE-broker` and `client-PLACE`."""
+    """The faults of a storm, one every `gap` seconds on the average.
+
+    `links` are named `PLACE-ledger`, `PLACE-broker` and `client-PLACE`; `stores` are `ledger` and `broker`.
+    """
     draw = random.Random(f"faults {seed}")
     faults: list[Fault] = []
     at = CALM_SECONDS
     while (at := at + draw.expovariate(1 / gap)) < seconds:
-        fault = _next(draw, round(at, 2), links, places)
+        fault = _next(draw, round(at, 2), links, places, stores)
         on = [f for f in faults if f.at + f.seconds > fault.at]
         if len(on) < MOST_AT_ONCE and fault.target not in {f.target for f in on}:
             faults.append(fault)
     return faults
 
 
-def _next(draw: random.Random, at: float, links: Sequence[str], places: Sequence[str]) -> Fault:
+def _next(
+    draw: random.Random,
+    at: float,
+    links: Sequence[str],
+    places: Sequence[str],
+    stores: Sequence[str],
+) -> Fault:
     seconds = round(draw.uniform(SHORTEST, LONGEST), 2)
-    ends = {end: [link for link in links if link.endswith(f"-{end}")] for end in STORES}
     clients = [link for link in links if link.startswith("client-")]
+    to_ledger = [link for link in links if link.endswith("-ledger")]
+    to_broker = [link for link in links if link.endswith("-broker")]
     workers = [place for place in places if place.startswith("worker")]
     others = [place for place in places if not place.startswith("worker")]
     groups = {
-        "ledger's links": (32, ends["ledger"], NETWORK),
-        "broker's links": (18, ends["broker"], NETWORK),
+        "ledger's links": (32, to_ledger, NETWORK),
+        "broker's links": (18, to_broker, NETWORK),
         "clients' links": (8, clients, NETWORK),
         "workers": (18, workers, [KILL, KILL, STOP, TERMINATE]),
         "others": (12, others, [KILL, STOP, TERMINATE]),
-        "stores": (12, STORES, [KILL, STOP, TERMINATE]),
+        "stores": (12, stores, [KILL, STOP, TERMINATE]),
     }
     weights = [weight for weight, _, _ in groups.values()]
     _, targets, kinds = draw.choices(list(groups.values()), weights)[0]

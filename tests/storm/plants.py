@@ -36,3 +36,54 @@ class Plant:
                 raise LookupError(f"{self.name}: {file} has {times} times {text!r}")
             path.write_text(source.replace(text, other), encoding="utf-8")
         return folder
+
+
+UNFENCED_FINISH = Plant(
+    "a finish that is not fenced",
+    (
+        (
+            "contract/scripts/finish.lua",
+            "if (status == 'processing' or status == 'starting') and tonumber(attempt) == p.attempt then",
+            "if status then",
+        ),
+    ),
+)
+LATE_CREATE = Plant(
+    "a create that ignores not_after",
+    (
+        (
+            "contract/scripts/create.lua",
+            "if p.not_after and now > p.not_after then",
+            "if false then",
+        ),
+    ),
+)
+EARLY_ANSWER = Plant(
+    "a 201 before the record",
+    (
+        (
+            "service/recorder.py",
+            "            result = await self._creates.submit(submission, started + ANSWER_SECONDS)\n",
+            "            asyncio.ensure_future(self._creates.submit(submission, started + ANSWER_SECONDS))\n"
+            "            return Created(submission.prediction)\n",
+        ),
+    ),
+)
+LOST_WAKE_UP = Plant(
+    "a lost message that nobody sends again",
+    (("service/keeper.py", "            self._doorbell.ring(model, seen.rings)\n", ""),),
+)
+BARE_ERROR = Plant(
+    "a 500 where the ledger is away",
+    (("service/problems.py", '    "ledger_unavailable": 503,\n', ""),),
+)
+FORGOTTEN_KEY = Plant(
+    "an Idempotency-Key that is not looked for",
+    (
+        (
+            "contract/scripts/create.lua",
+            "  if p.idempotency_key then\n    id = redis.call('HGET'",
+            "  if false then\n    id = redis.call('HGET'",
+        ),
+    ),
+)

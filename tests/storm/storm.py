@@ -251,5 +251,5 @@ def run_storm(
 ) -> Outcome:
     """Build a system, run one storm of a seed against it, and take it down."""
     with System(folder, broker) as system:
-        faults = weather.schedule(seed, seconds, *system.kinds_of_fault(), gap)
+        faults = weather.schedule(seed, seconds, *system.targets(), gap)
         return Storm(system, seed, say=say).run(seconds, faults)

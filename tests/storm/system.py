@@ -32,7 +32,7 @@ SETTINGS = {
 }
 MODELS: dict[str, dict[str, Any]] = {
     "wide": {"max_batch_size": 4, "max_queue": 60},
-    "narrow": {"max_batch_size": 1, "max_queue": 12},
+    "narrow": {"max_batch_size": 1, "max_queue": 20},
 }
 WORKERS = {"worker-1": "wide", "worker-2": "wide", "worker-3": "narrow"}
 START_SECONDS = 90.0
@@ -136,12 +136,10 @@ class System:
     def _build(self) -> None:
         self._write_catalog()
         ledger = self.store or Redis(self.folder / "ledger")
-        broker: Broker = {
-            "shared": lambda: ledger,
-            "redis": lambda: Redis(self.folder / "broker"),
-            "rabbitmq": lambda: RabbitMQ(self.folder / "broker"),
-        }[self.kind]()
-        self.stores = {"ledger": ledger, "broker": broker}
+        self.stores: dict[str, Broker] = {"ledger": ledger}
+        if self.kind != "shared":
+            kind = {"redis": Redis, "rabbitmq": RabbitMQ}[self.kind]
+            self.stores["broker"] = kind(self.folder / "broker")
         for name in self.stores:
             self._start_store(name)
         for future in self._starting.values():
@@ -169,21 +167,18 @@ class System:
     def _add(self, name: str, arguments: list[str], port_setting: str) -> None:
         """A place, with links of its own to ledger and broker, and for a gateway one from its clients."""
         port = free_port()
-        links = {
-            end: self.network.link(f"{name}-{end}", store.port)
-            for end, store in self.stores.items()
-        }
+        ledger = self.stores["ledger"]
+        broker = self.stores.get("broker", ledger)
+        to_ledger = self.network.link(f"{name}-ledger", ledger.port)
+        to_broker = self.network.link(f"{name}-broker", broker.port)
         if name.startswith("gateway"):
             self.network.link(f"client-{name}", port)
-        scheme, _, _ = self.stores["broker"].url.partition("://")
-        broker = f"127.0.0.1:{links['broker']}"
+        amqp = f"amqp://guest:guest@127.0.0.1:{to_broker}//"
         settings = {
             **SETTINGS,
             "CATALOG": self.folder / "catalog.yaml",
-            "REDIS_URL": f"redis://127.0.0.1:{links['ledger']}/0",
-            "BROKER_URL": f"amqp://guest:guest@{broker}//"
-            if scheme == "amqp"
-            else f"redis://{broker}/0",
+            "REDIS_URL": f"redis://127.0.0.1:{to_ledger}/0",
+            "BROKER_URL": amqp if self.kind == "rabbitmq" else f"redis://127.0.0.1:{to_broker}/0",
             port_setting: port,
             **({"WORKER_NAME": name} if name in self.workers else {}),
             **self.settings,
@@ -366,6 +361,6 @@ class System:
                 parts.append(f"--- {place.program.name}\n{place.program.tail(size)}")
         return "\n".join(parts)
 
-    def kinds_of_fault(self) -> tuple[list[str], list[str]]:
-        """The links and the places that a schedule may hit."""
-        return sorted(self.network.links), sorted(self.places)
+    def targets(self) -> tuple[list[str], list[str], list[str]]:
+        """The links, the places and the stores that a schedule may hit."""
+        return sorted(self.network.links), sorted(self.places), sorted(self.stores)

@@ -194,17 +194,18 @@ def test_a_delay_delays_and_a_trickle_comes_in_small_pieces(
 
 LINKS = ["client-gateway-1", "gateway-1-ledger", "gateway-1-broker", "worker-1-ledger"]
 PLACES = ["gateway-1", "keeper", "worker-1"]
+STORES = ["ledger", "broker"]
 
 
 def test_a_seed_says_all_of_a_storm_and_no_target_is_hit_twice_at_once() -> None:
-    faults = schedule(7, 600, LINKS, PLACES)
-    assert faults == schedule(7, 600, LINKS, PLACES)
-    assert faults != schedule(8, 600, LINKS, PLACES)
+    faults = schedule(7, 600, LINKS, PLACES, STORES)
+    assert faults == schedule(7, 600, LINKS, PLACES, STORES)
+    assert faults != schedule(8, 600, LINKS, PLACES, STORES)
     for fault in faults:
         at_once = [f for f in faults if f.at <= fault.at < f.at + f.seconds]
         assert [f.target for f in at_once].count(fault.target) == 1
     hit = {fault.target for fault in faults}
-    assert hit == {*LINKS, *PLACES, "ledger", "broker"}
+    assert hit == {*LINKS, *PLACES, *STORES}
     assert {f.kind for f in faults} >= {*(w for w in Weather if w is not Weather.CLEAR), "kill"}
 
 

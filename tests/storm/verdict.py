@@ -183,19 +183,18 @@ def refused_ran(e: Evidence) -> Iterator[Violation]:
 
 
 def unknown_unresolved(e: Evidence) -> Iterator[Violation]:
-    """A 504 whose id is, after the heal, now there and now not; or that ran and has no record."""
+    """A 504 whose id is there though it was said that it never will be, or gone, or that ran without a record."""
     ran = {run.id for run in e.runs}
     for id, n in e.book.unknown().items():
+        told = min(r.answered or r.asked for r in e.book.requests if r.status == 504 and r.id == id)
         answers = {
             r.status
             for r in e.book.requests
-            if r.kind == "final" and r.id == id and r.status is not None
-        }
+            if r.kind in ("get", "final") and r.id == id and r.asked >= told
+        } & {200, 404}
         exists = id in e.records
-        if answers - {200, 404} or len(answers) != 1 or (200 in answers) != exists:
-            sentence = (
-                f"{id} was answered 504; after the heal {sorted(answers)}, recorded: {exists}"
-            )
+        if answers - {200 if exists else 404}:
+            sentence = f"{id} was answered 504, then {sorted(answers)}; recorded: {exists}"
             yield _of(e, "unknown_unresolved", sentence, n)
         elif id in ran and not exists:
             yield _of(e, "unknown_unresolved", f"{id} ran and has no record", n)
