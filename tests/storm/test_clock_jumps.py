@@ -12,7 +12,7 @@ from tests.storm.system import System
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 JUMP_SECONDS = 600
-BETWEEN_SECONDS = 3.0
+BETWEEN_SECONDS = 2.0
 FAKED = Path(__file__).parent / "faked"
 
 

@@ -16,7 +16,7 @@ from tests.storm.system import System
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
-PATIENCE_SECONDS = 8.0
+PATIENCE_SECONDS = 6.0
 GIVE_UP_SECONDS = 3.0
 """After this time no gateway goes on with what it began before a fault."""
 HERE, THERE = "gateway-1", "gateway-2"

@@ -17,7 +17,7 @@ from tests.storm.system import System
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 DISK = "24m"
-FULL_SECONDS = 6.0
+FULL_SECONDS = 4.0
 NOTICE_SECONDS = 15.0
 
 
