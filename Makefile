@@ -5,16 +5,19 @@ BIN := $(VENV)/bin
 VERSION := $(shell sed -n 's/^appVersion: //p' charts/soloist/Chart.yaml)
 INSTALLED := $(VENV)/.installed
 FAST := $(BIN)/python -m pytest -n 2 -m "not slow and not cluster"
+SECONDS ?= 180
+SEEDS ?= 5
+BROKERS ?= redis,rabbitmq
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run test test-fast test-cluster images rendered check bench pictures format clean rabbitmq redis chromium prometheus helm
+.PHONY: run test test-fast test-cluster images rendered check bench storm pictures format clean rabbitmq redis chromium prometheus faketime helm
 
 ## run: a real model answers on http://127.0.0.1:8000
 run: $(INSTALLED)
 	$(BIN)/soloist up --catalog examples/catalog.yaml
 
 ## test: everything, on Redis and on RabbitMQ
-test: $(INSTALLED) rabbitmq redis chromium prometheus helm check
+test: $(INSTALLED) rabbitmq redis chromium prometheus faketime helm check
 	$(FAST)
 	$(BIN)/python -m pytest -m "slow and not cluster"
 
@@ -36,6 +39,10 @@ check: $(INSTALLED)
 ## bench: ours against the bound and against others, in one run
 bench: $(INSTALLED)
 	$(BIN)/python -m bench
+
+## storm: faults for SECONDS in each of SEEDS storms on each of BROKERS; the numbers go to .soloist/storms
+storm: $(INSTALLED) rabbitmq redis
+	$(BIN)/python -m tests.storm --seconds $(SECONDS) --seeds $(SEEDS) --broker $(BROKERS)
 
 ## images: soloist-api and soloist-worker, for REGISTRY if it is set; BUILD holds further arguments
 images:
@@ -81,6 +88,9 @@ chromium:
 # The package starts a Prometheus for good, which nobody asked for.
 prometheus:
 	$(call debian,/usr/bin/promtool,--no-install-recommends prometheus,&& { service prometheus stop >/dev/null 2>&1 || true; })
+
+faketime:
+	$(call debian,/usr/bin/faketime,faketime)
 
 # Both Helms that the chart is tested with, and kubectl.
 helm: $(VENV)/.helm

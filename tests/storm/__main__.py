@@ -2,8 +2,10 @@
 
 import argparse
 import json
+import shutil
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from bench.processes import PROJECT
@@ -33,8 +35,15 @@ def main() -> int:
             outcomes.append(outcome)
             for violation in outcome.violations:
                 print(f"  VIOLATION {violation}")
-            print(json.dumps(outcome.row()), "logs:", folder, flush=True)
+            print(json.dumps(outcome.row()), flush=True)
+            if outcome.violations or wanted.keep:
+                print(f"  all that was asked and logged: {folder}")
+            else:
+                shutil.rmtree(folder)
+    results = RESULTS / f"results-{time.strftime('%Y%m%d-%H%M%S')}.json"
+    results.write_text(json.dumps([outcome.row() for outcome in outcomes], indent=2))
     print(table(outcomes))
+    print(f"as JSON: {results}")
     return 1 if any(outcome.violations for outcome in outcomes) else 0
 
 

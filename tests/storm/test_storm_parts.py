@@ -4,11 +4,14 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from bench.processes import PROJECT
 from contract.prediction import Prediction, Status
 from tests.programs import wait_for
+from tests.storm import plants
 from tests.storm.book import Book, Listening, Request, Sight, Wish
 from tests.storm.evidence import Evidence, Run
 from tests.storm.faults import Fault, Struck, schedule
@@ -396,7 +399,15 @@ def test_what_was_hurt_is_excused_and_a_split_is_no_other_start() -> None:
     assert judge(evidence) == []
 
 
-def test_a_plant_whose_text_is_gone_fails_loudly(tmp_path) -> None:
+@pytest.mark.parametrize("plant", plants.ALL, ids=lambda plant: plant.name)
+def test_every_plant_fits_the_product_as_it_is(tmp_path: Path, plant: Plant) -> None:
+    source = plant.plant(tmp_path)
+    for file, text, _ in plant.changes:
+        assert text not in (source / file).read_text()
+        assert text in (PROJECT / file).read_text()
+
+
+def test_a_plant_whose_text_is_gone_fails_loudly(tmp_path: Path) -> None:
     plant = Plant("nowhere", (("contract/keys.py", "no such text", "x"),))
     with pytest.raises(LookupError, match=r"nowhere: contract/keys.py has 0 times"):
         plant.plant(tmp_path)
