@@ -77,7 +77,10 @@ def check_safety(info: Mapping[str, Any], durability: str) -> None:
 
     Raises:
         LedgerUnsafe: it may evict keys, or keeps nothing on disk, and `durability: none` was not said.
+        LedgerUnavailable: it reads its files yet. Meanwhile it says that it keeps none.
     """
+    if int(info.get("loading", 0)):
+        raise LedgerUnavailable("the ledger loads its data")
     policy = info.get("maxmemory_policy", "noeviction")
     way_out = "or accept losses with SOLOIST_DURABILITY=none"
     if durability == "none":

@@ -70,6 +70,14 @@ def test_a_redis_that_would_lose_predictions_is_refused_in_one_line(
     check_safety(info, "none")
 
 
+def test_a_redis_that_loads_its_data_is_waited_for_and_not_refused() -> None:
+    """While it reads its append-only file it has turned it off."""
+    for durability in ("aof", "none"):
+        with pytest.raises(LedgerUnavailable, match="loads its data"):
+            check_safety(SAFE | {"loading": 1, "aof_enabled": 0}, durability)
+    check_safety(SAFE | {"loading": 0}, "aof")
+
+
 def test_a_real_redis_that_evicts_or_forgets_is_refused_unless_that_is_accepted(
     own_redis: EmbeddedRedis,
 ) -> None:

@@ -34,7 +34,7 @@ class Outcome:
     counts: dict[str, int]
     faults: Counter[str]
     recovery: list[float]
-    """For each fault: the seconds from its end until a prediction accepted after it was done."""
+    """See `recovery_seconds`."""
     evidence: Evidence = field(repr=False)
 
     @property
@@ -224,19 +224,21 @@ def count(evidence: Evidence) -> dict[str, int]:
 
 
 def recovery_seconds(evidence: Evidence) -> list[float]:
-    """For each fault, the seconds from its end until the first prediction that was asked for after it ended."""
+    """For each fault, how long it took from its end until the first prediction was done that had been asked for
+    after it. While another fault is on, no time counts.
+    """
     ends = {run.id: run.ended for run in evidence.runs if run.ended is not None}
-    done = sorted(
+    done = [
         (request.asked, ends[request.id])
         for request in evidence.book.requests
         if request.accepted and request.id in ends
-    )
+    ]
     found = []
     for struck in evidence.struck:
         healed = struck.healed or evidence.healed
-        later = [end for asked, end in done if asked >= healed and end is not None]
+        later = [end for asked, end in done if asked >= healed]
         if later:
-            found.append(min(later) - healed)
+            found.append(evidence.clear_seconds(healed, min(later)))
     return found
 
 
