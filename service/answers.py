@@ -87,11 +87,11 @@ class Answers:
                 await self._subscribed.wait()
 
     async def stop(self) -> None:
+        # Both: the Redis client may swallow a cancel.
         self._ended = True
         if self._task:
             self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.wait([self._task])
 
     async def _run(self) -> None:
         """Subscribe, and again after whatever went wrong: an answer that nobody brings is not missed
@@ -104,7 +104,7 @@ class Answers:
                     await self._follow(subscription)
             except (Exception, asyncio.CancelledError) as error:
                 if self._ended:
-                    raise
+                    return
                 self._note(error)
             finally:
                 self._subscribed.clear()
@@ -126,7 +126,7 @@ class Answers:
 
     async def _prove(self) -> None:
         """Publish to ourselves, again and again; `_follow` listens for it."""
-        while True:
+        while not self._ended:
             await asyncio.sleep(PROOF_SECONDS)
             try:
                 await self._ledger.echo(self._channel)
@@ -140,7 +140,7 @@ class Answers:
         await self._catch_up()
         self._subscribed.set()
         metrics.SUBSCRIBED.set(1)
-        while True:
+        while not self._ended:
             message = await subscription.message(PROOF_SECONDS)
             now = time.monotonic()
             if message is not None:

@@ -48,7 +48,7 @@ class Forwarder:
             for end in pair:
                 with suppress(OSError):
                     end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RST)
-                    end.shutdown(socket.SHUT_RDWR)
+                    end.shutdown(socket.SHUT_RD)  # wakes its thread, and sends nothing
                 end.close()
         return len(pairs)
 
@@ -80,6 +80,8 @@ class Forwarder:
                 gate.wait()
                 if self.passes(data, here, there):
                     there.sendall(data)
-        for end in (here, there):
+        with self._lock:
+            cut = not any(here in pair for pair in self._pairs)
+        for end in () if cut else (here, there):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
