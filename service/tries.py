@@ -12,8 +12,9 @@ T = TypeVar("T")
 
 ANSWER_SECONDS = 2.5
 """Every request but a waiting one is answered within 3 s, whatever is away."""
-TRY_SECONDS = 1.0
-"""How long one try may take, so that another on a fresh connection fits into the time of a request."""
+TRY_SECONDS = 1.15
+"""How long one try may take: a little longer than it waits for replicas, and so short that another one, on a
+fresh connection, fits into the time of a request."""
 LEAST_SECONDS = 0.1
 """With less time left no try begins."""
 FIRST_PAUSE_SECONDS = 0.02
