@@ -50,7 +50,7 @@ def check(path: Path) -> list[dict[str, str]]:
             {
                 "model": spec.id,
                 "what": spec.task or spec.python or "",
-                "version": spec.version,
+                "version": spec.entry,
                 "description": spec.description,
             }
         )

@@ -13,6 +13,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PrivateAttr,
     StringConstraints,
     ValidationError,
     model_validator,
@@ -20,6 +21,7 @@ from pydantic import (
 
 from contract.errors import CatalogInvalid, ModelNotFound
 from contract.schemas import TASKS, Schema, TaskName
+from contract.versions import HALF, UNTOLD, entry_of, is_version
 
 ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?$")]
 PublicId = Annotated[str, StringConstraints(pattern=r"^[^/\s:]+/[^/\s:]+$")]
@@ -48,7 +50,11 @@ class ModelSpec(BaseModel):
     python: Annotated[str, StringConstraints(pattern=r"^[\w.]+:\w+$")] | None = Field(
         None, description="`package.module:Class` with `load(spec, device)` and `predict(items)`."
     )
-    revision: str | None = Field(None, description="Commit, tag or branch of a Hugging Face id.")
+    revision: str | None = Field(
+        None,
+        description="Commit, tag or branch of a Hugging Face id; of any other model a word of yours, "
+        "which makes it another version.",
+    )
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto",
@@ -96,6 +102,7 @@ class ModelSpec(BaseModel):
         default_factory=dict, description="JSON Schema of a `python` model's output."
     )
     description: str = ""
+    _written: str | None = PrivateAttr(None)
 
     @model_validator(mode="before")
     @classmethod
@@ -134,10 +141,13 @@ class ModelSpec(BaseModel):
         return TASKS[self.task].output if self.task else self.output_schema
 
     @cached_property
-    def version(self) -> str:
-        """64 hex digits that change when another model, or the same one otherwise, would answer."""
+    def entry(self) -> str:
+        """The first half of its versions: 32 hex digits that change when another model, or the same one
+        otherwise, would answer. The same wherever the catalog lies.
+        """
         what = self.model_dump(
             include={
+                "id",
                 "source",
                 "task",
                 "python",
@@ -148,7 +158,12 @@ class ModelSpec(BaseModel):
                 "options",
             }
         )
-        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+        what["source"] = self._written or self.source
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:HALF]
+
+    def version(self, content: str = UNTOLD) -> str:
+        """The version's name, with what a worker's files hold."""
+        return self.entry + content
 
 
 class Catalog(Mapping[str, ModelSpec]):
@@ -157,7 +172,7 @@ class Catalog(Mapping[str, ModelSpec]):
     def __init__(self, specs: list[ModelSpec]) -> None:
         self._specs = {spec.name: spec for spec in specs}
         self._by_id: dict[str, ModelSpec] = {}
-        self._by_version = {spec.version: spec for spec in specs}
+        self._by_entry = {spec.entry: spec for spec in specs}
         for spec in specs:
             first = self._by_id.setdefault(spec.id, spec)
             if first is not spec:
@@ -175,14 +190,17 @@ class Catalog(Mapping[str, ModelSpec]):
         return len(self._specs)
 
     def find(self, reference: str) -> ModelSpec:
-        """The model that `owner/name`, `owner/name:version` or a version id names.
+        """The model that `owner/name`, `owner/name:version` or a version id names. Whether the version is
+        served, only the ledger knows.
 
         Raises:
-            ModelNotFound: the catalog has no such model, or not in that version.
+            ModelNotFound: the catalog has no such model.
         """
         public_id, _, version = reference.partition(":")
-        spec = self._by_id.get(public_id) or self._by_version.get(public_id)
-        if spec is None or (version and version != spec.version):
+        spec = self._by_id.get(public_id)
+        if spec is None and is_version(reference):
+            spec = self._by_entry.get(entry_of(reference))
+        if spec is None or (version and not is_version(version)):
             raise ModelNotFound(f"the catalog has no model {reference[:200]!r}")
         return spec
 
@@ -236,7 +254,10 @@ def _spec(path: Path, name: Any, entry: Any) -> ModelSpec:
     if isinstance(source, str) and source.startswith((".", "~")):
         entry["source"] = str((path.parent / Path(source).expanduser()).resolve())
     try:
-        return ModelSpec.model_validate(entry)
+        spec = ModelSpec.model_validate(entry)
+        # Gateway and workers may have their catalogs in different places, but must agree on versions.
+        spec._written = source
+        return spec
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(["models", str(name), *map(str, first["loc"])])

@@ -27,6 +27,7 @@ SoloistError
 │   ├── Timeout                 timeout
 │   ├── WorkerLost              worker_lost
 │   ├── TooManyHandBacks        too_many_hand_backs
+│   ├── VersionGone             version_gone
 │   └── DeadlineExceeded        deadline_exceeded
 ├── DeviceLost              device_lost; the context is gone: the worker must hand back and exit
 └── StartRefused            a process must not start; its message is the one line it exits with
@@ -178,6 +179,10 @@ class WorkerLost(PredictionFailed):
 
 class TooManyHandBacks(PredictionFailed):
     code, title = "too_many_hand_backs", "No worker had the time to finish the prediction"
+
+
+class VersionGone(PredictionFailed):
+    code, title = "version_gone", "No worker of the version will come any more"
 
 
 class DeadlineExceeded(PredictionFailed):

@@ -6,7 +6,8 @@ first start on, older releases refuse to start on that ledger.
 """
 
 PER_MODEL = {
-    "queued": "zset: prediction id -> time accepted minus priority credit",
+    "queued": "zset: prediction id -> time accepted minus priority credit; of a pinned one later than any",
+    "pins": "set: versions that have predictions waiting for them alone",
     "running": "zset: prediction id -> lease expiry",
     "busy": "zset: worker name -> lease expiry",
     "claimed": "zset: worker name -> time it claimed its batch",
@@ -18,6 +19,11 @@ PER_MODEL = {
     "unannounced": "zset: prediction id -> time of its end, until the replicas have it and it is announced",
     "pace": "hash: seconds and items of a typical batch, bytes and number of typical outputs",
     "counts": "hash: what became of predictions -> how many; it only grows",
+    "served": "hash: entry of a catalog -> the version that a ready worker of it announced last",
+    "named": "zset: entry of a catalog -> until when a gateway or keeper that has it answers for it",
+}
+PER_VERSION = {
+    "pinned": "zset: prediction id -> its score; those that wait for this version (model@version)",
 }
 PER_PREDICTION = {
     "prediction": "hash: the record",
@@ -42,7 +48,7 @@ SINGLE = {
 
 
 def key(prefix: str, kind: str, name: str = "") -> str:
-    """The key of a kind, for one model, prediction, owner or gateway.
+    """The key of a kind, for one model, version (`model@version`), prediction, owner or gateway.
 
     >>> key("soloist:", "queued", "minilm")
     'soloist:queued:minilm'
@@ -52,7 +58,7 @@ def key(prefix: str, kind: str, name: str = "") -> str:
 
 def lua_table() -> str:
     """The names as the Lua table ``K``, which every script begins with."""
-    named = [*PER_MODEL, *PER_PREDICTION, *PER_OWNER, *PER_GATEWAY]
+    named = [*PER_MODEL, *PER_VERSION, *PER_PREDICTION, *PER_OWNER, *PER_GATEWAY]
     rows = [f"{kind} = ARGV[1] .. '{kind}:'" for kind in named]
     rows += [f"{kind} = ARGV[1] .. '{kind}'" for kind in SINGLE]
     return "local K = {" + ", ".join(rows) + "}\n"

@@ -42,16 +42,18 @@ def new_id() -> str:
 class Prediction:
     """One prediction as the ledger keeps it.
 
-    `model` is the name in the catalog. `input` and `output` are JSON text, never parsed on the way.
-    Instants (`*_at`, `deadline`) are Unix seconds by the ledger's clock. Fields that a reader does not
-    know are ignored and fields that a record lacks take their default, because gateway and worker roll
-    at different times.
+    `model` is the name in the catalog. `version` is the one that ran it, before that the one that is
+    expected to; `pinned` is set where a create named it, and then no other runs it. `input` and `output`
+    are JSON text, never parsed on the way. Instants (`*_at`, `deadline`) are Unix seconds by the ledger's
+    clock. Fields that a reader does not know are ignored and fields that a record lacks take their default,
+    because gateway and worker roll at different times.
     """
 
     id: str
     model: str
     owner: str = "local"
     version: str = ""
+    pinned: str | None = None
     input: str = "{}"
     digest: str = ""
     status: Status = Status.STARTING
@@ -104,6 +106,7 @@ class Prediction:
 
 OUTCOME = (
     "status",
+    "version",
     "attempt",
     "worker",
     "logs",

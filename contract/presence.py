@@ -21,6 +21,8 @@ class Worker:
     gpu_name: str = ""
     gpu_uuid: str = ""
     version: str = ""
+    """Of Soloist."""
+    model_version: str = ""
     state_seconds: float = 0.0
     """How long it has been in this state; of a busy one, how old its batch is."""
 

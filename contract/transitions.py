@@ -60,6 +60,8 @@ class Submission:
     prediction: Prediction
     max_queue: int
     max_batch_size: int
+    entry: str = ""
+    """Of its model, in this gateway's catalog."""
     credit_seconds: float = 0.0
     deadline_seconds: float | None = None
     watcher: str | None = None
@@ -82,6 +84,11 @@ class Conflicting:
 
 
 @dataclass(frozen=True, slots=True)
+class Unserved:
+    """It names a version that no worker serves, and none will as far as the ledger knows."""
+
+
+@dataclass(frozen=True, slots=True)
 class Full:
     waiting: int
     eta_seconds: float | None
@@ -100,7 +107,7 @@ class Late:
     """The ledger read it only after its `not_after`: it is not recorded, and never will be."""
 
 
-CreateResult = Created | Conflicting | Full | NoRoom | Late
+CreateResult = Created | Conflicting | Unserved | Full | NoRoom | Late
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +145,8 @@ def create(
             "result_ttl": p.result_ttl,
             "credit": submission.credit_seconds,
         }
+        if p.pinned:
+            row["pinned"] = p.pinned
         if p.idempotency_key:
             row["idempotency_key"] = p.idempotency_key
         if p.traceparent:
@@ -153,8 +162,9 @@ def create(
         if p.receipt:
             row["receipt"] = p.receipt
         rows.append(row)
-    models = {
+    models: dict[str, dict[str, Any]] = {
         s.prediction.model: {"max_queue": s.max_queue, "max_batch": s.max_batch_size}
+        | ({"entry": s.entry} if s.entry else {})
         for s in submissions
     }
 
@@ -175,12 +185,15 @@ def create(
 
 def _created(prediction: Prediction, what: str, *answer: Any) -> CreateResult:
     if what == "created":
-        prediction.created_at, deadline, prediction.queue_position, eta = answer
+        prediction.created_at, deadline, prediction.queue_position, eta, version = answer
         prediction.deadline = deadline or None
         prediction.eta_seconds = None if eta is False else eta
+        prediction.version = version or ""
         return Created(prediction)
     if what in ("repeated", "found"):
         return Created(Prediction.from_record(answer[0]), repeated=what == "repeated")
+    if what == "unserved":
+        return Unserved()
     if what == "full":
         return Full(answer[0], answer[1] or None)
     if what == "late":
@@ -249,6 +262,8 @@ class Claimed:
 class Claim:
     predictions: list[Claimed]
     rings: list[int]
+    more: bool = False
+    """Others wait that only workers of this version may take."""
     told: list[Fate] = field(default_factory=list)
     """Their deadline had passed."""
 
@@ -260,6 +275,8 @@ class Holder:
     model: str
     worker: str
     max_batch_size: int
+    version: str = ""
+    """Of the model, as this worker has it; without one it takes nothing that names a version."""
     lease_seconds: float = 15.0
     timeout_seconds: float = 300.0
     max_attempts: int = 3
@@ -267,8 +284,8 @@ class Holder:
 
 
 def claim(holder: Holder, ring: int, limit: int | None = None) -> Transition[Claim]:
-    """Take the oldest that wait, up to a batch, under a lease. `ring` is the message that asked for it.
-    Sent again, as its answer was lost, it answers what it took already.
+    """Take the oldest that wait for any worker or for this version, up to a batch, under a lease. `ring` is
+    the message that asked for it. Sent again, as its answer was lost, it answers what it took already.
     """
     args = {
         "model": holder.model,
@@ -280,10 +297,12 @@ def claim(holder: Holder, ring: int, limit: int | None = None) -> Transition[Cla
         "ring": ring,
         "token": new_id(),
     }
+    if holder.version:
+        args["version"] = holder.version
 
     def read(answer: Any) -> Claim:
         claimed = [Claimed(**p) for p in answer["predictions"]]
-        return Claim(claimed, answer["rings"], Fate.read(answer["told"]))
+        return Claim(claimed, answer["rings"], answer["more"], Fate.read(answer["told"]))
 
     return Transition("claim", args, read)
 
@@ -655,10 +674,20 @@ class ModelState:
     """Typical seconds until all that waits is done; None when nothing waits, or nothing ran yet."""
     workers: list[Worker] = field(default_factory=list)
     """By name."""
+    served: dict[str, str] = field(default_factory=dict)
+    """Entry of a catalog -> the version that a ready worker of it announced last."""
 
     @property
     def word(self) -> ModelWord:
         return model_word(self.workers)
+
+    def versions(self, entry: str) -> list[str]:
+        """The versions that are served: the current one of this entry, if a worker of it was ever there,
+        then those that still have workers.
+        """
+        current = self.served.get(entry)
+        live = {w.model_version for w in self.workers if w.state != "draining"} - {"", current}
+        return [*([current] if current else []), *sorted(live)]
 
 
 def state(models: Sequence[str]) -> Transition[dict[str, ModelState]]:
@@ -670,10 +699,10 @@ def state(models: Sequence[str]) -> Transition[dict[str, ModelState]]:
     return Transition("state", {"models": list(models)}, read)
 
 
-def _state(workers: Any, eta_seconds: Any, **counts: Any) -> ModelState:
+def _state(workers: Any, eta_seconds: Any, served: Any, **counts: Any) -> ModelState:
     # Lua packs an empty table as a list or as a map.
     known = sorted((Worker.from_record(row) for row in list(workers)), key=lambda w: w.name)
-    return ModelState(**counts, eta_seconds=eta_seconds or None, workers=known)
+    return ModelState(**counts, eta_seconds=eta_seconds or None, workers=known, served=dict(served))
 
 
 def dead(model: str, most: int = 1000) -> Transition[list[Prediction]]:
@@ -704,6 +733,8 @@ class Sweep:
     counts: dict[str, int]
     """What became of predictions since the ledger began: `accepted`, `finished:STATUS`, `failed:CODE`,
     `handed_back:REASON`."""
+    pins: int = 0
+    """How many versions have predictions waiting for them alone."""
     told: list[Fate] = field(default_factory=list)
     unannounced: int = 0
     """Endings that nobody was told of yet: the replicas were late, or whoever was to tell died."""
@@ -749,6 +780,37 @@ def sweep(
         return Sweep(**{**answer, **maps, "eta_seconds": eta, "told": told})
 
     return Transition("sweep", args, read)
+
+
+def name(entries: Mapping[str, str], lifetime_seconds: float) -> Transition[bool]:
+    """Say which entry a catalog has of each model, so that what names a version of it is kept waiting."""
+    return Transition("name", {"entries": dict(entries), "lifetime": lifetime_seconds}, _same)
+
+
+@dataclass(frozen=True, slots=True)
+class Pins:
+    """What the keeper did for predictions that wait for one version."""
+
+    ended: int
+    rings: list[int]
+    told: list[Fate] = field(default_factory=list)
+
+
+def pins(
+    model: str, *, max_batch_size: int, settle: bool = False, most: int = 500
+) -> Transition[Pins]:
+    """Ring for what waits for one version and has workers.
+
+    Args:
+        settle: end, as `version_gone`, what waits for a version that no worker and no catalog has.
+        most: how many predictions one call may end.
+    """
+    args = {"model": model, "batch": max_batch_size, "settle": settle, "most": most}
+
+    def read(answer: Any) -> Pins:
+        return Pins(**{**answer, "told": Fate.read(answer["told"])})
+
+    return Transition("pins", args, read)
 
 
 @dataclass(frozen=True, slots=True)

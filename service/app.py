@@ -27,6 +27,7 @@ from service.context import Context
 from service.front import Front
 from service.hosts import HostCheck
 from service.intake import Intake
+from service.named import answer_for
 from service.openapi import describe
 from service.problems import problem, refuse
 from service.routes import health, models, page, predictions
@@ -88,10 +89,14 @@ def _lifespan(
         app.state.context = Context(settings, catalog, intake, started_at)
         doorbell.open(list(catalog))
         await answers.start()
+        ended = asyncio.Event()
+        naming = asyncio.create_task(answer_for(catalog, ledger, settings.lease_seconds, ended))
         try:
             yield
         finally:
             await intake.close()
+            ended.set()
+            await naming
             await answers.stop()
             doorbell.close()
             await ledger.close()

@@ -6,8 +6,11 @@ from typing import cast
 from starlette.requests import Request
 
 from contract.catalog import Catalog, ModelSpec
+from contract.errors import ModelNotFound
 from contract.prediction import Prediction
 from contract.settings import Settings
+from contract.transitions import state
+from contract.versions import is_version
 from service.intake import Intake
 from service.presentation import base_url
 
@@ -21,6 +24,24 @@ class Context:
 
     def base(self, request: Request) -> str:
         return base_url(request, self.settings.public_url)
+
+    async def find(self, reference: str) -> ModelSpec:
+        """The model that `owner/name`, `owner/name:version` or a version id names. A version of another
+        catalog than this process's, older or newer, is known by its workers.
+
+        Raises:
+            ModelNotFound: nobody knows it.
+            LedgerUnavailable: it had to be asked, and does not answer.
+        """
+        try:
+            return self.catalog.find(reference)
+        except ModelNotFound:
+            if not is_version(reference):
+                raise
+            for model, known in (await self.intake.ask(state(list(self.catalog)))).items():
+                if any(worker.model_version == reference for worker in known.workers):
+                    return self.catalog[model]
+            raise
 
     def model_id(self, prediction: Prediction) -> str:
         """`owner/name`; a model that left the catalog is called by the name it had there."""

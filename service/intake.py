@@ -19,6 +19,7 @@ from contract.errors import (
     InvalidInput,
     LedgerFull,
     LedgerUnavailable,
+    ModelNotFound,
     NotOver,
     OutcomeUnknown,
     PredictionNotFound,
@@ -35,6 +36,7 @@ from contract.transitions import (
     Streamed,
     Submission,
     Transition,
+    Unserved,
     View,
     cancel,
     erase,
@@ -60,6 +62,8 @@ class Wish:
     spec: ModelSpec
     input: dict[str, Any]
     owner: str
+    version: str | None = None
+    """Set where no other version may run it."""
     id: str | None = None
     idempotency_key: str | None = None
     priority: Priority = Priority.NORMAL
@@ -113,7 +117,8 @@ class Intake:
         """Accept a prediction; with `wait_seconds` its outcome is awaited that long.
 
         Raises:
-            InvalidInput, Conflict, QueueFull, LedgerUnavailable, LedgerFull: it was not accepted.
+            InvalidInput, ModelNotFound, Conflict, QueueFull, LedgerUnavailable, LedgerFull: it was not
+                accepted.
             OutcomeUnknown: it may have been.
         """
         submission = self._submission(wish)
@@ -256,7 +261,8 @@ class Intake:
             id=wish.id or new_id(),
             model=spec.name,
             owner=wish.owner,
-            version=spec.version,
+            version=wish.version or spec.version(),
+            pinned=wish.version,
             input=strict_json.dump(wish.input).decode(),
             digest=_digest(wish) if repeatable else "-",
             priority=wish.priority,
@@ -271,6 +277,7 @@ class Intake:
             prediction,
             max_queue=spec.max_queue,
             max_batch_size=spec.max_batch_size,
+            entry=spec.entry,
             credit_seconds=wish.priority.credit_seconds(self._settings.priority_credit_seconds),
             deadline_seconds=wish.deadline_seconds,
         )
@@ -279,6 +286,12 @@ class Intake:
         result = await self._recorder.record(submission)
         if isinstance(result, Created):
             return result
+        if isinstance(result, Unserved):
+            model, version = submission.prediction.model, submission.prediction.pinned
+            raise ModelNotFound(
+                f"the model {model!r} has no version {version}: no worker serves it, and none will by the "
+                "catalog"
+            )
         if isinstance(result, Full):
             raise QueueFull(
                 f"{result.waiting} predictions wait for {submission.prediction.model!r} already",
@@ -318,6 +331,8 @@ async def _outcome(
 def _digest(wish: Wish) -> str:
     """The same for the same request, however its JSON was written."""
     what = [wish.spec.id, wish.input, wish.priority, wish.deadline_seconds]
+    if wish.version:
+        what.append(wish.version)
     try:
         text = orjson.dumps(what, option=orjson.OPT_SORT_KEYS)
     except TypeError:  # integers beyond 64 bits

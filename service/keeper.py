@@ -1,12 +1,14 @@
 """The keeper: puts right what a lost process or a lost message left behind. Stateless, harmless twice.
 
 Every sweep it takes expired leases back, rings for what waits without a message, ends what ran past its
-deadline or hard limit, and deletes what outlived its retention; in a cluster it lets Kubernetes know who is
-busy. While it is away nothing is lost: leases and deadlines wait for it in the ledger.
+deadline or hard limit or waits for a version that is gone, and deletes what outlived its retention; in a
+cluster it lets Kubernetes know who is busy. While it is away nothing is lost: leases and deadlines wait for
+it in the ledger.
 """
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -32,6 +34,8 @@ from contract.transitions import (
     expire,
     forget,
     memory,
+    name,
+    pins,
     prune,
     state,
     sweep,
@@ -71,6 +75,7 @@ class Keeper:
         self._tracing = tracing
         self._ended = asyncio.Event()
         self._sized_at = -SIZE_SECONDS
+        self._swept_at = self._watched_since = -math.inf
         self.healthy = False
         metrics.expect(catalog)
 
@@ -120,12 +125,19 @@ class Keeper:
             metrics.EXPIRED.labels("limit").inc(expired.limits)
             if max(expired.deadlines, expired.limits) < MOST_AT_ONCE:
                 break
+        await self._ledger.run(
+            name({m: spec.entry for m, spec in self._catalog.items()}, self._settings.lease_seconds)
+        )
+        settle = self._has_watched(started)
         asking, busy, models = True, dict[str, float](), await self._models()
         for model in models:
             # A broker that is away costs a sweep one timeout, not one for every model.
             depth = await asyncio.wrap_future(self._doorbell.depth(model)) if asking else None
             asking = depth is not None
-            busy |= await self._sweep_model(model, depth)
+            seen = await self._sweep_model(model, depth)
+            busy |= seen.workers
+            if seen.pins:
+                await self._sweep_pins(model, settle)
         if self._pods is not None:
             self._pods.see(busy)
         await self._look_around(models)
@@ -135,6 +147,7 @@ class Keeper:
             if pruned < MOST_AT_ONCE:
                 break
         await self._forget(models)
+        self._swept_at = time.monotonic()
         metrics.SWEEPS.inc()
         metrics.SWEEP_SECONDS.observe(time.monotonic() - started)
 
@@ -161,8 +174,32 @@ class Keeper:
         """The catalog's, and those that left it with something still in the ledger."""
         return sorted(await self._ledger.models() | set(self._catalog))
 
-    async def _sweep_model(self, model: str, depth: int | None) -> dict[str, float]:
-        """The model's busy workers, and the age of each one's batch in seconds."""
+    def _has_watched(self, now: float) -> bool:
+        """True once workers and gateways had the time to say which versions they are there for, also after
+        an outage: what nobody answers for by then is gone.
+        """
+        patience = self._settings.lease_seconds
+        if now - self._swept_at > patience / 2:
+            self._watched_since = now
+        return now - self._watched_since >= patience
+
+    async def _sweep_pins(self, model: str, settle: bool) -> None:
+        spec = self._catalog.get(model)
+        batch = spec.max_batch_size if spec else 1
+        while True:
+            found = await self._ledger.run(
+                pins(model, max_batch_size=batch, settle=settle, most=MOST_AT_ONCE)
+            )
+            self._doorbell.ring(model, found.rings)
+            metrics.RINGS.labels(model).inc(len(found.rings))
+            tell(logger, self._tracing, found.told)
+            if found.ended:
+                logger.warning("versions gone", extra={"model": model, "predictions": found.ended})
+            if found.ended < MOST_AT_ONCE:
+                return
+
+    async def _sweep_model(self, model: str, depth: int | None) -> Sweep:
+        """What was found at last."""
         metrics.BROKER_UP.set(self._doorbell.up)
         spec = self._catalog.get(model)
         while True:
@@ -182,7 +219,7 @@ class Keeper:
             if seen.taken_back < MOST_AT_ONCE:
                 if seen.unannounced:
                     await self._announce(model)
-                return seen.workers
+                return seen
 
     async def _announce(self, model: str) -> None:
         """Tell who waits of endings that nobody announced: the replicas were late, or whoever was to

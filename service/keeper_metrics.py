@@ -17,6 +17,7 @@ from contract.errors import (
     PredictionFailed,
     Timeout,
     TooManyHandBacks,
+    VersionGone,
     WorkerLost,
 )
 from contract.transitions import Memory, ModelState, Sweep
@@ -32,6 +33,7 @@ FAILURES: tuple[type[PredictionFailed], ...] = (
     Timeout,
     WorkerLost,
     TooManyHandBacks,
+    VersionGone,
 )
 COUNTED = (
     "accepted",

@@ -75,7 +75,8 @@ BROKER_PUBLISHES = Counter(
 BROKER_UP = Gauge("soloist_broker_up", "1 when the broker took what it was sent last.")
 MODEL_INFO = Gauge(
     "soloist_model_info",
-    "1 for each model of the catalog, with its public id.",
+    "1 for each model of the catalog, with its public id and the first half of its versions, which "
+    "follows from the catalog.",
     ["model", "id", "task", "version"],
 )
 
@@ -128,7 +129,7 @@ def ledger_call() -> Iterator[None]:
 def expect(catalog: Catalog) -> None:
     """Show every model of the catalog from the start: a counter that begins at 1 shows no increase."""
     for model, spec in catalog.items():
-        MODEL_INFO.labels(model, spec.id, spec.task or "python", spec.version).set(1)
+        MODEL_INFO.labels(model, spec.id, spec.task or "python", spec.entry).set(1)
         submitted(model)
         end_to_end_seconds(model, False)
         end_to_end_seconds(model, True)

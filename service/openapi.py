@@ -10,7 +10,14 @@ PREDICTION_SCHEMA: dict[str, Any] = {
     "properties": {
         "id": {"type": "string"},
         "model": {"type": "string", "description": "owner/name"},
-        "version": {"type": "string"},
+        "version": {
+            "type": "string",
+            "description": "The version that ran it; before that, the one that is expected to.",
+        },
+        "version_pinned": {
+            "type": "boolean",
+            "description": "True when the request named the version: no other runs it.",
+        },
         "status": {
             "type": "string",
             "enum": ["starting", "processing", "succeeded", "failed", "canceled"],
@@ -145,6 +152,10 @@ STATE_SCHEMA: dict[str, Any] = {
                         name: {"type": "string"}
                         for name in ("phase", "device", "gpu_name", "gpu_uuid", "version")
                     },
+                    "model_version": {
+                        "type": "string",
+                        "description": "Empty where an older worker does not say.",
+                    },
                 },
             },
         },
@@ -193,9 +204,8 @@ def _creates(summary: str, path: list[str], required: list[str]) -> dict[str, An
         "priority": PRIORITY,
         "stream": {"type": "boolean", "description": "Ignored: every prediction can be streamed."},
     }
-    if "version" in required:
-        text = "A version id, owner/name, or owner/name:version."
-        properties["version"] = {"type": "string", "description": text}
+    text = "A version id, owner/name, or owner/name:version. No other version than a named one runs it."
+    properties["version"] = {"type": "string", "description": text}
     schema = {
         "type": "object",
         "properties": properties,

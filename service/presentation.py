@@ -11,6 +11,7 @@ from contract.catalog import ModelSpec
 from contract.prediction import Prediction, Status
 from contract.schemas import example
 from contract.transitions import ModelState
+from contract.versions import entry_of
 
 PREDICTION_PATH = "/v1/predictions/"
 
@@ -43,6 +44,7 @@ def show_prediction(
         "id": p.id,
         "model": model_id,
         "version": p.version,
+        "version_pinned": p.pinned is not None,
         "status": status or p.status,
         "input": orjson.Fragment(p.input),
         "output": None if p.output is None else orjson.Fragment(p.output),
@@ -100,26 +102,34 @@ def show_state(known: ModelState | None) -> dict[str, Any]:
         return {"state": None, "queue": None, "workers": None}
     queue = asdict(known)
     workers = queue.pop("workers")
+    del queue["served"]
     return {"state": known.word, "queue": queue, "workers": workers}
 
 
-def show_version(spec: ModelSpec, created_at: str) -> dict[str, Any]:
-    """One version of a model, with the schemas of its input and output."""
+def show_version(spec: ModelSpec, version: str, created_at: str) -> dict[str, Any]:
+    """One version of a model, with the schemas of its input and output, if its entry is this catalog's."""
+    is_ours = entry_of(version) == spec.entry
+    schemas = {"Input": spec.inputs, "Output": spec.outputs} if is_ours else {}
     return {
-        "id": spec.version,
+        "id": version,
         "created_at": created_at,
         "cog_version": "",  # a text that is no version: one client requires it, none may read it
         "openapi_schema": {
             "openapi": "3.1.0",
-            "info": {"title": spec.id, "version": spec.version},
+            "info": {"title": spec.id, "version": version},
             "paths": {},
-            "components": {"schemas": {"Input": spec.inputs, "Output": spec.outputs}},
+            "components": {"schemas": schemas},
         },
     }
 
 
-def show_model(spec: ModelSpec, base: str, created_at: str, **more: Any) -> dict[str, Any]:
-    """One model, for Replicate's clients and for OpenAI's (`id`, `object`, `owned_by`, `created`)."""
+def show_model(
+    spec: ModelSpec, base: str, created_at: str, known: ModelState | None
+) -> dict[str, Any]:
+    """One model, for Replicate's clients and for OpenAI's (`id`, `object`, `owned_by`, `created`). It has no
+    latest version as long as none of its workers told what its files hold.
+    """
+    latest = known.served.get(spec.entry) if known else None
     return {
         "url": f"{base}/v1/models/{spec.id}",
         "owner": spec.owner,
@@ -132,12 +142,12 @@ def show_model(spec: ModelSpec, base: str, created_at: str, **more: Any) -> dict
         "run_count": 0,
         "cover_image_url": None,
         "default_example": None,
-        "latest_version": show_version(spec, created_at),
+        "latest_version": show_version(spec, latest, created_at) if latest else None,
         "task": spec.task,
         "example": example(spec.inputs),
         "id": spec.id,
         "object": "model",
         "created": int(datetime.fromisoformat(created_at).timestamp()),
         "owned_by": spec.owner,
-        **more,
+        **show_state(known),
     }

@@ -14,6 +14,7 @@ from contract.transitions import (
     Late,
     NoRoom,
     Submission,
+    Unserved,
     create,
     recorded,
 )
@@ -32,7 +33,7 @@ CLOCK_SECONDS = 0.25
 CLOCK_AGE_SECONDS = 60.0
 """How long what is known of the ledger's clock holds: two clocks drift apart by some ms a minute."""
 
-Answer = Created | Conflicting | Full | NoRoom
+Answer = Created | Conflicting | Unserved | Full | NoRoom
 Ask = Asked[Submission, Answer]
 Batch = list[Ask]
 
@@ -90,7 +91,7 @@ class Recorder:
         await self._clock.read(until)
         batch = [asked for asked in batch if not asked.over and self._begin(asked)]
         tries = Tries(self._ledger, until)
-        refused: dict[str, Full | NoRoom] = {}
+        refused: dict[str, Unserved | Full | NoRoom] = {}
         while batch:
             creation = await tries.run(
                 create([asked.item for asked in batch], reserve_bytes=self._reserve_bytes)
@@ -119,12 +120,16 @@ class Recorder:
         return True
 
     def _settle(
-        self, asked: Ask, result: CreateResult, refused: dict[str, Full | NoRoom], doubtful: bool
+        self,
+        asked: Ask,
+        result: CreateResult,
+        refused: dict[str, Unserved | Full | NoRoom],
+        doubtful: bool,
     ) -> bool:
         """Hand a final result on; False when an earlier try may bring another one yet.
 
         Args:
-            refused: those that such a try met no room for, by id.
+            refused: what such a try met no room or no version for, by id.
         """
         id = asked.item.prediction.id
         if isinstance(result, Late):
@@ -132,7 +137,7 @@ class Recorder:
                 asked.settle(refused[id])
             else:
                 asked.fail(LedgerUnavailable("the ledger answered too late; nothing was recorded"))
-        elif isinstance(result, Full | NoRoom) and doubtful:
+        elif isinstance(result, Unserved | Full | NoRoom) and doubtful:
             refused[id] = result
             return False
         else:

@@ -15,10 +15,23 @@ import redis
 from contract.broker import queue_name
 from contract.catalog import Catalog
 from contract.ledger import Ledger
-from contract.transitions import Claimed, Holder, Outcome, Report, claim, extend, finish, report
+from contract.presence import Worker
+from contract.transitions import (
+    Claimed,
+    Holder,
+    Outcome,
+    Report,
+    announce,
+    claim,
+    extend,
+    finish,
+    report,
+)
 
 T = TypeVar("T")
 
+CONTENT = "1" * 32
+"""What the files of all its models hold."""
 Act = Callable[["PretendWorker", str, Claimed], None]
 """What a model does with one prediction: (worker, model, claimed)."""
 
@@ -35,15 +48,34 @@ def until(what: str, condition: Callable[[], T], seconds: float = 10.0, every: f
 class PretendWorker:
     """One worker for every model of a catalog."""
 
-    def __init__(self, ledger: Ledger, catalog: Catalog, name: str = "pretend") -> None:
+    def __init__(
+        self, ledger: Ledger, catalog: Catalog, name: str = "pretend", content: str = CONTENT
+    ) -> None:
         self.ledger = ledger
         self.catalog = catalog
         self.name = name
+        self.content = content
         self._said: Counter[tuple[str, int]] = Counter()
 
     def holder(self, model: str) -> Holder:
         spec = self.catalog[model]
-        return Holder(model, self.name, spec.max_batch_size, timeout_seconds=spec.timeout_seconds)
+        return Holder(
+            model,
+            self.name,
+            spec.max_batch_size,
+            self.version(model),
+            timeout_seconds=spec.timeout_seconds,
+        )
+
+    def version(self, model: str = "echo") -> str:
+        """The version that it has of a model."""
+        return self.catalog[model].version(self.content)
+
+    def announce(self, model: str = "echo", state: str = "ready") -> str:
+        """Say that it is there, for as long as any test takes; the version that it has."""
+        worker = Worker(self.name, state, model_version=self.version(model))
+        self.ledger.run(announce(model, worker, 1000.0))
+        return self.version(model)
 
     def claim(self, model: str = "echo", limit: int | None = None) -> list[Claimed]:
         return self.ledger.run(claim(self.holder(model), 0, limit)).predictions

@@ -20,12 +20,17 @@ logger = logging.getLogger(__name__)
 
 class Presence:
     """One worker's announcements. They go on while the model loads and while a batch computes; those of a
-    worker that died run out like its leases. Nothing depends on them but what people see.
+    worker that died run out like its leases. What people see depends on them, and for how long what names
+    a version waits for a worker of it.
     """
 
-    def __init__(self, settings: Settings, model: str, device: Device, health: Health) -> None:
+    def __init__(
+        self, settings: Settings, model: str, version: str, device: Device, health: Health
+    ) -> None:
+        """`version` is the model's."""
         self._settings = settings
         self._model = model
+        self._version = version
         self._device = device
         self._health = health
         self._changed = Event()
@@ -78,4 +83,5 @@ class Presence:
             gpu_name=self._device.name,
             gpu_uuid=self._device.uuid,
             version=__version__,
+            model_version=self._version,
         )

@@ -21,6 +21,7 @@ from contract.logs import set_up_logging, start_facts
 from contract.settings import Settings, load_settings
 from worker import drain, metrics
 from worker.device import Device, choose_device
+from worker.fingerprint import content_of
 from worker.gpu import watch_gpu
 from worker.health import Health, serve_health
 from worker.presence import Presence
@@ -39,11 +40,18 @@ def serve(model: str, pool: str, concurrency: int) -> int:
     """
     settings, spec = _begin(model)
     device = choose_device(spec.device)
-    _tell(spec, device)
+    version = spec.version(content_of(spec))
+    _tell(spec, version, device)
     health = Health(facts={"model": spec.name, "device": device.name or device.torch_name})
     _show(health, device)
     http = serve_health(health, settings.host, settings.worker_port, Hosts(settings))
-    facts = {**health.facts, "port": http.server_port, "pool": pool, **start_facts(settings)}
+    facts = {
+        **health.facts,
+        "model_version": version,
+        "port": http.server_port,
+        "pool": pool,
+        **start_facts(settings),
+    }
     logger.info("starting", extra=facts)
 
     app = create_app(settings)
@@ -57,8 +65,8 @@ def serve(model: str, pool: str, concurrency: int) -> int:
         worker_proc_alive_timeout=MOST_LOAD_SECONDS,
         task_queues=[model_queue(spec.name)],
     )
-    presence = Presence(settings, spec.name, device, health)
-    task = Predict(settings, spec, device.torch_name, health)
+    presence = Presence(settings, spec.name, version, device, health)
+    task = Predict(settings, spec, version, device.torch_name, health)
     app.register_task(task)
     if pool == "prefork":
         loaded = _load_in_children(task, presence, settings.worker_name, health, concurrency)
@@ -119,11 +127,11 @@ def _begin(model: str) -> tuple[Settings, ModelSpec]:
     return settings, catalog[model]
 
 
-def _tell(spec: ModelSpec, device: Device) -> None:
+def _tell(spec: ModelSpec, version: str, device: Device) -> None:
     metrics.INFO.labels(
         model=spec.name,
         revision=spec.revision or "",
-        model_version=spec.version,
+        model_version=version,
         device=device.torch_name,
         gpu_uuid=device.uuid,
         gpu_name=device.name,

@@ -26,6 +26,7 @@ from worker.account import Account
 from worker.batch import Batch
 from worker.drain import draining
 from worker.ends import Ends, pauses
+from worker.fingerprint import content_of
 from worker.health import Health
 from worker.leases import Leases
 from worker.models import open_model
@@ -48,16 +49,19 @@ class Predict(Task):  # type: ignore[misc]
         self,
         settings: Settings,
         spec: ModelSpec,
+        version: str,
         device: str,
         health: Health,
     ) -> None:
         self._settings = settings
         self._spec = spec
+        self._version = version
         self._device = device
         self._health = health
         self._holder = Holder(
             model=spec.name,
             worker=settings.worker_name,
+            version=version,
             max_batch_size=spec.max_batch_size,
             lease_seconds=settings.lease_seconds,
             timeout_seconds=spec.timeout_seconds,
@@ -124,6 +128,10 @@ class Predict(Task):  # type: ignore[misc]
         except Exception as error:
             logger.debug("the model failed to load", exc_info=True)
             raise ModelUnloadable(f"models.{self._spec.name}: {translate(error).detail}") from error
+        if self._spec.version(content_of(self._spec)) != self._version:
+            raise ModelUnloadable(
+                f"models.{self._spec.name}: its files changed while it was loaded; start it again"
+            )
         warm_up = taken().get("warm_up", 0.0)
         metrics.START_SECONDS.labels("import").set(imported - started)
         metrics.START_SECONDS.labels("load").set(time.monotonic() - imported - warm_up)
@@ -136,16 +144,24 @@ class Predict(Task):  # type: ignore[misc]
             # Taken from the broker a moment too late: let another worker hear it.
             self._doorbell.ring(self._spec.name, [ring])
             return
+        # What waits for this version alone is its own to fetch: a message may have reached a worker of
+        # another version, to whom it meant nothing.
+        while self._work(ring) and not draining():
+            ring = 0
+
+    def _work(self, ring: int) -> bool:
+        """Claim and serve one batch; whether others wait that only workers of this version may take."""
         started = time.monotonic()
         claimed = self._claim(ring)
         if claimed is None:
             self._doorbell.ring(self._spec.name, [ring])
-            return
+            return False
         seconds = time.monotonic() - started
         self._doorbell.ring(self._spec.name, claimed.rings)
         tell(logger, self._tracing, claimed.told)
         if claimed.predictions:
             self._serve(claimed, seconds)
+        return claimed.more
 
     def _claim(self, ring: int) -> Claim | None:
         """Claim; None when the worker must end before the ledger answers. While it does not, the same claim is

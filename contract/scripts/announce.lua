@@ -11,6 +11,22 @@ if packed then
   if before.state == facts.state and before.phase == facts.phase then facts.since = before.since end
 end
 redis.call('HSET', K.workers .. a.model, a.worker, cmsgpack.pack(facts))
+
+-- What the entries of its model hold by now; those that nobody has any more are forgotten, once there are many.
+local MOST_ENTRIES = 16
+if facts.model_version and facts.state == 'ready' then
+  local is_new = redis.call('HSET', K.served .. a.model, entry_of(facts.model_version), facts.model_version) == 1
+  if is_new and redis.call('HLEN', K.served .. a.model) > MOST_ENTRIES then
+    local live = live_versions(a.model)
+    local served = redis.call('HGETALL', K.served .. a.model)
+    for i = 1, #served, 2 do
+      if not live[served[i + 1]] and not redis.call('ZSCORE', K.named .. a.model, served[i]) then
+        redis.call('HDEL', K.served .. a.model, served[i])
+      end
+    end
+  end
+end
+
 -- The sweep takes out those that died one by one; this is for a model that has left the catalog. Redis counts
 -- on while it is away, hence a day more.
 redis.call('EXPIRE', K.workers .. a.model, math.ceil(a.lifetime) + 86400)

@@ -1,6 +1,7 @@
--- Takes the oldest that wait. {model, worker, limit, batch, lease, timeout, ring, token}
--- -> {predictions: [{id, attempt, input, ...}], rings: [ring], told}
--- A claim that is sent again, as its answer was lost, has the same token and gets the same predictions.
+-- Takes the oldest that wait for any worker, or for one of this version. {model, worker, version?, limit, batch,
+-- lease, timeout, ring, token} -> {predictions: [{id, attempt, input, ...}], more, rings: [ring], told}
+-- `more`: others wait that only workers of this version may take. A claim that is sent again, as its answer
+-- was lost, has the same token and gets the same predictions.
 insist()
 hear(a.model, a.lease)
 redis.call('ZREM', K.rings .. a.model, a.ring)
@@ -15,6 +16,18 @@ local function streamed(id)
   local text = table.concat(pieces)
   redis.call('HSET', K.prediction .. id, 'streamed', #text)
   return text
+end
+
+local own = a.version and place(a.model, a.version)
+
+-- The one that is next for this worker, and whether it comes out of those that are pinned to its version.
+local function next_one()
+  local free, score = unpack(redis.call('ZRANGE', K.queued .. a.model, 0, 0, 'WITHSCORES'))
+  if free and tonumber(score) >= FAR then free = nil end
+  if not own then return free, false end
+  local pinned, since = unpack(redis.call('ZRANGE', K.pinned .. own, 0, 0, 'WITHSCORES'))
+  if pinned and (not free or tonumber(since) < tonumber(score)) then return pinned, true end
+  return free, false
 end
 
 local taken = {}
@@ -45,13 +58,16 @@ end
 take_again()
 local again = #taken > 0
 while not again and #taken < a.limit do
-  local id = redis.call('ZRANGE', K.queued .. a.model, 0, 0)[1]
+  local id, is_own = next_one()
   if not id then break end
-  local attempt, input, created_at, deadline, suspect, watchers, ttl, traceparent, tracestate =
+  local attempt, input, created_at, deadline, suspect, watchers, ttl, traceparent, tracestate, status, pin, score =
     unpack(fields(id, 'attempt', 'input', 'created_at', 'deadline', 'suspect', 'watchers', 'result_ttl',
-      'traceparent', 'tracestate'))
-  if not attempt then
-    redis.call('ZREM', K.queued .. a.model, id)
+      'traceparent', 'tracestate', 'status', 'pinned', 'score'))
+  if not attempt or (is_own and status ~= 'starting') then
+    -- Evicted, or an older Soloist took or ended it, which knows of no pins.
+    unqueue(id, a.model, is_own and a.version)
+  elseif pin and pin ~= a.version then
+    enqueue(id, a.model, score) -- an older Soloist put it among those for any worker
   elseif deadline and tonumber(deadline) <= now then
     settle(id, a.model, watchers, ttl, 'canceled', {
       error = 'the deadline passed before it was started',
@@ -62,7 +78,7 @@ while not again and #taken < a.limit do
     break
   else
     attempt = tonumber(attempt) + 1
-    redis.call('ZREM', K.queued .. a.model, id)
+    unqueue(id, a.model, pin)
     take(id, attempt, input, created_at, traceparent, tracestate)
     if suspect == '1' then break end
   end
@@ -73,6 +89,7 @@ if #taken > 0 then
     -- How many were claimed together decides later who is to blame, whatever is left of them by then.
     redis.call('HSET', K.prediction .. p.id, 'status', 'processing', 'attempt', p.attempt,
       'worker', a.worker, 'started_at', instant(now), 'claimed_with', #taken)
+    if a.version then redis.call('HSET', K.prediction .. p.id, 'version', a.version) end
     mine[#mine + 1] = {p.id, p.attempt}
   end
   if a.token and not again then
@@ -81,6 +98,7 @@ if #taken > 0 then
   redis.call('ZADD', K.busy .. a.model, now + a.lease, a.worker)
   redis.call('ZADD', K.claimed .. a.model, instant(now), a.worker)
 end
-local rings = rings_short(a.model, a.batch)
+local more = own and redis.call('ZCARD', K.pinned .. own) or 0
+local rings = rings_short(a.model, a.batch, more)
 conclude()
-return cmsgpack.pack({predictions = taken, rings = rings, told = told})
+return cmsgpack.pack({predictions = taken, more = more > 0, rings = rings, told = told})

@@ -93,14 +93,85 @@ local function conclude()
   end
 end
 
+-- A prediction that names a version is run by that version only. It waits in `pinned` of its version by its
+-- score, and in `queued`, which holds all that waits, behind all that any worker may take: so no claim meets
+-- those of others, and a worker of an older Soloist, which knows of no pins, takes it last.
+local FAR = 1e10 -- seconds: the year 2286
+local UP_TO_FAR = '(10000000000'
+local function place(model, version) return model .. '@' .. version end
+local function entry_of(version) return string.sub(version, 1, 32) end
+
+local queued_pins = {} -- model -> how many this call queued
+local function enqueue(id, model, score)
+  local pin = fields(id, 'pinned')[1]
+  if not pin then
+    redis.call('ZADD', K.queued .. model, score, id)
+    return
+  end
+  redis.call('ZADD', K.queued .. model, instant(score + FAR), id)
+  redis.call('ZADD', K.pinned .. place(model, pin), score, id)
+  redis.call('SADD', K.pins .. model, pin)
+  queued_pins[model] = (queued_pins[model] or 0) + 1
+end
+
+local function unqueue(id, model, pin)
+  redis.call('ZREM', K.queued .. model, id)
+  if not pin then return end
+  redis.call('ZREM', K.pinned .. place(model, pin), id)
+  if redis.call('EXISTS', K.pinned .. place(model, pin)) == 0 then redis.call('SREM', K.pins .. model, pin) end
+end
+
+-- Where it stands among those that its next worker will take; 1 is next, false when it does not wait.
+local function position(id, model, version, pin, score)
+  local rank = pin and redis.call('ZRANK', K.pinned .. place(model, pin), id)
+  if rank then return rank + redis.call('ZCOUNT', K.queued .. model, '-inf', '(' .. score) + 1 end
+  rank = redis.call('ZRANK', K.queued .. model, id)
+  if not rank then return false end
+  if not version or not score then return rank + 1 end
+  return rank + redis.call('ZCOUNT', K.pinned .. place(model, version), '-inf', '(' .. score) + 1
+end
+
+-- How long the oldest that waits, for any worker or for one of its version, has waited.
+local function oldest_seconds(model)
+  local heads = {redis.call('ZRANGE', K.queued .. model, 0, 0)[1]}
+  for _, version in ipairs(redis.call('SMEMBERS', K.pins .. model)) do
+    heads[#heads + 1] = redis.call('ZRANGE', K.pinned .. place(model, version), 0, 0)[1]
+  end
+  local least, oldest = nil, now
+  for _, id in ipairs(heads) do
+    local score, created_at = unpack(fields(id, 'score', 'created_at'))
+    if created_at and (not least or tonumber(score or created_at) < least) then
+      least, oldest = tonumber(score or created_at), tonumber(created_at)
+    end
+  end
+  return now - oldest
+end
+
+-- The versions of a model that have a worker which may still take something.
+local function live_versions(model)
+  local live, late, announced = {}, late_since(model), redis.call('HGETALL', K.workers .. model)
+  for i = 2, #announced, 2 do
+    local worker = cmsgpack.unpack(announced[i])
+    if worker.model_version and worker.expires > late and worker.state ~= 'draining' then
+      live[worker.model_version] = true
+    end
+  end
+  return live
+end
+
 -- How many messages must be out there so that all that waits is fetched: one a batch. Bounded, because
--- every claim that leaves something waiting rings again.
+-- every claim that leaves something waiting rings again. A message may reach a worker that may not take what
+-- is pinned, so for those (of this call, and `pinned` more) there is no use in more messages than workers.
 local MOST_RINGS = 64
-local function rings_short(model, batch)
-  local waiting = redis.call('ZCARD', K.queued .. model)
-  if waiting == 0 then return {} end
-  local wanted = math.min(math.ceil(waiting / batch), MOST_RINGS)
-  local short = wanted - redis.call('ZCARD', K.rings .. model)
+local function rings_short(model, batch, pinned)
+  local wanted = math.ceil(redis.call('ZCOUNT', K.queued .. model, '-inf', UP_TO_FAR) / batch)
+  local pins = (pinned or 0) + (queued_pins[model] or 0)
+  if pins > 0 then
+    local workers = math.max(1, redis.call('HLEN', K.workers .. model))
+    wanted = wanted + math.min(math.ceil(pins / batch), workers)
+  end
+  if wanted == 0 then return {} end
+  local short = math.min(wanted, MOST_RINGS) - redis.call('ZCARD', K.rings .. model)
   local rings = {}
   for _ = 1, short do
     local ring = redis.call('INCR', K.ring)
@@ -109,8 +180,6 @@ local function rings_short(model, batch)
   end
   return rings
 end
-
-local function enqueue(id, model, score) redis.call('ZADD', K.queued .. model, score, id) end
 
 -- Writes the record of a new prediction and queues it. `nth` of one call are a microsecond apart, so
 -- that they keep their order. -> {'created', created_at, deadline, queue_position}
@@ -141,7 +210,8 @@ local function accept(p, nth)
   end
   enqueue(p.id, p.model, score)
   count(p.model, 'accepted')
-  return {'created', accepted_at, deadline or false, redis.call('ZRANK', K.queued .. p.model, p.id) + 1}
+  local standing = position(p.id, p.model, p.version, p.pinned, score)
+  return {'created', accepted_at, deadline or false, standing}
 end
 
 -- Frees the worker's place among the busy ones when it has no other batch.
@@ -152,6 +222,8 @@ local function rest(model, worker, idle)
   redis.call('HDEL', K.claims .. model, worker)
 end
 
+local ALSO_TOLD = {'attempt', 'worker', 'version', 'started_at', 'logs'}
+
 -- Ends a prediction: the only place that writes a terminal status. `outcome` holds the fields to write.
 local function settle(id, model, watchers, result_ttl, status, outcome)
   outcome.status = status
@@ -161,7 +233,7 @@ local function settle(id, model, watchers, result_ttl, status, outcome)
     flat[#flat + 1] = field
     flat[#flat + 1] = value
   end
-  redis.call('ZREM', K.queued .. model, id)
+  unqueue(id, model, fields(id, 'pinned')[1])
   redis.call('ZREM', K.running .. model, id)
   redis.call('ZREM', K.deadlines, id)
   redis.call('ZREM', K.limits, id)
@@ -174,8 +246,7 @@ local function settle(id, model, watchers, result_ttl, status, outcome)
     -- Nobody is told of an end that a failover may take back: endings.lua announces it, later.
     redis.call('ZADD', K.unannounced .. model, instant(now), id)
   elseif watchers then
-    local attempt, worker, started_at, logs = unpack(fields(id, 'attempt', 'worker', 'started_at', 'logs'))
-    outcome.attempt, outcome.worker, outcome.started_at, outcome.logs = attempt, worker, started_at, logs
+    for i, value in ipairs(fields(id, unpack(ALSO_TOLD))) do outcome[ALSO_TOLD[i]] = value end
     announce(watchers, {id, 'outcome', outcome})
   end
 end
@@ -321,10 +392,10 @@ local function view(id)
   local record = {}
   for i = 1, #flat, 2 do record[flat[i]] = flat[i + 1] end
   if record.status == 'starting' then
-    local rank = redis.call('ZRANK', K.queued .. record.model, id)
-    if rank then
-      record.queue_position = rank + 1
-      record.eta_seconds = eta(record.model, rank + 1)
+    local standing = position(id, record.model, record.version, record.pinned, record.score)
+    if standing then
+      record.queue_position = standing
+      record.eta_seconds = eta(record.model, standing)
     end
   end
   return record

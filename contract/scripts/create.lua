@@ -1,4 +1,4 @@
--- Records predictions as accepted. {models: {name: {max_queue, max_batch}}, reserve?,
+-- Records predictions as accepted. {models: {name: {max_queue, max_batch, entry?}}, reserve?,
 -- predictions: [{id, receipt?, not_after?, ...}]} -> {results: [[what, ...]], rings: {model: [ring]}, now}
 local results, fresh, found = {}, {}, {}
 
@@ -26,6 +26,23 @@ local function earlier(p)
   return {'repeated', view(id)}
 end
 
+-- The version that a ready worker of the gateway's entry of a model announced last, if one was ever there.
+local function current(model)
+  local entry = a.models[model].entry
+  return entry and redis.call('HGET', K.served .. model, entry)
+end
+
+-- Whether a worker of the version that it names is there, or will be as far as anybody knows.
+local function served(p)
+  local entry, version = a.models[p.model].entry, current(p.model)
+  if version then
+    if version == p.pinned then return true end
+  elseif entry == entry_of(p.pinned) then
+    return true
+  end
+  return live_versions(p.model)[p.pinned]
+end
+
 local left = room(a.reserve)
 for i, p in ipairs(a.predictions) do
   -- Looked for before the clock is: an earlier try may have been in time.
@@ -35,13 +52,17 @@ for i, p in ipairs(a.predictions) do
     if p.not_after and now > p.not_after then
       -- Its caller may have been told that nothing was recorded, and so it must be.
       result = {'late'}
+    elseif p.pinned and not served(p) then
+      result = {'unserved'}
     elseif waiting >= a.models[p.model].max_queue then
       result = {'full', waiting, eta(p.model, 1)}
     elseif not take_room(left, p.model, p.input) then
       result = {'no_room', until_more_room()}
     else
+      p.version = p.pinned or current(p.model) or p.version
       result = accept(p, i)
       result[5] = eta(p.model, result[4])
+      result[6] = p.version or false
       fresh[p.model] = true
     end
   end

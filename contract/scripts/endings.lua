@@ -1,7 +1,7 @@
 -- Announces endings that the replicas have, each once. {model, predictions: [id]} -> how many
 insist()
 local OUTCOME = {
-  'status', 'attempt', 'worker', 'logs', 'started_at', 'completed_at', 'output', 'error', 'error_code',
+  'status', 'version', 'attempt', 'worker', 'logs', 'started_at', 'completed_at', 'output', 'error', 'error_code',
   'predict_seconds',
 }
 local announced = 0

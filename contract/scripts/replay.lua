@@ -6,7 +6,7 @@ if redis.call('ZSCORE', K.dead .. r.model, a.id) then
   if not take_room(room(a.reserve), r.model, r.input) then return cmsgpack.pack('no_room') end
   redis.call('ZREM', K.dead .. r.model, a.id)
   accept({
-    id = a.new_id, model = r.model, version = r.version, owner = r.owner, input = r.input, digest = r.digest,
+    id = a.new_id, model = r.model, version = r.version, pinned = r.pinned, owner = r.owner, input = r.input, digest = r.digest,
     priority = r.priority, credit = tonumber(r.created_at) - tonumber(r.score), result_ttl = r.result_ttl,
     replay_of = a.id,
   }, 0)

@@ -1,5 +1,6 @@
 -- What each model has waiting and running, and who serves it. {models}
--- -> {model: {queued, running, busy, oldest_seconds, eta_seconds, workers: [{name, state, ...}]}}
+-- -> {model: {queued, running, busy, oldest_seconds, eta_seconds, served: {entry: version},
+-- workers: [{name, state, ...}]}}
 local function workers_of(model)
   local busy, workers, late = {}, {}, late_since(model)
   for _, name in ipairs(redis.call('ZRANGEBYSCORE', K.busy .. model, '(' .. instant(late), '+inf')) do
@@ -27,15 +28,16 @@ end
 
 local states = {}
 for _, model in ipairs(a.models) do
-  local oldest = redis.call('ZRANGE', K.queued .. model, 0, 0)[1]
-  local created_at = oldest and redis.call('HGET', K.prediction .. oldest, 'created_at')
+  local flat, served = redis.call('HGETALL', K.served .. model), {}
+  for i = 1, #flat, 2 do served[flat[i]] = flat[i + 1] end
   local queued = redis.call('ZCARD', K.queued .. model)
   states[model] = {
     queued = queued,
     running = redis.call('ZCARD', K.running .. model),
     busy = redis.call('ZCARD', K.busy .. model),
-    oldest_seconds = created_at and now - tonumber(created_at) or 0,
+    oldest_seconds = oldest_seconds(model),
     eta_seconds = queued > 0 and eta(model, queued) or false,
+    served = served,
     workers = workers_of(model),
   }
 end

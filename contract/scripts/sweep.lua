@@ -1,6 +1,7 @@
 -- The keeper's look at one model. {model, batch, max_attempts, dead_ttl, patience, most, depth?}
 -- -> {taken_back, dead, rings, queued, running, workers: {name: age of its batch}, oldest_seconds,
--- dead_total, eta_seconds, counts: {what: how many, ever}, told, unannounced}
+-- pins: how many versions have some that wait for them alone, dead_total, eta_seconds,
+-- counts: {what: how many, ever}, told, unannounced}
 -- `depth` is how many messages the broker holds; without it rings are taken at their word.
 insist()
 local taken_back, dead = 0, 0
@@ -52,8 +53,6 @@ if a.depth then
   end
 end
 
-local oldest = redis.call('ZRANGE', K.queued .. model, 0, 0)[1]
-local created_at = oldest and redis.call('HGET', K.prediction .. oldest, 'created_at')
 local queued = redis.call('ZCARD', K.queued .. model)
 local rings = rings_short(model, a.batch)
 conclude()
@@ -66,7 +65,8 @@ return cmsgpack.pack({
   queued = queued,
   running = redis.call('ZCARD', K.running .. model),
   workers = workers,
-  oldest_seconds = created_at and now - tonumber(created_at) or 0,
+  oldest_seconds = oldest_seconds(model),
+  pins = redis.call('SCARD', K.pins .. model),
   dead_total = redis.call('ZCARD', K.dead .. model),
   eta_seconds = queued == 0 and 0 or eta(model, queued),
   counts = counted,

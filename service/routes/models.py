@@ -11,7 +11,7 @@ from contract.errors import LedgerUnavailable, NotFound
 from contract.transitions import state
 from service.context import context_of
 from service.openapi import ERRORS
-from service.presentation import show_model, show_state, show_version
+from service.presentation import show_model, show_version
 
 router = APIRouter(tags=["models"])
 
@@ -28,15 +28,7 @@ async def _show(request: Request, specs: list[ModelSpec]) -> list[dict[str, Any]
     except LedgerUnavailable:
         states = {}
     base = context.base(request)
-    return [
-        show_model(
-            spec,
-            base,
-            context.started_at,
-            **show_state(states.get(spec.name)),
-        )
-        for spec in specs
-    ]
+    return [show_model(spec, base, context.started_at, states.get(spec.name)) for spec in specs]
 
 
 @router.get("/v1/models")
@@ -56,19 +48,29 @@ async def get_model(request: Request, owner: str, name: str) -> Response:
 
 @router.get("/v1/models/{owner}/{name}/versions", responses=ERRORS)
 async def list_versions(request: Request, owner: str, name: str) -> Response:
-    """One: the version that is served."""
-    context = context_of(request)
-    version = show_version(context.catalog.find(f"{owner}/{name}"), context.started_at)
-    return _json({"previous": None, "next": None, "results": [version]})
+    """Those that are served: the current one first, then others that still have workers. None before a
+    worker of the model was there for the first time.
+    """
+    versions = await _versions(request, owner, name)
+    return _json({"previous": None, "next": None, "results": versions})
 
 
 @router.get("/v1/models/{owner}/{name}/versions/{version}", responses=ERRORS)
 async def get_version(request: Request, owner: str, name: str, version: str) -> Response:
+    for shown in await _versions(request, owner, name):
+        if shown["id"] == version:
+            return _json(shown)
+    raise NotFound(f"{owner}/{name} serves no version {version[:100]!r}")
+
+
+async def _versions(request: Request, owner: str, name: str) -> list[dict[str, Any]]:
     context = context_of(request)
     spec = context.catalog.find(f"{owner}/{name}")
-    if version != spec.version:
-        raise NotFound(f"{spec.id} has no version {version[:100]!r}")
-    return _json(show_version(spec, context.started_at))
+    states = await context.intake.ask(state([spec.name]))
+    return [
+        show_version(spec, version, context.started_at)
+        for version in states[spec.name].versions(spec.entry)
+    ]
 
 
 @router.get("/v1/account")

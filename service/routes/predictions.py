@@ -12,9 +12,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from contract.catalog import ModelSpec
-from contract.errors import InvalidRequest
+from contract.errors import InvalidRequest, ModelNotFound
 from contract.prediction import Prediction, Priority, Status
 from contract.transitions import Created, Page, list_page
+from contract.versions import UNTOLD, named_version
 from service import strict_json
 from service.body import read_body, require_json
 from service.context import Context, context_of, owner_of
@@ -48,7 +49,7 @@ class PredictionRequest(BaseModel):
 
 
 async def create_for_model(request: Request) -> Response:
-    """Predict with the model's current version."""
+    """Predict with whatever version of the model a worker has, unless the body names one."""
     context = context_of(request)
     params = request.path_params
     return await _create(
@@ -86,15 +87,13 @@ async def _create(
         await read_body(request, context.settings.body_limit_bytes)
     )
     wanted = _parse(body)
-    if spec is None:
-        if wanted.version is None:
-            raise InvalidRequest("`version` says which model: a version id, or owner/name")
-        spec = context.catalog.find(wanted.version)
+    spec, version = await _choose(context, spec, wanted.version)
     headers = request.headers
     wait_seconds = prefer_wait(headers.get("prefer"), context.settings.max_wait_seconds)
     wish = Wish(
         spec=spec,
         input=wanted.input,
+        version=version,
         owner=owner_of(request),
         id=id,
         idempotency_key=_idempotency_key(headers.get("idempotency-key")),
@@ -106,6 +105,27 @@ async def _create(
     created = await context.intake.submit(wish, wait_seconds)
     request.state.prediction = created.prediction.id
     return _answer_created(request, context, created)
+
+
+async def _choose(
+    context: Context, spec: ModelSpec | None, reference: str | None
+) -> tuple[ModelSpec, str | None]:
+    """The model that path and body name, and the version, if they name one: no other will run it."""
+    if reference is None:
+        if spec is None:
+            raise InvalidRequest("`version` says which model: a version id, or owner/name")
+        return spec, None
+    named = await context.find(reference)
+    if spec is not None and named is not spec:
+        raise InvalidRequest(
+            f"`version` names {named.id}, and the path {spec.id}", pointer="/version"
+        )
+    version = named_version(reference)
+    if version and version.endswith(UNTOLD):
+        raise ModelNotFound(
+            f"{version} says nothing of the model's files: no worker had told of them; name the model alone"
+        )
+    return named, version
 
 
 def _answer_created(request: Request, context: Context, created: Created) -> Response:

@@ -82,5 +82,7 @@ def catalog() -> Catalog:
 def url(settings: Settings, ledger: Ledger, catalog: Catalog) -> Iterator[str]:
     """The address of a gateway whose models answer."""
     worker = PretendWorker(ledger, catalog)
+    for model in ACTS:
+        worker.announce(model)
     with GatewayThread(settings, catalog) as gateway, worker.serving(ACTS):
         yield gateway.url

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 from fetched import HERE, javascript, python_2, tell
+from pretend_worker import CONTENT
 
 from contract.catalog import Catalog
 from service.stream import DIFFERS
@@ -16,7 +17,7 @@ ITEMS = [{"label": "ham", "score": 0.5}, {"label": "spam", "score": 0.25}]
 
 def test_the_javascript_client(url: str, catalog: Catalog) -> None:
     node, folder = javascript()
-    version = catalog["echo"].version
+    version = catalog["echo"].version(CONTENT)
     seen = tell([node, str(HERE / "story.mjs"), url, str(folder), version])
     unknown = seen.pop("runUnknown")
     assert "404" in unknown
@@ -50,7 +51,7 @@ def test_the_javascript_client(url: str, catalog: Catalog) -> None:
 
 def test_the_python_client_of_the_next_generation(url: str, catalog: Catalog) -> None:
     folder = python_2()
-    version = catalog["echo"].version
+    version = catalog["echo"].version(CONTENT)
     story = [sys.executable, str(HERE / "story_2.py"), url, version]
     # Its use() and stream() make clients of their own, from the environment.
     own = {"REPLICATE_API_TOKEN": "x", "REPLICATE_BASE_URL": f"{url}/v1"}

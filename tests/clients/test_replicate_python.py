@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import replicate
+from pretend_worker import CONTENT
 from replicate.exceptions import ModelError, ReplicateError
 
 from contract.catalog import Catalog
@@ -26,7 +27,7 @@ def test_run_gives_the_output(client: replicate.Client) -> None:
 
 
 def test_run_of_a_version_gives_the_output(client: replicate.Client, catalog: Catalog) -> None:
-    ref = f"local/echo:{catalog['echo'].version}"
+    ref = f"local/echo:{catalog['echo'].version(CONTENT)}"
     assert client.run(ref, input={"text": "hello"}) == "hello"
 
 
@@ -50,7 +51,7 @@ def test_run_of_an_unknown_model_raises_its_problem(client: replicate.Client) ->
 
 
 def test_create_wait_and_reload(client: replicate.Client, catalog: Catalog) -> None:
-    version = catalog["echo"].version
+    version = catalog["echo"].version(CONTENT)
     for prediction in (
         client.predictions.create(model="local/echo", input={"text": "hello"}),
         client.predictions.create(version=version, input={"text": "hello"}),
@@ -129,7 +130,7 @@ def test_models_and_versions(client: replicate.Client, catalog: Catalog) -> None
     model = client.models.get("local/echo")
     assert (model.owner, model.name) == ("local", "echo")
     assert model.latest_version is not None
-    assert model.latest_version.id == catalog["echo"].version
+    assert model.latest_version.id == catalog["echo"].version(CONTENT)
     (version,) = model.versions.list().results
     assert version == model.versions.get(version.id) == model.latest_version
     assert set(version.openapi_schema["components"]["schemas"]) == {"Input", "Output"}
@@ -143,7 +144,7 @@ def test_the_account(client: replicate.Client) -> None:
 def test_the_async_variants(client: replicate.Client, catalog: Catalog) -> None:
     async def story() -> None:
         assert await client.async_run("local/echo", input={"text": "hello"}) == "hello"
-        ref = f"local/echo:{catalog['echo'].version}"
+        ref = f"local/echo:{catalog['echo'].version(CONTENT)}"
         assert await client.async_run(ref, input={"text": "hello"}) == "hello"
         assert await client.async_run("local/slow", input={"seconds": 0.8}, wait=1) == "at last"
         with pytest.raises(ModelError, match="no good"):

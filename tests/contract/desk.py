@@ -36,6 +36,7 @@ START = 1_700_000_000.0
 OF_SUBMISSION = (
     "max_queue",
     "max_batch_size",
+    "entry",
     "credit_seconds",
     "deadline_seconds",
     "watcher",

@@ -9,6 +9,7 @@ import yaml
 
 from contract.catalog import Catalog, ModelSpec, load_catalog, source_folder
 from contract.errors import CatalogInvalid, ModelNotFound
+from contract.versions import entry_of, is_version
 
 MINILM = {"source": "org/minilm", "task": "feature-extraction"}
 PYTHON = {"python": "package.module:Class"}
@@ -65,15 +66,16 @@ def test_an_id_that_is_not_set_is_local(file: Path) -> None:
 def test_a_model_is_found_by_its_id_its_version_or_both(file: Path) -> None:
     catalog = load(file, {"a": MINILM, "b": {**MINILM, "id": "acme/b", "revision": "v2"}})
     b = catalog["b"]
+    version = b.version("1" * 32)
 
-    for reference in ("acme/b", b.version, f"acme/b:{b.version}"):
+    for reference in ("acme/b", version, f"acme/b:{version}", f"acme/b:{'f' * 64}"):
         assert catalog.find(reference) is b
     assert catalog.find("local/a") is catalog["a"]
 
 
 def test_what_is_not_in_the_catalog_is_not_found(file: Path) -> None:
     catalog = load(file, {"a": MINILM, "b": {**MINILM, "revision": "v2"}})
-    for reference in ("a", "local/c", f"local/a:{catalog['b'].version}", "f" * 64, "", ":"):
+    for reference in ("a", "local/c", f"local/a:{'f' * 63}", "local/a:v1", "f" * 64, "", ":"):
         with pytest.raises(ModelNotFound):
             catalog.find(reference)
     with pytest.raises(ModelNotFound) as caught:
@@ -81,14 +83,38 @@ def test_what_is_not_in_the_catalog_is_not_found(file: Path) -> None:
     assert len(str(caught.value)) < 300
 
 
-def test_a_version_changes_with_what_answers_and_not_with_how_it_is_served() -> None:
-    def version(**changes: Any) -> str:
-        return ModelSpec(name="m", **{**MINILM, **changes}).version
+def test_two_models_of_the_same_files_are_two(file: Path) -> None:
+    catalog = load(file, {"a": MINILM, "b": MINILM})
+    a, b = catalog.values()
 
-    assert re.fullmatch("[0-9a-f]{64}", version())
+    assert a.version() != b.version()
+    assert [catalog.find(spec.version("1" * 32)) for spec in (a, b)] == [a, b]
+
+
+def test_an_entry_is_the_same_wherever_its_catalog_lies(tmp_path: Path) -> None:
+    entries = []
+    for place in ("gateway", "worker"):
+        (tmp_path / place).mkdir()
+        catalog = load(tmp_path / place / "c.yaml", {"a": {**MINILM, "source": "./model"}})
+        entries.append((catalog["a"].entry, catalog["a"].source))
+
+    assert entries[0][0] == entries[1][0]
+    assert entries[0][1] != entries[1][1]
+    other = load(file=tmp_path / "d.yaml", models={"a": {**MINILM, "source": "./other"}})
+    assert other["a"].entry != entries[0][0]
+
+
+def test_an_entry_changes_with_what_answers_and_not_with_how_it_is_served() -> None:
+    def version(**changes: Any) -> str:
+        return ModelSpec(name="m", **{**MINILM, **changes}).entry
+
+    assert re.fullmatch("[0-9a-f]{32}", version())
     assert version() == version()
+    whole = ModelSpec(name="m", **MINILM).version("1" * 32)
+    assert (is_version(whole), entry_of(whole)) == (True, version())
     for change in (
         {"source": "org/other"},
+        {"id": "a/b"},
         {"task": "sentence-similarity"},
         {"revision": "v2"},
         {"dtype": "float16"},
@@ -99,7 +125,6 @@ def test_a_version_changes_with_what_answers_and_not_with_how_it_is_served() -> 
         assert version(**change) != version(), change
     for change in (
         {"max_batch_size": 1},
-        {"id": "a/b"},
         {"description": "x"},
         {"device": "cpu"},
         {"scaling_target": 2},

@@ -7,12 +7,21 @@ from pathlib import Path
 import pytest
 
 from contract import keys
-from contract.keys import PER_GATEWAY, PER_MODEL, PER_OWNER, PER_PREDICTION, SINGLE, key, lua_table
+from contract.keys import (
+    PER_GATEWAY,
+    PER_MODEL,
+    PER_OWNER,
+    PER_PREDICTION,
+    PER_VERSION,
+    SINGLE,
+    key,
+    lua_table,
+)
 from contract.ledger import Ledger, load_script
 
 FOLDER = Path(str(files("contract.scripts")))
 SCRIPTS = sorted(FOLDER.glob("*.lua"))
-LISTED = {**PER_MODEL, **PER_PREDICTION, **PER_OWNER, **PER_GATEWAY, **SINGLE}
+LISTED = {**PER_MODEL, **PER_VERSION, **PER_PREDICTION, **PER_OWNER, **PER_GATEWAY, **SINGLE}
 
 
 def used(script: Path) -> set[str]:
@@ -25,7 +34,7 @@ def test_every_key_of_the_scripts_is_listed_and_every_listed_key_is_used() -> No
 
 
 def test_a_kind_stands_in_one_list_only() -> None:
-    lists = [PER_MODEL, PER_PREDICTION, PER_OWNER, PER_GATEWAY, SINGLE]
+    lists = [PER_MODEL, PER_VERSION, PER_PREDICTION, PER_OWNER, PER_GATEWAY, SINGLE]
 
     assert sum(map(len, lists)) == len(LISTED)
 

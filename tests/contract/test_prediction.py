@@ -50,10 +50,10 @@ def test_a_record_reads_as_the_prediction_that_it_was() -> None:
 def test_every_field_survives_as_text() -> None:
     whole = Prediction(
         **{
-            field.name: {"int": 3, "float": 1.5, "str": "text"}[base]
+            field.name: {"int": 3, "float": 1.5, "str": "text", "bool": True}[base]
             for field in fields(Prediction)
             if field.name not in ("status", "priority")
-            and (base := re.search("int|float|str", str(field.type))[0])
+            and (base := re.search("int|float|str|bool", str(field.type))[0])
         },
         status=Status.FAILED,
         priority=Priority.LOW,
@@ -84,5 +84,11 @@ def test_an_update_takes_over_what_it_has_and_leaves_the_rest() -> None:
 def test_an_outcome_holds_what_the_end_sets_and_nothing_else() -> None:
     prediction = Prediction("a", "m", input="secret", status=Status.SUCCEEDED, output="1")
 
-    assert prediction.outcome == {"status": "succeeded", "attempt": 0, "logs": "", "output": "1"}
+    assert prediction.outcome == {
+        "status": "succeeded",
+        "version": "",
+        "attempt": 0,
+        "logs": "",
+        "output": "1",
+    }
     assert set(OUTCOME) <= {field.name for field in fields(Prediction)}

@@ -41,7 +41,7 @@ class Here:
         spec = ModelSpec(
             name="m", python="tests.e2e.models:Echo", max_batch_size=4, options=options
         )
-        self.task = Predict(settings, spec, "cpu", Health())
+        self.task = Predict(settings, spec, spec.version("1" * 32), "cpu", Health())
         create_app(settings).register_task(self.task)
         self.task.load()
         self.gateway = GatewayThread(settings, Catalog([spec]))

@@ -45,9 +45,13 @@ def test_the_list_of_models_reads_for_both_kinds_of_client(
         assert model == http.get(model["url"]).json()
 
 
-def test_a_model_shows_its_schemas_and_its_queue(http: httpx.Client, catalog: Catalog) -> None:
+def test_a_model_shows_its_schemas_and_its_queue(
+    http: httpx.Client, catalog: Catalog, worker: PretendWorker
+) -> None:
     spec = catalog["sentiment"]
     http.post("/v1/models/acme/sentiment/predictions", json={"input": {"text": "a"}})
+    assert http.get("/v1/models/acme/sentiment").json()["state"] == "cold"
+    worker.announce("sentiment")
     model = http.get("/v1/models/acme/sentiment").json()
     assert (model["owner"], model["name"]) == ("acme", "sentiment")
     assert model["description"] == "What people feel"
@@ -61,19 +65,23 @@ def test_a_model_shows_its_schemas_and_its_queue(http: httpx.Client, catalog: Ca
         0,
     )
     assert model["queue"]["oldest_seconds"] >= 0
-    assert (model["state"], model["workers"]) == ("cold", [])
+    assert (model["state"], len(model["workers"])) == ("ready", 1)
+    assert model["workers"][0]["model_version"] == model["latest_version"]["id"]
     assert model["example"] == {"text": "Win a free cruise, reply now!"}
 
 
-def test_a_model_has_the_one_version_that_is_served(http: httpx.Client, catalog: Catalog) -> None:
+def test_a_model_has_the_version_that_is_served(
+    http: httpx.Client, catalog: Catalog, worker: PretendWorker
+) -> None:
     spec = catalog["sentiment"]
     url = "/v1/models/acme/sentiment"
+    worker.announce("sentiment")
     page = http.get(f"{url}/versions").json()
     (version,) = page["results"]
     assert (page["previous"], page["next"]) == (None, None)
     assert re.fullmatch("[0-9a-f]{64}", version["id"])
-    assert version["id"] == spec.version
-    assert version == http.get(f"{url}/versions/{spec.version}").json()
+    assert version["id"] == worker.version("sentiment") == spec.entry + worker.content
+    assert version == http.get(f"{url}/versions/{version['id']}").json()
     assert version == http.get(url).json()["latest_version"]
 
 

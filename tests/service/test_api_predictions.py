@@ -16,7 +16,18 @@ from contract.transitions import expire
 CREATE = "/v1/models/local/echo/predictions"
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 FIELDS = {
-    *("id", "model", "version", "status", "input", "output", "logs", "error", "metrics"),
+    *(
+        "id",
+        "model",
+        "version",
+        "version_pinned",
+        "status",
+        "input",
+        "output",
+        "logs",
+        "error",
+        "metrics",
+    ),
     *("created_at", "started_at", "completed_at", "urls", "data_removed"),
     *("queue_position", "eta_seconds", "progress", "priority", "attempt", "deadline"),
     "error_code",
@@ -47,7 +58,7 @@ def test_a_fresh_prediction_has_every_field_and_waits(http: httpx.Client, catalo
     assert set(body) == FIELDS
     assert re.fullmatch("[a-z2-7]{26}", body["id"])
     assert body["model"] == "local/echo"
-    assert body["version"] == catalog["echo"].version
+    assert (body["version"], body["version_pinned"]) == (catalog["echo"].version(), False)
     assert (body["status"], body["input"]) == ("starting", {"text": "hello"})
     assert (body["output"], body["error"], body["error_code"], body["logs"]) == (
         None,
@@ -107,13 +118,15 @@ def test_a_prediction_that_fails_says_why_and_has_no_output(
 
 @pytest.mark.parametrize("form", ["{id}", "{version}", "{id}:{version}"])
 def test_a_version_is_a_version_id_a_model_or_both(
-    http: httpx.Client, catalog: Catalog, form: str
+    http: httpx.Client, catalog: Catalog, worker: PretendWorker, form: str
 ) -> None:
-    spec = catalog["sentiment"]
-    body = {"version": form.format(id=spec.id, version=spec.version), "input": {"text": "hi"}}
+    spec, version = catalog["sentiment"], worker.announce("sentiment")
+    body = {"version": form.format(id=spec.id, version=version), "input": {"text": "hi"}}
     answer = http.post("/v1/predictions", json=body)
     assert answer.status_code == 201
-    assert answer.json()["model"] == "acme/sentiment"
+    shown = answer.json()
+    assert (shown["model"], shown["version"]) == ("acme/sentiment", version)
+    assert shown["version_pinned"] is ("{version}" in form)
 
 
 def test_a_deployment_is_another_way_to_say_the_model(http: httpx.Client) -> None:

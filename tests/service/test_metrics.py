@@ -171,7 +171,7 @@ def test_what_has_not_happened_yet_is_0_and_not_absent(http: httpx.Client) -> No
 def test_every_model_is_named_with_its_public_id(http: httpx.Client, catalog: Catalog) -> None:
     for name, task in (("echo", "python"), ("sentiment", "text-classification")):
         spec = catalog[name]
-        labels = {"model": name, "id": spec.id, "task": task, "version": spec.version}
+        labels = {"model": name, "id": spec.id, "task": task, "version": spec.entry}
         assert metric("model_info", **labels) == 1
 
 

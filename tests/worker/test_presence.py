@@ -19,6 +19,7 @@ from worker.health import Health
 from worker.presence import Presence
 
 GPU = Device("cuda:0", "GPU-1", "NVIDIA H200")
+VERSION = "5f" * 32
 
 
 def workers(ledger: Ledger) -> list[Worker]:
@@ -33,7 +34,7 @@ def test_each_phase_is_announced_at_once_and_the_end_takes_it_back(
     settings: Settings, ledger: Ledger
 ) -> None:
     health = Health()
-    presence = Presence(settings, "m", GPU, health)
+    presence = Presence(settings, "m", VERSION, GPU, health)
     presence.begin("w1")
     eventually(lambda: words(ledger) == [("starting", "starting")])
     health.enter("loading")
@@ -41,7 +42,7 @@ def test_each_phase_is_announced_at_once_and_the_end_takes_it_back(
     health.enter("ready")
     eventually(lambda: words(ledger) == [("ready", "")], 2)
     (worker,) = workers(ledger)
-    assert (worker.name, worker.version) == ("w1", __version__)
+    assert (worker.name, worker.version, worker.model_version) == ("w1", __version__, VERSION)
     assert (worker.device, worker.gpu_name, worker.gpu_uuid) == ("cuda:0", "NVIDIA H200", "GPU-1")
     presence.end()
     assert workers(ledger) == []
@@ -62,7 +63,7 @@ def test_it_goes_on_after_an_error_that_nobody_expected(
 
 def test_it_is_repeated_before_it_runs_out(settings: Settings, ledger: Ledger) -> None:
     short = settings.model_copy(update={"lease_seconds": 1.0, "renew_seconds": 0.05})
-    presence = Presence(short, "m", GPU, Health())
+    presence = Presence(short, "m", VERSION, GPU, Health())
     presence.begin("w1")
     eventually(lambda: workers(ledger))
     ledger.redis.delete(ledger.key("workers", "m"))
@@ -74,7 +75,7 @@ def test_a_worker_that_is_told_to_end_says_that_it_drains(
     settings: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "draining", lambda: True)
-    presence = Presence(settings, "m", GPU, Health(phase="ready"))
+    presence = Presence(settings, "m", VERSION, GPU, Health(phase="ready"))
     presence.begin("w1")
     eventually(lambda: words(ledger) == [("draining", "")])
     presence.end()
@@ -92,7 +93,7 @@ def test_a_ledger_that_is_away_is_no_news_and_ends_nothing(
 
     monkeypatch.setattr(module, "Ledger", Away)
     often = settings.model_copy(update={"renew_seconds": 0.01})
-    presence = Presence(often, "m", GPU, Health())
+    presence = Presence(often, "m", VERSION, GPU, Health())
     presence.begin("w1")
     eventually(lambda: len(asked) > 2)
     presence.end()

@@ -14,7 +14,13 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
-from huggingface_hub import HfApi, constants, get_cached_repo_tree, snapshot_download
+from huggingface_hub import (
+    HfApi,
+    constants,
+    get_cached_repo_tree,
+    snapshot_download,
+    try_to_load_from_cache,
+)
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -64,6 +70,12 @@ def weights(folder: Path, names: Collection[str]) -> list[str]:
         return []
     index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
     return sorted(set(index["weight_map"].values()))
+
+
+def cached_commit(repository: str, revision: str | None) -> str | None:
+    """The commit that a worker will load out of the cache; None if it is not there. Asks nobody."""
+    found = try_to_load_from_cache(repository, CONFIG, revision=revision)
+    return Path(found).parent.name if isinstance(found, str) else None
 
 
 def fetch(spec: ModelSpec) -> None:

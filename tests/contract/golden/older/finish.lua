@@ -1,0 +1,24 @@
+-- Writes and announces the outcomes of a batch in one atomic step.
+-- {model, worker, idle, seconds, items, predictions: [{id, attempt, status, outcome}]}
+-- -> the ids that were fenced off: another attempt, a cancel or the deadline came first
+insist()
+local fenced = {}
+for _, p in ipairs(a.predictions) do
+  local status, attempt, watchers, ttl =
+    unpack(fields(p.id, 'status', 'attempt', 'watchers', 'result_ttl'))
+  if status == 'processing' and tonumber(attempt) == p.attempt then
+    settle(p.id, a.model, watchers, ttl, p.status, p.outcome)
+  elseif status ~= p.status or tonumber(attempt) ~= p.attempt then -- else: the same finish, sent again
+    fenced[#fenced + 1] = p.id
+  end
+end
+if a.items > 0 then
+  -- An exponential average over about ten batches: what an ETA is made of.
+  local seconds, items = unpack(redis.call('HMGET', K.pace .. a.model, 'seconds', 'items'))
+  seconds = seconds and tonumber(seconds) * 0.9 + a.seconds * 0.1 or a.seconds
+  items = items and tonumber(items) * 0.9 + a.items * 0.1 or a.items
+  redis.call('HSET', K.pace .. a.model, 'seconds', instant(seconds), 'items', instant(items))
+end
+rest(a.model, a.worker, a.idle)
+conclude()
+return cmsgpack.pack(fenced)

@@ -1,0 +1,15 @@
+-- A worker hands predictions back before it has an outcome.
+-- {model, worker, idle, suspect, reason?, batch, max_attempts, dead_ttl, predictions: [[id, attempt]]}
+-- -> {rings: [ring], told}
+insist()
+for _, p in ipairs(a.predictions) do
+  local status, attempt = unpack(fields(p[1], 'status', 'attempt'))
+  if status == 'processing' and tonumber(attempt) == p[2] then
+    tell(p[1], a.model, give_back(p[1], a.model, a.suspect, a.max_attempts, a.dead_ttl))
+    if a.reason then count(a.model, 'handed_back:' .. a.reason) end
+  end
+end
+rest(a.model, a.worker, a.idle)
+local rings = rings_short(a.model, a.batch)
+conclude()
+return cmsgpack.pack({rings = rings, told = told})
