@@ -123,7 +123,11 @@ class Echo:
         return "x" * item.input["bytes"]
 
     def _stream(self, item: Item) -> Any:
-        """Pieces, one at a time; `gate` holds it up before piece `hold_at`."""
+        """Pieces, one at a time; `gate` holds it up before piece `hold_at`. A `text` is cut into other pieces in
+        each run; `faults` says what happens in which run, after a quarter of it in the first, two in the second.
+        """
+        if "text" in item.input:
+            return self._stream_text(item)
         pieces = item.input["pieces"]
         for number, piece in enumerate(pieces):
             if number == item.input.get("hold_at"):
@@ -132,3 +136,28 @@ class Echo:
             item.log(f"piece {number}")
             item.progress((number + 1) / len(pieces))
         return "".join(pieces)
+
+    def _stream_text(self, item: Item) -> Any:
+        run = sum(line.startswith(item.id) for line in self._runs.read_text().splitlines())
+        fault, text = item.input["faults"].get(str(run)), item.input["text"]
+        stop = len(text) * run // 4
+        if fault == "other text":
+            text = text.swapcase()
+        for start in range(0, len(text), run):
+            if start >= stop:
+                self._fail(item, fault)
+                fault = None
+            item.emit(text[start : start + run])
+        return text
+
+    def _fail(self, item: Item, fault: str | None) -> None:
+        match fault:
+            case "no memory":
+                raise NoMemory
+            case "no memory later":
+                self._wait(item)
+                raise NoMemory
+            case "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "wait":
+                self._wait(item)

@@ -17,7 +17,7 @@ from contract.broker import create_app, queue_name
 from contract.ledger import Ledger
 from contract.prediction import Prediction, Status
 from contract.settings import Settings
-from contract.transitions import Transition, dead, read
+from contract.transitions import Transition, dead, follow, read
 from tests.programs import START_SECONDS, Program, Worker, wait_for
 
 T = TypeVar("T")
@@ -217,6 +217,12 @@ class Stack:
         views = self.ask(read([(id, -1) for id in ids]))
         assert all(views), "a record is gone"
         return [view.prediction for view in views if view]
+
+    def streamed(self, id: str) -> str:
+        """The text of its stream, as the ledger has it."""
+        found = self.ask(follow(id, "local", 0))
+        assert found is not None
+        return "".join(text for kind, text in found.events if kind == "output")
 
     def record(self, id: str) -> Prediction:
         return self.records([id])[0]
