@@ -164,7 +164,7 @@ def fill(stack: Stack) -> list[str]:
 
 
 def accepted_again(stack: Stack) -> str:
-    """The id of the first that is accepted once there is room: the ledger looks for it every second."""
+    """The id of the first that is accepted once there is room: the ledger looks anew every quarter second."""
 
     def post() -> str | None:
         answer = stack.post()
