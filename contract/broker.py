@@ -140,6 +140,7 @@ class _Link:
         self._connection: Connection = app.connection_for_write().clone(
             transport_options=options, connect_timeout=self._timeout, heartbeat=0
         )
+        self._amqp = is_amqp(settings.broker)
         self._channel: Any = None
         self._declared: set[str] = set()
 
@@ -189,10 +190,14 @@ class _Link:
     def forget(self, model: str) -> None:
         """Delete a model's queue with its messages, unless a worker listens to it."""
         self._declared.discard(model)
+        channel = self._open()
+        if not self._amqp:  # a list, which is there as long as it holds messages
+            channel.queue_purge(queue_name(model))
+            return
         try:
-            self._open().queue_delete(queue_name(model), if_unused=True)
+            channel.queue_delete(queue_name(model), if_unused=True)
         except self._connection.channel_errors:
-            self.close()  # it is in use: AMQP closes the channel
+            self.close()  # a worker listens to it: the broker has closed the channel
 
     def _ready(self, model: str) -> Any:
         channel = self._open()

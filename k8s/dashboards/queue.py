@@ -51,12 +51,13 @@ NOW = Row(
     ),
     stat(
         "The ledger's memory",
-        "The share of its maxmemory that the ledger uses.",
+        "The share of the ledger's maxmemory that is used, or reserved for predictions that were accepted.",
         "percentunit",
         query(
-            "max(soloist_ledger_memory_bytes{<ours>}) / (max(soloist_ledger_memory_limit_bytes{<ours>}) > 0)"
+            "(max(soloist_ledger_memory_bytes{<ours>}) + max(soloist_ledger_memory_reserved_bytes{<ours>}))"
+            " / (max(soloist_ledger_memory_limit_bytes{<ours>}) > 0)"
         ),
-        bad="over 85 %; when it is full, new predictions get 503.",
+        bad="over 85 %; from 100 % on new predictions get 503.",
         steps=((None, "green"), (0.7, "orange"), (0.85, "red")),
         empty="No maxmemory is set",
         max=1,
@@ -241,11 +242,15 @@ KEEPER = Row(
     ),
     timeseries(
         "Memory of the ledger",
-        "What the ledger uses, and its maxmemory where one is set.",
+        "What the ledger uses; its maxmemory where one is set, and how much of that new predictions may fill.",
         "bytes",
         query("max(soloist_ledger_memory_bytes{<ours>})", "used"),
+        query(
+            "(max(soloist_ledger_memory_limit_bytes{<ours>}) > 0) - max(soloist_ledger_memory_reserved_bytes{<ours>})",
+            "for new predictions",
+        ),
         query("max(soloist_ledger_memory_limit_bytes{<ours>}) > 0", "maxmemory"),
-        bad="used comes near maxmemory.",
+        bad="used meets what new predictions may fill: they get 503.",
         empty="No keeper is seen",
         size=(5, 8),
     ),

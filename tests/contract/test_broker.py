@@ -22,6 +22,7 @@ from contract.broker import (
     model_queue,
     queue_name,
 )
+from contract.prediction import new_id
 from contract.settings import Settings
 from tests.sentinels import Guarded, until
 
@@ -120,6 +121,19 @@ def test_a_message_goes_to_a_queue_that_was_deleted(bell: Doorbell, settings: Se
         connection.delete(*connection.keys(f"{settings.prefix}broker:*"))
     assert bell.depth("m").result(5) == 0
     bell.ring("m", [2])
+
+    assert bell.depth("m").result(5) == 1
+
+
+def test_a_model_that_is_forgotten_leaves_nothing_in_the_broker_and_may_come_back(
+    bell: Doorbell, settings: Settings
+) -> None:
+    bell.ring("m", [1, 2])
+    assert bell.depth("m").result(5) == 2
+    bell.forget("m").result(5)
+    with client(settings) as connection:
+        assert connection.keys(f"{settings.prefix}broker:*") == []
+    bell.ring("m", [3])
 
     assert bell.depth("m").result(5) == 1
 
@@ -367,15 +381,39 @@ def test_a_queue_that_was_deleted_in_rabbitmq_is_declared_again(
     rabbitmq: str, redis_url: str, open_bell: Callable[..., Doorbell]
 ) -> None:
     seen: list[str] = []
+    gone = new_id()
     settings = Settings(redis_url=redis_url, broker_url=rabbitmq)
     bell = open_bell(settings, observe=lambda outcome, seconds: seen.append(outcome))
-    assert bell.open(["gone"]).result(10) == [0]
+    assert bell.open([gone]).result(10) == [0]
     with kombu.Connection(rabbitmq) as connection:
-        connection.default_channel.queue_delete(queue_name("gone"))
-    bell.ring("gone", [1])
+        connection.default_channel.queue_delete(queue_name(gone))
+    bell.ring(gone, [1])
 
-    assert bell.depth("gone").result(10) == 1
+    assert bell.depth(gone).result(10) == 1
     assert set(seen) == {"ok"}
+
+
+@pytest.mark.slow
+@pytest.mark.rabbitmq
+def test_the_queue_of_a_forgotten_model_goes_unless_a_worker_listens_to_it(
+    rabbitmq: str, redis_url: str, open_bell: Callable[..., Doorbell]
+) -> None:
+    idle, served = new_id(), new_id()
+    bell = open_bell(Settings(redis_url=redis_url, broker_url=rabbitmq))
+    assert bell.open([idle, served]).result(10) == [0, 0]
+    bell.ring(idle, [1])
+    with kombu.Connection(rabbitmq) as connection:
+        channel = connection.default_channel
+        channel.basic_consume(queue_name(served), callback=print)
+        for model in (idle, served):
+            bell.forget(model).result(10)
+        assert channel.queue_declare(queue_name(served), passive=True).consumer_count == 1
+        with pytest.raises(connection.channel_errors):
+            channel.queue_declare(queue_name(idle), passive=True)
+    assert bell.up
+    bell.ring(idle, [2])
+
+    assert bell.depth(idle).result(10) == 1
 
 
 @pytest.mark.slow

@@ -33,7 +33,7 @@ MODELS["captions"]["options"]["fits"] = 3
 LEAST = {"spam": 1, "summaries": 0, "captions": 0}
 MOST = {"spam": 2, "summaries": 3, "captions": 2}
 IDLE_SECONDS = 20.0
-LEDGER_BYTES = 24 * 2**20
+LEDGER_BYTES = 48 * 2**20
 
 
 def wave(at: float, periods: float) -> float:
