@@ -26,6 +26,10 @@ EVENTS_AT_ONCE = 1000
 """How many events one call reads."""
 MOST_FINISH_BYTES = 4 * 1024 * 1024
 """Of the outcomes that one call writes, unless a single one has more."""
+MOST_ERROR_CHARACTERS = 2000
+MOST_CODE_CHARACTERS = 64
+MOST_CLAIM_BYTES = 16 * 1024 * 1024
+"""Of the inputs that one claim takes, unless a single one has more."""
 MOST_PAGE_BYTES = 4 * 1024 * 1024
 """Of the records that one page holds, unless a single one has more: Redis is held up while it reads them."""
 LIMIT_SLACK_SECONDS = 2.0
@@ -76,6 +80,8 @@ class Created:
     repeated: bool = False
     """True when an earlier request with this id or key had already created it; false when an earlier
     try of this same submission had, whose answer was lost."""
+    brief: bool = False
+    """True when it lacks what may be large: the records of one answer were too large together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +174,11 @@ def create(
         for s in submissions
     }
 
-    args: dict[str, Any] = {"models": models, "predictions": rows}
+    args: dict[str, Any] = {
+        "models": models,
+        "predictions": rows,
+        "most_bytes": MOST_PAGE_BYTES,
+    }
     if reserve_bytes is not None:
         args["reserve"] = reserve_bytes
 
@@ -190,8 +200,9 @@ def _created(prediction: Prediction, what: str, *answer: Any) -> CreateResult:
         prediction.eta_seconds = None if eta is False else eta
         prediction.version = version or ""
         return Created(prediction)
-    if what in ("repeated", "found"):
-        return Created(Prediction.from_record(answer[0]), repeated=what == "repeated")
+    if what in ("repeated", "found", "brief"):
+        record = Prediction.from_record(answer[0])
+        return Created(record, repeated=what != "found", brief=what == "brief")
     if what == "unserved":
         return Unserved()
     if what == "full":
@@ -292,6 +303,7 @@ def claim(holder: Holder, ring: int, limit: int | None = None) -> Transition[Cla
         "worker": holder.worker,
         "limit": limit or holder.max_batch_size,
         "batch": holder.max_batch_size,
+        "most_bytes": MOST_CLAIM_BYTES,
         "lease": holder.lease_seconds,
         "timeout": holder.timeout_seconds,
         "ring": ring,
@@ -366,7 +378,8 @@ def finish(
             if outcome.said is not None:
                 fields["said"] = outcome.said
         else:
-            fields["error"], fields["error_code"] = outcome.error, outcome.error_code
+            fields["error"] = (outcome.error or "")[:MOST_ERROR_CHARACTERS]
+            fields["error_code"] = outcome.error_code[:MOST_CODE_CHARACTERS]
         status = "succeeded" if outcome.error_code is None else "failed"
         rows.append(
             {"id": outcome.id, "attempt": outcome.attempt, "status": status, "outcome": fields}

@@ -285,7 +285,10 @@ class Intake:
     async def _accept(self, submission: Submission) -> Created:
         result = await self._recorder.record(submission)
         if isinstance(result, Created):
-            return result
+            if not result.brief:
+                return result
+            view = await self.view(result.prediction.id, submission.prediction.owner)
+            return Created(view.prediction, repeated=True)
         if isinstance(result, Unserved):
             model, version = submission.prediction.model, submission.prediction.pinned
             raise ModelNotFound(

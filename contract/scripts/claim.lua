@@ -1,5 +1,5 @@
 -- Takes the oldest that wait for any worker, or for one of this version. {model, worker, version?, limit, batch,
--- lease, timeout, ring, token} -> {predictions: [{id, attempt, input, ...}], more, rings: [ring], told}
+-- lease, timeout, ring, token, most_bytes} -> {predictions: [{id, attempt, input, ...}], more, rings: [ring], told}
 -- `more`: others wait that only workers of this version may take. A claim that is sent again, as its answer
 -- was lost, has the same token and gets the same predictions.
 insist()
@@ -30,7 +30,7 @@ local function next_one()
   return free, false
 end
 
-local taken = {}
+local taken, bytes = {}, 0
 local function take(id, attempt, input, created_at, traceparent, tracestate)
   redis.call('ZADD', K.running .. a.model, now + a.lease, id)
   redis.call('ZADD', K.limits, now + a.timeout, id)
@@ -74,10 +74,10 @@ while not again and #taken < a.limit do
       error_code = 'deadline_exceeded',
     })
     tell(id, a.model, 'deadline_exceeded')
-  elseif suspect == '1' and #taken > 0 then
+  elseif #taken > 0 and (suspect == '1' or bytes + #input > a.most_bytes) then
     break
   else
-    attempt = tonumber(attempt) + 1
+    attempt, bytes = tonumber(attempt) + 1, bytes + #input
     unqueue(id, a.model, pin)
     take(id, attempt, input, created_at, traceparent, tracestate)
     if suspect == '1' then break end

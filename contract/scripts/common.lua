@@ -49,9 +49,13 @@ end
 local announcements = {}
 
 -- From now on this gateway is told of what becomes of the prediction. `watchers` is who is told already.
+-- Each start of a gateway is another name, so that of many the first are forgotten: 17 bytes each.
+local MOST_WATCHER_BYTES = 1024
 local function watch(id, watchers, watcher)
   if watchers and string.find(' ' .. watchers .. ' ', ' ' .. watcher .. ' ', 1, true) then return end
-  redis.call('HSET', K.prediction .. id, 'watchers', (watchers and watchers .. ' ' or '') .. watcher)
+  local names = watchers and watchers .. ' ' or ''
+  if #names > MOST_WATCHER_BYTES then names = string.gsub(names, '^%S+%s+', '', 1) end
+  redis.call('HSET', K.prediction .. id, 'watchers', names .. watcher)
 end
 
 -- Tells the gateways that wait for this prediction. `watchers` is their names, separated by spaces.
@@ -81,12 +85,19 @@ end
 -- The bytes that this call has taken of what new predictions may take; see `room`.
 local taken_bytes = 0
 
+-- A model may make up error codes: each of the first has a counter, all others share one.
+local MOST_COUNTS = 100
+local function counter(model, what)
+  if string.sub(what, 1, 7) ~= 'failed:' or redis.call('HEXISTS', K.counts .. model, what) == 1 then return what end
+  return redis.call('HLEN', K.counts .. model) < MOST_COUNTS and what or 'failed:other'
+end
+
 -- The last step of what changes a prediction: its counts, and one message to each gateway, whatever the
 -- number of predictions.
 local function conclude()
   if taken_bytes > 0 then redis.call('HINCRBY', K.room, 'bytes', -taken_bytes) end
   for model, own in pairs(counts) do
-    for what, number in pairs(own) do redis.call('HINCRBY', K.counts .. model, what, number) end
+    for what, number in pairs(own) do redis.call('HINCRBY', K.counts .. model, counter(model, what), number) end
   end
   for watcher, list in pairs(announcements) do
     redis.call('PUBLISH', K.answers .. watcher, cmsgpack.pack(list))

@@ -1,6 +1,6 @@
--- Records predictions as accepted. {models: {name: {max_queue, max_batch, entry?}}, reserve?,
+-- Records predictions as accepted. {models: {name: {max_queue, max_batch, entry?}}, reserve?, most_bytes,
 -- predictions: [{id, receipt?, not_after?, ...}]} -> {results: [[what, ...]], rings: {model: [ring]}, now}
-local results, fresh, found = {}, {}, {}
+local results, fresh, found, shown_bytes = {}, {}, {}, 0
 
 -- The record that an earlier try of this same create has made: its answer was lost, and so were the rings
 -- that went with it.
@@ -23,6 +23,9 @@ local function earlier(p)
   if owner ~= p.owner or digest ~= p.digest then return {'conflict', id} end
   if p.watchers then watch(id, watchers, p.watchers) end
   if id == p.id and receipt == (p.receipt or false) then return own(p) end
+  local bytes = record_bytes(id)
+  if shown_bytes > 0 and shown_bytes + bytes > a.most_bytes then return {'brief', brief(id)} end
+  shown_bytes = shown_bytes + bytes
   return {'repeated', view(id)}
 end
 

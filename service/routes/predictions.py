@@ -246,7 +246,7 @@ async def list_predictions(
     status: Status | None = None,
     cursor: Annotated[str | None, Query(pattern=r"^[ab][0-9]{1,15}$")] = None,
 ) -> Response:
-    """Newest first. The cursors are URLs to GET as they are."""
+    """Newest first, fewer on a page where they are large. The cursors are URLs to GET as they are."""
     context = context_of(request)
     name = context.catalog.find(model).name if model else None
     bound = int(cursor[1:]) if cursor else None

@@ -202,3 +202,17 @@ def test_never_more_than_64_messages_are_out_there(desk: Desk) -> None:
     assert desk.create(desk.submission(max_batch_size=1)).rings == {"m": []}
     desk.claim(ring=1, max_batch_size=1)
     assert len(desk.members("rings")) == 64
+
+
+def test_repeated_creates_are_answered_with_their_records_up_to_a_bound(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("contract.transitions.MOST_PAGE_BYTES", 2500)
+    many = [desk.submission(id=id, input="x" * 1000, digest="d", receipt="1") for id in "abc"]
+    desk.create(*many)
+    for one in many:
+        one.prediction.receipt = "2"
+    results = desk.create(*many).results
+    found = [(r.prediction.id, r.brief, len(r.prediction.input)) for r in results]
+    assert found == [("a", False, 1000), ("b", False, 1000), ("c", True, 2)]
+    assert all(r.repeated for r in results)

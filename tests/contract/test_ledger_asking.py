@@ -349,3 +349,13 @@ def test_what_streamed_stays_readable_after_the_end(desk: Desk) -> None:
     desk.finish(claimed)
 
     assert desk.view("a").events == [("output", "Hi")]
+
+
+def test_a_prediction_that_many_gateways_watched_tells_the_latest(desk: Desk) -> None:
+    desk.accept(id="a")
+    names = [f"{n:016x}" for n in range(200)]
+    for name in names:
+        desk.run(read([("a", -1)], watcher=name))
+    watchers = desk.record("a")[b"watchers"].decode().split()
+    assert watchers == names[-len(watchers) :]
+    assert 50 < len(watchers) < 70

@@ -113,3 +113,17 @@ def test_a_typical_time_is_unknown_as_long_as_nothing_ran(desk: Desk) -> None:
     desk.finish(desk.claim())
     desk.accept()
     assert desk.sweep().eta_seconds == 0.5
+
+
+def test_error_codes_that_a_model_makes_up_are_counted_together_beyond_a_hundred(
+    desk: Desk,
+) -> None:
+    for n in range(150):
+        desk.accept()
+        desk.finish(desk.claim(limit=1), error="no", error_code=f"made_up_{n}" + "x" * 1000)
+    found = counts(desk)
+    assert len(found) == 101
+    assert found["finished:failed"] == 150
+    assert sum(number for what, number in found.items() if what.startswith("failed:")) == 150
+    assert found["failed:other"] > 50
+    assert max(map(len, found)) < 100

@@ -588,3 +588,21 @@ def test_a_finish_without_outcomes_only_frees_the_worker(desk: Desk) -> None:
 
     assert desk.members("busy") == []
     assert desk.redis.exists(desk.ledger.key("pace", "m")) == 0
+
+
+def test_an_error_is_kept_up_to_a_bound(desk: Desk) -> None:
+    id = desk.accept()
+    desk.finish(desk.claim(), error="e" * 1_000_000, error_code="c" * 1_000_000)
+    record = desk.get(id)
+    assert (len(record.error or ""), len(record.error_code or "")) == (2000, 64)
+
+
+def test_a_claim_takes_inputs_up_to_a_bound_and_one_that_is_larger_alone(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("contract.transitions.MOST_CLAIM_BYTES", 1000)
+    for id, size in (("a", 600), ("b", 300), ("c", 300), ("d", 5000), ("e", 10)):
+        desk.advance(1)
+        desk.accept(id=id, input="x" * size)
+    claimed = [[c.id for c in desk.claim(f"w{n}")] for n in range(4)]
+    assert claimed == [["a", "b"], ["c"], ["d"], ["e"]]
