@@ -15,15 +15,11 @@ import orjson
 from contract.broker import Doorbell
 from contract.catalog import Catalog, ModelSpec
 from contract.errors import (
-    Conflict,
     InvalidInput,
-    LedgerFull,
     LedgerUnavailable,
-    ModelNotFound,
     NotOver,
     OutcomeUnknown,
     PredictionNotFound,
-    QueueFull,
 )
 from contract.ledger import AsyncLedger
 from contract.prediction import Prediction, Priority, new_id
@@ -31,12 +27,9 @@ from contract.settings import Settings
 from contract.tracing import TraceContext
 from contract.transitions import (
     Created,
-    Full,
-    NoRoom,
     Streamed,
     Submission,
     Transition,
-    Unserved,
     View,
     cancel,
     erase,
@@ -47,6 +40,7 @@ from service import metrics, strict_json
 from service.answers import Answers, Listener
 from service.readiness import Readiness
 from service.recorder import Recorder
+from service.refusals import refusal
 from service.tries import ANSWER_SECONDS, Tries
 
 T = TypeVar("T")
@@ -284,29 +278,12 @@ class Intake:
 
     async def _accept(self, submission: Submission) -> Created:
         result = await self._recorder.record(submission)
-        if isinstance(result, Created):
-            if not result.brief:
-                return result
+        if not isinstance(result, Created):
+            raise refusal(submission, result)
+        if result.brief:
             view = await self.view(result.prediction.id, submission.prediction.owner)
             return Created(view.prediction, repeated=True)
-        if isinstance(result, Unserved):
-            model, version = submission.prediction.model, submission.prediction.pinned
-            raise ModelNotFound(
-                f"the model {model!r} has no version {version}: no worker serves it, and none will by the "
-                "catalog"
-            )
-        if isinstance(result, Full):
-            raise QueueFull(
-                f"{result.waiting} predictions wait for {submission.prediction.model!r} already",
-                retry_after_seconds=min(result.eta_seconds or 1.0, 60.0),
-            )
-        if isinstance(result, NoRoom):
-            metrics.LEDGER_FAILED[LedgerFull.code].inc()
-            raise LedgerFull(
-                "the memory that the ledger has left is for what was accepted already; nothing was recorded",
-                retry_after_seconds=min(max(result.more_room_seconds or 0.0, 5.0), 60.0),
-            )
-        raise Conflict(f"{result.id!r} was used before, for another request")
+        return result
 
 
 def _missing(id: str) -> PredictionNotFound:
