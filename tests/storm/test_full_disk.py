@@ -82,7 +82,7 @@ def test_a_full_disk_refuses_what_it_cannot_keep_and_loses_nothing(
         if request.kind == "create" and begin < request.asked and (request.answered or end) < end
     ]
     assert len(meanwhile) > 3
-    # 200 is a repeat of what was accepted before: nothing is written for it.
-    assert {request.status for request in meanwhile} <= {200, 503, 504}
-    assert {503, 504} & {request.status for request in meanwhile}
+    # Some room may be left on the last page of the disk: what is accepted was written there.
+    assert {request.status for request in meanwhile} <= {200, 201, 503, 504}
+    assert sum(request.status in (503, 504) for request in meanwhile) > len(meanwhile) / 2
     assert any(request.accepted for request in clients.book.requests if request.asked > end)
