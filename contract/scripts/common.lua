@@ -28,6 +28,10 @@ local function hear(model, lease)
   at, lease = tonumber(at), lease or tonumber(known)
   if not lease then return end -- nobody has a lease
   local silence, longest = at and now - at or 0, math.max(SHORTEST_OUTAGE, lease / 3)
+  if tonumber(till or 0) > now + lease + longest then -- the clock has been set back: that outage is yet to come
+    from, till, up = nil, nil, nil
+    redis.call('HDEL', K.heard .. model, 'from', 'till', 'up')
+  end
   if silence > longest then
     till, up = tonumber(till) or 0, tonumber(up) or 0
     up = up + math.max(0, at - (till - lease)) + longest

@@ -274,3 +274,17 @@ def test_a_clock_of_the_ledger_that_falls_back_is_no_outage(desk: Desk) -> None:
     desk.sweep()
 
     assert b"till" not in desk.redis.hgetall(desk.ledger.key("heard", "m"))
+
+
+def test_a_clock_that_jumps_ahead_and_back_and_ahead_again_ends_nothing(desk: Desk) -> None:
+    started(desk, "before")
+    for seconds in (600, -1200):
+        desk.be_away(seconds)
+        desk.expire()
+        desk.sweep()
+    claimed = started(desk, "a")
+    desk.advance(1)
+    desk.be_away(600)
+    assert desk.expire().limits == 0
+    assert desk.sweep().taken_back == 0
+    assert desk.finish(claimed) == []
