@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 import replicate
-from fetched import HERE, javascript, python_2, tell
 from gateway_thread import GatewayThread
+from official import HERE, javascript, python_2, tell
 from pydantic import SecretStr
 from replicate.exceptions import ReplicateError
 from swallower import Swallower

@@ -4,7 +4,7 @@ import json
 import sys
 
 import pytest
-from fetched import HERE, javascript, python_2, tell
+from official import HERE, javascript, python_2, tell
 from pretend_worker import CONTENT
 
 from contract.catalog import Catalog

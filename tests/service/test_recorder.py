@@ -237,7 +237,7 @@ def test_one_who_comes_when_the_call_before_is_nearly_given_up_is_recorded(
     async def story(desk: Desk) -> None:
         first = asyncio.create_task(desk.record(submission()))
         await asyncio.sleep(1.5 * QUICK)
-        desk.ledger.faults = [desk.ledger.faults[0]]
+        desk.ledger.faults = []
         created = await desk.record(late)
         assert created.prediction.id == late.prediction.id
         await asyncio.wait([first])
