@@ -1,12 +1,18 @@
 """Requests that come twice: Idempotency-Key on POST, an id of the caller's on PUT."""
 
+import asyncio
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 import pytest
+from gateway_thread import GatewayThread
 from pretend_worker import PretendWorker
+
+from contract.catalog import Catalog
+from contract.transitions import Created
+from service.intake import Wish
 
 CREATE = "/v1/models/local/echo/predictions"
 MINE = "/v1/predictions/mine-1"
@@ -120,3 +126,20 @@ def test_fifty_at_once_create_one(http: httpx.Client, worker: PretendWorker, way
     assert Counter(answer.status_code for answer in answers) == {201: 1, 200: 49}
     assert len({answer.json()["id"] for answer in answers}) == 1
     assert len(worker.claim()) == 1
+
+
+def test_large_records_that_are_repeated_at_once_are_each_answered_whole(
+    gateway: GatewayThread, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("contract.transitions.MOST_PAGE_BYTES", 1)
+    intake = gateway.app.state.context.intake
+    wishes = [Wish(catalog["echo"], {"text": "x" * 1000}, "local", id=f"p{n}") for n in range(5)]
+
+    async def create() -> list[Created]:
+        return await asyncio.gather(*(intake.submit(wish) for wish in wishes))
+
+    assert not any(created.repeated for created in gateway.run(create()))
+    again = gateway.run(create())
+    assert all(created.repeated for created in again)
+    assert [created.prediction.id for created in again] == [wish.id for wish in wishes]
+    assert {len(created.prediction.input) for created in again} == {len('{"text":""}') + 1000}
