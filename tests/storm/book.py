@@ -90,6 +90,16 @@ class Listening:
     error: str | None = None
     connections: int = 0
 
+    def hear(self, event: str, data: str) -> None:
+        """Note one event."""
+        match event:
+            case "output":
+                self.text += data
+            case "error":
+                self.error = json.loads(data).get("detail", "")
+            case "done":
+                self.done = True
+
 
 @dataclass(slots=True)
 class Book:

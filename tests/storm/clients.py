@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import random
 import threading
 import time
@@ -12,11 +11,14 @@ from typing import Any, Self
 import httpx
 
 from tests.storm.book import TERMINAL, Book, Listening, Request, Wish
+from tests.storm.events import events
 
 ANSWER_SECONDS = 3.0
 """Every request but a waiting one is answered in this time."""
 GIVE_UP_SECONDS = 8.0
 """How long a client waits for an answer that should have come after ANSWER_SECONDS."""
+SILENT_SECONDS = 20.0
+"""How long a stream may say nothing: longer than the pause between two signs of life."""
 REPEATS = 6
 MOST_AT_ONCE = 64
 POLL_SECONDS = 0.5
@@ -29,14 +31,15 @@ MOST_DEADLY = 3
 class Clients:
     """Many clients in one thread, `rate` wishes a second, spread over the gateways.
 
-    `seed` decides what they want; when it is answered, they do not decide.
+    `seed` decides what they want, one after the other. What they do next depends on what they are told.
     """
 
     def __init__(self, gateways: dict[str, int], seed: int, rate: float, models: list[str]) -> None:
         """`gateways` are the ports by name that clients use."""
         self.book = Book()
         self._gateways = gateways
-        self._random = random.Random(f"clients {seed}")
+        self._wants = random.Random(f"wants {seed}")
+        self._acts = random.Random(f"acts {seed}")
         self._rate = rate
         self._models = models
         self._deadly = 0
@@ -106,13 +109,13 @@ class Clients:
 
     async def _ask_on(self) -> None:
         while self._asking:
-            await asyncio.sleep(self._random.expovariate(self._rate))
+            await asyncio.sleep(self._wants.expovariate(self._rate))
             if len(self._tasks) < MOST_AT_ONCE and self._asking:
                 await self._spawn(self._live(self._fancy()))
 
     def _fancy(self) -> Wish:
         """A wish of the kind that comes next."""
-        draw = self._random
+        draw = self._wants
         do = draw.choices(list(KINDS), list(KINDS.values()))[0]
         if do in ("fragile", "poison"):
             self._deadly += 1
@@ -150,13 +153,13 @@ class Clients:
             case "poll":
                 await self._poll(request.id)
             case "cancel":
-                await asyncio.sleep(self._random.uniform(0, 0.5))
+                await asyncio.sleep(self._acts.uniform(0, 0.5))
                 wish.canceled = True
                 await self._cancel(request.id, self._any())
             case "stream" if request.accepted:
                 await self._listen(wish, request.id)
             case "repeat" if wish.repeatable:
-                await asyncio.sleep(self._random.uniform(0, 2))
+                await asyncio.sleep(self._acts.uniform(0, 2))
                 await self._create(wish, self._any())
             case "list":
                 await self._list()
@@ -264,24 +267,35 @@ class Clients:
         last = ""
         for _ in range(MOST_POLLS):
             heard.connections += 1
-            headers = {"last-event-id": last} if last else {}
-            gateway = self._any()
+            request = Request("stream", self._any(), time.monotonic(), id=id)
+            self.book.requests.append(request)
             with contextlib.suppress(httpx.HTTPError):
-                timeout = httpx.Timeout(GIVE_UP_SECONDS, read=20.0)
-                path = f"/v1/predictions/{id}/stream"
-                async with self._http[gateway].stream(
-                    "GET", path, headers=headers, timeout=timeout
-                ) as answer:
-                    if answer.status_code == 200:
-                        async for name, number, data in _events(answer):
-                            last = number or last
-                            _hear(heard, name, data)
+                last = await self._read_stream(request, heard, last)
             if heard.done:
                 return
             await asyncio.sleep(POLL_SECONDS)
 
+    async def _read_stream(self, request: Request, heard: Listening, last: str) -> str:
+        """Listen on one connection; the id of the last event."""
+        async with self._http[request.gateway].stream(
+            "GET",
+            f"/v1/predictions/{heard.id}/stream",
+            headers={"last-event-id": last} if last else {},
+            timeout=httpx.Timeout(GIVE_UP_SECONDS, read=SILENT_SECONDS),
+        ) as answer:
+            request.answered, request.status = time.monotonic(), answer.status_code
+            if answer.status_code != 200:
+                await answer.aread()
+                self._note_problem(request, answer, answer.json())
+                return last
+            with contextlib.suppress(httpx.HTTPError):
+                async for name, number, data in events(answer):
+                    last = number or last
+                    heard.hear(name, data)
+        return last
+
     def _any(self) -> str:
-        return self._random.choice(list(self._gateways))
+        return self._acts.choice(list(self._gateways))
 
     # How they run.
 
@@ -317,27 +331,3 @@ class Clients:
 
     def _do(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(120)
-
-
-async def _events(answer: httpx.Response) -> Any:
-    """The events of a stream as (name, id, data)."""
-    event: dict[str, list[str]] = {}
-    async for line in answer.aiter_lines():
-        if line:
-            name, _, value = line.partition(":")
-            event.setdefault(name, []).append(value.removeprefix(" "))
-        elif event:
-            if "event" in event:
-                number = event.get("id", [""])[0]
-                yield event["event"][0], number, "\n".join(event.get("data", []))
-            event = {}
-
-
-def _hear(heard: Listening, name: str, data: str) -> None:
-    match name:
-        case "output":
-            heard.text += data
-        case "error":
-            heard.error = json.loads(data).get("detail", "")
-        case "done":
-            heard.done = True

@@ -11,7 +11,7 @@ from contract.prediction import Prediction
 from contract.transitions import list_page
 from tests.storm.book import Book
 from tests.storm.faults import Struck
-from tests.storm.system import Exit
+from tests.storm.places import Exit
 
 OWNER = "local"
 PAGE = 50
@@ -57,6 +57,7 @@ class Evidence:
     """(threads, connections) of each process before the storm and at its end."""
     residue: dict[str, int] = field(default_factory=dict)
     """What is left in the ledger's sets of what is under way, after all is over."""
+    _numbers: dict[str, int] = field(default_factory=dict, repr=False)
 
     def runs_of(self, ids: Iterable[str]) -> list[Run]:
         wanted = set(ids)
@@ -77,7 +78,13 @@ class Evidence:
 
     def records_of(self, n: int) -> list[Prediction]:
         """The records that were made of one wish."""
-        return [p for p in self.records.values() if json.loads(p.input).get("n") == n]
+        return [p for p in self.records.values() if self.number_of(p) == n]
+
+    def number_of(self, record: Prediction) -> int:
+        """The number of the wish of which a record was made."""
+        if record.id not in self._numbers:
+            self._numbers[record.id] = int(json.loads(record.input)["n"])
+        return self._numbers[record.id]
 
 
 def read_runs(path: Path) -> list[Run]:

@@ -33,7 +33,7 @@ def mark_of(input: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(input, sort_keys=True).encode()).hexdigest()[:24]
 
 
-class Storm:
+class LoggedModel:
     """Does what `do` of an input says, and writes a line to `runs` before and after.
 
     echo: the output, after `seconds`. stream: the same in pieces. refuse: an error in the output's place.

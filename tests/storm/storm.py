@@ -13,7 +13,8 @@ from tests.storm.clients import Clients
 from tests.storm.evidence import Evidence, read_records, read_residue, read_runs
 from tests.storm.faults import Fault, Struck
 from tests.storm.system import MODELS, MOST_ATTEMPTS, START_SECONDS, System
-from tests.storm.verdict import Violation, judge
+from tests.storm.verdict import judge
+from tests.storm.violation import Violation
 
 RATE = 6.0
 """Wishes a second."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-import httpx
 import psutil
 import yaml
 
@@ -18,6 +17,7 @@ from contract.ledger import Ledger
 from contract.settings import Settings
 from tests.programs import Program, wait_for
 from tests.storm.faults import STOP, Fault, Struck
+from tests.storm.places import Exit, Place
 from tests.storm.proxy import Network, Weather
 
 MOST_ATTEMPTS = 3
@@ -38,44 +38,6 @@ WORKERS = {"worker-1": "wide", "worker-2": "wide", "worker-3": "narrow"}
 START_SECONDS = 90.0
 AGAIN_SECONDS = 0.3
 """How long after its end a process is started again."""
-
-
-@dataclass(slots=True)
-class Place:
-    """Where one process runs, again and again."""
-
-    name: str
-    arguments: list[str]
-    env: dict[str, str]
-    port: int
-    """Its probes, past all proxies."""
-    program: Program | None = None
-    down: bool = False
-    """A fault keeps it from starting again."""
-    start_at: float = 0.0
-    asked: str = ""
-    """The fault that ends, or has ended, the process that runs there."""
-
-    @property
-    def alive(self) -> bool:
-        return self.program is not None and self.program.alive
-
-    def ready(self) -> bool:
-        """What its probe says."""
-        with contextlib.suppress(httpx.HTTPError):
-            answer = httpx.get(f"http://127.0.0.1:{self.port}/readyz", timeout=2, trust_env=False)
-            return self.alive and answer.is_success
-        return False
-
-
-@dataclass(frozen=True, slots=True)
-class Exit:
-    """The end of a process. `asked` is the fault that ended it, if one did."""
-
-    place: str
-    code: int
-    at: float
-    asked: str
 
 
 @dataclass
@@ -156,7 +118,7 @@ class System:
 
     def _write_catalog(self) -> None:
         entry = {
-            "python": "tests.storm.model:Storm",
+            "python": "tests.storm.model:LoggedModel",
             "device": "cpu",
             "timeout_seconds": 30,
             "options": {"runs": str(self.runs_file)},
