@@ -297,7 +297,8 @@ def test_a_model_that_left_the_catalog_is_forgotten_once_nothing_of_it_is_left(
     assert not house.ledger.redis.sismember(house.ledger.key("models"), "retired")
     assert shown("retired") == set()
     assert house.messages("retired") == []
-    assert [key for key in house.ledger.redis.scan_iter("*") if key.endswith(b":retired")] == []
+    keys = house.ledger.redis.scan_iter(f"{house.settings.prefix}*")
+    assert [key for key in keys if key.endswith(b":retired")] == []
     # One that comes back is as new.
     again = house.submit("retired")
     house.advance(3)
