@@ -22,6 +22,6 @@ class HostCheck:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not self._hosts.allow(Request(scope).headers.get("host")):
-            await refuse(REFUSAL, scope["path"])(scope, receive, send)
+            await refuse(REFUSAL, Request(scope))(scope, receive, send)
             return
         await self._app(scope, receive, send)

@@ -9,6 +9,7 @@ import pytest
 import replicate
 from gateway_thread import GatewayThread
 from official import HERE, javascript, python_2, tell
+from pretend_worker import CONTENT
 from pydantic import SecretStr
 from replicate.exceptions import ReplicateError
 from swallower import Swallower
@@ -48,7 +49,9 @@ def test_the_python_client_calls_once(place: Place, catalog: Catalog) -> None:
     client = replicate.Client("x", base_url=place.url)
     calls: list[Callable[[], object]] = [
         lambda: client.predictions.create(model="local/echo", input=INPUT),
-        lambda: client.predictions.create(version=catalog["echo"].version, input=INPUT, wait=5),
+        lambda: client.predictions.create(
+            version=catalog["echo"].version(CONTENT), input=INPUT, wait=5
+        ),
         lambda: client.run("local/echo", input=INPUT),
     ]
     for number, call in enumerate(calls, 1):
@@ -64,7 +67,12 @@ def test_the_python_client_of_the_next_generation_calls_once(
     place: Place, catalog: Catalog
 ) -> None:
     folder = python_2()
-    story = [sys.executable, str(HERE / "unknown_2.py"), place.url, catalog["echo"].version]
+    story = [
+        sys.executable,
+        str(HERE / "unknown_2.py"),
+        place.url,
+        catalog["echo"].version(CONTENT),
+    ]
     assert tell(story, PYTHONPATH=str(folder)) == [504, 504, 504]
     assert place.predictions() == 3
 
@@ -72,6 +80,12 @@ def test_the_python_client_of_the_next_generation_calls_once(
 @pytest.mark.slow
 def test_the_javascript_client_calls_once(place: Place, catalog: Catalog) -> None:
     node, folder = javascript()
-    story = [node, str(HERE / "unknown.mjs"), place.url, str(folder), catalog["echo"].version]
+    story = [
+        node,
+        str(HERE / "unknown.mjs"),
+        place.url,
+        str(folder),
+        catalog["echo"].version(CONTENT),
+    ]
     assert tell(story) == [504, 504, 504]
     assert place.predictions() == 3
