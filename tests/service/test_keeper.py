@@ -447,3 +447,87 @@ def test_an_end_that_the_replicas_do_not_have_waits_and_holds_no_sweep_up(house:
         assert house.messages() != [], f"{other} is rung for all the same"
         house.sweep()
         assert channel.get_message(timeout=5), f"{id} is announced"
+
+
+class Watch:
+    """One keeper that looks again and again, while the clocks of the ledger and of its process go on."""
+
+    def __init__(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._house, self._process = house, 1000.0
+        monkeypatch.setattr("service.keeper.time.monotonic", lambda: self._process)
+
+    def look(self, *pauses: float) -> None:
+        """Sweep once, and again after each of these pauses."""
+
+        async def sweeps() -> None:
+            ledger = AsyncLedger(self._house.settings, clock=CLOCK)
+            bell = Doorbell(self._house.settings)
+            keeper = Keeper(self._house.settings, self._house.catalog, ledger, bell)
+            try:
+                await keeper.sweep()
+                for pause in pauses:
+                    self._process += pause
+                    self._house.advance(pause)
+                    await keeper.sweep()
+            finally:
+                bell.close(wait=True)
+                await ledger.close()
+
+        asyncio.run(sweeps())
+
+
+@pytest.fixture
+def watch(house: House, monkeypatch: pytest.MonkeyPatch) -> Watch:
+    return Watch(house, monkeypatch)
+
+
+def submit_pinned(house: House, content: str) -> str:
+    """The id of a prediction that another catalog's gateway accepted for a version of its own."""
+    entry = "e" * 32
+    prediction = Prediction(new_id(), "echo", pinned=entry + content)
+    house.ledger.run(create([Submission(prediction, 1000, 8, entry=entry)]))
+    return prediction.id
+
+
+def test_what_waits_for_a_version_that_is_gone_is_ended_once_all_had_time_to_speak(
+    house: House, watch: Watch
+) -> None:
+    id = submit_pinned(house, "1" * 32)
+    watch.look(*[1.0] * 14)
+    assert house.get(id).status is Status.STARTING
+    watch.look(*[1.0] * 16)
+    gone = house.get(id)
+    assert (gone.status, gone.error_code) == (Status.FAILED, "version_gone")
+
+
+def test_after_a_pause_the_keeper_lets_the_others_speak_first(house: House, watch: Watch) -> None:
+    id = submit_pinned(house, "1" * 32)
+    watch.look(*[1.0] * 14, 10.0, *[1.0] * 14)
+    assert house.get(id).status is Status.STARTING
+
+
+def test_what_the_keepers_catalog_names_is_not_gone(house: House, watch: Watch) -> None:
+    entry = house.catalog["echo"].entry
+    prediction = Prediction(new_id(), "echo", pinned=entry + "1" * 32)
+    house.ledger.run(create([Submission(prediction, 1000, 8, entry=entry)]))
+    watch.look(*[1.0] * 40)
+    assert house.get(prediction.id).status is Status.STARTING
+
+
+def test_more_than_one_look_holds_are_ended_in_steps(
+    house: House, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.keeper.MOST_AT_ONCE", 2)
+    ids = [submit_pinned(house, "1" * 32) for _ in range(5)]
+    watch.look(*[1.0] * 16)
+    assert {house.get(id).error_code for id in ids} == {"version_gone"}
+
+
+def test_the_keeper_rings_for_what_waits_for_a_version_that_has_workers(house: House) -> None:
+    version = house.worker.announce("echo")
+    prediction = Prediction(new_id(), "echo", pinned=version)
+    entry = house.catalog["echo"].entry
+    house.ledger.run(create([Submission(prediction, 1000, 8, entry=entry)]))
+    house.ledger.redis.delete(house.ledger.key("rings", "echo"))  # a worker of another took it
+    house.sweep()
+    assert len(house.messages()) == 1
