@@ -24,13 +24,15 @@ class Forwarder:
         self.accepted = 0
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self._accept, name="forwarder", daemon=True).start()
+        self._thread = threading.Thread(target=self._accept, name="forwarder", daemon=True)
+        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self._thread.join(5)  # one that it has just accepted is cut too
         self.gate.set()
         self.cut()
 
