@@ -226,7 +226,7 @@ def count(evidence: Evidence) -> dict[str, int]:
 
 def recovery_seconds(evidence: Evidence) -> list[float]:
     """For each fault, how long it took from its end until the first prediction was done that had been asked for
-    after it. While another fault is on, no time counts.
+    after it, whatever else was broken meanwhile.
     """
     ends = {run.id: run.ended for run in evidence.runs if run.ended is not None}
     done = [
@@ -239,7 +239,7 @@ def recovery_seconds(evidence: Evidence) -> list[float]:
         healed = struck.healed or evidence.healed
         later = [end for asked, end in done if asked >= healed]
         if later:
-            found.append(evidence.clear_seconds(healed, min(later)))
+            found.append(min(later) - healed)
     return found
 
 
