@@ -20,6 +20,8 @@ class Wish:
     wait: float = 0.0
     deadline: float | None = None
     priority: str | None = None
+    version: str | None = None
+    """It is to be run by this version only."""
     then: str = ""
     """What its client does once it is accepted: poll, cancel, stream, repeat or nothing."""
     canceled: bool = False

@@ -42,6 +42,7 @@ class Clients:
         self._acts = random.Random(f"acts {seed}")
         self._rate = rate
         self._models = models
+        self._versions: dict[str, str] = {}
         self._deadly = 0
         self._next = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -63,7 +64,8 @@ class Clients:
         self._loop.close()
 
     def begin(self) -> None:
-        """Begin to ask."""
+        """Begin to ask; nothing is broken yet."""
+        self._do(self._learn_versions())
         self._asking = True
         self._do(self._spawn(self._ask_on()))
 
@@ -107,6 +109,11 @@ class Clients:
 
     # What they do.
 
+    async def _learn_versions(self) -> None:
+        for model in self._models:
+            answer = await self._http[self._any()].get(f"/v1/models/local/{model}")
+            self._versions[model] = f"local/{model}:{answer.json()['latest_version']['id']}"
+
     async def _ask_on(self) -> None:
         while self._asking:
             await asyncio.sleep(self._wants.expovariate(self._rate))
@@ -134,6 +141,7 @@ class Clients:
         wish.wait = draw.choice((0.0, 0.0, 0.0, 3.0))
         wish.deadline = draw.choice((None,) * 7 + (draw.uniform(2, 12),))
         wish.priority = draw.choice((None, None, None, "high", "low"))
+        wish.version = draw.choice((None, None, self._versions[wish.model]))
         wish.then = draw.choices(("poll", "cancel", "repeat", "list", ""), (35, 10, 15, 5, 35))[0]
         if do == "stream" and draw.random() < 0.7:
             wish.then = "stream"
@@ -188,6 +196,9 @@ class Clients:
         if wish.put_id:
             method, path = "PUT", f"/v1/predictions/{wish.put_id}"
             body["version"] = f"local/{wish.model}"
+        if wish.version:
+            path = path if wish.put_id else "/v1/predictions"
+            body["version"] = wish.version
         request = Request("create", gateway, time.monotonic(), n=wish.n, wait=wish.wait)
         await self._send(request, method, path, json=body, headers=headers)
         return request

@@ -1,7 +1,7 @@
 """All that a verdict is made from: the book, the model's own log, the ledger at the end, and the faults."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -125,12 +125,15 @@ def read_records(ledger: Ledger) -> dict[str, Prediction]:
         before = page.last
 
 
-def read_residue(ledger: Ledger, models: Iterable[str]) -> dict[str, int]:
+def read_residue(ledger: Ledger, models: Collection[str]) -> dict[str, int]:
     """How many entries the ledger's sets of what is under way have."""
     names = [(kind, model) for kind in ("queued", "running", "busy") for model in models]
     names += [("deadlines", ""), ("limits", "")]
     counts = {
         f"{kind} {model}".strip(): int(ledger.redis.zcard(ledger.key(kind, model)))
         for kind, model in names
+    }
+    counts |= {
+        f"pins {model}": int(ledger.redis.scard(ledger.key("pins", model))) for model in models
     }
     return {name: count for name, count in counts.items() if count}
