@@ -18,6 +18,7 @@ from bench.processes import free_port
 from contract.broker import create_app
 from contract.catalog import Catalog, ModelSpec
 from contract.settings import Settings
+from worker.fingerprint import content_of
 from worker.health import Health
 from worker.task import Predict
 
@@ -41,7 +42,7 @@ class Here:
         spec = ModelSpec(
             name="m", python="tests.e2e.models:Echo", max_batch_size=4, options=options
         )
-        self.task = Predict(settings, spec, spec.version("1" * 32), "cpu", Health())
+        self.task = Predict(settings, spec, spec.version(content_of(spec)), "cpu", Health())
         create_app(settings).register_task(self.task)
         self.task.load()
         self.gateway = GatewayThread(settings, Catalog([spec]))
@@ -180,7 +181,7 @@ def test_what_is_handed_back_and_what_ends_in_the_queue_is_in_its_trace(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ends: list[int] = []
-    monkeypatch.setattr("worker.task.end_process", ends.append)
+    monkeypatch.setattr("worker.ends.end_process", ends.append)
     with here(settings, tmp_path, otlp_endpoint=collector.url) as soloist:
         id = soloist.post("lose_device")
         with pytest.raises(UnboundLocalError):  # the process would have ended

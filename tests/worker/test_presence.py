@@ -52,7 +52,7 @@ def test_it_goes_on_after_an_error_that_nobody_expected(
     settings: Settings, ledger: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
     health = Health()
-    presence = Presence(settings, "m", GPU, health)
+    presence = Presence(settings, "m", VERSION, GPU, health)
     del health.phase
     presence.begin("w1")
     eventually(lambda: "AttributeError" in caplog.text)
