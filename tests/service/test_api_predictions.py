@@ -263,7 +263,8 @@ def test_a_worker_cancels_what_it_would_start_too_late(
     assert get(http, created)["error_code"] == "deadline_exceeded"
 
 
-def test_urls_begin_with_the_host_that_was_asked(http: httpx.Client) -> None:
+def test_urls_begin_with_the_host_that_was_asked(start_gateway, client_of) -> None:
+    http: httpx.Client = client_of(start_gateway(allowed_hosts="models.example"))
     answer = http.post(CREATE, json={"input": {}}, headers={"host": "models.example:8443"})
     body = answer.json()
     base = f"http://models.example:8443/v1/predictions/{body['id']}"
@@ -272,7 +273,9 @@ def test_urls_begin_with_the_host_that_was_asked(http: httpx.Client) -> None:
 
 
 def test_public_url_begins_every_url_whatever_the_host_says(start_gateway, client_of) -> None:
-    gateway: GatewayThread = start_gateway(public_url="https://api.example/soloist")
+    gateway: GatewayThread = start_gateway(
+        public_url="https://api.example/soloist", allowed_hosts="*"
+    )
     http: httpx.Client = client_of(gateway)
     headers = {"host": "evil.example"}
     created = http.post(CREATE, json={"input": {}}, headers=headers)

@@ -1,8 +1,10 @@
 """A web page that points a name of its own at the gateway or the keeper reads nothing."""
 
+from collections.abc import Callable
+
 import httpx
 import pytest
-from conftest import MakeClient, StartGateway
+from gateway_thread import GatewayThread
 from starlette.testclient import TestClient
 
 from contract.catalog import Catalog
@@ -19,6 +21,8 @@ ROUTES = (
     "/readyz",
     "/metrics",
 )
+StartGateway = Callable[..., GatewayThread]
+MakeClient = Callable[[GatewayThread], httpx.Client]
 EVIL = {"host": "evil.example"}
 
 
