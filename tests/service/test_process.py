@@ -20,6 +20,7 @@ from contract.settings import Settings
 from service import process
 from service.keeper import create_keeper
 from service.process import wait_for_ledger
+from service.protocol import ProbeHttpProtocol
 
 ALL = "SOLOIST_REDIS_URL, SOLOIST_REDIS_USERNAME, SOLOIST_REDIS_PASSWORD"
 ODD = "p@ss/w:rd#%"
@@ -115,7 +116,7 @@ def test_a_signal_that_comes_before_uvicorn_listens_to_signals_is_not_lost(
     monkeypatch.setattr(uvicorn.Server, "run", told_at_once)
     settings = Settings(redis_url=locked.url, redis_password=ODD, keeper_port=0)
     try:
-        process._serve(create_keeper(settings, Catalog([])), settings, 0)
+        process._serve(create_keeper(settings, Catalog([])), settings, 0, ProbeHttpProtocol)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
