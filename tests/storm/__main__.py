@@ -33,8 +33,8 @@ def main() -> int:
             folder = Path(tempfile.mkdtemp(prefix=f"{broker}-{seed}-", dir=RESULTS))
             outcome = run_storm(folder, broker, seed, wanted.seconds)
             outcomes.append(outcome)
-            for violation in outcome.violations:
-                print(f"  VIOLATION {violation}")
+            if outcome.violations:
+                print(outcome.complaint)
             print(json.dumps(outcome.row()), flush=True)
             if outcome.violations or wanted.keep:
                 print(f"  all that was asked and logged: {folder}")

@@ -9,7 +9,7 @@ from typing import Any
 from contract.ledger import Ledger
 from contract.prediction import Prediction
 from contract.transitions import list_page
-from tests.storm.book import Book
+from tests.storm.book import Book, Request
 from tests.storm.faults import Struck
 from tests.storm.places import Exit
 
@@ -49,6 +49,8 @@ class Evidence:
     """When the clients were kept from running, and for how long: the machine's own share."""
     unready: list[str] = field(default_factory=list)
     """Those that were not ready in time after the heal."""
+    canaries: list[Request] = field(default_factory=list)
+    """Creates after the heal, when all were ready."""
     idle_waits: dict[str, float] = field(default_factory=dict)
     """By model: for how long predictions waited after the heal while nobody worked."""
     sizes: tuple[dict[str, tuple[int, int]], dict[str, tuple[int, int]]] = field(

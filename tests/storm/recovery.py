@@ -23,9 +23,13 @@ def lost_wake_up(e: Evidence) -> Iterator[Violation]:
 
 
 def not_ready(e: Evidence) -> Iterator[Violation]:
-    """A process that does not come back after the heal."""
+    """A process that does not come back after the heal, or says so and refuses all the same."""
     for name in e.unready:
         yield Violation("not_ready", f"{name} is not ready, long after the heal")
+    for request in e.canaries:
+        if not request.accepted and request.status != 429:
+            sentence = f"{request.gateway} was ready, and answered a create with {request.status}"
+            yield Violation("not_ready", sentence, {"request": request})
 
 
 def bad_exit(e: Evidence) -> Iterator[Violation]:

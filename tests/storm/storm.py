@@ -9,6 +9,7 @@ from statistics import median
 from typing import Any
 
 from tests.storm import faults as weather
+from tests.storm.book import Request
 from tests.storm.clients import Clients
 from tests.storm.evidence import Evidence, read_records, read_residue, read_runs
 from tests.storm.faults import Fault, Struck
@@ -21,7 +22,9 @@ RATE = 6.0
 TICK_SECONDS = 0.05
 PATIENCE_SECONDS = 30.0
 """How long after the heal what was accepted may wait or run."""
-CANARIES = 3
+CANARY_SECONDS = 5.0
+MOST_OF_A_NAME = 3
+"""Violations of one name that are told in full."""
 
 
 @dataclass(slots=True)
@@ -41,6 +44,19 @@ class Outcome:
     @property
     def names(self) -> set[str]:
         return {violation.name for violation in self.violations}
+
+    @property
+    def complaint(self) -> str:
+        """The violations, the first few of each name in full; empty if there are none."""
+        told: Counter[str] = Counter()
+        lines = []
+        for violation in self.violations:
+            told[violation.name] += 1
+            if told[violation.name] <= MOST_OF_A_NAME:
+                lines.append(str(violation))
+        more = {name: n - MOST_OF_A_NAME for name, n in told.items() if n > MOST_OF_A_NAME}
+        lines += [f"{name}: {count} more" for name, count in more.items()]
+        return "\n".join(lines)
 
     def row(self) -> dict[str, Any]:
         """All numbers of it."""
@@ -130,8 +146,7 @@ class Storm:
         self.system.heal_all()
         healed = time.monotonic()
         unready = self._come_back()
-        if not unready:
-            self._canaries()
+        canaries = [] if unready else self._canaries()
         idle_waits = self._settle()
         self._look_at_all()
         ledger = self.system.ledger
@@ -147,6 +162,7 @@ class Storm:
             self._patience,
             lags=self.clients.lags,
             unready=unready,
+            canaries=canaries,
             idle_waits=idle_waits,
             residue=read_residue(ledger, MODELS),
         )
@@ -161,11 +177,12 @@ class Storm:
             time.sleep(TICK_SECONDS)
         return self.system.unready()
 
-    def _canaries(self) -> None:
-        """A few predictions through each gateway, one after the other."""
-        for gateway in self.system.client_ports():
-            for model in sorted(set(self.system.workers.values())):
-                self.clients.create(self.clients.wish(model, wait=5.0), gateway)
+    def _canaries(self) -> list[Request]:
+        """A prediction of each model through each gateway, one after the other."""
+        create, wish = self.clients.create, self.clients.wish
+        models = sorted(set(self.system.workers.values()))
+        gateways = self.system.client_ports()
+        return [create(wish(m, wait=CANARY_SECONDS), g) for g in gateways for m in models]
 
     def _settle(self) -> dict[str, float]:
         """Wait until all is over. By model: how long something waited while nobody worked."""

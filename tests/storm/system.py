@@ -2,7 +2,6 @@
 
 import contextlib
 import time
-from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,9 +20,8 @@ from tests.storm.places import Exit, Place
 from tests.storm.proxy import Network, Weather
 
 MOST_ATTEMPTS = 3
-LEASE_SECONDS = 4.0
 SETTINGS = {
-    "LEASE_SECONDS": LEASE_SECONDS,
+    "LEASE_SECONDS": 4,
     "RENEW_SECONDS": 0.5,
     "SWEEP_SECONDS": 0.5,
     "MAX_ATTEMPTS": MOST_ATTEMPTS,
@@ -44,7 +42,8 @@ AGAIN_SECONDS = 0.3
 class System:
     """Ledger, broker, two gateways, keeper and workers. Used by the thread that made it.
 
-    `source` holds the packages that are run; `env` is for one place each, `limits` adds to the settings.
+    `kind` of broker is `redis`, `rabbitmq` or `shared`: the ledger's Redis. `source` holds the packages that are
+    run, `env` is what is added to the environment of a place, `store` is the ledger if it is a special one.
     """
 
     folder: Path
@@ -52,15 +51,12 @@ class System:
     source: Path = PROJECT
     workers: dict[str, str] = field(default_factory=lambda: dict(WORKERS))
     gateways: int = 2
-    settings: dict[str, Any] = field(default_factory=dict)
     env: dict[str, dict[str, str]] = field(default_factory=dict)
     store: Broker | None = None
-    prefix: list[str] = field(default_factory=list)
     network: Network = field(default_factory=Network)
     places: dict[str, Place] = field(default_factory=dict)
     struck: list[Struck] = field(default_factory=list)
     exits: list[Exit] = field(default_factory=list)
-    failed_starts: Counter[str] = field(default_factory=Counter)
     killed: dict[int, float] = field(default_factory=dict)
     """When the processes that were killed, or killed themselves, ended: by process id."""
 
@@ -143,7 +139,6 @@ class System:
             "BROKER_URL": amqp if self.kind == "rabbitmq" else f"redis://127.0.0.1:{to_broker}/0",
             port_setting: port,
             **({"WORKER_NAME": name} if name in self.workers else {}),
-            **self.settings,
         }
         env = {f"SOLOIST_{key}": str(value) for key, value in settings.items()}
         more = self.env.get(name, {})
@@ -180,19 +175,13 @@ class System:
             starting = self._starting.get(name)
             if starting is not None and starting.done():
                 del self._starting[name]
-                self._note_start(name, starting)
+                # It may end as it begins, on a full disk; then it is tried again.
+                with contextlib.suppress(StartFailed):
+                    starting.result()
             elif starting is None and not store.running and name not in self._down:
                 self._start_store(name)
             if name not in self._starting and store.running:
                 self._note_back(name)
-
-    def _note_start(self, name: str, starting: Future[None]) -> None:
-        """A store may end as it begins, on a full disk: the supervisor tries again."""
-        if (error := starting.exception()) is None:
-            return
-        if not isinstance(error, StartFailed):
-            raise error
-        self.failed_starts[name] += 1
 
     @property
     def _down(self) -> set[str]:

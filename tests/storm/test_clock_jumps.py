@@ -64,7 +64,7 @@ def test_the_clocks_of_gateway_keeper_and_worker_do_not_matter(tmp_path: Path) -
     with System(tmp_path / "system", "redis", gateways=1, env=env) as system:
         storm = Storm(system, seed=1)
         outcome = storm.judged(lambda: jumps(storm, list(clocks.values())))
-    assert not outcome.violations, "\n".join(map(str, outcome.violations))
+    assert not outcome.violations, outcome.complaint
     creates = [r for r in storm.clients.book.requests if r.kind == "create"]
     assert len(creates) > 50
     # And not as a matter of luck: nothing is refused, late or lost to anybody.
@@ -80,7 +80,7 @@ def test_when_the_clock_of_the_ledger_jumps_nothing_is_lost_or_wrong(tmp_path: P
     with System(tmp_path / "system", "redis", gateways=1, store=store) as system:
         storm = Storm(system, seed=2)
         outcome = storm.judged(lambda: jumps(storm, [clock]))
-    assert not outcome.violations, "\n".join(map(str, outcome.violations))
+    assert not outcome.violations, outcome.complaint
     creates = [r for r in storm.clients.book.requests if r.kind == "create"]
     refused = [r for r in creates if r.status not in (200, 201, 429)]
     assert len(creates) > 30

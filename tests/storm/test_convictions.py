@@ -119,4 +119,4 @@ def test_in_the_product_as_it_is_the_same_storms_find_nothing(tmp_path: Path) ->
     with System(tmp_path, "shared", workers={"worker-1": "wide"}) as system:
         storm = Storm(system, seed=0, patience_seconds=PATIENCE_SECONDS)
         outcome = storm.judged(lambda: all_of(storm))
-    assert not outcome.violations, "\n".join(map(str, outcome.violations))
+    assert not outcome.violations, outcome.complaint

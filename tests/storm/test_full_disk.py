@@ -74,7 +74,7 @@ def test_a_full_disk_refuses_what_it_cannot_keep_and_loses_nothing(
 
         full_from_to: list[tuple[float, float]] = []
         outcome = storm.judged(act)
-    assert not outcome.violations, "\n".join(map(str, outcome.violations))
+    assert not outcome.violations, outcome.complaint
     ((begin, end),) = full_from_to
     meanwhile = [
         request

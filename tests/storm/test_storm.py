@@ -24,7 +24,7 @@ def test_a_storm_breaks_no_promise(tmp_path: Path, broker: str, seed: int) -> No
     outcome = run_storm(tmp_path, broker, seed, SECONDS, gap=GAP_SECONDS)
     row = outcome.row()
     print(row)
-    assert not outcome.violations, "\n".join(map(str, outcome.violations))
+    assert not outcome.violations, outcome.complaint
     # It was a storm, and somebody was out in it.
     assert row["faults"] >= 12
     assert row["accepted"] > 100

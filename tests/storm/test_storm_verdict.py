@@ -134,6 +134,10 @@ def stay_away(e: Evidence) -> None:
     e.unready.append("keeper")
 
 
+def be_ready_and_refuse(e: Evidence) -> None:
+    e.canaries.append(Request("create", "g", 16.0, 1, "a", answered=16.1, status=503))
+
+
 def end_badly(e: Evidence) -> None:
     e.exits.append(Exit("worker-1", 1, 12.0, "terminate"))
 
@@ -179,6 +183,7 @@ def leave(e: Evidence) -> None:
         (dawdle, "late_answer"),
         (sleep_on, "lost_wake_up"),
         (stay_away, "not_ready"),
+        (be_ready_and_refuse, "not_ready"),
         (end_badly, "bad_exit"),
         (end_by_itself, "bad_exit"),
         (come_back_late, "dead_worker_slow"),
