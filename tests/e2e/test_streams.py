@@ -12,7 +12,7 @@ from stack import Stack
 
 from contract.prediction import Status
 from service.stream import DIFFERS
-from tests.clients import fetched
+from tests.clients import official
 from tests.programs import wait_for
 
 pytestmark = pytest.mark.slow
@@ -33,16 +33,16 @@ def python_1(url: str, input: dict[str, object]) -> str:
 
 def python_2(url: str, input: dict[str, object]) -> str:
     own = {"REPLICATE_API_TOKEN": "x", "REPLICATE_BASE_URL": f"{url}/v1"}
-    path = {"PYTHONPATH": str(fetched.python_2()), "REPLICATE_POLL_INTERVAL": "0.1"}
-    return fetched.tell(
-        [sys.executable, str(fetched.HERE / "stream_2.py"), json.dumps(input)], **own, **path
+    path = {"PYTHONPATH": str(official.python_2()), "REPLICATE_POLL_INTERVAL": "0.1"}
+    return official.tell(
+        [sys.executable, str(official.HERE / "stream_2.py"), json.dumps(input)], **own, **path
     )
 
 
 def javascript(url: str, input: dict[str, object]) -> str:
-    node, folder = fetched.javascript()
-    return fetched.tell(
-        [node, str(fetched.HERE / "stream.mjs"), url, str(folder), json.dumps(input)]
+    node, folder = official.javascript()
+    return official.tell(
+        [node, str(official.HERE / "stream.mjs"), url, str(folder), json.dumps(input)]
     )
 
 
@@ -63,7 +63,7 @@ class Hearing(threading.Thread):
 
     def heard(self) -> str:
         """The text, once the stream has ended."""
-        self.join(fetched.SECONDS)
+        self.join(official.SECONDS)
         if isinstance(self._heard, Exception):
             raise self._heard
         return self._heard
