@@ -10,13 +10,14 @@ from tests.storm.storm import run_storm
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
+# Seeds under which nearly every kind of fault happens in this time.
 SECONDS = 45
 GAP_SECONDS = 1.5
 
 
 @pytest.mark.parametrize(
     ("broker", "seed"),
-    [("redis", 1), pytest.param("rabbitmq", 2, marks=pytest.mark.rabbitmq)],
+    [("redis", 85), pytest.param("rabbitmq", 104, marks=pytest.mark.rabbitmq)],
 )
 def test_a_storm_breaks_no_promise(tmp_path: Path, broker: str, seed: int) -> None:
     if broker == "rabbitmq" and not RabbitMQ.installed():
