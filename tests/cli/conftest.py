@@ -13,6 +13,11 @@ import pytest
 from fake_gateway import FakeGateway, Handler, Server
 
 from cli import main
+from cli.embedded import EmbeddedRedis
+from contract.ledger import Ledger
+from contract.settings import load_settings
+
+CATALOG = "models:\n  m:\n    python: a:B\n  other:\n    python: a:B\n    id: acme/other\n"
 
 
 @pytest.fixture(autouse=True)
@@ -62,3 +67,21 @@ def soloist(
         return Result(code, captured.out, captured.err)
 
     return run
+
+
+@pytest.fixture(scope="module")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Redis of this module, which its tests may empty."""
+    with EmbeddedRedis(tmp_path_factory.mktemp("ledger"), appendfsync="no") as embedded:
+        yield embedded.url
+
+
+@pytest.fixture
+def ledger(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
+    """An empty ledger that the commands find by the environment, beside a catalog of two models."""
+    monkeypatch.setenv("SOLOIST_REDIS_URL", redis_url)
+    Path("catalog.yaml").write_text(CATALOG)
+    ledger = Ledger(load_settings())
+    ledger.redis.flushall()
+    yield ledger
+    ledger.close()

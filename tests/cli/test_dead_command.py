@@ -1,36 +1,16 @@
 """`soloist dead`: what killed its workers is listed, and runs again when told."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cli.embedded import EmbeddedRedis
 from cli.state import Running, write_state
 from contract.errors import LedgerUnavailable
 from contract.ledger import Ledger
 from contract.prediction import Prediction
-from contract.settings import Settings, load_settings
+from contract.settings import Settings
 from contract.transitions import Holder, Submission, claim, create, list_page, read, release
-
-CATALOG = "models:\n  m:\n    python: a:B\n  other:\n    python: a:B\n    id: acme/other\n"
-
-
-@pytest.fixture(scope="module")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with EmbeddedRedis(tmp_path_factory.mktemp("ledger"), appendfsync="no") as embedded:
-        yield embedded.url
-
-
-@pytest.fixture
-def ledger(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
-    monkeypatch.setenv("SOLOIST_REDIS_URL", redis_url)
-    Path("catalog.yaml").write_text(CATALOG)
-    ledger = Ledger(load_settings())
-    ledger.redis.flushall()
-    yield ledger
-    ledger.close()
 
 
 def kill_a_worker(ledger: Ledger, name: str, model: str = "m") -> None:
@@ -111,7 +91,7 @@ def test_the_ledger_of_a_running_soloist_is_found(
 
 def test_a_ledger_that_is_away_is_one_sentence(soloist, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOLOIST_REDIS_URL", "redis://127.0.0.1:1/0")
-    Path("catalog.yaml").write_text(CATALOG)
+    Path("catalog.yaml").write_text("models:\n  m:\n    python: a:B\n")
     result = soloist("dead", "list")
     assert result.code == 1
     assert result.err.startswith("soloist: the ledger does not answer")

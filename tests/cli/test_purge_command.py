@@ -1,15 +1,12 @@
 """`soloist purge`, in bulk by model, status and age."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from cli.embedded import EmbeddedRedis
 from contract.ledger import Ledger
 from contract.prediction import Prediction, Status
-from contract.settings import load_settings
 from contract.transitions import (
     Holder,
     Outcome,
@@ -21,24 +18,7 @@ from contract.transitions import (
     read,
 )
 
-CATALOG = "models:\n  m:\n    python: a:B\n  other:\n    python: a:B\n    id: acme/other\n"
 Soloist = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with EmbeddedRedis(tmp_path_factory.mktemp("ledger"), appendfsync="no") as embedded:
-        yield embedded.url
-
-
-@pytest.fixture
-def ledger(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
-    monkeypatch.setenv("SOLOIST_REDIS_URL", redis_url)
-    Path("catalog.yaml").write_text(CATALOG)
-    ledger = Ledger(load_settings())
-    ledger.redis.flushall()
-    yield ledger
-    ledger.close()
 
 
 def put(ledger: Ledger, id: str, status: Status, model: str = "m", age: float = 0.0) -> None:
