@@ -198,6 +198,7 @@ def test_a_process_begins_by_saying_what_it_is_and_no_secret() -> None:
     facts = start_facts(settings)
 
     assert facts.keys() | {"host", "port"} == FIELDS["listening"]
-    assert facts.keys() | {"model", "device", "port", "pool"} == FIELDS["starting"]
+    own = {"model", "model_version", "device", "port", "pool"}
+    assert facts.keys() | own == FIELDS["starting"]
     assert (facts["ledger"], facts["broker"]) == ("ledger:7000", "broker:5672")
     assert "secret" not in str(facts)
