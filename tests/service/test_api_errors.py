@@ -341,7 +341,10 @@ def test_without_its_ledger_the_gateway_says_503_in_time_and_comes_back(
         away = http.get("/v1/models").json()["results"][0]
         assert (away["id"], away["queue"]) == ("local/echo", None)
         own.start()
-        assert http.get("/readyz").status_code == 200
+        until = time.monotonic() + 20  # it subscribes to outcomes again, too
+        while http.get("/readyz").status_code != 200:
+            assert time.monotonic() < until
+            time.sleep(0.05)
         assert len(http.get("/v1/predictions").json()["results"]) == 1
         assert http.post(CREATE, json={"input": {}}).status_code == 201
 
