@@ -480,7 +480,9 @@ class LedgerMachine(RuleBasedStateMachine):
             self.sweep(True)
             while self.messages:
                 self.take(self.messages.pop())
-            if not self.score("queued") and not self.score("running"):
+            # After an outage the busy have a lease's time to say that they are there.
+            lapsed = any(expiry <= self.desk.now for expiry in self.score("busy").values())
+            if not (self.score("queued") or self.score("running") or lapsed):
                 break
         self.the_guarantees_hold()
         for id, record in self.records().items():
