@@ -1,13 +1,9 @@
 """One batch: what was claimed, its items as the model sees them, and their outcomes."""
 
 import logging
-import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import fields, is_dataclass
 from typing import Any
-
-import orjson
 
 from contract import exact_json
 from contract.catalog import MAX_OUTPUT_BYTES
@@ -16,12 +12,12 @@ from contract.errors import (
     DeviceLost,
     ModelError,
     OutOfMemory,
-    OutputInvalid,
     OutputTooLarge,
     PredictionFailed,
 )
 from contract.transitions import Claimed, Outcome
 from worker import metrics
+from worker.models.encoding import encode
 from worker.models.faults import free_memory, place, translate
 from worker.models.interface import Item, Model
 from worker.models.phases import taken
@@ -206,43 +202,3 @@ def outcome(
     return Outcome(
         claimed.id, claimed.attempt, error=str(output), error_code=code, predict_seconds=seconds
     )
-
-
-def encode(output: Any) -> bytes:
-    """An output as JSON text. Arrays and tensors become lists.
-
-    Raises:
-        OutputInvalid: it holds NaN, infinity or something that JSON cannot say.
-        DeviceLost: a tensor could not be read from its device.
-    """
-    try:
-        encoded = exact_json.dumps(output, _plain, orjson.OPT_SERIALIZE_NUMPY)
-    except TypeError as error:
-        if isinstance(lost := translate(error.__cause__ or error), DeviceLost):
-            raise lost from error
-        raise OutputInvalid(f"the output cannot be written as JSON: {error}") from None
-    # orjson writes NaN and infinity as null, so only an output with a null needs the slow look.
-    if b"null" in encoded and not _finite(output):
-        raise OutputInvalid("the output holds NaN or infinity")
-    return encoded
-
-
-def _plain(value: Any) -> Any:
-    """Tensors and numpy values that orjson does not know, as Python's own."""
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} is not JSON serializable")
-
-
-def _finite(value: Any) -> bool:
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    if isinstance(value, float):
-        return math.isfinite(value)
-    if isinstance(value, dict):
-        return all(map(_finite, value.values()))
-    if isinstance(value, (list, tuple)):
-        return all(map(_finite, value))
-    if is_dataclass(value):  # orjson writes them too
-        return all(_finite(getattr(value, field.name)) for field in fields(value))
-    return True

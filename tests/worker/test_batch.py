@@ -10,7 +10,8 @@ import pytest
 
 from contract.errors import BadItem, DeviceLost, ModelError, OutOfMemory, OutputInvalid
 from contract.transitions import Claimed
-from worker.batch import Batch, answer, encode, outcome
+from worker.batch import Batch, answer, outcome
+from worker.models.encoding import encode
 from worker.models.interface import Item
 
 
