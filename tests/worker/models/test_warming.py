@@ -10,7 +10,6 @@ from contract.errors import BadItem, ModelUnloadable
 from worker.models import Item
 from worker.models.warming import prove
 
-
 pytestmark = pytest.mark.slow
 
 
