@@ -5,7 +5,7 @@ import shlex
 from typing import Any
 
 from contract.catalog import ModelSpec
-from contract.schemas import example
+from contract.examples import example
 
 
 def sample_input(spec: ModelSpec) -> dict[str, Any] | None:

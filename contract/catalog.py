@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from contract.errors import CatalogInvalid, ModelNotFound
-from contract.schemas import TASKS, Schema, TaskName
+from contract.tasks import TASKS, Schema, TaskName
 from contract.versions import HALF, UNTOLD, entry_of, is_version
 
 ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?$")]
@@ -139,6 +139,11 @@ class ModelSpec(BaseModel):
     def outputs(self) -> Schema:
         """JSON Schema of the model's outputs."""
         return TASKS[self.task].output if self.task else self.output_schema
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """Parameters that callers of such a task may know and that are not served, each with the reason."""
+        return TASKS[self.task].refused if self.task else {}
 
     @cached_property
     def entry(self) -> str:

@@ -324,6 +324,9 @@ def _invalid(validator: Any, value: dict[str, Any], spec: ModelSpec) -> InvalidI
     error = next(iter(validator.iter_errors(value)))
     pointer = strict_json.pointer(["input", *error.instance_path])
     message = error.message if len(error.message) <= 300 else error.message[:297] + "..."
+    for name in getattr(error.kind, "unexpected", ()):
+        if name in spec.refused:
+            message = f"`{name}` is not served: {spec.refused[name]}"
     return InvalidInput(
         f"{pointer[1:]}: {message}; the schema is at /v1/models/{spec.id}", pointer=pointer
     )

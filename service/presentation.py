@@ -8,8 +8,8 @@ import orjson
 from starlette.requests import Request
 
 from contract.catalog import ModelSpec
+from contract.examples import example
 from contract.prediction import Prediction, Status
-from contract.schemas import example
 from contract.transitions import ModelState
 from contract.versions import entry_of
 

@@ -5,28 +5,11 @@ from typing import cast
 
 from contract.catalog import ModelSpec
 from contract.errors import ModelUnloadable
-from contract.schemas import TaskName
+from contract.tasks import TASKS
 from worker.models.faults import brief
 from worker.models.interface import Item, Model
 
-__all__ = ["TASKS", "Item", "Model", "open_model"]
-
-TASKS: dict[TaskName, str] = {
-    "text-classification": "worker.models.classification:TextClassification",
-    "zero-shot-classification": "worker.models.classification:ZeroShotClassification",
-    "token-classification": "worker.models.tokens:TokenClassification",
-    "question-answering": "worker.models.answering:QuestionAnswering",
-    "fill-mask": "worker.models.tokens:FillMask",
-    "feature-extraction": "worker.models.embedding:FeatureExtraction",
-    "sentence-similarity": "worker.models.embedding:SentenceSimilarity",
-    "summarization": "worker.models.rewriting:Summarization",
-    "translation": "worker.models.rewriting:Translation",
-    "text-generation": "worker.models.generation:TextGeneration",
-    "image-classification": "worker.models.vision:ImageClassification",
-    "object-detection": "worker.models.vision:ObjectDetection",
-    "automatic-speech-recognition": "worker.models.speech:SpeechRecognition",
-}
-"""Where the model of each task is. Imported on demand: each brings torch and transformers with it."""
+__all__ = ["Item", "Model", "open_model"]
 
 
 def open_model(spec: ModelSpec) -> Model:
@@ -35,7 +18,7 @@ def open_model(spec: ModelSpec) -> Model:
     Raises:
         ModelUnloadable: the class of a `python` model cannot be imported or made.
     """
-    where = spec.python or TASKS[cast(TaskName, spec.task)]
+    where = spec.python or TASKS[str(spec.task)].model
     module, _, name = where.partition(":")
     try:
         made = getattr(import_module(module), name)()

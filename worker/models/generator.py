@@ -9,7 +9,7 @@ from transformers import LogitsProcessorList, StoppingCriteriaList
 
 from contract.catalog import ModelSpec
 from contract.errors import BadItem
-from contract.schemas import TASKS
+from contract.tasks import TASKS
 from worker.models.faults import brief
 from worker.models.loading import Checkpoint
 from worker.models.padding import fill, mask_of
@@ -190,5 +190,4 @@ class Generator:
 
 def known_parameters(spec: ModelSpec) -> set[str]:
     """The generation parameters that a prediction of this task may have, and the catalog as well."""
-    parameters = TASKS[str(spec.task)].input["properties"]["parameters"]["properties"]
-    return set(parameters)
+    return set(TASKS[str(spec.task)].parameters)

@@ -11,7 +11,7 @@ from jsonschema_rs import validator_for
 from media_made import noise, picture
 
 from contract.errors import BadItem
-from contract.schemas import TASKS
+from contract.tasks import TASKS
 from worker.models import Model
 
 pytestmark = pytest.mark.slow

@@ -1,0 +1,23 @@
+"""An input to try a model with, so that the first answer is one line away."""
+
+from typing import Any
+
+SENTENCE = "Soloist plays one model at a time."
+PICTURE = (  # a grey gradient of 16 by 16 pixels, a PNG
+    "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAAAAAA6mKC9AAAAHElEQVR42mNg4BCQUNAwsHDwCIhIyCio"
+    "YBjZAgA44TwBZkYvEAAAAABJRU5ErkJggg=="
+)
+
+
+def example(schema: dict[str, Any]) -> dict[str, Any] | None:
+    """The first of a schema's `examples`, or a text in place of each text that it requires; None if neither
+    will do.
+    """
+    given = schema.get("examples")
+    if isinstance(given, list) and given and isinstance(given[0], dict):
+        return given[0]
+    properties = schema.get("properties", {})
+    required = schema.get("required", [])
+    if required and all(properties.get(name, {}).get("type") == "string" for name in required):
+        return dict.fromkeys(required, SENTENCE)
+    return None
