@@ -1,4 +1,4 @@
-"""Images and sounds that come as base64 in JSON, decoded here and within limits.
+"""Files that come as base64 in JSON, and sounds, decoded here and within limits.
 
 Never by a transformers pipeline: it would fetch a string that looks like a URL, or open it as a path.
 """
@@ -6,20 +6,13 @@ Never by a transformers pipeline: it would fetch a string that looks like a URL,
 import base64
 import binascii
 import io
-import warnings
 import wave
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from contract.errors import BadItem
 
-MAX_PIXELS = 50_000_000
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
-"""The usual ones: each further decoder of Pillow is one more that strangers' bytes can attack."""
-MAX_RATIO = 100
-"""Of the sides: a line of pixels that is scaled up to a model's height would fill the memory."""
 MAX_SECONDS = 30 * 60
 RATES = 4_000, 192_000
 """Samples a second. Below, a small file would be hours once it is brought to the model's rate."""
@@ -46,32 +39,6 @@ def data(text: Any) -> bytes:
     if not found:
         raise BadItem("The file is empty")
     return found
-
-
-def image(text: Any) -> Image.Image:
-    """The picture as RGB, turned upright as its EXIF says.
-
-    Raises:
-        BadItem: no image, a format not read, or more than `MAX_PIXELS`.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # oddities in a stranger's file are not ours to log
-            picture = Image.open(io.BytesIO(data(text)), formats=FORMATS)
-            width, height = picture.size  # from the header: nothing is decompressed yet
-            if width * height > MAX_PIXELS:
-                raise BadItem(f"The image has {width} x {height} pixels; {MAX_PIXELS:,} are read")
-            if max(width, height) > MAX_RATIO * min(width, height):
-                raise BadItem(f"The image has {width} x {height} pixels, which is too long a strip")
-            return ImageOps.exif_transpose(picture).convert("RGB")
-    except BadItem:
-        raise
-    except Image.DecompressionBombError:
-        raise BadItem(f"The image has too many pixels; {MAX_PIXELS:,} are read") from None
-    except UnidentifiedImageError:
-        raise BadItem(f"The file is no image that can be read: {', '.join(FORMATS)}") from None
-    except Exception as error:  # Pillow raises almost anything on a broken file
-        raise BadItem(f"The image is broken: {type(error).__name__}") from None
 
 
 def sound(text: Any, rate: int) -> Samples:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from contract.catalog import ModelSpec
 from contract.errors import BadItem
-from worker.models import media
+from worker.models import image
 from worker.models.classification import Scores
 from worker.models.faults import brief
 from worker.models.interface import Item
@@ -94,7 +94,7 @@ class Images:
     @during("preprocess")
     def _read(self, row: Row) -> bool:
         try:
-            row.value = self.prepare(media.image(row.value))
+            row.value = self.prepare(image.read(row.value))
         except BadItem as error:
             row.result = error
             return False
