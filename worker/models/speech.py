@@ -12,12 +12,13 @@ from transformers import AutomaticSpeechRecognitionPipeline, StoppingCriteriaLis
 
 from contract.catalog import ModelSpec
 from contract.errors import BadItem
-from worker.models import media
+from worker.models import sound
 from worker.models.faults import brief
 from worker.models.interface import Item
 from worker.models.loading import Checkpoint
 from worker.models.passes import Budget, cut
 from worker.models.phases import during
+from worker.models.recording import Samples
 from worker.models.rows import Row, Rows
 from worker.models.streams import Unwanted
 
@@ -79,8 +80,8 @@ class SpeechRecognition:
         return rows.outputs()
 
     @during("preprocess")
-    def _samples(self, value: Any) -> media.Samples:
-        samples = media.sound(value, self._rate)
+    def _samples(self, value: Any) -> Samples:
+        samples = sound.samples(value, self._rate)
         if self._kind != "seq2seq_whisper" and self._tokens(samples) > self._budget.max_tokens:
             seconds = self._budget.max_tokens // TOKENS_A_SECOND
             raise BadItem(
@@ -112,7 +113,7 @@ class SpeechRecognition:
             return id(row)  # read window by window, alone
         return length if times == "word" else 0  # words are timed for equal lengths only
 
-    def _tokens(self, samples: media.Samples) -> int:
+    def _tokens(self, samples: Samples) -> int:
         length = len(samples) * TOKENS_A_SECOND // self._rate + 1
         if self._kind == "seq2seq_whisper":
             whole = int(self._extractor.n_samples)  # a shorter sound is padded to it
@@ -141,7 +142,7 @@ class SpeechRecognition:
             except Exception as error:
                 row.result = BadItem(f"The transcript cannot be read: {brief(error)}")
 
-    def _inputs(self, sounds: list[media.Samples], **options: Any) -> dict[str, Any]:
+    def _inputs(self, sounds: list[Samples], **options: Any) -> dict[str, Any]:
         inputs = self._extractor(
             sounds, sampling_rate=self._rate, return_tensors="pt", **options
         ).to(self._device)
@@ -149,7 +150,7 @@ class SpeechRecognition:
         return {**inputs, name: inputs[name].to(self._model.dtype)}
 
     @during("inference")
-    def _transcribe(self, sounds: list[media.Samples]) -> list[dict[str, Any]]:
+    def _transcribe(self, sounds: list[Samples]) -> list[dict[str, Any]]:
         """The likeliest token of each step (Graves et al. 2006): CTC joins them when decoded."""
         with torch.inference_mode():
             logits = self._model(**self._inputs(sounds, padding=True)).logits
@@ -162,7 +163,7 @@ class SpeechRecognition:
 
     @during("inference")
     def _generate(
-        self, sounds: list[media.Samples], times: Any, options: dict[str, Any]
+        self, sounds: list[Samples], times: Any, options: dict[str, Any]
     ) -> list[dict[str, Any]]:
         whisper = self._kind == "seq2seq_whisper"
         long = whisper and len(sounds[0]) > self._extractor.n_samples

@@ -13,7 +13,7 @@ from media_made import noise, pcm
 
 from contract.catalog import ModelSpec
 from contract.errors import BadItem, ModelUnloadable
-from worker.models import Model, media, open_model
+from worker.models import Model, open_model, sound
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +30,7 @@ def test_ctc_models_read_sounds_of_any_lengths_together(
     plain = tf.AutoModelForCTC.from_pretrained(path).eval()
     answers = ask(loaded("automatic-speech-recognition", path), *SOUNDS)
     for data, answer in zip(SOUNDS, answers, strict=True):
-        inputs = extractor(media.sound(data, 16_000), sampling_rate=16_000, return_tensors="pt")
+        inputs = extractor(sound.samples(data, 16_000), sampling_rate=16_000, return_tensors="pt")
         with torch.inference_mode():
             tokens = plain(**inputs).logits[0].argmax(dim=-1)
         assert answer == {"text": tokenizer.decode(tokens)}
@@ -82,7 +82,7 @@ def test_whisper_writes_what_plain_generate_writes(
     plain = tf.AutoModelForSpeechSeq2Seq.from_pretrained(path).eval()
     answers = ask(loaded("automatic-speech-recognition", path), *SOUNDS)
     for data, answer in zip(SOUNDS, answers, strict=True):
-        inputs = extractor(media.sound(data, 16_000), sampling_rate=16_000, return_tensors="pt")
+        inputs = extractor(sound.samples(data, 16_000), sampling_rate=16_000, return_tensors="pt")
         with torch.inference_mode():
             tokens = plain.generate(**inputs)[0]
         assert answer["text"] == tokenizer.decode(tokens, skip_special_tokens=True)
