@@ -84,7 +84,7 @@ class ModelSpec(BaseModel):
     cost_per_hour: float | None = Field(
         None, ge=0, description="What one worker costs an hour, in your currency."
     )
-    pooling: Literal["auto", "mean", "cls", "none"] = Field(
+    pooling: Literal["auto", "mean", "cls", "lasttoken", "none"] = Field(
         "auto",
         description="feature-extraction: one vector a text, or one a token (`none`). "
         "`auto`: as the model's own sentence-transformers files say.",

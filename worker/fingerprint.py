@@ -99,9 +99,16 @@ def _add_source(digest: "hashlib._Hash", spec: ModelSpec) -> bool:
 
 def _files(folder: Path, wanted: list[str], elsewhere: list[str]) -> Iterator[str]:
     """What a worker reads of a folder, and what it would if its index or configuration said so."""
-    for path in (*folder.glob("*"), *folder.glob("[0-9]*/*")):
+    from worker.models.fetching import module_files
+
+    modules = list(module_files(folder))
+    inside = (path for name in modules for path in (folder / name).glob("*"))
+    for path in {*folder.glob("*"), *folder.glob("[0-9]*/*"), *inside}:
         name = path.relative_to(folder).as_posix()
-        if any(fnmatch(name, pattern) for pattern in elsewhere) or not path.is_file():
+        away = any(fnmatch(name, pattern) for pattern in elsewhere)
+        if (
+            away and path.parent.relative_to(folder).as_posix() not in modules
+        ) or not path.is_file():
             continue
         if any(fnmatch(path.name, pattern) for pattern in wanted):
             yield name

@@ -1,6 +1,7 @@
 """`python -m worker --fetch`: from a hub of the test's own, by the real client, into a cache that a worker loads."""
 
 import errno
+import json
 import logging
 import os
 import time
@@ -90,6 +91,39 @@ def test_what_was_fetched_is_what_a_worker_loads_without_a_network(
     finally:
         worker.kill()
     assert hub.requests == before
+
+
+def recipe(*modules: tuple[str, str]) -> bytes:
+    """modules.json with these (kind, folder) behind the transformer."""
+    listed = [("Transformer", ""), *modules]
+    kind = "sentence_transformers.models."
+    return json.dumps([{"type": kind + name, "path": path} for name, path in listed]).encode()
+
+
+def test_what_sentence_transformers_modules_need_is_fetched_wherever_they_lie(
+    hub: FakeHub, place: Place, tiny: dict[str, bytes]
+) -> None:
+    modules = {
+        "modules.json": recipe(("Pooling", "1_Pooling"), ("Dense", "2_Dense"), ("Dense", "top")),
+        "1_Pooling/config.json": b"{}",
+        "2_Dense/config.json": b"{}",
+        "2_Dense/model.safetensors": b"a matrix",
+        "top/config.json": b"{}",
+        "top/model.safetensors": b"another",
+    }
+    pickle = {"2_Dense/pytorch_model.bin": b"a pickle"}
+    hub.repositories["owner/tiny"] = {"main": {**tiny, **modules, **pickle, **CLUTTER}}
+    place.fetch()
+    assert place.files() == {*tiny, *modules}
+    assert place.fetch()[0]["message"].startswith("nothing to fetch")
+
+
+def test_modules_with_pickled_weights_are_not_fetched(
+    hub: FakeHub, place: Place, tiny: dict[str, bytes]
+) -> None:
+    modules = {"modules.json": recipe(("Dense", "2_Dense")), "2_Dense/pytorch_model.bin": b"pickle"}
+    hub.repositories["owner/tiny"] = {"main": {**tiny, **modules}}
+    assert "2_Dense has no model.safetensors" in place.refusal()
 
 
 def test_the_revision_of_the_catalog_is_fetched_and_no_other(

@@ -80,6 +80,19 @@ def test_every_small_file_counts(folder: Path, name: str) -> None:
     assert len({before, changed, content(folder)}) == 3
 
 
+@pytest.mark.parametrize("place", ["2_Dense", "top"])
+def test_weights_of_modules_count_wherever_they_lie(folder: Path, place: str) -> None:
+    modules = [{"type": "sentence_transformers.models.Dense", "path": place}]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    (folder / place).mkdir()
+    found = []
+    for value in (1.0, 2.0):
+        (folder / place / "model.safetensors").write_bytes(tensors(value))
+        found.append(content(folder))
+
+    assert found[0] != found[1]
+
+
 def test_what_a_worker_never_reads_does_not_count(folder: Path) -> None:
     before = content(folder)
     (folder / "README.md").write_text("Trained on Monday.")

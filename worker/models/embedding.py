@@ -1,123 +1,136 @@
-"""Vectors of texts: feature-extraction and sentence-similarity, pooled as the model's files say."""
+"""Vectors of texts: feature-extraction and sentence-similarity, made as the model's files say."""
 
-import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 
 from contract.catalog import ModelSpec
-from contract.errors import BadItem
+from contract.errors import BadItem, OutputInvalid
 from worker.models.interface import Item
 from worker.models.loading import Checkpoint
+from worker.models.logits import SENTENCE
+from worker.models.pooling import Normalize, pool
+from worker.models.recipe import Embedder
 from worker.models.rows import UNWANTED, Row, Rows
 from worker.models.text import Encoder
-
-POOLER = ("pooler.", "encoder.pooler.")
-"""Weights behind the last hidden state, which no pooling of ours reads; many checkpoints lack them."""
-
-LEGACY_MODES = {
-    "pooling_mode_cls_token": "cls",
-    "pooling_mode_max_tokens": "max",
-    "pooling_mode_mean_tokens": "mean",
-    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
-    "pooling_mode_weightedmean_tokens": "weightedmean",
-    "pooling_mode_lasttoken": "lasttoken",
-}
-MODES = frozenset(LEGACY_MODES.values())
-
-
-class Recipe:
-    """How the model's makers turn token vectors into one: its sentence-transformers files.
-
-    Without such files: the mean, as sentence-transformers does. Read are `modules.json`, the pooling's
-    `config.json`, `sentence_bert_config.json` (length) and `config_sentence_transformers.json` (prompt).
-    """
-
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        self._checkpoint = checkpoint
-        self.modes: tuple[str, ...] = ("mean",)
-        self.normalize = False
-        with checkpoint.reading("its sentence-transformers files"):
-            for module in self._json("modules.json", []):
-                self._read(module["type"].rpartition(".")[2], module["path"])
-            self.max_length: int | None = self._json("sentence_bert_config.json").get(
-                "max_seq_length"
-            )
-            prompts = self._json("config_sentence_transformers.json")
-            self.prompt: str = (prompts.get("prompts") or {}).get(
-                prompts.get("default_prompt_name"), ""
-            )
-        if pooling := checkpoint.spec.pooling if checkpoint.spec.pooling != "auto" else None:
-            self.modes = (pooling,)
-
-    def _read(self, kind: str, path: str) -> None:
-        if kind == "Pooling":
-            config = self._json(f"{path}/config.json")
-            chosen = config.get("pooling_mode") or [
-                mode for key, mode in LEGACY_MODES.items() if config.get(key)
-            ]
-            self.modes = (chosen,) if isinstance(chosen, str) else tuple(chosen)
-            if not self.modes or not MODES.issuperset(self.modes):
-                raise ValueError(f"unknown pooling {chosen}")
-        elif kind == "Normalize":
-            self.normalize = True
-        elif kind not in ("Transformer", "Dropout"):
-            raise ValueError(f"module {kind!r} is not one that Soloist applies")
-
-    def _json(self, name: str, absent: Any = None) -> Any:
-        found = self._checkpoint.file(name)
-        return json.loads(found.read_text()) if found else ({} if absent is None else absent)
+from worker.models.warming import prove
 
 
 class Vectors:
     """A model that gives one vector a text, or one a token."""
 
     def __init__(self, spec: ModelSpec, device: str) -> None:
-        checkpoint = Checkpoint(spec)
-        self._recipe = Recipe(checkpoint)
-        self._encoder = Encoder(
-            checkpoint, device, "AutoModel", max_length=self._recipe.max_length, may_lack=POOLER
-        )
+        checkpoint = Embedder(spec)
+        self.recipe = recipe = checkpoint.recipe
+        self._encoder = Encoder(checkpoint, device, "AutoModel")
+        self._steps = [step.to(device) for step in recipe.steps]
+        self._normal = bool(self._steps) and isinstance(self._steps[-1], Normalize)
+        if self._normal:
+            self._steps.pop()  # what the caller may decide
+        self._prompts = {text: self._length(text) for text in {"", *recipe.prompts.values()}}
 
     def fill(self, rows: list[Row]) -> None:
-        """Give each row its vector (hidden,) or vectors (tokens, hidden), float32, as its result."""
-        texts = [self._recipe.prompt + row.value for row in rows]
-        for indexes, encodings in self._encoder.passes(rows, texts, self._check):
-            output, mask = self._encoder.forward(encodings)
-            normal = [self._normal(rows[index]) for index in indexes]
-            for index, vector in zip(indexes, self._pool(output[0], mask, normal), strict=True):
-                rows[index].result = vector
+        """Give each row its vector (width,) or vectors (tokens, width), float32, as its result."""
+        prompts = [self._prompt(row) for row in rows]
+        for side in sorted({self._side(row) for row in rows}):
+            mine = [index for index, row in enumerate(rows) if self._side(row) == side]
+            group = [rows[index] for index in mine]
+            texts = [prompts[index] + rows[index].value for index in mine]
+            with self._cut_at(side):
+                for indexes, encodings in self._encoder.passes(group, texts, self._check):
+                    output, mask = self._encoder.forward(encodings)
+                    members = [group[index] for index in indexes]
+                    skipped = [self._prompts[prompts[mine[index]]] for index in indexes]
+                    vectors = self._pool(output[0].float(), mask, skipped, members)
+                    for row, vector in zip(members, vectors, strict=True):
+                        row.result = self._finished(row, vector)
+
+    def _length(self, prompt: str) -> int:
+        """How many tokens of a text are its prompt, if they are to be left out of the pooling."""
+        if not prompt or self.recipe.include_prompt:
+            return 0
+        ids = self._encoder.encode([prompt])[0].ids
+        return len(ids) - (ids[-1] in self._encoder.tokenizer.all_special_ids)
+
+    def _prompt(self, row: Row) -> str:
+        name = row.parameters.get("prompt_name")
+        if name is None:
+            return self.recipe.prompt
+        if name not in self.recipe.prompts:
+            known = ", ".join(sorted(self.recipe.prompts))
+            row.result = BadItem(f"The model has no prompt {name!r}; it has {known}")
+        return self.recipe.prompts.get(name, "")
+
+    def _side(self, row: Row) -> str:
+        """From which side a text too long is cut."""
+        side = row.parameters.get("truncation_direction", self._encoder.tokenizer.truncation_side)
+        return str(side).lower()
+
+    @contextmanager
+    def _cut_at(self, side: str) -> Iterator[None]:
+        tokenizer = self._encoder.tokenizer
+        own, tokenizer.truncation_side = tokenizer.truncation_side, side
+        backend = tokenizer.backend_tokenizer if tokenizer.is_fast else None
+        if backend and side != own:
+            backend.enable_truncation(**{**backend.truncation, "direction": side})
+        try:
+            yield
+        finally:
+            tokenizer.truncation_side = own
+            if backend and side != own:
+                backend.enable_truncation(**{**backend.truncation, "direction": own})
 
     def _check(self, row: Row, encoding: Any) -> BadItem | None:
         if row.parameters.get("truncate") is False and encoding.overflowing:
             return BadItem(f"The text has more than {self._encoder.max_length} tokens")
+        skipped = self._prompts[self._prompt(row)]
+        if skipped and len(encoding) <= skipped:
+            return BadItem("The text has no tokens behind the prompt, which alone makes no vector")
         return None
 
-    def _normal(self, row: Row) -> bool:
-        return bool(row.parameters.get("normalize", self._recipe.normalize))
-
-    def _pool(self, hidden: Any, mask: Any, normal: list[bool]) -> Any:
-        """The vectors of (rows, longest, hidden), each normalised where asked."""
-        hidden = hidden.float()
+    def _pool(self, hidden: Any, mask: Any, skipped: list[int], rows: list[Row]) -> Any:
+        """The vectors of (rows, longest, hidden), each normalised where that is asked for."""
+        modes = self.recipe.modes
+        normal = [self._normalised(row) for row in rows]
         with torch.inference_mode():
-            if self._recipe.modes == ("none",):
-                lengths = mask.sum(dim=1).tolist()
+            if modes == ("none",):
                 pooled = hidden
             else:
-                lengths = None
-                pooled = torch.cat(
-                    [pool(mode, hidden, mask) for mode in self._recipe.modes], dim=-1
-                )
-            if all(normal):
-                pooled = torch.nn.functional.normalize(pooled, dim=-1)
-            elif any(normal):
+                left = torch.tensor(skipped, device=hidden.device) if any(skipped) else None
+                pooled = torch.cat([pool(mode, hidden, mask, left) for mode in modes], dim=-1)
+                for step in self._steps:
+                    pooled = step(pooled)
+            if any(normal):
                 chosen = torch.tensor(normal, device=pooled.device)
                 pooled[chosen] = torch.nn.functional.normalize(pooled[chosen], dim=-1)
         vectors = pooled.cpu().numpy()
-        if lengths is None:
+        if modes != ("none",):
             return vectors
-        return [vector[:length] for vector, length in zip(vectors, lengths, strict=True)]
+        return [
+            vector[kept] for vector, kept in zip(vectors, mask.bool().cpu().numpy(), strict=True)
+        ]
+
+    def _normalised(self, row: Row) -> bool:
+        by_itself = self._normal and self.recipe.modes != ("none",)
+        return bool(row.parameters.get("normalize", by_itself))
+
+    def _finished(self, row: Row, vector: Any) -> Any:
+        if not np.isfinite(vector).all():
+            return OutputInvalid(SENTENCE)
+        asked = row.parameters.get("dimensions")
+        width = vector.shape[-1]
+        if asked is not None and asked > width:
+            return BadItem(f"The model's vectors have {width} dimensions, not {asked}")
+        kept = asked or self.recipe.dimensions
+        if not kept or kept >= width or (asked is None and self.recipe.modes == ("none",)):
+            return vector
+        vector = vector[..., :kept].copy()
+        if row.parameters.get("normalize"):
+            vector /= np.maximum(np.linalg.norm(vector, axis=-1, keepdims=True), 1e-12)
+        return vector
 
 
 class FeatureExtraction:
@@ -125,6 +138,9 @@ class FeatureExtraction:
 
     def load(self, spec: ModelSpec, device: str) -> None:
         self._vectors = Vectors(spec, device)
+        prove(
+            Checkpoint(spec), self, {"a text": {"inputs": "a"}, "texts": {"inputs": ["a", "a b"]}}
+        )
 
     def predict(self, items: list[Item]) -> list[Any]:
         rows = Rows(items)
@@ -133,50 +149,55 @@ class FeatureExtraction:
 
 
 class SentenceSimilarity:
-    """Cosines of one sentence with others."""
+    """How near one sentence is to others, by the similarity that the model's files name."""
 
     def load(self, spec: ModelSpec, device: str) -> None:
+        checkpoint = Checkpoint(spec)
         if spec.pooling == "none":
-            raise Checkpoint(spec).refusal(
-                "sentence-similarity needs one vector a text, not `none`"
-            )
+            raise checkpoint.refusal("sentence-similarity needs one vector a text, not `none`")
         self._vectors = Vectors(spec, device)
+        name = self._vectors.recipe.similarity
+        if name not in SIMILARITIES:
+            raise checkpoint.refusal(
+                f"its similarity_fn_name is {name!r}, and Soloist has {', '.join(SIMILARITIES)}; serve its "
+                "vectors as feature-extraction"
+            )
+        self._similarity = SIMILARITIES[name]
+        asked = {"source_sentence": "a", "sentences": ["a b", "b"]}
+        prove(checkpoint, self, {"sentences": {"inputs": asked}})
 
     def predict(self, items: list[Item]) -> list[Any]:
         sentences = [
-            [Row(text, {}, item) for text in (asked["source_sentence"], *asked["sentences"])]
+            [
+                Row(text, item.input.get("parameters") or {}, item)
+                for text in (asked["source_sentence"], *asked["sentences"])
+            ]
             for item in items
             for asked in (item.input["inputs"],)
         ]
         self._vectors.fill([row for group in sentences for row in group])
-        return [_cosines(group) for group in sentences]
+        return [self._similarities(group) for group in sentences]
+
+    def _similarities(self, group: list[Row]) -> Any:
+        """Of the first row with each of the others; the exception of a row that has one."""
+        failed = next((row.result for row in group if isinstance(row.result, Exception)), None)
+        if failed:
+            return failed
+        if any(row.result is UNWANTED for row in group):
+            return None
+        vectors = np.stack([row.result for row in group])
+        return self._similarity(vectors[0], vectors[1:])
 
 
-def _cosines(group: list[Row]) -> Any:
-    """The first row's cosine with each of the others; the exception of a row that has one."""
-    if failed := next((row.result for row in group if isinstance(row.result, Exception)), None):
-        return failed
-    if any(row.result is UNWANTED for row in group):
-        return None
-    vectors = np.stack([row.result for row in group])
-    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    return vectors[1:] @ vectors[0]
+def _cosine(one: Any, others: Any) -> Any:
+    lengths = np.maximum(np.linalg.norm(others, axis=1) * np.linalg.norm(one), 1e-12)
+    return others @ one / lengths
 
 
-def pool(mode: str, hidden: Any, mask: Any) -> Any:
-    """(rows, longest, hidden) under mask (rows, longest), padded at the right, as (rows, hidden).
-
-    The modes are those of sentence-transformers.
-    """
-    if mode == "cls":
-        return hidden[:, 0]
-    if mode == "lasttoken":
-        return hidden[torch.arange(len(hidden), device=hidden.device), mask.sum(dim=1) - 1]
-    weights = mask.to(hidden.dtype)
-    if mode == "max":
-        return hidden.masked_fill(weights.unsqueeze(-1) == 0, float("-inf")).amax(dim=1)
-    if mode == "weightedmean":
-        weights = weights * torch.arange(1, mask.shape[1] + 1, device=mask.device)
-    total = torch.bmm(weights.unsqueeze(1), hidden).squeeze(1)
-    counts = weights.sum(dim=1, keepdim=True)
-    return total / (counts.sqrt() if mode == "mean_sqrt_len_tokens" else counts)
+SIMILARITIES: dict[str, Callable[[Any, Any], Any]] = {
+    "cosine": _cosine,
+    "dot": lambda one, others: others @ one,
+    "euclidean": lambda one, others: -np.linalg.norm(others - one, axis=1),
+    "manhattan": lambda one, others: -np.abs(others - one).sum(axis=1),
+}
+"""The names of sentence-transformers; larger is nearer."""

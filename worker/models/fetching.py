@@ -43,13 +43,18 @@ INDEX = "model.safetensors.index.json"
 BESIDE = ["*.json", "*.txt", "*.jinja", "*.model", "*.spm", "*.codes", "*.tokenizer", "*.tiktoken"]
 """What is read beside the weights: configurations, tokenizers, chat templates."""
 ELSEWHERE = ["[!0-9]*/*"]
-"""Folders of other frameworks. Those of sentence-transformers' modules begin with a digit."""
+"""Folders of other frameworks. Those of sentence-transformers' modules mostly begin with a digit."""
+MODULES = "modules.json"
+PACKAGE = "sentence_transformers."
+WEIGHTY = ("Dense", "LayerNorm")
+"""Modules of sentence-transformers behind the model that have weights of their own."""
 
 TELL_SECONDS = 5.0
 STALE_SECONDS = 600.0
 """Nobody writes a part of a file any more that has not grown for so long."""
 
 TOKEN = "HF_TOKEN (in a cluster: hub.tokenSecret)"  # noqa: S105 - where it is, not what
+AGAIN = "save it anew with `SentenceTransformer(folder).save_pretrained(folder)`"
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -70,6 +75,20 @@ def weights(folder: Path, names: Collection[str]) -> list[str]:
         return []
     index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
     return sorted(set(index["weight_map"].values()))
+
+
+def module_files(folder: Path) -> dict[str, list[str]]:
+    """What sentence-transformers' modules.json names, by folder: its configuration, and weights if any."""
+    try:
+        listed = json.loads((folder / MODULES).read_text(encoding="utf-8"))
+        modules = {str(one["path"]): str(one["type"]).rpartition(".")[2] for one in listed}
+    except (OSError, ValueError, TypeError, KeyError):  # there is none, or loading will say so
+        return {}
+    return {
+        path: [f"{path}/{CONFIG}", *([f"{path}/{SINGLE}"] if kind in WEIGHTY else [])]
+        for path, kind in modules.items()
+        if path and not Path(path).is_absolute() and ".." not in Path(path).parts
+    }
 
 
 def cached_commit(repository: str, revision: str | None) -> str | None:
@@ -130,7 +149,8 @@ def _is_cached(repository: str, revision: str | None) -> bool:
     except LocalEntryNotFoundError:
         return False
     found = weights(folder, {path.name for path in folder.iterdir()})
-    return bool(found) and all((folder / name).is_file() for name in (CONFIG, *found))
+    beside = [name for names in module_files(folder).values() for name in names[1:]]
+    return bool(found) and all((folder / name).is_file() for name in (CONFIG, *found, *beside))
 
 
 def _download(repository: str, revision: str | None, facts: dict[str, Any]) -> None:
@@ -143,6 +163,12 @@ def _download(repository: str, revision: str | None, facts: dict[str, Any]) -> N
     sizes = {file.path: file.size for file in get_cached_repo_tree(repository, revision=commit)}
     wanted = weights(folder, sizes)
     _check(wanted, sizes)
+    for path, names in module_files(folder).items():
+        if any(name not in sizes for name in names[1:]):
+            raise ModelUnloadable(
+                f"its {path} has no {SINGLE}, and workers load no pickles; {AGAIN}"
+            )
+        wanted += [name for name in names if name in sizes]
     missing = sum(sizes[name] for name in wanted if not (folder / name).is_file())
     parts = folder.parents[1] / "blobs"
     _sweep(parts)

@@ -19,10 +19,14 @@ from contract.catalog import ModelSpec, source_folder
 from contract.errors import ModelUnloadable, StartRefused
 from worker.models.faults import brief
 from worker.models.fetching import CONFIG, hub_id, weights
+from worker.models.missing import needed
 from worker.models.phases import during
 
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5", "flax_model.msgpack")
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+BODIES = ("AutoModel", "AutoModelForTextEncoding")
+"""Models without a head, of which tasks read the last hidden state."""
 
 
 class Checkpoint:
@@ -64,11 +68,11 @@ class Checkpoint:
             raise self.refusal(f"it has no tokenizer file: {' or '.join(sorted(names))}")
         return found
 
-    def model(self, kind: str, device: str, may_lack: tuple[str, ...] = ()) -> Any:
+    def model(self, kind: str, device: str, reads: tuple[str, ...] = ()) -> Any:
         """The model of this Auto class with its weights on `device`, ready to infer.
 
-        Weights that the checkpoint lacks are never made up, unless their names begin with one of
-        `may_lack`, which the task does not use.
+        Weights that the checkpoint lacks are never made up. `reads`: the fields of the model's output
+        that the task reads, if not all; what only others depend on may lack.
         """
         config = self.part("AutoConfig")
         auto = getattr(transformers, kind)
@@ -83,15 +87,18 @@ class Checkpoint:
                 output_loading_info=True,
                 **self._options(),
             )
-        lacking = sorted(key for key in report["missing_keys"] if not key.startswith(may_lack))
+        with self.reading("the weights onto the device"):
+            model = model.eval().requires_grad_(False).to(device)
+        if kind in BODIES:
+            reads = reads or ("last_hidden_state",)
+        lacking = needed(model, report["missing_keys"], reads) if report["missing_keys"] else []
         if lacking:
             raise self.refusal(
                 f"its checkpoint has no weights for {', '.join(lacking[:3])}"
                 f"{' and others' if len(lacking) > 3 else ''}: it was not trained for "
                 f"{self.spec.task}; take one that was, or another `task`"
             )
-        with self.reading("the weights onto the device"):
-            return model.eval().requires_grad_(False).to(device)
+        return model
 
     def refusal(self, reason: str) -> ModelUnloadable:
         return ModelUnloadable(f"model {self.spec.name!r}: {reason} ({self.spec.source})")

@@ -50,18 +50,17 @@ class Encoder:
         pairs: bool = False,
         offsets: bool = False,
         max_length: int | None = None,
-        may_lack: tuple[str, ...] = (),
     ) -> None:
         """`truncation`: which of a pair is cut, as the tokenizers library names it; `overlap`: tokens
         that the windows of a text too long share; `pairs`: texts come in pairs; `offsets`: encodings
-        know the characters of their tokens; `may_lack`: see `Checkpoint.model`.
+        know the characters of their tokens.
         """
         spec = checkpoint.spec
         self.device = device
         self.tokenizer = checkpoint.tokenizer()
         if offsets and not self.tokenizer.is_fast:
             raise checkpoint.refusal(f"{spec.task} needs a fast tokenizer, and this model has none")
-        self.model = checkpoint.model(kind, device, may_lack)
+        self.model = checkpoint.model(kind, device)
         self.config = self.model.config
         self.pad_id = pad_id(self.tokenizer, self.config)
         if self.config.pad_token_id is None:

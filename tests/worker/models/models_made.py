@@ -46,10 +46,12 @@ def made(model: type, config: Any, seed: int = 0) -> Any:
     return built
 
 
-def bert_tokenizer(length: int = POSITIONS) -> Any:
+def bert_tokenizer(length: int = POSITIONS, *, cased: bool = False) -> Any:
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
     return tf.BertTokenizer(
-        vocab={word: number for number, word in enumerate(vocabulary)}, model_max_length=length
+        vocab={word: number for number, word in enumerate(vocabulary)},
+        model_max_length=length,
+        do_lower_case=not cased,
     )
 
 
@@ -89,8 +91,8 @@ def bert_filler(folder: Path) -> Path:
     return save(folder, made(tf.BertForMaskedLM, bert_config()), bert_tokenizer())
 
 
-def bert_embedder(folder: Path) -> Path:
-    return save(folder, made(tf.BertModel, bert_config()), bert_tokenizer())
+def bert_embedder(folder: Path, *, cased: bool = False) -> Path:
+    return save(folder, made(tf.BertModel, bert_config()), bert_tokenizer(cased=cased))
 
 
 def byte_tokenizer(kind: Any, *special: str, **options: Any) -> Any:

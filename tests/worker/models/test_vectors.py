@@ -55,7 +55,7 @@ def embedder(folder: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]
                 "idx": n,
                 "name": str(n),
                 "path": f"{n}_{kind}" if n else "",
-                "type": f"st.models.{kind}",
+                "type": f"sentence_transformers.models.{kind}",
             }
             for n, kind in enumerate(kinds)
         ]
@@ -159,7 +159,7 @@ def test_a_models_own_prompt_is_put_in_front(
 @pytest.mark.parametrize(
     ("pooling", "more", "reason"),
     [
-        ({"pooling_mode": "middle"}, (), "unknown pooling"),
+        ({"pooling_mode": "middle"}, (), "no pooling"),
         ({"pooling_mode": "mean"}, ("Dense",), "Dense"),
     ],
 )
