@@ -8,10 +8,10 @@ import torch
 from contract.catalog import ModelSpec
 from worker.models.interface import Item
 from worker.models.loading import Checkpoint
+from worker.models.logits import unusable
 from worker.models.rows import Row, Rows
-from worker.models.text import Encoder, Text
-
-HEAD = "AutoModelForSequenceClassification"
+from worker.models.text import CLASSIFIER, Encoder, Text
+from worker.models.warming import prove
 
 
 class Scores:
@@ -24,16 +24,18 @@ class Scores:
     def of(
         self, logits: Any, parameters: list[dict[str, Any]], top_k: int | None = None
     ) -> list[Any]:
-        """`[{label, score}]` for each row of `logits` (rows, labels)."""
+        """`[{label, score}]` for each row of `logits` (rows, labels), or the error that it is."""
         logits = logits.float()
+        lost = unusable(logits)
         functions = {given.get("function_to_apply", self.function) for given in parameters}
         tables = {name: _apply(name, logits) for name in functions}
-        answers = []
+        answers: list[Any] = []
         for row, given in enumerate(parameters):
             order, scores = tables[given.get("function_to_apply", self.function)]
             most = given.get("top_k", top_k)
             answers.append(
-                [
+                lost[row]
+                or [
                     {"label": self.labels[index], "score": score}
                     for index, score in zip(order[row][:most], scores[row][:most], strict=True)
                 ]
@@ -45,8 +47,10 @@ class TextClassification:
     """Every label of the model with its score, for each text."""
 
     def load(self, spec: ModelSpec, device: str) -> None:
-        self._encoder = Encoder(Checkpoint(spec), device, HEAD)
+        checkpoint = Checkpoint(spec)
+        self._encoder = Encoder(checkpoint, device, CLASSIFIER)
         self._scores = Scores(self._encoder.config)
+        prove(checkpoint, self, self._encoder.questions())
 
     def predict(self, items: list[Item]) -> list[Any]:
         rows = Rows(items)
@@ -75,7 +79,8 @@ class ZeroShotClassification:
             )
         self._entailment = found[0]
         self._contradiction = -1 if self._entailment == 0 else 0
-        self._encoder = Encoder(checkpoint, device, HEAD, truncation="only_first", pairs=True)
+        self._encoder = Encoder(checkpoint, device, CLASSIFIER, truncation="only_first", pairs=True)
+        prove(checkpoint, self, self._encoder.questions(candidate_labels=["a", "a b"]))
 
     def predict(self, items: list[Item]) -> list[Any]:
         rows = Rows(items)
@@ -91,6 +96,8 @@ class ZeroShotClassification:
         logits = np.empty((len(pairs), 2), np.float32)
         for indexes, encodings in self._encoder.passes(owners, pairs):
             output, _ = self._encoder.forward(encodings)
+            for index, error in zip(indexes, unusable(output.logits), strict=True):
+                owners[index].result = error or owners[index].result
             chosen = output.logits[:, [self._contradiction, self._entailment]]
             logits[indexes] = chosen.float().cpu().numpy()
         for row, span in zip(rows, spans, strict=True):

@@ -1,39 +1,27 @@
 """Texts through an encoder: tokenised in one call, sorted, cut, padded once, one forward pass a cut."""
 
-import inspect
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
-import numpy as np
-import torch
-
 from contract.errors import BadItem
-from worker.models.faults import brief
+from worker.models import reach
+from worker.models.agreement import company_of
+from worker.models.forward import CLASSIFIER, Forward
 from worker.models.loading import Checkpoint
-from worker.models.padding import fill, mask_of
-from worker.models.passes import Budget, cut
+from worker.models.padding import pad_id
+from worker.models.passes import Budget, cut, cut_apart
 from worker.models.phases import during
-from worker.models.rows import Row, each
+from worker.models.reach import longest_input
+from worker.models.rows import Row
+from worker.models.tokenizing import Cut, Text, Tokenizing, samples
 
-Text = str | tuple[str, str]
+__all__ = ["CLASSIFIER", "Cut", "Encoder", "Text", "longest_input", "pad_id"]
 
 WINDOW = 2048
 """Rows that are tokenised at a time: a million short texts must not fill the memory with tokens."""
 
-
-@dataclass(slots=True)
-class Tokens:
-    """What a Python tokenizer gives, in the shape of a `tokenizers.Encoding`."""
-
-    ids: list[int]
-    type_ids: list[int]
-    overflowing: list[Any] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return len(self.ids)
+Check = Callable[[Row, Any], BadItem | None]
+Windows = Callable[[Row, Any], list[Any]]
 
 
 class Encoder:
@@ -46,174 +34,157 @@ class Encoder:
         kind: str,
         *,
         truncation: str = "longest_first",
-        overlap: int = 0,
         pairs: bool = False,
         offsets: bool = False,
         max_length: int | None = None,
     ) -> None:
-        """`truncation`: which of a pair is cut, as the tokenizers library names it; `overlap`: tokens
-        that the windows of a text too long share; `pairs`: texts come in pairs; `offsets`: encodings
-        know the characters of their tokens.
+        """`truncation`: which of a pair is cut, as the tokenizers library names it; `pairs`: texts come
+        in pairs; `offsets`: encodings know the characters of their tokens.
         """
         spec = checkpoint.spec
-        self.device = device
         self.tokenizer = checkpoint.tokenizer()
         if offsets and not self.tokenizer.is_fast:
             raise checkpoint.refusal(f"{spec.task} needs a fast tokenizer, and this model has none")
         self.model = checkpoint.model(kind, device)
         self.config = self.model.config
-        self.pad_id = pad_id(self.tokenizer, self.config)
-        if self.config.pad_token_id is None:
-            self.config.pad_token_id = self.pad_id  # decoders find a row's last token by it
-        self.max_length = min(
-            longest_input(self.tokenizer, self.model),
-            max_length or spec.max_batch_tokens,
-            spec.max_batch_tokens,
+        most = spec.max_batch_tokens
+        longest = longest_input(self.tokenizer, self.model)
+        self.max_length = min(longest, max_length or most, most)
+        self.samples = samples(self.tokenizer, self.max_length)
+        self._forward = Forward(self.model, self.tokenizer, kind, device)
+        self._tokens = Tokenizing(
+            self.tokenizer,
+            self.max_length,
+            reach.embedded(self.model),
+            truncation=truncation,
+            offsets=offsets,
         )
-        self._encode_batch = self._tokenize_by(truncation, overlap, offsets)
-        accepted = inspect.signature(self.model.forward).parameters
-        self._always = {"use_cache": False} if "use_cache" in accepted else {}
-        # for single texts they are mostly what the model assumes by itself
-        typed = pairs or any(self._encode_batch(["a"])[0].type_ids)
-        self._typed = typed and "token_type_ids" in accepted
-        self.budget = Budget(spec.max_batch_size, spec.max_batch_tokens)
-        with checkpoint.warming_up():
-            self.budget = self._warm_up(pairs)
+        self._cut = Cut(self.max_length)
+        # classifiers of this kind read the place of the last end token, and want equally many in a pass
+        ended = kind == CLASSIFIER and self.config.is_encoder_decoder
+        self._end: int | None = self.config.eos_token_id if ended else None
+        self._settle(checkpoint, pairs)
 
     @during("preprocess")
-    def encode(self, texts: Sequence[Text]) -> list[Any]:
+    def encode(self, texts: Sequence[Text], cut: Cut | None = None) -> list[Any]:
         """One encoding a text (`ids`, `type_ids`, `overflowing`), or the BadItem that it is."""
-        return [
-            BadItem(f"The text cannot be tokenised: {brief(found)}")
-            if isinstance(found, Exception)
-            else found
-            for found in each(list(texts), self._encode_batch)
-        ]
+        return self._tokens.read(texts, cut or self._cut)
 
     def plain(self, text: str) -> list[int]:
         """The tokens of a text that is no longer than the model reads, without special ones."""
-        if self.tokenizer.is_fast:
-            # the wrapper's own `encode` would switch off the truncation that is set on it
-            return list(self.tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids)
-        return list(self.tokenizer.encode(text, add_special_tokens=False))
+        return self._tokens.plain(text)
 
     def passes(
         self,
         rows: Sequence[Row],
         texts: Sequence[Text],
-        check: Callable[[Row, Any], BadItem | None] = lambda row, encoding: None,
+        check: Check = lambda row, encoding: None,
+        windows: Windows = lambda row, encoding: [encoding],
+        cuts: Sequence[Cut] | None = None,
     ) -> Iterator[tuple[list[int], list[Any]]]:
         """(indexes of the rows, encodings) of each pass.
 
-        A row whose text cannot be read, or that `check` objects to, gets the error as its result.
+        A row whose text cannot be read, or that `check` objects to, gets the error as its result. A row
+        has as many encodings as `windows` gives of its text's. `cuts`: how each text is cut, if not as
+        usual.
         """
         for start in range(0, len(texts), WINDOW):
-            window = range(start, min(start + WINDOW, len(texts)))
-            encodings = self.encode([texts[index] for index in window])
-            for index, encoding in zip(window, encodings, strict=True):
-                failed = encoding if isinstance(encoding, BadItem) else check(rows[index], encoding)
-                rows[index].result = failed or rows[index].result
-            for places in self.cut([rows[index] for index in window], encodings):
-                yield [start + place for place in places], [encodings[place] for place in places]
-
-    def cut(self, rows: Sequence[Row], encodings: Sequence[Any]) -> Iterator[list[int]]:
-        """Indexes of the rows of each pass: of those that are still to be answered."""
-        ready = [index for index, row in enumerate(rows) if row.open]
-        for places in cut([len(encodings[index]) for index in ready], self.budget):
-            if wanted := [ready[place] for place in places if rows[ready[place]].open]:
-                yield wanted
+            owners: list[int] = []
+            encodings: list[Any] = []
+            here = range(start, min(start + WINDOW, len(texts)))
+            for index, encoding in self._read(here, texts, cuts):
+                row = rows[index]
+                if failed := self._failed(row, texts[index], encoding) or check(row, encoding):
+                    row.result = failed
+                elif row.open:
+                    mine = windows(row, encoding)
+                    owners += [index] * len(mine)
+                    encodings += mine
+            for places in self._together([rows[index] for index in owners], encodings):
+                yield [owners[place] for place in places], [encodings[place] for place in places]
 
     @during("inference")
     def forward(self, encodings: Sequence[Any]) -> tuple[Any, Any]:
-        """One pass: the model's output and the attention mask, both (rows, longest, ...)."""
-        ids = [encoding.ids for encoding in encodings]
-        mask = mask_of(ids)
-        inputs = {
-            "input_ids": fill(mask, ids, self.pad_id),
-            "attention_mask": mask.astype(np.int64),
+        """One pass: the model's output and the mask of what is no padding, both (rows, longest, ...).
+
+        What a model gives for each token stands at the left, the padding behind it.
+        """
+        return self._forward.run(encodings, self.company)
+
+    def questions(self, **parameters: Any) -> dict[str, dict[str, Any]]:
+        """What a client would ask of the model with texts for inputs; see `prove`."""
+        short, middle, longest = self.samples
+        texts = {
+            "a short text": short,
+            "a text": middle,
+            f"a text of {self.max_length} tokens": longest,
+            "a list of texts": [short, middle],
         }
-        if self._typed:
-            types = [encoding.type_ids for encoding in encodings]
-            inputs["token_type_ids"] = fill(mask, types, self.tokenizer.pad_token_type_id)
-        moved = {name: torch.from_numpy(array).to(self.device) for name, array in inputs.items()}
-        with torch.inference_mode():
-            return self.model(**moved, **self._always), moved["attention_mask"]
+        return {name: {"inputs": text, "parameters": parameters} for name, text in texts.items()}
 
-    def _tokenize_by(
-        self, truncation: str, overlap: int, offsets: bool
-    ) -> Callable[[list[Text]], list[Any]]:
-        """The Rust tokenizer is called directly: the wrapper's padding alone costs as much again."""
-        if not self.tokenizer.is_fast:
-            return partial(self._encode_in_python, truncation)
-        backend = self.tokenizer.backend_tokenizer
-        backend.no_padding()
-        backend.enable_truncation(
-            self.max_length,
-            stride=min(overlap, self.max_length // 4),  # it panics at one as long as a window
-            strategy=truncation,
-            direction=self.tokenizer.truncation_side,
-        )
-        encode: Callable[[list[Text]], list[Any]]
-        encode = backend.encode_batch if offsets else backend.encode_batch_fast
-        return encode
+    @during("warm_up")
+    def _settle(self, checkpoint: Checkpoint, pairs: bool) -> None:
+        """Learn what rows may share a pass and what starting one costs; refuse a model that does not fit."""
+        short, middle, _ = self.samples
+        words = middle.split()
+        texts = [short, *(" ".join(words[:most]) for most in (2, 3, 5, len(words)))]
+        tried = self.encode([(text, short) if pairs else text for text in texts])
+        if failed := next((one for one in tried if isinstance(one, BadItem)), None):
+            raise checkpoint.refusal(f"it cannot read {short!r}: {failed}")
+        typed = "token_type_ids" in self._forward.inputs
+        segments = max(max(one.type_ids) for one in tried) + 1 if typed else 0
+        reach.check(checkpoint, self.tokenizer, self.model, segments)
+        left = self.tokenizer.padding_side == "left" and not self._forward.by_token
+        with checkpoint.warming_up():
+            company = company_of(self.config, left, tried, self._forward.values)
+        if company is None:
+            raise checkpoint.refusal(
+                "asked the same twice it answers differently; where its configuration has a seed, such "
+                "as `hash_seed`, set it"
+            )
+        self.company = company
+        budget = Budget(checkpoint.spec.max_batch_size, checkpoint.spec.max_batch_tokens)
+        with checkpoint.warming_up():
+            self.budget = self._forward.measured(tried[2], company, budget)
 
-    def _encode_in_python(self, truncation: str, texts: list[Text]) -> list[Any]:
-        paired = isinstance(texts[0], tuple)
-        first, second = zip(*texts, strict=True) if paired else (texts, None)
-        found = self.tokenizer(
-            list(first),
-            list(second) if second else None,
-            truncation=truncation,
-            max_length=self.max_length,
-            return_token_type_ids=True,
-        )
-        return [
-            Tokens(*row) for row in zip(found["input_ids"], found["token_type_ids"], strict=True)
-        ]
+    def _read(
+        self, indexes: range, texts: Sequence[Text], cuts: Sequence[Cut] | None
+    ) -> list[tuple[int, Any]]:
+        """(index, encoding) of each text: those that are cut alike are tokenised in one call."""
+        if cuts is None:
+            return list(zip(indexes, self.encode([texts[n] for n in indexes]), strict=True))
+        alike: dict[Cut, list[int]] = {}
+        for index in indexes:
+            alike.setdefault(cuts[index], []).append(index)
+        found: dict[int, Any] = {}
+        for how, mine in alike.items():
+            found |= zip(mine, self.encode([texts[n] for n in mine], how), strict=True)
+        return [(index, found[index]) for index in indexes]
 
-    def _warm_up(self, pairs: bool) -> Budget:
-        """Run a small and a larger pass, and learn what starting one costs, in tokens."""
-        text: Text = ("a", "a") if pairs else "a"
-        ids = self.encode([text])[0].ids
-        short = Tokens((ids + ids[-1:] * 8)[: max(len(ids), 8)], [0] * max(len(ids), 8))
-        small = self._seconds([short])
-        large = self._seconds([short] * (rows := min(32, self.budget.rows_of(len(short)))))
-        if rows == 1:
-            return self.budget
-        a_token = max(large - small, 1e-9) / ((rows - 1) * len(short))
-        # twice what is measured: small passes compute less well, and the answers of each are read
-        cost = 2 * round(min(max(small / a_token - len(short), 0), self.budget.max_tokens))
-        return Budget(self.budget.max_rows, self.budget.max_tokens, cost)
+    def _failed(self, row: Row, text: Text, encoding: Any) -> BadItem | None:
+        if isinstance(encoding, BadItem):
+            return encoding
+        if self._end is not None and self._end not in encoding.ids:
+            return BadItem("The text has no end token, at which this model looks")
+        whole = row.parameters.get("truncation") is False and "stride" not in row.parameters
+        if whole and self._tokens.is_cut(text, encoding):
+            return BadItem(f"The text has more than {self.max_length} tokens")
+        return None
 
-    def _seconds(self, encodings: Sequence[Any]) -> float:
-        """The best of three: the first one allocates and compiles."""
-        best = float("inf")
-        for _ in range(3):
-            started = time.perf_counter()
-            self.forward(encodings)
-            if self.device != "cpu":
-                torch.cuda.synchronize()
-            best = min(best, time.perf_counter() - started)
-        return best
+    def _together(self, rows: Sequence[Row], encodings: Sequence[Any]) -> Iterator[list[int]]:
+        """Places of the rows of each pass: of those that are still to be answered."""
+        lengths = [len(encoding) for encoding in encodings]
+        if self._end is None and self.company.lengths:
+            passes = cut(lengths, self.budget)
+        else:
+            kinds = [self._kind(encoding, place) for place, encoding in enumerate(encodings)]
+            passes = cut_apart(lengths, kinds, self.budget)
+        for places in passes:
+            if wanted := [place for place in places if rows[place].open]:
+                yield wanted
 
-
-def pad_id(tokenizer: Any, config: Any) -> int:
-    """A token to pad with; the attention mask hides it, so any will do where the model names none."""
-    end = getattr(config, "eos_token_id", None)
-    end = end[0] if isinstance(end, list) else end
-    known = (tokenizer.pad_token_id, getattr(config, "pad_token_id", None), end, 0)
-    return next(int(found) for found in known if found is not None)
-
-
-def longest_input(tokenizer: Any, model: Any) -> int:
-    """Most tokens, special ones included, that the model has positions for."""
-    limits = [int(tokenizer.model_max_length)]
-    positions = getattr(model.config, "max_position_embeddings", None)
-    if isinstance(positions, int) and positions > 0:
-        limits.append(positions)
-    for name, module in model.named_modules():
-        if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding):
-            # RoBERTa and its kin count positions from behind the padding's
-            behind = 0 if module.padding_idx is None else module.padding_idx + 1
-            limits.append(module.num_embeddings - behind)
-    return min(limits)
+    def _kind(self, encoding: Any, place: int) -> Hashable:
+        """Rows of one kind may share a pass."""
+        ends = encoding.ids.count(self._end) if self._end is not None else 0
+        length = None if self.company.lengths else len(encoding)
+        return ends, length, None if self.company.rows else place
