@@ -17,6 +17,7 @@ from worker.models.loading import Checkpoint
 from worker.models.pooling import MODES, Dense, LayerNorm, Normalize, Step
 from worker.models.sentence_files import (
     OLD_NAMES,
+    SETTINGS,
     WAY,
     Files,
     Module,
@@ -212,9 +213,6 @@ def _read_settings(recipe: Recipe, said: dict[str, Any]) -> None:
     recipe.similarity = said.get("similarity_fn_name") or "cosine"
 
 
-SETTINGS = {"__version__", "requirements", "model_type", "prompts", "default_prompt_name"}
-
-
 def read_settings(recipe: Recipe, said: dict[str, Any], kind: str) -> None:
     """What config_sentence_transformers.json says of models of any type."""
     found = said.get("model_type", "SentenceTransformer")
@@ -237,7 +235,10 @@ class Embedder(Checkpoint):
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__(spec)
         self.recipe = Recipe()  # until it is read: that needs the configuration
-        self.recipe = read_recipe(self)
+        self.recipe = self.read()
+
+    def read(self) -> Recipe:
+        return read_recipe(self)
 
     def part(self, kind: str, **options: Any) -> Any:
         return super().part(kind, **{**self.recipe.options.get(kind, {}), **options})

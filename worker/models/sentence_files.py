@@ -27,6 +27,8 @@ TRANSFORMER_FILES = [
 OLD_NAMES = {"model_args": "model_kwargs", "tokenizer_args": "processor_kwargs"} | {
     "config_args": "config_kwargs"
 }
+SETTINGS = {"__version__", "requirements", "model_type", "prompts", "default_prompt_name"}
+"""The keys of config_sentence_transformers.json for models of any type."""
 WAY = "serve it by a `python` model, which may use sentence-transformers itself"
 
 

@@ -168,7 +168,7 @@ def test_a_pass_can_be_made_up_for_each_kind_of_model(
         model(**made_up_input(model))
 
 
-CLIP = {name: BERT for name in ("text_config", "vision_config")}
+CLIP = dict.fromkeys(("text_config", "vision_config"), BERT)
 
 
 @pytest.mark.parametrize(
