@@ -1,8 +1,9 @@
-"""Tasks over texts that a model reads at once: labels, entities, answers, masked words."""
+"""Tasks over texts that a model reads at once: labels, entities, answers, masked words, ranks."""
 
 from contract.tasks.row import (
     FUNCTION,
     LABELS,
+    MAX_ITEMS,
     SCORES,
     TEXT,
     TOP_K,
@@ -47,6 +48,23 @@ FILLINGS: Schema = {
         },
     },
 }
+RANKS: Schema = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "properties": {
+            "index": {"type": "integer"},
+            "score": {"type": "number"},
+            "text": {"type": "string"},
+        },
+        "required": ["index", "score"],
+    },
+}
+TRUNCATION: Schema = {
+    "type": "boolean",
+    "description": "Whether a text too long for the model is cut; by default it is. `false` refuses it.",
+}
+TOKENS: Schema = {"type": "integer", "minimum": 1, "maximum": 1_000_000}
 
 TASKS = (
     Task(
@@ -55,7 +73,7 @@ TASKS = (
         gives="`[{label, score}]`",
         input=items_input(
             TEXT,
-            parameters(top_k=TOP_K, function_to_apply=FUNCTION),
+            parameters(top_k=TOP_K, function_to_apply=FUNCTION, truncation=TRUNCATION),
             bare="text",
             example={"text": "Win a free cruise, reply now!"},
         ),
@@ -72,6 +90,7 @@ TASKS = (
                     candidate_labels=LABELS,
                     hypothesis_template={**TEXT, "maxLength": 1000, "pattern": r"\{\}"},
                     multi_label={"type": "boolean"},
+                    truncation=TRUNCATION,
                 ),
                 "required": ["candidate_labels"],
             },
@@ -92,6 +111,13 @@ TASKS = (
             parameters(
                 aggregation_strategy={"enum": ["none", "simple", "first", "average", "max"]},
                 ignore_labels={"type": "array", "items": {"type": "string"}, "maxItems": 1000},
+                stride={
+                    **TOKENS,
+                    "minimum": 0,
+                    "description": "Reads a text too long in windows that share so many tokens. Without "
+                    "it what is too long is cut off.",
+                },
+                truncation=TRUNCATION,
             ),
             bare="text",
             example={"text": "Ada Lovelace was born in London."},
@@ -110,7 +136,30 @@ TASKS = (
                 "additionalProperties": False,
             },
             parameters(
-                top_k=TOP_K, max_answer_len=TOP_K, handle_impossible_answer={"type": "boolean"}
+                top_k=TOP_K,
+                max_answer_len={**TOP_K, "description": "In tokens; by default 15."},
+                handle_impossible_answer={"type": "boolean"},
+                align_to_words={
+                    "type": "boolean",
+                    "description": "Widens answers to whole words; by default it does, in scripts that "
+                    "put blanks between words.",
+                },
+                doc_stride={
+                    **TOKENS,
+                    "minimum": 0,
+                    "description": "Tokens that the windows of a long context share; by default 128, or a "
+                    "quarter of a smaller window.",
+                },
+                max_seq_len={
+                    **TOKENS,
+                    "description": "Tokens of a window, question included; by default 384, or as many as "
+                    "the model reads.",
+                },
+                max_question_len={
+                    **TOKENS,
+                    "description": "Cuts a question to so many tokens. One that fills more than half of "
+                    "a window is refused.",
+                },
             ),
             example={
                 "inputs": {
@@ -131,9 +180,58 @@ TASKS = (
             parameters(
                 top_k=TOP_K,
                 targets={"type": "array", "items": TEXT, "minItems": 1, "maxItems": 1000},
+                truncation=TRUNCATION,
             ),
             bare="text",
         ),
         output=or_list(or_list(FILLINGS)),
+    ),
+    Task(
+        name="text-ranking",
+        model="worker.models.ranking:TextRanking",
+        gives="`[{index, score}]`, best first",
+        input=items_input(
+            {
+                "type": "object",
+                "properties": {
+                    "query": TEXT,
+                    "texts": {
+                        "type": "array",
+                        "items": TEXT,
+                        "minItems": 1,
+                        "maxItems": MAX_ITEMS,
+                    },
+                },
+                "required": ["query", "texts"],
+                "additionalProperties": False,
+            },
+            parameters(
+                top_k=TOP_K,
+                raw_scores={
+                    "type": "boolean",
+                    "description": "Scores as the model computes them, without the activation that its "
+                    "files name (by default a sigmoid).",
+                },
+                return_documents={
+                    "type": "boolean",
+                    "description": "Whether each has its `text`, too.",
+                },
+                truncate=TRUNCATION,
+            ),
+            example={
+                "inputs": {
+                    "query": "Who played the concerto?",
+                    "texts": ["The cat sleeps.", "A violinist played the concerto."],
+                }
+            },
+        ),
+        output=or_list(RANKS),
+        refused={
+            "return_text": "say `return_documents`",
+            "top_n": "say `top_k`",
+            "truncation_direction": "texts are cut as the model's tokenizer says",
+        },
+        notes="`inputs` is `{query, texts}`, as the rerank route of Text Embeddings Inference has it; `index` is "
+        "a text's place in `texts`.",
     ),
 )

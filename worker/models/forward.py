@@ -84,6 +84,13 @@ class Forward:
         return best
 
 
+def _least(config: Any) -> int:
+    """The fewest places that the model takes: some pool several into one."""
+    if config.model_type == "funnel":
+        return int(2 ** (len(config.block_sizes) - 1) + 1)
+    return int(getattr(config, "downsampling_rate", 1))  # CANINE's, of characters
+
+
 def _restoring(model: Any) -> Callable[[], Any]:
     """BigBird turns from sparse to full attention at a short text, and would stay there for long ones."""
     for module in model.modules():

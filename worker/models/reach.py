@@ -12,7 +12,10 @@ UNBOUNDED = 2**31
 
 def embedded(model: Any) -> int:
     """How many tokens the model has embeddings for."""
-    rows: int | None = getattr(model.get_input_embeddings(), "num_embeddings", None)
+    try:
+        rows: int | None = getattr(model.get_input_embeddings(), "num_embeddings", None)
+    except NotImplementedError:
+        return UNBOUNDED
     return rows or UNBOUNDED
 
 

@@ -166,7 +166,8 @@ class Encoder:
             return encoding
         if self._end is not None and self._end not in encoding.ids:
             return BadItem("The text has no end token, at which this model looks")
-        whole = row.parameters.get("truncation") is False and "stride" not in row.parameters
+        asked = row.parameters
+        whole = asked.get("truncation", asked.get("truncate")) is False and "stride" not in asked
         if whole and self._tokens.is_cut(text, encoding):
             return BadItem(f"The text has more than {self.max_length} tokens")
         return None

@@ -56,18 +56,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any], str, dict[str, Any]]] = {
     "biogpt": ("BioGpt", {}, "none", {}),
     "bloom": ("Bloom", {"n_layer": 2, "n_head": 2}, "none", {}),
     "camembert": ("Camembert", {"max_position_embeddings": POSITIONS + 1}, "roberta", {}),
-    "canine": (
-        "Canine",
-        {
-            "local_transformer_stride": 4,
-            "num_hash_buckets": 64,
-            "upsampling_kernel_size": 4,
-            "downsampling_rate": 4,
-            "vocab_size": None,
-        },
-        "canine",
-        {},
-    ),
+    "canine": ("Canine", {"num_hash_buckets": 64, "vocab_size": None}, "canine", {}),
     "convbert": ("ConvBert", {"embedding_size": 16, "conv_kernel_size": 3}, "bert", {}),
     "deberta": (
         "Deberta",
@@ -173,14 +162,13 @@ FAMILIES: dict[str, tuple[str, dict[str, Any], str, dict[str, Any]]] = {
         "bert",
         {"model_input_names": ["input_ids", "attention_mask"]},
     ),
-    "mpnet": ("MPNet", {"max_position_embeddings": POSITIONS + 1}, "roberta", {}),
+    "mpnet": ("MPNet", {"max_position_embeddings": POSITIONS + 2}, "roberta", {}),
     "mpt": (
         "Mpt",
         {"d_model": 32, "n_heads": 2, "n_layers": 2, "max_seq_len": POSITIONS},
         "none",
         {},
     ),
-    "mra": ("Mra", {"block_per_row": 1}, "bert", {}),
     "nystromformer": (
         "Nystromformer",
         {"segment_means_seq_len": 4, "num_landmarks": 4},
@@ -191,12 +179,6 @@ FAMILIES: dict[str, tuple[str, dict[str, Any], str, dict[str, Any]]] = {
     "opt": ("OPT", {"ffn_dim": 37, "word_embed_proj_dim": 32}, "none", {}),
     "persimmon": ("Persimmon", {}, "none", {}),
     "phi": ("Phi", {}, "none", {}),
-    "qwen2": (
-        "Qwen2",
-        {"num_key_value_heads": 1, "num_attention_heads": 2, "sliding_window": None},
-        "none",
-        {},
-    ),
     "qwen3": ("Qwen3", {"num_key_value_heads": 1, "head_dim": 16}, "none", {}),
     "reformer": (
         "Reformer",
@@ -289,18 +271,20 @@ def words(style: str, **options: Any) -> Any:
 
 
 def family(
-    folder: Path, name: str, head: str = "ForSequenceClassification", **options: Any
+    folder: Path,
+    name: str,
+    head: str = "ForSequenceClassification",
+    read: dict[str, Any] | None = None,
+    **options: Any,
 ) -> Path:
-    """A model of this family. `options` go to its configuration."""
+    """A model of this family. `options` go to its configuration, `read` to its tokenizer; None takes out."""
     stem, own, style, tokenizer = FAMILIES[name]
     kind = getattr(tf, stem + head)
     given = {**SIZES, **labels("bad", "fair", "good"), **own, **options}
-    config = kind.config_class(
-        **{name: value for name, value in given.items() if value is not None}
-    )
-    reader = (
-        tf.CanineTokenizer(model_max_length=POSITIONS)
-        if style == "canine"
-        else words(style, **tokenizer)
-    )
+    kept = {name for name in given if given[name] is not None or name == "pad_token_id"}
+    config = kind.config_class(**{name: given[name] for name in kept})
+    if style == "canine":
+        reader = tf.CanineTokenizer(model_max_length=POSITIONS)
+    else:
+        reader = words(style, **{**tokenizer, **(read or {})})
     return save(folder, made(kind, config), reader)
