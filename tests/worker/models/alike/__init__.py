@@ -10,7 +10,7 @@ from alike.family import Asked, Family
 
 __all__ = ["FAMILIES", "Asked", "Family"]
 
-AREAS = (  # fmt: skip
+AREAS = (
     "encoders",
 )
 
