@@ -4,10 +4,12 @@ from typing import Any
 
 from contract.catalog import ModelSpec
 from contract.errors import BadItem
-from worker.models.generator import NEW_TOKENS, Generator, Settings
+from worker.models.decoding import Plan
+from worker.models.generator import Generator
 from worker.models.interface import Item
 from worker.models.loading import Checkpoint
 from worker.models.rows import Row, Rows
+from worker.models.warming import prove
 
 
 class TextGeneration:
@@ -18,28 +20,39 @@ class TextGeneration:
         self._generator = Generator(checkpoint, device, "AutoModelForCausalLM")
         limit = self._generator.positions or self._generator.tokenizer.model_max_length
         self._limit = min(int(limit), spec.max_batch_tokens)
-        with checkpoint.warming_up():
-            parameters = {"max_new_tokens": 2, "min_new_tokens": 0}
-            first = Item("warm-up", {"inputs": "a", "parameters": parameters})
-            if isinstance(output := self.predict([first])[0], Exception):
-                raise output
+        least = {"max_new_tokens": 2, "min_new_tokens": 0}
+        most = {**least, "truncate": self._limit - 2}
+        prove(
+            checkpoint,
+            self,
+            {
+                "a short text": {"inputs": "a", "parameters": least},
+                "a long text": {
+                    "inputs": self._generator.long_text(self._limit),
+                    "parameters": most,
+                },
+            },
+        )
 
     def predict(self, items: list[Item]) -> list[Any]:
         rows = Rows(items)
-        texts = self._generator.tokens([row.value for row in rows])
-        self._generator.answer(rows, texts, self._wish, "generated_text", emits=True)
+        self._generator.answer(rows, self._read(rows), self._wish, "generated_text", emits=True)
         return rows.outputs()
 
-    def _wish(self, row: Row, prompt: list[int]) -> Settings:
-        """The row's settings, within the model's positions: beyond them a GPU's context is lost."""
-        if not prompt:
-            raise BadItem("The text has no tokens")
-        settings = self._generator.settings(row.parameters)
+    def _read(self, rows: Rows) -> list[list[int] | BadItem]:
+        """The tokens of each text; of one that is to be truncated the last ones."""
+        texts = self._generator.tokens([row.value for row in rows])
+        for place, (row, text) in enumerate(zip(rows, texts, strict=True)):
+            most = self._generator.given(row).get("truncate")
+            if most and isinstance(text, list) and len(text) > most:
+                texts[place] = self._generator.cut(row.value, most, "left")
+        return texts
+
+    def _wish(self, row: Row, prompt: list[int]) -> Plan:
+        """The row's plan, within the model's positions: beyond them a GPU's context is lost."""
         room = self._limit - len(prompt)
-        asked = settings["max_new_tokens"]
-        if room < 1 or ("max_new_tokens" in row.parameters and asked > room):
+        if room < 1:
             raise BadItem(
-                f"The text has {len(prompt)} tokens and {asked or 1} more are asked for; the model "
-                f"has room for {self._limit}"
+                f"The text has {len(prompt)} tokens, and the model has room for {self._limit} in all"
             )
-        return {**settings, "max_new_tokens": min(asked or NEW_TOKENS, room)}
+        return self._generator.decoding.plan(row.parameters, len(prompt), room)

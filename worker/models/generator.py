@@ -1,33 +1,37 @@
 """A model that writes token by token: what text-generation, summarization and translation share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
-from transformers import LogitsProcessorList, StoppingCriteriaList
+from transformers import (
+    GenerationConfig,
+    LogitsProcessorList,
+    StoppingCriteriaList,
+    StopStringCriteria,
+)
 
 from contract.catalog import ModelSpec
-from contract.errors import BadItem
+from contract.errors import BadItem, OutputInvalid
 from contract.tasks import TASKS
+from worker.models.choosing import Choice, shares_of
+from worker.models.decoding import Decoding, Plan, configured, flat
 from worker.models.faults import brief
 from worker.models.loading import Checkpoint
-from worker.models.padding import fill, mask_of
+from worker.models.logits import SENTENCE
+from worker.models.mixing import TEXT, Mixing, inputs_of, mixing_of, searches
 from worker.models.passes import Budget, cut
 from worker.models.phases import during
+from worker.models.positions import positions_of
+from worker.models.remembering import Memory
 from worker.models.rows import Row, each
 from worker.models.sampling import SeededSampling, seed_of
 from worker.models.streams import Stream, Watch
-from worker.models.text import pad_id
 
-NEW_TOKENS = 256
-"""Most new tokens where neither the caller, the catalog nor the model says."""
+PROVABLE = 2048
+"""Tokens of the longest text that a CPU reads before it is ready; it would take minutes for more."""
 
-SAMPLING = {"temperature": 1.0, "top_k": 50, "top_p": 1.0, "min_p": 0.0}
-"""What shapes the draw, and transformers' own defaults."""
-
-Settings = dict[str, Any]
-Wish = tuple[Row, list[int], Settings]
+Wish = tuple[Row, list[int], Plan]
 """A row, its tokens, and what `generate` is to do with them."""
 
 
@@ -41,70 +45,87 @@ class Generator:
             raise checkpoint.refusal(
                 f"`generation` has unknown names: {', '.join(sorted(unknown))}"
             )
+        if checkpoint.file("custom_generate/generate.py"):
+            raise checkpoint.refusal(
+                "it writes by code of its own (custom_generate), and workers run no code of a model's; "
+                "take that folder away to have it written as by transformers"
+            )
         self.device = device
-        self.defaults = spec.generation
+        self.defaults = flat(spec.generation)
+        self._refusal = checkpoint.refusal
         self.tokenizer = checkpoint.tokenizer()
         self.model = checkpoint.model(kind, device)
         self.config = self.model.config
-        self.pad_id = pad_id(self.tokenizer, self.config)
-        self.positions: int | None = getattr(self.config, "max_position_embeddings", None)
-        self._writes_on = not self.config.is_encoder_decoder
-        ends = self.model.generation_config.eos_token_id
+        self.writes_on = not self.config.is_encoder_decoder
+        self.own = self.model.generation_config
+        self.decoding = self.decoding_by({})
+        # what it says is in each row's plan; here `generate` would apply it to the padding, too
+        self.model.generation_config = configured()
+        self._memory = Memory(self.model)
+        self._embedded = embedded(self.model)
+        self.pad_id = self._padding()
+        self.positions = positions_of(self.model, "decoder")
+        ends = self.own.eos_token_id
         self._ends = set(ends) if isinstance(ends, list) else {ends} - {None}
         # a pass lasts as many steps as its longest text, so cutting never pays before the cap
         self._budget = Budget(spec.max_batch_size, spec.max_batch_tokens, spec.max_batch_tokens)
+        with checkpoint.warming_up():
+            self._stops = self._own_stops()
+            self._try()
+
+    def decoding_by(self, suggested: Mapping[str, Any]) -> Decoding:
+        """How this model writes, with a task's values for what its own file leaves open.
+
+        Raises:
+            ModelUnloadable: that is nothing that is served.
+        """
+        decoding = Decoding(self.own, self.defaults, suggested)
+        if unserved := decoding.refusal():
+            raise self._refusal(
+                f"its generation_config.json asks for {unserved}, which is not served; take it out, or "
+                "set `generation` in the catalog"
+            )
+        return decoding
 
     @during("preprocess")
-    def tokens(self, texts: list[str]) -> list[list[int] | BadItem]:
-        """The tokens of each text, none cut off."""
-        found = each(texts, lambda some: list(self.tokenizer(some)["input_ids"]))
+    def tokens(self, texts: list[str], **options: Any) -> list[list[int] | BadItem]:
+        """The tokens of each text; `options` are the tokenizer's, which cuts none off without them."""
+        found = each(texts, lambda some: list(self.tokenizer(some, **options)["input_ids"]))
         return [
             BadItem(f"The text cannot be tokenised: {brief(one)}")
             if isinstance(one, Exception)
-            else one
+            else self._readable(one)
             for one in found
         ]
 
-    def settings(self, parameters: dict[str, Any]) -> Settings:
-        """What `generate` is to do for a row: the caller's word, then the catalog's, then the model's.
+    def cut(self, text: str, length: int, side: str) -> list[int] | BadItem:
+        """At most `length` tokens of the text, special ones included, the rest cut off at this side."""
+        usual, self.tokenizer.truncation_side = self.tokenizer.truncation_side, side
+        try:
+            return self.tokens([text], truncation=True, max_length=length)[0]
+        finally:
+            self.tokenizer.truncation_side = usual
 
-        Raises:
-            BadItem: parameters that contradict each other.
-        """
-        given = {**self.defaults, **parameters}
-        own = self.model.generation_config
-        draws = given.get("do_sample")
-        if draws is None:
-            draws = bool({"temperature", "top_k", "top_p"} & given.keys()) or bool(own.do_sample)
-        beams = given.get("num_beams") or (1 if draws else own.num_beams or 1)
-        if beams > 1 and (draws or given.get("stop")):
-            raise BadItem("`num_beams` goes neither with sampling nor with `stop`")
-        least = given.get("min_new_tokens", own.min_new_tokens)
-        most = given.get("max_new_tokens") or own.max_new_tokens
-        if most and least and least > most:
-            raise BadItem("`min_new_tokens` is more than `max_new_tokens`")
-        settings = {
-            "num_beams": beams,
-            "max_new_tokens": most,
-            "min_new_tokens": least,
-            "repetition_penalty": given.get("repetition_penalty", own.repetition_penalty),
-        }
-        if draws:
-            own_sampling = {name: getattr(own, name, None) for name in SAMPLING}
-            chosen = {name: given.get(name, own_sampling[name]) for name in SAMPLING}
-            settings |= {n: SAMPLING[n] if value is None else value for n, value in chosen.items()}
-        return settings
+    def long_text(self, length: int) -> str:
+        """A text of about as many tokens, for the warm-up."""
+        (ten,) = self.tokens([TEXT * 10])
+        wanted = min(length, PROVABLE) if self.device == "cpu" else length
+        return TEXT * (10 * wanted // len(ten) + 1) if isinstance(ten, list) else TEXT
+
+    def given(self, row: Row) -> dict[str, Any]:
+        """What a row's caller says, or else the catalog."""
+        return {**self.defaults, **row.parameters}
 
     def answer(
         self,
         rows: Sequence[Row],
         texts: Sequence[list[int] | BadItem],
-        wish: Callable[[Row, list[int]], Settings],
+        wish: Callable[[Row, list[int]], Plan],
         name: str,
         *,
         emits: bool = False,
     ) -> None:
-        """Give each row `{name: what the model writes}` as its result, or the BadItem that it is.
+        """Give each row `{name: what the model writes}` as its result, or the error that it is.
 
         `wish` says what a row with these tokens asks for, or raises BadItem.
         """
@@ -113,7 +134,10 @@ class Generator:
             try:
                 if isinstance(text, BadItem):
                     raise text
-                ready.append((row, text, wish(row, text)))
+                plan = wish(row, text)
+                if plan.beams > 1 and not self._searches:
+                    raise BadItem("This model cannot search with beams; `num_beams: 1` is served")
+                ready.append((row, text, plan))
             except BadItem as error:
                 row.result = error
         self.write(ready, emits=emits)
@@ -124,68 +148,169 @@ class Generator:
     def write(self, wishes: Sequence[Wish], *, emits: bool = False) -> None:
         """Give each row the text that the model writes for its tokens as its result."""
         groups: dict[tuple[Any, ...], list[Wish]] = {}
-        for wish in wishes:
-            _, tokens, settings = wish
-            # the penalty counts the padding's token as written, so then only equal lengths mix
-            equal = len(tokens) if (settings["repetition_penalty"] or 1.0) != 1.0 else 0
-            groups.setdefault((equal, *sorted(settings.items())), []).append(wish)
+        for number, wish in enumerate(wishes):
+            _, tokens, plan = wish
+            length = {"any": 0, "equal lengths": len(tokens), "none": number}[self.mixing]
+            beams = (plan.key, plan.most) if plan.beams > 1 else ()
+            groups.setdefault((length, *beams), []).append(wish)
         for members in groups.values():
-            lengths = [len(tokens) + settings["max_new_tokens"] for _, tokens, settings in members]
+            lengths = [len(tokens) + plan.most for _, tokens, plan in members]
             for one in cut(lengths, self._budget):
-                if wanted := [members[place] for place in one if members[place][0].open]:
-                    self._write(wanted, emits=emits)
+                for few in self._within([members[place] for place in one]):
+                    if wanted := [wish for wish in few if wish[0].open]:
+                        self._write(wanted, emits=emits)
+
+    def _within(self, wishes: list[Wish]) -> list[list[Wish]]:
+        """Passes none of whose rows comes to run beyond the model's positions.
+
+        A row that is over is carried along, filled up, until the last one of its pass is.
+        """
+        most = max(plan.most for _, _, plan in wishes)
+        longest = max(plan.start for _, _, plan in wishes)
+        if self.positions is None or longest + most <= self.positions:
+            return [wishes]
+        passes: dict[int, list[Wish]] = {}
+        for wish in wishes:
+            passes.setdefault(wish[2].most, []).append(wish)
+        return list(passes.values())
 
     @during("inference")
     def _write(self, wishes: Sequence[Wish], *, emits: bool) -> None:
-        """One call of `generate`, for rows that want the same of it."""
-        rows, prompts = [row for row, _, _ in wishes], [tokens for _, tokens, _ in wishes]
-        settings = wishes[0][2]
-        streams = [
-            self._stream(row, prompt, emits) for row, prompt in zip(rows, prompts, strict=True)
-        ]
-        beams = settings["num_beams"] > 1
-        mask = mask_of(prompts, left=self._writes_on)
-        options = {name: value for name, value in settings.items() if name not in SAMPLING}
+        """One call of `generate`, for rows that may share it."""
+        prompts, plans = [tokens for _, tokens, _ in wishes], [plan for _, _, plan in wishes]
+        streams = [self._stream(*wish, emits) for wish in wishes]
+        beams = plans[0].beams
+        choice = Choice(
+            shares_of(self.model, plans, prompts, self.device),
+            len(wishes),
+            beams,
+            self._draws(wishes),
+            self.device,
+        )
+        inputs = inputs_of(self.model, prompts, self.pad_id, self.device)
+        width = inputs["input_ids"].shape[1]
+        watch = Watch(
+            streams,
+            self._ends,
+            beams=beams > 1,
+            lost=choice.lost,
+            stops=self._stops,
+            padding=[width - len(prompt) if self.writes_on else 0 for prompt in prompts],
+        )
+        self._memory.forget()
         with torch.inference_mode():
-            sequences = self.model.generate(
-                input_ids=torch.from_numpy(fill(mask, prompts, self.pad_id)).to(self.device),
-                attention_mask=torch.from_numpy(mask.astype(np.int64)).to(self.device),
-                do_sample=False,
-                pad_token_id=self.pad_id,
-                logits_processor=self._processors(rows, settings),
-                stopping_criteria=StoppingCriteriaList([Watch(streams, self._ends, beams=beams)]),
-                **{name: value for name, value in options.items() if value is not None},
+            found = self.model.generate(
+                **inputs,
+                generation_config=self._pass(plans),
+                logits_processor=LogitsProcessorList([choice]),
+                stopping_criteria=StoppingCriteriaList([watch]),
             )
-        if beams:
-            first = mask.shape[1] if self._writes_on else 1
-            for stream, written in zip(streams, sequences[:, first:].tolist(), strict=True):
-                stream.take_all(token for token in written if token not in self._ends)
-        for row, stream in zip(rows, streams, strict=True):
-            row.result = stream.close()
+        if beams > 1:
+            first = width if self.writes_on else 1
+            counts = (found.beam_indices >= 0).sum(dim=1).tolist()
+            for stream, written, count in zip(
+                streams, found.sequences.tolist(), counts, strict=True
+            ):
+                stream.take_all(written[first : first + count])
+        for stream, lost in zip(streams, choice.lost.tolist(), strict=True):
+            stream.row.result = OutputInvalid(SENTENCE) if lost else stream.close()
 
-    def _stream(self, row: Row, prompt: list[int], emits: bool) -> Stream:
+    def _pass(self, plans: Sequence[Plan]) -> GenerationConfig:
+        """What holds for all rows of a pass; the rest is done to each row's scores."""
+        config = plans[0].config
+        beams = {
+            "num_beams": plans[0].beams,
+            "early_stopping": config.early_stopping,
+            "length_penalty": config.length_penalty,
+            "return_dict_in_generate": True,
+        }
+        return configured(
+            bos_token_id=self.own.bos_token_id,
+            eos_token_id=self.own.eos_token_id,
+            pad_token_id=self.pad_id,
+            decoder_start_token_id=self.own.decoder_start_token_id,
+            use_cache=config.use_cache,
+            do_sample=False,
+            max_new_tokens=max(plan.most for plan in plans),
+            **(beams if plans[0].beams > 1 else {}),
+        )
+
+    def _stream(self, row: Row, prompt: list[int], plan: Plan, emits: bool) -> Stream:
+        given = self.given(row)
         stream = Stream(
             row,
             self.tokenizer,
-            prompt=prompt if self._writes_on else [],
-            stops=row.parameters.get("stop", self.defaults.get("stop", [])),
+            prompt=prompt if self.writes_on else [],
+            most=plan.most,
+            stops=given.get("stop", []),
             emits=emits and row.single,
+            clean=self._cleaning(given.get("clean_up_tokenization_spaces")),
         )
-        if self._writes_on and row.parameters.get(
-            "return_full_text", self.defaults.get("return_full_text", False)
-        ):
+        if self.writes_on and given.get("return_full_text", False):
             stream.add(row.value)
         return stream
 
-    def _processors(self, rows: Sequence[Row], settings: Settings) -> Any:
-        """What stands between the logits and the choice; none for a greedy one or for beams."""
-        sampling = {name: settings[name] for name in SAMPLING if name in settings}
-        if not sampling:
-            return LogitsProcessorList()
+    def _draws(self, wishes: Sequence[Wish]) -> SeededSampling | None:
+        """What draws the tokens; None where no row wants that."""
         seeds = [
-            seed_of(row, row.parameters.get("seed", self.defaults.get("seed"))) for row in rows
+            seed_of(row, self.given(row).get("seed")) if plan.config.do_sample else None
+            for row, _, plan in wishes
         ]
-        return LogitsProcessorList([SeededSampling(seeds, **sampling)])
+        return SeededSampling(seeds) if any(seed is not None for seed in seeds) else None
+
+    def _cleaning(self, wanted: bool | None) -> Callable[[str], str] | None:
+        """What the tokenizer does to a decoded text, by its own word if the caller has none."""
+        if wanted is None:
+            wanted = getattr(self.tokenizer, "clean_up_tokenization_spaces", False)
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        forced = "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output"
+        whole = type(getattr(backend, "model", None)).__name__ == "BPE" and not getattr(
+            self.tokenizer, forced, False
+        )
+        return self.tokenizer.clean_up_tokenization if wanted and not whole else None
+
+    def _readable(self, tokens: list[int]) -> list[int] | BadItem:
+        if not tokens:
+            return BadItem("The text has no tokens")
+        if max(tokens) >= self._embedded:
+            piece = self.tokenizer.convert_ids_to_tokens(max(tokens))
+            return BadItem(
+                f"The text has {piece!r}, which the tokenizer knows and the model does not: it has "
+                f"{self._embedded} tokens"
+            )
+        return tokens
+
+    def _padding(self) -> int:
+        """A token to pad with, one that the model has; the mask hides it."""
+        known = (
+            self.own.pad_token_id,
+            getattr(self.config, "pad_token_id", None),
+            self.tokenizer.pad_token_id,
+        )
+        return next((one for one in known if one is not None and 0 <= one < self._embedded), 0)
+
+    def _own_stops(self) -> StopStringCriteria | None:
+        strings = self.own.stop_strings
+        return StopStringCriteria(self.tokenizer, strings) if strings else None
+
+    def _try(self) -> None:
+        """Find out what may share a pass, and how it may search."""
+        (tokens,) = self.tokens([TEXT * 3])
+        if isinstance(tokens, BadItem):
+            raise tokens
+        room = min(self.positions or 64, positions_of(self.model, "encoder") or 64, 64) - 4
+        tokens = tokens[:room] if len(tokens) > 1 else tokens * 3
+        start = self.own.decoder_start_token_id
+        start = self.own.bos_token_id if start is None else start
+        tried = (self.model, self._memory, tokens, self.pad_id, None if self.writes_on else start)
+        self.mixing: Mixing = mixing_of(*tried)
+        self._searches = searches(*tried)
+
+
+def embedded(model: Any) -> int:
+    """How many tokens the model has, as rows of its table of embeddings."""
+    table = model.get_input_embeddings()
+    return int(getattr(table, "num_embeddings", None) or table.weight.shape[0])
 
 
 def known_parameters(spec: ModelSpec) -> set[str]:

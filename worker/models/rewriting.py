@@ -4,11 +4,16 @@ from typing import Any, ClassVar
 
 from contract.catalog import ModelSpec
 from contract.errors import BadItem
-from worker.models.generator import NEW_TOKENS, Generator, Settings
+from worker.models.decoding import Plan, flat
+from worker.models.generator import Generator
 from worker.models.interface import Item
 from worker.models.loading import Checkpoint
+from worker.models.positions import positions_of
 from worker.models.rows import Row, Rows
-from worker.models.text import longest_input
+from worker.models.warming import prove
+
+CUTS = (True, "longest_first", "only_first")
+"""What `truncation` is where a text that is too long is to be cut. Otherwise it is refused."""
 
 
 class Rewriting:
@@ -16,64 +21,105 @@ class Rewriting:
 
     output: ClassVar[str]
     """The name of the text in the output."""
+    task: ClassVar[str]
+    """The task's name in `task_specific_params`, as configurations have it."""
 
     def load(self, spec: ModelSpec, device: str) -> None:
         checkpoint = Checkpoint(spec)
         self.generator = Generator(checkpoint, device, "AutoModelForSeq2SeqLM")
         self.tokenizer = self.generator.tokenizer
-        longest = longest_input(self.tokenizer, self.generator.model)
-        self._limit = min(longest, spec.max_batch_tokens)
-        with checkpoint.warming_up():
-            settings = {**self.generator.settings({}), "max_new_tokens": 2, "min_new_tokens": None}
-            row = Row("a", {}, Item("warm-up", {}))
-            self.generator.write([(row, [self.generator.pad_id], settings)])
+        # T5 has no such limit: it was trained with 512 tokens, and reads more
+        positions = positions_of(self.generator.model, "encoder") or spec.max_batch_tokens
+        self._limit = min(positions, spec.max_batch_tokens)
+        self._trained = min(self._limit, int(self.tokenizer.model_max_length))
+        self._room = (self.generator.positions or spec.max_batch_tokens) - 1  # one starts the text
+        own = getattr(self.generator.config, "task_specific_params", None) or {}
+        self._tasks = {name: values or {} for name, values in own.items()}
+        self._decodings = {
+            name: self.generator.decoding_by(values)
+            for name, values in self._tasks.items()
+            if name.startswith(self.task)
+        }
+        least = {"max_new_tokens": 2, "min_new_tokens": 0, **self.example()}
+        cut = {**least, "truncation": "longest_first"}
+        prove(
+            checkpoint,
+            self,
+            {
+                "a short text": {"inputs": "a", "parameters": least},
+                "a long text": {
+                    "inputs": self.generator.long_text(self._trained),
+                    "parameters": cut,
+                },
+            },
+        )
 
     def predict(self, items: list[Item]) -> list[Any]:
         rows = Rows(items)
+        for row in rows:
+            row.parameters = flat(row.parameters)
         self.generator.answer(rows, self.read(rows), self.wish, self.output)
         return rows.outputs()
 
     def read(self, rows: Rows) -> list[list[int] | BadItem]:
         """The tokens that the encoder reads for each row."""
-        return self.generator.tokens([row.value for row in rows])
+        asked = [self._prefix(row) + row.value for row in rows]
+        found = self.generator.tokens(asked)
+        return [self._cut(*one) for one in zip(rows, asked, found, strict=True)]
 
-    def wish(self, row: Row, text: list[int]) -> Settings:
+    def wish(self, row: Row, text: list[int]) -> Plan:
         """What a row asks of `generate`.
 
         Raises:
             BadItem: the text or its wishes are more than the model has positions for.
         """
         if len(text) > self._limit:
-            raise BadItem(f"The text has {len(text)} tokens, and the model reads {self._limit}")
-        settings = self.generator.settings(row.parameters)
-        own = self.generator.model.generation_config.max_length
-        asked = settings["max_new_tokens"] or own or NEW_TOKENS
-        room = (self.generator.positions or asked + 1) - 1  # the first one is the start token's
-        if "max_new_tokens" in row.parameters and asked > room:
-            raise BadItem(f"{asked} new tokens are asked for, and the model has room for {room}")
-        return {**settings, "max_new_tokens": min(asked, room)}
+            raise BadItem(
+                f"The text has {len(text)} tokens, and the model reads {self._limit}; "
+                "`truncation: longest_first` cuts it"
+            )
+        decoding = self._decodings.get(self.task_of(row), self.generator.decoding)
+        return decoding.plan(self.wishes(row), 1, self._room)
+
+    def wishes(self, row: Row) -> dict[str, Any]:
+        """The row's parameters for `generate`."""
+        return row.parameters
+
+    def task_of(self, row: Row) -> str:
+        """The task's name among the model's own."""
+        return self.task
+
+    def example(self) -> dict[str, Any]:
+        """Parameters that the model needs for any text."""
+        return {}
+
+    def _prefix(self, row: Row) -> str:
+        """T5 was trained with the task in front of the text."""
+        return str(self._tasks.get(self.task_of(row), {}).get("prefix") or "")
+
+    def _cut(self, row: Row, text: str, found: list[int] | BadItem) -> list[int] | BadItem:
+        wanted = self.generator.given(row).get("truncation") in CUTS
+        if not wanted or isinstance(found, BadItem) or len(found) <= self._trained:
+            return found
+        return self.generator.cut(text, self._trained, self.tokenizer.truncation_side)
 
 
 class Summarization(Rewriting):
     """A shorter text that says the same."""
 
     output = "summary_text"
-
-    def read(self, rows: Rows) -> list[list[int] | BadItem]:
-        # T5 was trained with the task in front of the text
-        tasks = getattr(self.generator.config, "task_specific_params", None) or {}
-        prefix = (tasks.get("summarization") or {}).get("prefix") or ""
-        return self.generator.tokens([prefix + row.value for row in rows])
+    task = "summarization"
 
 
 class Translation(Rewriting):
     """The text in another language. Models of many languages need `src_lang` and `tgt_lang`."""
 
     output = "translation_text"
+    task = "translation"
 
     def read(self, rows: Rows) -> list[list[int] | BadItem]:
         if not self._many:
-            return self.generator.tokens([self._prefix(row) + row.value for row in rows])
+            return super().read(rows)
         texts: list[list[int] | BadItem] = []
         for row in rows:  # the tokenizer is set to one language at a time
             try:
@@ -81,33 +127,56 @@ class Translation(Rewriting):
             except BadItem as error:
                 texts.append(error)
             else:
-                texts += self.generator.tokens([row.value])
+                (found,) = self.generator.tokens([row.value])
+                texts.append(self._cut(row, row.value, found))
         return texts
 
-    def wish(self, row: Row, text: list[int]) -> Settings:
-        settings = super().wish(row, text)
+    def wishes(self, row: Row) -> dict[str, Any]:
         if not self._many:
-            return settings
+            return row.parameters
+        own = self.generator.own
+        if not self.generator.given(row).get("tgt_lang") and self._writes_one():
+            return row.parameters
         target = self._languages()[self._language(row, "tgt_lang")]
-        return {**settings, "forced_bos_token_id": target}
+        if own.forced_bos_token_id is None and target == own.decoder_start_token_id:
+            return row.parameters  # mBART begins with the language, and says so once
+        return {**row.parameters, "forced_bos_token_id": target}
+
+    def task_of(self, row: Row) -> str:
+        """A model's own tasks are named by languages: `translation_en_to_de`."""
+        given = self.generator.given(row)
+        source, target = given.get("src_lang"), given.get("tgt_lang")
+        if source or target:
+            return f"translation_{source}_to_{target}"
+        return next(iter(self._decodings)) if len(self._decodings) == 1 else self.task
+
+    def example(self) -> dict[str, Any]:
+        if not self._many or self._writes_one():
+            return {}
+        return {"tgt_lang": next(iter(self._languages()))}
 
     @property
     def _many(self) -> bool:
         """Whether the tokenizer knows languages by codes: NLLB, M2M100, mBART."""
         return hasattr(self.tokenizer, "src_lang")
 
+    def _writes_one(self) -> bool:
+        """Whether the model's own file says the language that it writes."""
+        own, known = self.generator.own, self._languages().values()
+        return own.forced_bos_token_id in known or own.decoder_start_token_id in known
+
     def _prefix(self, row: Row) -> str:
-        """T5 is told the languages in words."""
-        source, target = (row.parameters.get(name) for name in ("src_lang", "tgt_lang"))
-        if not (source or target):
-            return ""
-        if self.generator.config.model_type not in ("t5", "mt5", "umt5") or not (source and target):
+        """T5 is told the languages in words, if its own file has none for them."""
+        given = self.generator.given(row)
+        source, target = given.get("src_lang"), given.get("tgt_lang")
+        if self.task_of(row) in self._tasks or not (source and target):
+            return super()._prefix(row)
+        if self.generator.config.model_type not in ("t5", "mt5", "umt5"):
             return ""
         return f"translate {source} to {target}: "
 
     def _language(self, row: Row, name: str) -> str:
-        given = {**self.generator.defaults, **row.parameters}
-        language = given.get(name) or (
+        language = self.generator.given(row).get(name) or (
             getattr(self.tokenizer, name, None) if name == "src_lang" else None
         )
         if not language:

@@ -5,14 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import (
-    LogitsProcessor,
-    LogitsProcessorList,
-    MinPLogitsWarper,
-    TemperatureLogitsWarper,
-    TopKLogitsWarper,
-    TopPLogitsWarper,
-)
+from transformers import LogitsProcessor
 
 from worker.models.rows import Row
 
@@ -30,33 +23,19 @@ class SeededSampling(LogitsProcessor):
     with the rows beside it. So `generate` is asked for its greedy choice, after this has chosen.
     """
 
-    def __init__(
-        self,
-        seeds: list[int],
-        *,
-        temperature: float = 1.0,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        min_p: float = 0.0,
-    ) -> None:
-        self._draws = [np.random.default_rng(seed) for seed in seeds]
-        self._warpers = LogitsProcessorList()
-        if temperature != 1.0:
-            self._warpers.append(TemperatureLogitsWarper(float(temperature)))
-        if top_k:
-            self._warpers.append(TopKLogitsWarper(top_k))
-        if top_p < 1.0:
-            self._warpers.append(TopPLogitsWarper(float(top_p)))
-        if min_p:
-            self._warpers.append(MinPLogitsWarper(float(min_p)))
+    def __init__(self, seeds: list[int | None]) -> None:
+        """`seeds`: one a row; None for a row whose likeliest token is taken."""
+        self._draws = [None if seed is None else np.random.default_rng(seed) for seed in seeds]
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
-        """`scores` (rows, vocabulary) with all but the drawn token of each row at minus infinity."""
-        sums = torch.softmax(self._warpers(input_ids, scores).double(), dim=-1).cumsum(dim=-1)
-        points = [draw.random() for draw in self._draws]
+        """`scores` (rows, vocabulary), all but the drawn token of each row that draws at minus infinity."""
+        sums = torch.softmax(scores.double(), dim=-1).cumsum(dim=-1)
+        points = [0.0 if draw is None else draw.random() for draw in self._draws]
         drawn = (
             torch.tensor(points, dtype=sums.dtype, device=sums.device).unsqueeze(1) * sums[:, -1:]
         )
         # the first token whose sum passes the point has a probability above zero
         chosen = torch.searchsorted(sums, drawn, right=True).clamp_(max=scores.shape[1] - 1)
-        return torch.full_like(scores, float("-inf")).scatter_(1, chosen, 0.0)
+        only = torch.full_like(scores, float("-inf")).scatter_(1, chosen, 0.0)
+        greedy = torch.tensor([draw is None for draw in self._draws], device=scores.device)
+        return torch.where(greedy[:, None], scores, only)

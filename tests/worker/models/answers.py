@@ -1,5 +1,6 @@
 """Asking models in tests, and comparing what they answer."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,11 @@ def ask(model: Model, *inputs: Any, **parameters: Any) -> list[Any]:
 
 def item(given: Any, name: str = "id", **parameters: Any) -> Item:
     return Item(name, {"inputs": given, **({"parameters": parameters} if parameters else {})})
+
+
+def copied(folder: Path, target: Path) -> Path:
+    """A copy of a model's folder that a test may change."""
+    return Path(shutil.copytree(folder, target / "model"))
 
 
 def close(found: Any, wanted: Any, tolerance: float = 1e-5) -> None:
