@@ -1,100 +1,136 @@
-"""Answers about images: image-classification and object-detection.
+"""Answers about images: image-classification and object-detection, and what all tasks over images share.
 
 Images are put into one pass only if they come out of the image processor in one shape: padding them to
 a common one would change the answers of models that do not mask it.
 """
 
-from collections.abc import Iterator
+import base64
+import inspect
+import io
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 
 from contract.catalog import ModelSpec
-from contract.errors import BadItem
+from contract.errors import BadItem, ModelUnloadable
 from worker.models import image
 from worker.models.classification import Scores
 from worker.models.faults import brief
 from worker.models.interface import Item
 from worker.models.loading import Checkpoint
+from worker.models.logits import unusable
 from worker.models.passes import Budget, cut
 from worker.models.phases import during
 from worker.models.rows import Row, Rows
+from worker.models.warming import prove
 
 PATCH = 16
 """`max_batch_tokens` counts an image as patches of this side, as a vision transformer reads it."""
 
 TOP_K = 5
 
+THEIRS = (
+    "a processor that exists for torchvision only: `pip install torchvision{}` into the worker's "
+    "environment (of the same build as its torch), or take a model with another processor"
+)
+
+Inputs = dict[str, torch.Tensor]
+
 
 @dataclass(slots=True)
 class Prepared:
-    """One image as the model reads it."""
+    """One image as the model reads it, with what is read beside it."""
 
-    inputs: dict[str, Any]
+    inputs: Inputs
+    """Each with one row."""
     size: tuple[int, int]
     """(height, width) of the image as it came."""
+    company: Any = None
+    """Only rows that are equal in this share a pass."""
 
     @property
-    def pixels(self) -> tuple[int, ...]:
-        return tuple(self.inputs["pixel_values"].shape)
+    def kind(self) -> Any:
+        """What rows of one pass have in common: shapes, and what of the image is real."""
+        shapes = [(name, tuple(array.shape)) for name, array in self.inputs.items()]
+        mask = self.inputs.get("pixel_mask")
+        partial = None if mask is None or mask.all() else mask.numpy().tobytes()
+        return self.company, *shapes, partial
+
+    @property
+    def patches(self) -> int:
+        return self.inputs["pixel_values"].numel() // (3 * PATCH**2)
 
 
 class Images:
     """An image processor and a model that reads images."""
 
-    def __init__(self, checkpoint: Checkpoint, device: str, kind: str) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, device: str, kind: str, may_lack: tuple[str, ...] = ()
+    ) -> None:
         self.device = device
-        # the processors on PIL and numpy: no torchvision needed, the same answers on every machine
-        self.processor = checkpoint.part("AutoImageProcessor", backend="pil")
-        self.model = checkpoint.model(kind, device)
+        self.processor = image_processor(checkpoint)
+        self.model = checkpoint.model(kind, device, may_lack)
+        self._accepted = inspect.signature(self.model.forward).parameters
         spec = checkpoint.spec
         self._budget = Budget(spec.max_batch_size, spec.max_batch_tokens, spec.max_batch_tokens)
-        with checkpoint.warming_up():
-            self.forward([self.prepare(Image.new("RGB", (64, 48)))])
 
-    def passes(self, rows: Rows) -> Iterator[tuple[list[Row], Any]]:
-        """(rows, output) of each pass over images of one shape.
+    def passes(
+        self, rows: Rows, read: Callable[[Row], Prepared] | None = None
+    ) -> Iterator[tuple[list[Row], Inputs]]:
+        """(rows, what the model reads of them) of each pass.
 
-        An image that cannot be read gets its error as result. No more than `max_batch_size` are held
-        in memory as what the model reads: small files can be large images.
+        `read` makes what the model reads of a row, or raises BadItem; by default the row is an image.
+        A row that cannot be read gets its error as result. No more than `max_batch_size` are held in
+        memory as what the model reads: small files can be large images.
         """
         for start in range(0, len(rows), self._budget.max_rows):
             window = rows[start : start + self._budget.max_rows]
-            shapes: dict[tuple[int, ...], list[Row]] = {}
+            kinds: dict[Any, list[Row]] = {}
             for row in window:
-                if row.open and self._read(row):
-                    shapes.setdefault(row.value.pixels, []).append(row)
-            for (*_, height, width), members in shapes.items():
-                for one in cut([height * width // PATCH**2] * len(members), self._budget):
+                if row.open and self._read(row, read or (lambda row: self.prepare(row.value))):
+                    kinds.setdefault(row.value.kind, []).append(row)
+            for members in kinds.values():
+                for one in cut([row.value.patches for row in members], self._budget):
                     if wanted := [members[place] for place in one if members[place].open]:
-                        yield wanted, self.forward([row.value for row in wanted])
+                        yield wanted, self._joined([row.value for row in wanted])
             for row in window:
                 row.value = None
 
     @during("inference")
-    def forward(self, prepared: list[Prepared]) -> Any:
-        inputs = {
-            name: torch.from_numpy(np.concatenate([one.inputs[name] for one in prepared]))
-            for name in prepared[0].inputs
-        }
-        moved = {name: array.to(self.device) for name, array in inputs.items()}
-        moved["pixel_values"] = moved["pixel_values"].to(self.model.dtype)
+    def forward(self, inputs: Inputs) -> Any:
         with torch.inference_mode():
-            return self.model(**moved)
+            return self.model(**inputs)
 
-    def prepare(self, picture: Any) -> Prepared:
-        found = self.processor(images=[picture], return_tensors="np")
-        names = [name for name in ("pixel_values", "pixel_mask") if name in found]
-        inputs = {name: np.asarray(found[name]) for name in names}
+    def prepare(self, text: Any) -> Prepared:
+        """An image in base64 as the model reads it.
+
+        Raises:
+            BadItem: it cannot be read.
+        """
+        picture = image.read(text)
+        found = self.processor(images=[picture], return_tensors="pt")
+        inputs = {
+            name: torch.as_tensor(array) for name, array in found.items() if name in self._accepted
+        }
         return Prepared(inputs, (picture.height, picture.width))
 
+    def _joined(self, prepared: list[Prepared]) -> Inputs:
+        joined = {
+            name: torch.cat([one.inputs[name] for one in prepared]).to(self.device)
+            for name in prepared[0].inputs
+        }
+        return {
+            name: array.to(self.model.dtype) if array.is_floating_point() else array
+            for name, array in joined.items()
+        }
+
     @during("preprocess")
-    def _read(self, row: Row) -> bool:
+    def _read(self, row: Row, read: Callable[[Row], Prepared]) -> bool:
         try:
-            row.value = self.prepare(image.read(row.value))
+            row.value = read(row)
         except BadItem as error:
             row.result = error
             return False
@@ -104,19 +140,80 @@ class Images:
         return True
 
 
+def image_processor(checkpoint: Checkpoint) -> Any:
+    """The one on PIL and numpy: no torchvision needed, the same answers on every machine."""
+    try:
+        return checkpoint.part("AutoImageProcessor", backend="pil")
+    except ModelUnloadable as error:
+        reason = str(error.__cause__)
+        if "TimmWrapper" in reason:
+            raise checkpoint.refusal(
+                f"a model of timm is read by {THEIRS.format(' timm')}"
+            ) from error
+        if "Could not load any image processor class" in reason:
+            raise checkpoint.refusal(f"its images are read by {THEIRS.format('')}") from error
+        if "torchvision" in reason:
+            raise checkpoint.refusal(
+                "the torchvision that is installed is not made for this torch: install the one that is, "
+                f"or none, since most models need none: {brief(error.__cause__ or error)}"
+            ) from error
+        raise
+
+
+def samples(**parameters: Any) -> dict[str, dict[str, Any]]:
+    """What a model has to answer before it is ready: pictures of one size, of another and of odd sides."""
+    sizes = {"a picture": (64, 48), "another of its size": (64, 48)}
+    sizes |= {"one of odd sides": (45, 67), "a small one": (32, 32)}
+    return {
+        name: {"inputs": gradient(*size, turned=n), "parameters": parameters}
+        for n, (name, size) in enumerate(sizes.items())
+    }
+
+
+def gradient(width: int, height: int, turned: int = 0) -> str:
+    """A picture of a colour that changes, as base64."""
+    buffer = io.BytesIO()
+    light = Image.linear_gradient("L").rotate(90 * turned).resize((width, height))
+    Image.merge("RGB", (light, light.point(lambda level: 255 - level), light)).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def answerable(rows: Sequence[Row], *computed: Any) -> list[int]:
+    """Which rows have an answer; those for which something `computed` (rows, ...) is NaN get their error."""
+    for values in computed:
+        for row, error in zip(rows, unusable(values), strict=True):
+            row.result = error or row.result
+    return [index for index, row in enumerate(rows) if row.open]
+
+
+def alone(output: Any, index: int) -> Any:
+    """The output for one row, as float32 on the CPU, where what comes after the model is computed."""
+    found = {
+        name: value[index : index + 1].cpu()
+        for name, value in output.items()
+        if isinstance(value, torch.Tensor) and value.dim()
+    }
+    return type(output)(
+        **{name: v.float() if v.is_floating_point() else v for name, v in found.items()}
+    )
+
+
 class ImageClassification:
     """The likeliest labels of each image."""
 
     def load(self, spec: ModelSpec, device: str) -> None:
-        self._images = Images(Checkpoint(spec), device, "AutoModelForImageClassification")
+        checkpoint = Checkpoint(spec)
+        self._images = Images(checkpoint, device, "AutoModelForImageClassification")
         self._scores = Scores(self._images.model.config)
+        prove(checkpoint, self, samples())
 
     def predict(self, items: list[Item]) -> list[Any]:
         rows = Rows(items, "image")
-        for some, output in self._images.passes(rows):
-            answers = self._scores.of(output.logits, [row.parameters for row in some], TOP_K)
-            for row, answer in zip(some, answers, strict=True):
-                row.result = answer
+        for some, inputs in self._images.passes(rows):
+            logits = self._images.forward(inputs).logits
+            answers = self._scores.of(logits, [row.parameters for row in some], TOP_K)
+            for index in answerable(some, logits):
+                some[index].result = answers[index]
         return rows.outputs()
 
 
@@ -129,20 +226,22 @@ class ObjectDetection:
         self._labels = self._images.model.config.id2label
         if not hasattr(self._images.processor, "post_process_object_detection"):
             raise checkpoint.refusal("its image processor does not know object-detection")
+        prove(checkpoint, self, samples(threshold=0.0))
 
     def predict(self, items: list[Item]) -> list[Any]:
         rows = Rows(items, "image")
-        for some, output in self._images.passes(rows):
-            found = self._images.processor.post_process_object_detection(
-                output, threshold=0.0, target_sizes=[row.value.size for row in some]
-            )
-            for row, objects in zip(some, found, strict=True):
-                row.result = self._objects(row, objects)
+        for some, inputs in self._images.passes(rows):
+            output = self._images.forward(inputs)
+            for index in answerable(some, output.logits, output.pred_boxes):
+                (found,) = self._images.processor.post_process_object_detection(
+                    alone(output, index), threshold=0.0, target_sizes=[some[index].value.size]
+                )
+                some[index].result = self._objects(some[index], found)
         return rows.outputs()
 
     def _objects(self, row: Row, found: dict[str, Any]) -> list[dict[str, Any]]:
         """`[{label, score, box}]`, surest first, of those above the threshold."""
-        scores = found["scores"].float()
+        scores = found["scores"]
         order = torch.argsort(scores, descending=True, stable=True)
         order = order[scores[order] > row.parameters.get("threshold", 0.5)]
         numbers = (

@@ -109,14 +109,18 @@ def test_passes_of_images_hold_no_more_patches_than_allowed(
     model: Any = loaded("image-classification", folder("vit"), max_batch_tokens=8)
     sizes, forward = [], model._images.forward
     monkeypatch.setattr(
-        model._images, "forward", lambda some: sizes.append(len(some)) or forward(some)
+        model._images,
+        "forward",
+        lambda some: sizes.append(len(some["pixel_values"])) or forward(some),
     )
     ask(model, *PICTURES)  # 4 patches each
     assert sizes == [2, 2]
     sizes.clear()
     small: Any = loaded("image-classification", folder("vit"), max_batch_size=3)
     monkeypatch.setattr(
-        small._images, "forward", lambda some: sizes.append(len(some)) or forward(some)
+        small._images,
+        "forward",
+        lambda some: sizes.append(len(some["pixel_values"])) or forward(some),
     )
     ask(small, PICTURES)
     assert sizes == [3, 1]
