@@ -3,8 +3,10 @@
 from contract.examples import PICTURE
 from contract.tasks.row import (
     FUNCTION,
+    LABELS,
     MEDIA,
     SCORES,
+    TEXT,
     TOP_K,
     UNIT,
     Schema,
@@ -18,6 +20,8 @@ BOX: Schema = {
     "type": "object",
     "properties": {edge: {"type": "integer"} for edge in ("xmin", "ymin", "xmax", "ymax")},
 }
+PNG: Schema = {"type": "string", "description": "A PNG in base64, of the image's size."}
+VECTOR: Schema = {"type": "array", "items": {"type": "number"}}
 
 TASKS = (
     Task(
@@ -52,5 +56,122 @@ TASKS = (
                 },
             }
         ),
+    ),
+    Task(
+        name="zero-shot-image-classification",
+        model="worker.models.zero_shot_images:ZeroShotImageClassification",
+        gives="`[{label, score}]`; needs `candidate_labels`",
+        input=items_input(
+            MEDIA,
+            {
+                **parameters(
+                    candidate_labels=LABELS,
+                    hypothesis_template={
+                        **TEXT,
+                        "maxLength": 1000,
+                        "pattern": r"\{\}",
+                        "description": "`This is a photo of {}.` by default.",
+                    },
+                ),
+                "required": ["candidate_labels"],
+            },
+            bare="image",
+            example={
+                "inputs": PICTURE,
+                "parameters": {"candidate_labels": ["a photograph", "a gradient", "a cat"]},
+            },
+        ),
+        output=or_list(SCORES),
+        notes="The scores of CLIP and its kin are shares of one; those of SigLIP are each label's own. "
+        "A label with its template that is longer than the model reads fails with `invalid_input`.",
+    ),
+    Task(
+        name="image-feature-extraction",
+        model="worker.models.image_vectors:ImageFeatureExtraction",
+        gives="a vector for each patch, or with `pool` one for the image",
+        input=items_input(
+            MEDIA,
+            parameters(
+                pool={
+                    "type": "boolean",
+                    "description": "One vector for the whole image. Of CLIP and its kin it is the one "
+                    "that is compared with texts.",
+                }
+            ),
+            bare="image",
+            example={"inputs": PICTURE, "parameters": {"pool": True}},
+        ),
+        output={"type": "array", "description": "A vector, vectors, or planes of a convolution."},
+        notes="Without `pool` it is the model's last hidden state, as in transformers' pipeline: of a "
+        "large model, megabytes of JSON.",
+    ),
+    Task(
+        name="image-segmentation",
+        model="worker.models.segmentation:ImageSegmentation",
+        gives="`[{label, score, mask}]`",
+        input=items_input(
+            MEDIA,
+            parameters(
+                subtask={
+                    "enum": ["panoptic", "instance", "semantic"],
+                    "description": "By default the first of them that the model can do.",
+                },
+                threshold={**UNIT, "description": "Of a thing's score; 0.9 by default."},
+                mask_threshold={**UNIT, "description": "Of a pixel; 0.5 by default."},
+                overlap_mask_area_threshold={
+                    **UNIT,
+                    "description": "The part of a thing's mask that has to be left; 0.5 by default.",
+                },
+            ),
+            bare="image",
+            example={"image": PICTURE},
+        ),
+        output=or_list(
+            {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "label": {"type": "string"},
+                        "score": {"type": ["number", "null"]},
+                        "mask": PNG,
+                    },
+                    "required": ["label", "score", "mask"],
+                },
+            }
+        ),
+        notes="`mask` is a PNG in base64, white where the thing is. `score` is null for `semantic`. The "
+        "image may have at most 2^30 pixels times masks: 7 million pixels for 150 classes.",
+    ),
+    Task(
+        name="depth-estimation",
+        model="worker.models.depth:DepthEstimation",
+        gives="`{depth, minimum, maximum}`",
+        input=items_input(
+            MEDIA,
+            parameters(
+                predicted_depth={
+                    "type": "boolean",
+                    "description": "Give the numbers too, in rows of the image's size: 10 to 20 bytes a "
+                    "pixel of `max_output_bytes`.",
+                }
+            ),
+            bare="image",
+            example={"image": PICTURE},
+        ),
+        output=or_list(
+            {
+                "type": "object",
+                "properties": {
+                    "depth": PNG,
+                    "minimum": {"type": "number"},
+                    "maximum": {"type": "number"},
+                    "predicted_depth": {"type": "array", "items": VECTOR},
+                },
+                "required": ["depth", "minimum", "maximum"],
+            }
+        ),
+        notes="`depth` is a PNG in base64 with 256 steps of grey from black, `minimum`, to white, "
+        "`maximum`, in the model's own unit: metres, or a number that grows with nearness.",
     ),
 )

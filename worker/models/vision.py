@@ -67,13 +67,11 @@ class Prepared:
 class Images:
     """An image processor and a model that reads images."""
 
-    def __init__(
-        self, checkpoint: Checkpoint, device: str, kind: str, may_lack: tuple[str, ...] = ()
-    ) -> None:
+    def __init__(self, checkpoint: Checkpoint, device: str, kind: str) -> None:
         self.device = device
         self.processor = image_processor(checkpoint)
-        self.model = checkpoint.model(kind, device, may_lack)
-        self._accepted = inspect.signature(self.model.forward).parameters
+        self.model = checkpoint.model(kind, device)
+        self.accepted = inspect.signature(self.model.forward).parameters
         spec = checkpoint.spec
         self._budget = Budget(spec.max_batch_size, spec.max_batch_tokens, spec.max_batch_tokens)
 
@@ -100,9 +98,10 @@ class Images:
                 row.value = None
 
     @during("inference")
-    def forward(self, inputs: Inputs) -> Any:
+    def forward(self, inputs: Inputs, call: Callable[..., Any] | None = None) -> Any:
+        """The model's output, or what another method of it (`call`) gives."""
         with torch.inference_mode():
-            return self.model(**inputs)
+            return (call or self.model)(**inputs)
 
     def prepare(self, text: Any) -> Prepared:
         """An image in base64 as the model reads it.
@@ -111,9 +110,13 @@ class Images:
             BadItem: it cannot be read.
         """
         picture = image.read(text)
-        found = self.processor(images=[picture], return_tensors="pt")
+        try:
+            found = self.processor(images=[picture], return_tensors="pt")
+        except Exception as error:
+            size = f"{picture.width} x {picture.height} pixels"
+            raise BadItem(f"The image of {size} cannot be prepared: {brief(error)}") from error
         inputs = {
-            name: torch.as_tensor(array) for name, array in found.items() if name in self._accepted
+            name: torch.as_tensor(array) for name, array in found.items() if name in self.accepted
         }
         return Prepared(inputs, (picture.height, picture.width))
 
@@ -133,9 +136,6 @@ class Images:
             row.value = read(row)
         except BadItem as error:
             row.result = error
-            return False
-        except Exception as error:
-            row.result = BadItem(f"The image cannot be prepared: {brief(error)}")
             return False
         return True
 
@@ -172,9 +172,14 @@ def samples(**parameters: Any) -> dict[str, dict[str, Any]]:
 
 def gradient(width: int, height: int, turned: int = 0) -> str:
     """A picture of a colour that changes, as base64."""
-    buffer = io.BytesIO()
     light = Image.linear_gradient("L").rotate(90 * turned).resize((width, height))
-    Image.merge("RGB", (light, light.point(lambda level: 255 - level), light)).save(buffer, "PNG")
+    return png(Image.merge("RGB", (light, light.point(lambda level: 255 - level), light)))
+
+
+def png(picture: Image.Image) -> str:
+    """A picture as the base64 of a PNG."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
     return base64.b64encode(buffer.getvalue()).decode()
 
 

@@ -41,7 +41,7 @@ def seeded(model: type, config: Any, by: float = 1) -> Any:
         norm.momentum = None  # the mean of all that it sees
     if norms:
         with torch.no_grad():
-            built.train()(pixel_values=torch.randn(8, 3, 64, 64))
+            getattr(built.train(), "vision_model", built)(pixel_values=torch.randn(8, 3, 64, 64))
     for module in built.modules():
         if type(module).__name__.endswith("FrozenBatchNorm2d"):
             module.running_var.fill_(4)

@@ -67,13 +67,13 @@ def orders(batch: Sequence[Asked]) -> list[list[int]]:
     return [indexes, indexes[::-1], mixed]
 
 
-def same(found: Any, wanted: Any, tolerance: float, what: str) -> None:
+def same(found: Any, wanted: Any, family: Family, what: str) -> None:
     """Equal outputs, or equal refusals."""
     if isinstance(wanted, Exception):
         assert (type(found), str(found)) == (type(wanted), str(wanted)), what
         return
     assert not isinstance(found, Exception), f"{what}: {found!r}"
-    close(found, wanted, tolerance)
+    close(family.compared(found), family.compared(wanted), family.tolerance)
 
 
 @pytest.mark.parametrize(
@@ -100,10 +100,10 @@ def test_alone_in_any_batch_and_the_reference_are_one(
         same(
             found,
             references(family, folder)(asked.inputs, asked.parameters),
-            family.tolerance,
+            family,
             "alone",
         )
         validator_for(task.output).validate(orjson.loads(encode(found)))
     for order in orders(batch):
         for index, found in zip(order, predicted(model, [batch[n] for n in order]), strict=True):
-            same(found, alone[index], family.tolerance, f"{batch[index]} in {order}")
+            same(found, alone[index], family, f"{batch[index]} in {order}")

@@ -7,14 +7,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from answers import ask, close
+import transformers as tf
+from answers import ask, close, item
 from media_made import picture
 from PIL import Image
 
-from contract.errors import ModelUnloadable, OutputInvalid
-from worker.models import Model
+from contract.errors import BadItem, ModelUnloadable, OutputInvalid
+from worker.models import Model, segmentation
 
 pytestmark = pytest.mark.slow
 
@@ -27,6 +29,10 @@ def white(width: int, height: int) -> str:
     return base64.b64encode(buffer.getvalue()).decode()
 
 
+def opened(text: str) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(text)))
+
+
 @contextmanager
 def spoiled(model: Any) -> Iterator[None]:
     """The model computes NaN for white pictures."""
@@ -34,7 +40,7 @@ def spoiled(model: Any) -> Iterator[None]:
     def spoil(module: Any, args: Any, kwargs: Any, output: Any) -> None:
         rows = kwargs["pixel_values"].flatten(1).mean(1) > 0.9
         for value in output.values():
-            if isinstance(value, torch.Tensor) and value.is_floating_point():
+            if isinstance(value, torch.Tensor) and len(value) == len(rows):
                 value[rows] = float("nan")
 
     hook = model._images.model.register_forward_hook(spoil, with_kwargs=True)
@@ -47,7 +53,31 @@ def spoiled(model: Any) -> Iterator[None]:
 TASKS: dict[str, tuple[str, dict[str, Any]]] = {
     "image-classification": ("vit", {}),
     "object-detection": ("detr", {"threshold": 0.2}),
+    "zero-shot-image-classification": ("clip", {"candidate_labels": ["cat", "dog"]}),
+    "image-feature-extraction": ("dinov2_body", {"pool": True}),
+    "image-segmentation": ("mask2former", {"threshold": 0.2}),
+    "depth-estimation": ("depth_anything", {}),
 }
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a model by its builder, built on first use."""
+    import made_images
+    import made_pictures
+    import models_made
+
+    built: dict[str, Path] = {}
+
+    def get(builder: str) -> Path:
+        if builder not in built:
+            target = tmp_path_factory.mktemp(builder) / "model"
+            makers = (models_made, made_images, made_pictures)
+            make = next(getattr(area, builder) for area in makers if hasattr(area, builder))
+            built[builder] = make(target)
+        return built[builder]
+
+    return get
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -80,15 +110,133 @@ def test_a_model_that_computes_nan_does_not_become_ready(
 
     forward = vision.Images.forward
 
-    def spoilt(self: Any, inputs: Any) -> Any:
-        output = forward(self, inputs)
-        output.logits = output.logits * float("nan")
-        return output
+    def spoilt(self: Any, inputs: Any, call: Any = None) -> Any:
+        output = forward(self, inputs, call)
+        numbers = {
+            name: value * float("nan")
+            for name, value in output.items()
+            if isinstance(value, torch.Tensor)
+        }
+        return type(output)(**numbers)
 
     monkeypatch.setattr(vision.Images, "forward", spoilt)
     spec = ModelSpec(name="tiny", source=str(folder(TASKS[task][0])), task=task)
     with pytest.raises(ModelUnloadable, match="it cannot answer a picture: OutputInvalid"):
         open_model(spec).load(spec, "cpu")
+
+
+def test_a_depth_is_drawn_as_the_pipeline_draws_it(
+    folder: Callable[..., Path], loaded: Callable[..., Model]
+) -> None:
+    processor = tf.AutoImageProcessor.from_pretrained(folder("dpt"), backend="pil")
+    pipeline = tf.pipeline("depth-estimation", str(folder("dpt")), image_processor=processor)
+    wanted = np.asarray(pipeline(opened(PICTURES[0]))["depth"]).astype(int)
+    (found,) = ask(loaded("depth-estimation", folder("dpt")), PICTURES[0])
+    assert "predicted_depth" not in found
+    assert found["minimum"] < found["maximum"]
+    assert np.abs(np.asarray(opened(found["depth"])) - wanted).max() <= 1
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1)])
+def test_a_line_of_pixels_has_a_depth_of_its_size(
+    size: tuple[int, int], folder: Callable[..., Path], loaded: Callable[..., Model]
+) -> None:
+    (found,) = ask(loaded("depth-estimation", folder("dpt")), picture(*size), predicted_depth=True)
+    assert opened(found["depth"]).size == size
+    assert found["predicted_depth"].shape == size[::-1]
+
+
+def test_a_depth_that_is_the_same_everywhere_is_black(
+    folder: Callable[..., Path], loaded: Callable[..., Model]
+) -> None:
+    (found,) = ask(loaded("depth-estimation", folder("dpt")), picture(1, 1))
+    assert found["minimum"] == found["maximum"]
+    assert opened(found["depth"]).getpixel((0, 0)) == 0
+
+
+def test_an_image_too_small_for_a_model_is_said_to_be_of_its_size(
+    folder: Callable[..., Path], loaded: Callable[..., Model]
+) -> None:
+    small, good = ask(loaded("depth-estimation", folder("glpn")), picture(40, 30), picture(64, 32))
+    assert type(small) is BadItem
+    assert "40 x 30 pixels cannot be prepared" in str(small)
+    assert opened(good["depth"]).size == (64, 32)
+
+
+def test_a_subtask_that_a_model_cannot_do_is_refused_with_those_that_it_can(
+    folder: Callable[..., Path], loaded: Callable[..., Model]
+) -> None:
+    model = loaded("image-segmentation", folder("segformer"))
+    (found,) = ask(model, PICTURES[0], subtask="panoptic")
+    assert type(found) is BadItem
+    assert "`subtask` is one of semantic for this model" in str(found)
+
+
+@pytest.mark.parametrize("subtask", ["panoptic", "instance", "semantic"])
+def test_more_pixels_than_the_masks_of_an_image_may_have_are_refused(
+    subtask: str,
+    folder: Callable[..., Path],
+    loaded: Callable[..., Model],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = loaded("image-segmentation", folder("mask2former"))
+    parameters = {"threshold": 0.2, "subtask": subtask}
+    monkeypatch.setattr(segmentation, "MAX_NUMBERS", 40 * 30)  # one mask of it
+    bad, good = ask(model, picture(40, 31, 1), picture(2, 2), **parameters)
+    assert type(bad) is BadItem
+    assert "40 x 31 pixels, which is too many for" in str(bad)
+    assert isinstance(good, list)
+
+
+def test_all_segments_of_an_image_are_masks_of_its_size(
+    folder: Callable[..., Path], loaded: Callable[..., Model]
+) -> None:
+    (found,) = ask(loaded("image-segmentation", folder("segformer")), PICTURES[0])
+    masks = np.stack([np.asarray(opened(one["mask"])) for one in found])
+    assert masks.shape[1:] == (30, 40)
+    assert set(np.unique(masks)) == {0, 255}
+    assert (masks.astype(int).sum(axis=0) == 255).all()  # each pixel has one label
+    assert {one["score"] for one in found} == {None}
+
+
+def test_a_vector_of_a_whole_image_whose_weights_lack_is_refused_and_patches_are_not(
+    folder: Callable[..., Path], loaded: Callable[..., Model]
+) -> None:
+    model = loaded("image-feature-extraction", folder("vit"))  # a classifier has no pooler
+    (patches,) = ask(model, PICTURES[0])
+    assert patches.shape == (17, 32)
+    (pooled,) = ask(model, PICTURES[0], pool=True)
+    assert type(pooled) is BadItem
+    assert "leave `pool` out" in str(pooled)
+
+
+def test_labels_of_their_own_share_passes_only_with_the_same_labels(
+    folder: Callable[..., Path], loaded: Callable[..., Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model: Any = loaded("zero-shot-image-classification", folder("clip"))
+    sizes, forward = [], model._images.forward
+    monkeypatch.setattr(
+        model._images,
+        "forward",
+        lambda some: sizes.append(len(some["pixel_values"])) or forward(some),
+    )
+    one, other = {"candidate_labels": ["cat", "dog"]}, {"candidate_labels": ["dog", "cat"]}
+    found = model.predict([item(given, **labels) for given in PICTURES for labels in (one, other)])
+    assert sizes == [2, 2]
+    assert [one["label"] for one in found[0]] == [one["label"] for one in found[1]]
+
+
+def test_a_label_with_a_token_that_the_model_has_not_fails_alone(
+    folder: Callable[..., Path], loaded: Callable[..., Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model: Any = loaded("zero-shot-image-classification", folder("chinese_clip"))
+    monkeypatch.setattr(model._prompts, "_words", 12)
+    good = item(PICTURES[0], candidate_labels=["a", "cat"], hypothesis_template="{}")
+    bad = item(PICTURES[0], candidate_labels=["paris"], hypothesis_template="{}")
+    first, second = model.predict([good, bad])
+    assert type(second) is BadItem
+    assert "the model has not" in str(second)
+    assert len(first) == 2
 
 
 @pytest.mark.parametrize(

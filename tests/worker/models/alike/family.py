@@ -43,3 +43,5 @@ class Family:
     catalog: Mapping[str, Any] = field(default_factory=dict)
     """Further fields of the model's entry."""
     tolerance: float = 1e-5
+    compared: Callable[[Any], Any] = lambda output: output
+    """What of an output is compared, where not all of it is numbers that tolerance can be said of."""

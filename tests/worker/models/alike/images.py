@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import made_images as made
+import made_pictures as also
 import numpy as np
+import torch
 import transformers as tf
 from PIL import Image
 
@@ -31,39 +33,56 @@ def seen(text: str) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(EIGHT_BITS.get(text, text))))
 
 
-GREY = np.asarray(drawn(40, 30, 5).convert("L"))
-SIXTEEN_BITS = encoded(Image.fromarray(GREY.astype(np.uint16) * 257))
-FLOATS = encoded(Image.fromarray((GREY / 255).astype(np.float32)), "TIFF")
-EIGHT_BITS = dict.fromkeys((SIXTEEN_BITS, FLOATS), encoded(Image.fromarray(GREY)))
+def grown(sizes: Sequence[tuple[int, int]], least: int) -> list[str]:
+    return [
+        encoded(drawn(max(width, least), max(height, least), n))
+        for n, (width, height) in enumerate(sizes)
+    ]
+
+
+def of_all_modes(side: int) -> list[str]:
+    made = drawn(side + 10, side)
+    found = [encoded(made.convert(mode)) for mode in ("L", "LA", "P", "RGBA", "1")]
+    found += [encoded(made.convert("CMYK"), "JPEG"), encoded(made, "WEBP")]
+    grey = np.asarray(made.convert("L"))
+    more = [
+        encoded(Image.fromarray(grey.astype(np.uint16) * 257)),
+        encoded(Image.fromarray((grey / 255).astype(np.float32)), "TIFF"),
+    ]
+    EIGHT_BITS.update(dict.fromkeys(more, encoded(Image.fromarray(grey))))
+    return found + more
+
+
+EIGHT_BITS: dict[str, str] = {}
 """What transformers would cut to white, and the same picture as it reads it."""
 
-SQUARES = [encoded(drawn(40, 40, seed)) for seed in range(3)]
-SIZES = [encoded(drawn(*size, seed=n)) for n, size in enumerate([(40, 30), (31, 77), (90, 64)])]
-TINY = [encoded(drawn(*size)) for size in [(1, 1), (3, 3), (2, 9)]]
-PANORAMAS = [encoded(drawn(*size)) for size in [(400, 20), (16, 320), (640, 64)]]
-MODES = [encoded(drawn(40, 30).convert(mode)) for mode in ("L", "LA", "P", "RGBA", "1")]
-MODES += [encoded(drawn(40, 30).convert("CMYK"), "JPEG"), encoded(drawn(40, 30), "WEBP")]
-BROKEN = Asked("aGVsbG8=", fails="no image")
+SIZES = [(40, 30), (31, 77), (90, 64)]
+TINY = [(1, 1), (3, 3), (2, 9), (400, 20), (16, 320), (640, 64)]
+BROKEN = "aGVsbG8="
 
 
 def situations(
     some: Mapping[str, Any] | None = None,
     others: Mapping[str, Any] | None = None,
-    long: Sequence[str] = PANORAMAS,
+    least: int = 1,
 ) -> dict[str, list[Asked]]:
-    """What is asked of every model that reads one image. `some`, `others`: parameters."""
+    """What is asked of every model that reads one image.
+
+    `some`, `others`: parameters; `least`: the shortest side, for models that cannot read less.
+    """
     given = some or {}
+    sizes = grown(SIZES, least)
     return {
-        "one size": [Asked(one, given) for one in SQUARES],
-        "sizes": [Asked(one, given) for one in SIZES],
-        "tiny and long": [Asked(one, given) for one in [*TINY, *long]],
-        "modes": [Asked(one, given) for one in [*MODES, SIXTEEN_BITS, FLOATS]],
+        "one size": [Asked(one, given) for one in grown([(40, 40)] * 3, least)],
+        "sizes": [Asked(one, given) for one in sizes],
+        "tiny and long": [Asked(one, given) for one in grown(TINY, least)],
+        "modes": [Asked(one, given) for one in of_all_modes(max(least, 30))],
         "mixed parameters, lists and a broken one": [
-            Asked(SIZES[0], others or given),
-            BROKEN,
-            Asked([*SIZES[1:], SQUARES[0]], given),
-            Asked([SIZES[0], BROKEN.inputs], given, fails="no image"),
-            Asked(SQUARES[1], given),
+            Asked(sizes[0], others or given),
+            Asked(BROKEN, given, fails="no image"),
+            Asked(sizes[1:], given),
+            Asked([sizes[0], BROKEN], given, fails="no image"),
+            Asked(sizes[1], given),
         ],
     }
 
@@ -89,6 +108,75 @@ def surest_first(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(found, key=lambda one: -one["score"])
 
 
+def to_a_pixel(found: Any) -> Any:
+    """Objects whose boxes are made so small that one pixel, to which edges are cut, is within tolerance."""
+    if isinstance(found, list):
+        return [to_a_pixel(one) for one in found]
+    return {**found, "box": {name: edge / 200_000 for name, edge in found["box"].items()}}
+
+
+def drawn_masks(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{**one, "mask": encoded(one["mask"])} for one in found]
+
+
+def measured(found: dict[str, Any]) -> dict[str, Any]:
+    depth = found["predicted_depth"]
+    least, greatest = depth.min().item(), depth.max().item()
+    return {"minimum": least, "maximum": greatest, "predicted_depth": depth.numpy()}
+
+
+def without_picture(found: Any) -> Any:
+    """A depth without its picture, whose 256 steps are one off where rounding falls the other way."""
+    if isinstance(found, list):
+        return [without_picture(one) for one in found]
+    return {name: value for name, value in found.items() if name != "depth"}
+
+
+def image_vectors(folder: Path) -> Answering:
+    """image-feature-extraction as the pipeline has it; of two towers, the documented use of one."""
+    answer = piped("image-feature-extraction")(folder)
+
+    def vectors(inputs: Any, parameters: Mapping[str, Any]) -> Any:
+        if isinstance(inputs, list):
+            return [vectors(one, parameters) for one in inputs]
+        found = np.asarray(answer(inputs, parameters))[0]
+        return found.flatten() if parameters.get("pool") else found
+
+    return vectors
+
+
+def clip_vectors(folder: Path) -> Answering:
+    """What CLIP's own documentation calls an image's features, and its tower's last hidden state."""
+    processor = tf.AutoImageProcessor.from_pretrained(folder, backend="pil")
+    model = tf.AutoModel.from_pretrained(folder).eval()
+
+    def vectors(inputs: Any, parameters: Mapping[str, Any]) -> Any:
+        if isinstance(inputs, list):
+            return [vectors(one, parameters) for one in inputs]
+        pixels = processor(images=seen(inputs).convert("RGB"), return_tensors="pt")
+        with torch.inference_mode():
+            if parameters.get("pool"):
+                return model.get_image_features(**pixels).pooler_output[0].numpy()
+            return model.vision_model(**pixels).last_hidden_state[0].numpy()
+
+    return vectors
+
+
+PICTURES = grown(SIZES, 1)
+LABELS = ["the cat", "a big red car in london", "bob"]
+MIXED = [
+    Asked(PICTURES[0], {"candidate_labels": LABELS}),
+    Asked(PICTURES[1], {"candidate_labels": LABELS[::-1]}),
+    Asked(PICTURES[2], {"candidate_labels": ["dog"]}),
+    Asked(PICTURES[2], {"candidate_labels": ["dog"] * 2, "hypothesis_template": "{}"}),
+    Asked(
+        PICTURES[0],
+        {"candidate_labels": ["dog", "cat " * 100]},
+        fails="tokens, and the model reads",
+    ),
+    Asked(PICTURES[1], {"candidate_labels": LABELS}),
+]
+
 FAMILIES = (
     *(
         Family(
@@ -109,9 +197,71 @@ FAMILIES = (
             situations=situations(
                 {"threshold": 0.2},
                 {"threshold": 0.0},
-                SIZES if name == "yolos" else PANORAMAS,  # whose sides are multiples of 16, or 0
+                128 if name == "yolos" else 1,  # whose sides are multiples of 16
             ),
+            compared=to_a_pixel,
         )
         for name, build in made.DETECTORS.items()
+    ),
+    *(
+        Family(
+            name=name,
+            task="zero-shot-image-classification",
+            build=build,
+            reference=piped("zero-shot-image-classification"),
+            situations={
+                **situations(
+                    {"candidate_labels": LABELS},
+                    {"candidate_labels": ["food"], "hypothesis_template": "{} is here"},
+                ),
+                "mixed labels": MIXED,
+            },
+        )
+        for name, build in also.ZERO_SHOT.items()
+    ),
+    *(
+        Family(
+            name=name,
+            task="image-feature-extraction",
+            build=build,
+            reference=image_vectors,
+            situations=situations(others={"pool": True}),
+        )
+        for name, build in also.BODIES.items()
+    ),
+    *(
+        Family(
+            name=name,
+            task="image-feature-extraction",
+            build=also.ZERO_SHOT[name],
+            reference=clip_vectors,
+            situations=situations({"pool": True}, {"pool": False}),
+            tolerance=1e-4,  # of numbers up to 50
+        )
+        for name in ("clip", "siglip")
+    ),
+    *(
+        Family(
+            name=name,
+            task="image-segmentation",
+            build=build,
+            reference=piped("image-segmentation", drawn_masks),
+            situations=situations(
+                {"threshold": 0.2}, {"threshold": 0.3, "mask_threshold": 0.4, "subtask": "semantic"}
+            ),
+        )
+        for name, build in also.SEGMENTERS.items()
+    ),
+    *(
+        Family(
+            name=name,
+            task="depth-estimation",
+            build=build,
+            reference=piped("depth-estimation", measured),
+            # a line of pixels breaks the pipeline; the other two read multiples
+            situations=situations({"predicted_depth": True}, least=2 if name == "dpt" else 32),
+            compared=without_picture,
+        )
+        for name, build in also.DEPTHS.items()
     ),
 )
