@@ -146,11 +146,24 @@ def test_what_can_be_chosen_at_a_build(name: str) -> None:
     _, build, final = of(name)
     chosen = {one.value for one in build if one.name == "ARG"}
     assert chosen == {"PIP_INDEX_URL"} | (
-        {'TORCH_INDEX=""', "DEMO=false"} if name == "worker" else set()
+        {'TORCH_INDEX=""', 'EXTRAS=""', "DEMO=false"} if name == "worker" else set()
     )
     # Neither an index, which may hold a password, nor anything else of the build is kept.
     told = {one.value for one in final if one.name == "ARG"}
     assert told == {f"VERSION={__version__}", 'REVISION=""', 'SOURCE=""'}
+
+
+def test_extras_that_refusals_name_are_there_and_the_image_can_have_them() -> None:
+    from worker.models.faults import EXTRAS
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert set(EXTRAS.values()) <= set(project["optional-dependencies"])
+    _, build, _ = of("worker")
+    installs = next(one.value for one in build if one.name == "RUN")
+    assert '".[worker,otel${EXTRAS:+,$EXTRAS}]"' in installs
+    models = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    for extra in EXTRAS.values():
+        assert f"`{extra}`" in models
 
 
 def test_weights_are_in_an_image_only_if_asked_for() -> None:

@@ -206,7 +206,9 @@ INDEX = "model.safetensors.index.json"
 @pytest.mark.parametrize(
     ("files", "complaint"),
     [
-        ({"model.safetensors": None, "pytorch_model.bin": b"."}, "it has no model.safetensors"),
+        ({"model.safetensors": None}, "its weights (pytorch_model.bin) are not safetensors"),
+        ({"model.safetensors": None, "pytorch_model.bin": None}, "it has no model.safetensors"),
+        ({"adapter_config.json": b"{}"}, "it is an adapter (LoRA)"),
         ({"config.json": None}, "it has no config.json"),
         (
             {"model.safetensors": None, INDEX: b'{"weight_map": {"a": "pytorch_model.bin"}}'},

@@ -1,8 +1,10 @@
 """What an exception of torch or of a model means to the worker. Does not import torch itself."""
 
 import gc
+import re
 import sys
 import traceback
+from importlib.util import find_spec
 from pathlib import Path
 
 from contract.errors import DeviceLost, ModelError, OutOfMemory, SoloistError
@@ -59,6 +61,48 @@ def brief(exc: BaseException, length: int = 200) -> str:
     lines = (line.strip() for line in str(exc).splitlines())
     line = next((line for line in lines if line), type(exc).__name__)
     return line if len(line) <= length else line[: length - 1] + "…"
+
+
+EXTRAS = {
+    "sentencepiece": "sentencepiece",
+    "protobuf": "sentencepiece",
+    "google": "sentencepiece",
+    "tiktoken": "tiktoken",
+    "timm": "timm",
+    "torchvision": "timm",
+    "av": "ffmpeg",
+}
+"""The extra of ours that brings a package."""
+PIP = {"google": "protobuf", "cv2": "opencv-python-headless", "sklearn": "scikit-learn"}
+NEEDED = (
+    re.compile(r"No module named '(\w+)"),
+    re.compile(r"requires the (\w+) library", re.IGNORECASE),
+    re.compile(r"[`\"]pip install ([\w-]+)"),
+    re.compile(r"need to have (sentencepiece)"),
+    re.compile(r"requires? `?(\w[\w-]*)`? to be installed"),
+)
+
+
+def told(exc: BaseException, length: int = 500) -> str:
+    """What went wrong at a load, with the remedy: a package that is missing by its name, else the error."""
+    text = " ".join(str(exc).split())
+    package = next((found[1] for one in NEEDED if (found := one.search(text))), None)
+    if package is None or find_spec(package.lower()) is not None:
+        return f"{type(exc).__name__}: {text[:length]}{'…' * (len(text) > length)}"
+    return install(package)
+
+
+def install(package: str) -> str:
+    """That a package is missing, and what brings it."""
+    name = package.lower()
+    pip, extra = PIP.get(name, name), EXTRAS.get(name)
+    way = f"`pip install {pip}`"
+    if extra:
+        way += (
+            f", or the worker with the extra `{extra}` (`pip install 'soloist[worker,{extra}]'`; the image: "
+            f"`--build-arg EXTRAS={extra}`)"
+        )
+    return f"the package {pip!r} is not installed: {way}"
 
 
 def place(exc: BaseException) -> str:

@@ -33,6 +33,7 @@ from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from contract.catalog import ModelSpec
 from contract.errors import ModelUnloadable, StartRefused
+from worker.models import obstacles
 from worker.models.faults import brief
 
 logger = logging.getLogger(__name__)
@@ -179,12 +180,13 @@ def _download(repository: str, revision: str | None, facts: dict[str, Any]) -> N
 
 
 def _check(wanted: list[str], names: Collection[str]) -> None:
+    if reason := obstacles.adapter(names, None):
+        raise ModelUnloadable(reason)
     if CONFIG not in names:
-        raise ModelUnloadable(f"it has no {CONFIG}, so it holds no transformers model")
+        raise ModelUnloadable(obstacles.no_config(names))
     if not wanted:
         raise ModelUnloadable(
-            f"it has no {SINGLE}, and workers load nothing else; take a `revision` that has one, or "
-            "convert it with `model.save_pretrained(folder)`"
+            f"{obstacles.no_weights(names, None)}; or take a `revision` that has a {SINGLE}"
         )
     if strange := [n for n in wanted if n not in names or not n.endswith(".safetensors")]:
         raise ModelUnloadable(f"its index names {strange[0]!r}, which is no safetensors file of it")

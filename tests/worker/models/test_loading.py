@@ -88,17 +88,30 @@ def test_a_folder_without_weights_is_named(copy: Path) -> None:
     assert "no model.safetensors" in refusal(copy)
 
 
-@pytest.mark.parametrize("kept", [0, 100, 5000])
-def test_torn_weights_are_refused(copy: Path, kept: int) -> None:
+@pytest.mark.parametrize(
+    ("kept", "reason"), [(0, "is empty"), (100, "torn"), (5000, "torn, it has 5000 bytes")]
+)
+def test_torn_weights_are_refused(copy: Path, kept: int, reason: str) -> None:
     weights = copy / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:kept])
-    assert "cannot be loaded" in refusal(copy)
+    text = refusal(copy)
+    assert reason in text
+    assert "copy or download it again" in text
+
+
+def test_a_pointer_of_git_lfs_is_told_from_weights(copy: Path) -> None:
+    text = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
+    (copy / "model.safetensors").write_text(text)
+    assert "git lfs pull" in refusal(copy)
 
 
 def test_weights_of_another_shape_are_refused(copy: Path) -> None:
     config = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps({**config, "hidden_size": 64}))
-    assert "cannot be loaded" in refusal(copy)
+    text = refusal(copy)
+    assert (
+        "bert.embeddings.LayerNorm.bias has the shape (32,), and (64,) by its config.json" in text
+    )
 
 
 def test_a_torn_config_is_refused(copy: Path) -> None:
@@ -116,7 +129,7 @@ def test_code_of_a_models_own_is_not_run(copy: Path) -> None:
     config |= {"auto_map": {"AutoConfig": "own.Config"}, "model_type": "own"}
     (copy / "config.json").write_text(json.dumps(config))
     (copy / "own.py").write_text("raise SystemExit('ran')")
-    assert "cannot be loaded" in refusal(copy)
+    assert "trust_remote_code" in refusal(copy)
 
 
 def test_a_missing_tokenizer_is_refused(copy: Path) -> None:
