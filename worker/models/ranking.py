@@ -9,11 +9,10 @@ import numpy as np
 import torch
 
 from contract.catalog import ModelSpec
+from worker.models.cross_encoder import CrossEncoder
 from worker.models.interface import Item
-from worker.models.loading import Checkpoint
 from worker.models.logits import unusable
 from worker.models.rows import Row, Rows
-from worker.models.sentence_files import activation
 from worker.models.text import CLASSIFIER, Encoder, Text
 from worker.models.warming import prove
 
@@ -22,7 +21,7 @@ class TextRanking:
     """The score of each text for its query, best first."""
 
     def load(self, spec: ModelSpec, device: str) -> None:
-        checkpoint = Checkpoint(spec)
+        checkpoint = CrossEncoder(spec)
         labels = checkpoint.part("AutoConfig").num_labels
         if labels != 1:
             raise checkpoint.refusal(
@@ -30,8 +29,7 @@ class TextRanking:
                 "text-classification or zero-shot-classification"
             )
         self._encoder = Encoder(checkpoint, device, CLASSIFIER, pairs=True)
-        with checkpoint.reading("its activation"):
-            self._activation = _activation(self._encoder.config)
+        self._activation, self._prompt = checkpoint.activation, checkpoint.recipe.prompt
         short, middle, longest = self._encoder.samples
         asked = {
             "a query and a short text": {"query": short, "texts": [short]},
@@ -48,7 +46,7 @@ class TextRanking:
         for row in rows:
             texts = row.value["texts"]
             spans.append(slice(len(pairs), len(pairs) + len(texts)))
-            pairs += [(row.value["query"], text) for text in texts]
+            pairs += [(self._prompt + row.value["query"], text) for text in texts]
             owners += [row] * len(texts)
         logits = np.empty(len(pairs), np.float32)
         for indexes, encodings in self._encoder.passes(owners, pairs):
@@ -72,10 +70,3 @@ class TextRanking:
         if asked.get("return_documents"):
             found = [{**one, "text": texts[one["index"]]} for one in found]
         return found
-
-
-def _activation(config: Any) -> Any:
-    """What makes scores of logits: as the configuration names it, else a sigmoid."""
-    said = (getattr(config, "sentence_transformers", None) or {}).get("activation_fn")
-    name = said or getattr(config, "sbert_ce_default_activation_function", None)
-    return activation(name, "config.json") if name else torch.nn.Sigmoid()

@@ -14,6 +14,8 @@ AREAS = (
     "encoders",
     "images",
     "writing",
+    "pairs",
+    "spans",
 )
 
 FAMILIES: tuple[Family, ...] = tuple(
