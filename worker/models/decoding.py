@@ -93,6 +93,7 @@ class Decoding:
             if name in CHOICES | LENGTHS and getattr(own, name) is None:
                 setattr(self._own, name, value)
         self._own_lengths = {name: getattr(self._own, name) for name in LENGTHS}
+        self._cache = own.cache_implementation
         for name in (*LENGTHS, *SPEED):
             setattr(self._own, name, None)
         usual = GenerationConfig._get_default_generation_params()
@@ -104,6 +105,8 @@ class Decoding:
     def refusal(self) -> str:
         """What of the model's own file and the catalog is not served, by name; empty if nothing is."""
         own = self._own
+        if self._cache == "quantized":
+            return "`cache_implementation: quantized` (it changes what is computed)"
         if own.token_healing:
             return "`token_healing`"
         if own.max_time is not None:

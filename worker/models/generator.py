@@ -23,6 +23,7 @@ from worker.models.mixing import TEXT, Mixing, inputs_of, mixing_of, searches
 from worker.models.passes import Budget, cut
 from worker.models.phases import during
 from worker.models.positions import positions_of
+from worker.models.reach import embedded
 from worker.models.remembering import Memory
 from worker.models.rows import Row, each
 from worker.models.sampling import SeededSampling, seed_of
@@ -56,6 +57,9 @@ class Generator:
         self.tokenizer = checkpoint.tokenizer()
         self.model = checkpoint.model(kind, device)
         self.config = self.model.config
+        for module in self.model.modules():
+            if hasattr(module, "config"):  # each half of T5 has one of its own
+                module.config.return_dict = True  # a tuple has no names
         self.writes_on = not self.config.is_encoder_decoder
         self.own = self.model.generation_config
         self.decoding = self.decoding_by({})
@@ -305,12 +309,6 @@ class Generator:
         tried = (self.model, self._memory, tokens, self.pad_id, None if self.writes_on else start)
         self.mixing: Mixing = mixing_of(*tried)
         self._searches = searches(*tried)
-
-
-def embedded(model: Any) -> int:
-    """How many tokens the model has, as rows of its table of embeddings."""
-    table = model.get_input_embeddings()
-    return int(getattr(table, "num_embeddings", None) or table.weight.shape[0])
 
 
 def known_parameters(spec: ModelSpec) -> set[str]:

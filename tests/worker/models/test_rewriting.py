@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import transformers as tf
 from answers import ask, copied, item, written
+from made_writing import owning
 
 from contract.errors import BadItem
 from worker.models import Model
@@ -83,6 +84,88 @@ def test_a_model_of_many_languages_writes_the_one_asked_for(
         )[0]
         text = tokenizer.decode(tokens, skip_special_tokens=True)
         assert output == {"translation_text": text}
+
+
+def test_a_language_in_the_models_own_file_need_not_be_named(
+    folder: Callable[..., Path], loaded: Callable[..., Model], tmp_path: Path
+) -> None:
+    """As in models of many languages to one."""
+    asked = ask(
+        loaded("translation", folder("m2m")), "ab cd", max_new_tokens=8, tgt_lang="fra_Latn"
+    )
+    own = copied(folder("m2m"), tmp_path)
+    token = tf.AutoTokenizer.from_pretrained(own).convert_tokens_to_ids("fra_Latn")
+    owning(own, {"forced_bos_token_id": token})
+    assert ask(loaded("translation", own), "ab cd", max_new_tokens=8) == asked
+
+
+def test_a_decoder_that_begins_with_the_language_does_not_say_it_twice(
+    folder: Callable[..., Path], loaded: Callable[..., Model], tmp_path: Path
+) -> None:
+    own = copied(folder("m2m"), tmp_path)
+    token = tf.AutoTokenizer.from_pretrained(own).convert_tokens_to_ids("deu_Latn")
+    owning(own, {"decoder_start_token_id": token})
+    model = loaded("translation", own)
+    plain = {"translation_text": written(own, tf.AutoModelForSeq2SeqLM, "ab", max_new_tokens=8)}
+    named, unnamed = model.predict(
+        [
+            item("ab", "a", max_new_tokens=8, tgt_lang="deu_Latn"),
+            item("ab", "b", max_new_tokens=8),
+        ]
+    )
+    assert named == unnamed == plain
+
+
+def test_a_task_of_the_models_own_is_named_by_its_languages(
+    folder: Callable[..., Path], loaded: Callable[..., Model], tmp_path: Path
+) -> None:
+    """T5 has `translation_en_to_de` with a prefix and lengths of its own."""
+    plain = loaded("translation", folder("t5"))
+    own = copied(folder("t5"), tmp_path)
+    config = json.loads((own / "config.json").read_text())
+    config["task_specific_params"] = {
+        "translation_en_to_de": {"prefix": "paris ", "max_length": 6, "num_beams": 2},
+        "translation_en_to_fr": {"prefix": "london ", "max_length": 9, "early_stopping": True},
+    }
+    (own / "config.json").write_text(json.dumps(config))
+    german, french, words = loaded("translation", own).predict(
+        [
+            item("the cat", "a", src_lang="en", tgt_lang="de"),
+            item("the cat", "b", src_lang="en", tgt_lang="fr"),
+            item("the cat", "c", src_lang="English", tgt_lang="German", max_new_tokens=4),
+        ]
+    )
+    assert [german] == ask(plain, "paris the cat", max_new_tokens=5, num_beams=2)
+    assert [french] == ask(plain, "london the cat", max_new_tokens=8)
+    assert [words] == ask(plain, "translate English to German: the cat", max_new_tokens=4)
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_blanks_are_cleaned_up_where_the_tokenizer_or_the_caller_says_so(
+    own: bool, folder: Callable[..., Path], loaded: Callable[..., Model], tmp_path: Path
+) -> None:
+    path = copied(folder("t5"), tmp_path)
+    tokenizer = tf.AutoTokenizer.from_pretrained(path)
+    tokenizer.clean_up_tokenization_spaces = own
+    tokenizer.save_pretrained(path)
+    model = loaded("summarization", path)
+    texts = ["about the cat", "anna"]
+    outputs = model.predict(
+        [
+            item(texts, "a", max_new_tokens=24),
+            item(texts, "b", max_new_tokens=24, clean_up_tokenization_spaces=True),
+            item(texts, "c", max_new_tokens=24, clean_up_tokenization_spaces=False),
+        ]
+    )
+    plain = [
+        {"summary_text": written(path, tf.AutoModelForSeq2SeqLM, text, max_new_tokens=24)}
+        for text in texts
+    ]
+    cleaned = [
+        {"summary_text": tokenizer.clean_up_tokenization(one["summary_text"])} for one in outputs[2]
+    ]
+    assert outputs[0] == plain
+    assert outputs[1] == cleaned != outputs[2]
 
 
 @pytest.mark.parametrize(

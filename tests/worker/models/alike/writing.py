@@ -1,5 +1,6 @@
 """Models that write token by token."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -39,6 +40,9 @@ def writing(auto: str, name: str, folder: Path, prefix: str = "") -> Answering:
     """Plain `generate` on one text, by the model's own generation_config.json."""
     tokenizer = tf.AutoTokenizer.from_pretrained(folder)
     model = getattr(tf, auto).from_pretrained(folder).eval()
+    for module in model.modules():  # else plain `generate` fails
+        if hasattr(module, "config"):
+            module.config.return_dict = True
     writes_on = not model.config.is_encoder_decoder
 
     def fresh() -> Any:
@@ -166,7 +170,134 @@ def encoder_decoder(family: str) -> Family:
     )
 
 
+OWN: dict[str, dict[str, Any]] = {
+    "bad_words_ids": {"bad_words_ids": [[n] for n in range(40, 90)] + [[100, 101]]},
+    "begin_suppress_tokens": {"begin_suppress_tokens": list(range(2, 200))},
+    "beams": {"num_beams": 3, "early_stopping": True, "length_penalty": -1.0},
+    "cache_implementation": {"cache_implementation": "static"},
+    "encoder_no_repeat_ngram_size": {"encoder_no_repeat_ngram_size": 1},
+    "encoder_repetition_penalty": {"encoder_repetition_penalty": 3.0, "num_beams": 2},
+    "ends": {"eos_token_id": [0, *range(100, 200)], "pad_token_id": 50, "min_length": 4},
+    "ends of beams": {"eos_token_id": list(range(60, 230)), "pad_token_id": 50, "num_beams": 3},
+    "exponential_decay": {"exponential_decay_length_penalty": [3, 1.5]},
+    "forced tokens": {"forced_bos_token_id": 70, "forced_eos_token_id": 0},
+    "guidance_scale": {"guidance_scale": 1.5},
+    "max_length": {"max_length": 44},
+    "min_length": {"min_length": 10, "eos_token_id": [0, *range(60, 230)]},
+    "min_new_tokens": {"min_new_tokens": 5, "min_length": 50, "eos_token_id": [0, *range(60, 230)]},
+    "no_repeat_ngram_size": {"no_repeat_ngram_size": 1},
+    "no_cache": {"use_cache": False},
+    "prompt_lookup": {"prompt_lookup_num_tokens": 2},
+    "renormalize_logits": {"renormalize_logits": True, "num_beams": 2, "repetition_penalty": 2.0},
+    "repetition_penalty": {"repetition_penalty": 2.5},
+    "return_dict": {"return_dict_in_generate": None, "output_attentions": False},
+    "sequence_bias": {"sequence_bias": [[[70], 9.0], [[70, 71], 30.0]]},
+    "stop_strings": {"stop_strings": ["e", "three, \x02", "a"]},
+    "stop_strings of beams": {"stop_strings": ["e", "a", "t"], "num_beams": 2},
+    "suppress_tokens": {"suppress_tokens": list(range(2, 250, 2))},
+    "watermarking": {"watermarking_config": {"bias": 9.0, "greenlist_ratio": 0.3}},
+    "sampling": {"do_sample": True, "temperature": 1.6, "top_p": 0.9},
+    "typical sampling": {"do_sample": True, "typical_p": 0.6, "top_k": 0},
+    "sampling cut off": {"do_sample": True, "epsilon_cutoff": 0.01, "eta_cutoff": 0.02},
+    "sampling by entropy": {"do_sample": True, "top_h": 0.5, "min_p": 0.01, "top_k": 30},
+}
+"""What a model's own generation_config.json may say, by its name. Tokens are bytes, two behind."""
+
+
+def owning(family: str, name: str) -> Family:
+    """A family whose own file says so."""
+    writes_on = family in made.DECODERS and family != "bart"
+    values = OWN[name]
+    seeds = [{"seed": 5}, {"seed": 6, "max_new_tokens": 6}]
+    few = [{"max_new_tokens": 12}, {"max_new_tokens": 9}]
+    situations = {
+        "the model's own words": asked(
+            [*TEXTS, ["b", "cd"]],
+            *([{}] if "max_length" in values else few),
+        )
+    }
+    if values.get("do_sample"):
+        situations = {
+            "the model's own draw": asked(TEXTS, *({**one, "max_new_tokens": 8} for one in seeds)),
+            "drawn no more": asked(TEXTS, {"do_sample": False, "max_new_tokens": 8}),
+        }
+    return Family(
+        name=f"{family} with {name}",
+        task="text-generation" if writes_on else "summarization",
+        build=made.maker(made.writer if writes_on else made.rewriter, family, own=values),
+        reference=decoded if writes_on else summed_up,
+        situations=situations,
+    )
+
+
+def legacy(folder: Path) -> Path:
+    """A folder from before generation_config.json: the values stand in config.json."""
+    made.rewriter(folder, "bart")
+    (folder / "generation_config.json").unlink()
+    path = folder / "config.json"
+    values = {"num_beams": 2, "max_length": 12, "no_repeat_ngram_size": 1, "min_length": 5}
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+    return folder
+
+
+def odd(family: str, name: str, **options: Any) -> Family:
+    """A family with something odd in its folder."""
+    situations = {"greedy": SITUATIONS["greedy"], "mixed": SITUATIONS["mixed"]}
+    writes_on = family in made.DECODERS and family != "bart"
+    return Family(
+        name=f"{family} {name}",
+        task="text-generation" if writes_on else "summarization",
+        build=made.maker(made.writer if writes_on else made.rewriter, family, **options),
+        reference=decoded if writes_on else summed_up,
+        situations=situations,
+    )
+
+
+BEYOND = asked(["x" * 30, "ab " * 60, "é" * 150], {"max_new_tokens": 8})
+"""Texts longer than the 64 tokens that the tokenizers name."""
+CUT = asked(
+    ["x" * 30, "ab " * 60, "é" * 150],
+    {"max_new_tokens": 8, "truncation": "longest_first"},
+    {"generate_parameters": {"max_length": 8, "num_beams": 2}, "truncation": "only_first"},
+)
+
 FAMILIES = (
+    odd("gpt2", "without a cache", use_cache=False),
+    odd("gpt2", "that returns tuples", return_dict=False),
+    odd("gpt2", "whose pad no embedding has", pad_token_id=made.TOKENS + 7),
+    odd("llama", "whose pad is a letter", pad_token_id=70),
+    odd("opt", "without a pad", pad_token_id=None),
+    odd("bart", "without a cache", use_cache=False),
+    odd("bart", "that returns tuples", return_dict=False),
+    odd("t5", "that returns tuples", return_dict=False),
+    Family(
+        name="bart with its settings in config.json",
+        task="summarization",
+        build=legacy,
+        reference=summed_up,
+        situations={"the model's own words": asked(TEXTS, {}, {"num_beams": 1})},
+    ),
+    Family(
+        name="t5 beyond its trained length",
+        task="translation",
+        build=made.maker(made.rewriter, "t5"),
+        reference=translated,
+        situations={"whole": BEYOND, "cut": CUT},
+    ),
+    Family(
+        name="bart beyond its positions",
+        task="translation",
+        build=made.maker(made.rewriter, "bart"),
+        reference=translated,
+        situations={
+            "cut": CUT,
+            "whole": [
+                BEYOND[0],
+                Asked("x" * 64, {"truncation": False}, fails="the model reads 64"),
+            ],
+        },
+    ),
     *(decoder(family) for family in made.DECODERS),
     *(encoder_decoder(family) for family in made.REWRITERS),
+    *(owning(family, name) for family in ("gpt2", "bart") for name in OWN),
 )
