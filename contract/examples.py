@@ -3,9 +3,9 @@
 from typing import Any
 
 SENTENCE = "Soloist plays one model at a time."
-PICTURE = (  # a grey gradient of 16 by 16 pixels, a PNG
-    "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAAAAAA6mKC9AAAAHElEQVR42mNg4BCQUNAwsHDwCIhIyCio"
-    "YBjZAgA44TwBZkYvEAAAAABJRU5ErkJggg=="
+PICTURE = (  # a grey gradient of 64 by 64 pixels, a PNG: some models read no smaller ones
+    "iVBORw0KGgoAAAANSUhEUgAAAEAAAABACAAAAACPAi4CAAAANElEQVR42u3MMREAIAwEMArFv2Lu6oDl10RA"
+    "aq9MnzS4adACgUAgEAgEAoFAIBAIfuqFwQB9LgLy4CuODgAAAABJRU5ErkJggg=="
 )
 
 

@@ -15,6 +15,7 @@ from contract.tasks.row import (
     or_list,
     parameters,
 )
+from contract.tasks.writing import GENERATION
 
 BOX: Schema = {
     "type": "object",
@@ -173,5 +174,65 @@ TASKS = (
         ),
         notes="`depth` is a PNG in base64 with 256 steps of grey from black, `minimum`, to white, "
         "`maximum`, in the model's own unit: metres, or a number that grows with nearness.",
+    ),
+    Task(
+        name="image-to-text",
+        model="worker.models.captioning:ImageToText",
+        gives="`{generated_text}`",
+        input=items_input(
+            MEDIA,
+            parameters(
+                max_new_tokens=GENERATION["max_new_tokens"],
+                generation_parameters=parameters(
+                    **{name: schema for name, schema in GENERATION.items() if name != "stop"}
+                ),
+            ),
+            bare="image",
+            example={"inputs": PICTURE, "parameters": {"max_new_tokens": 20}},
+        ),
+        output=or_list(
+            {
+                "type": "object",
+                "properties": {"generated_text": {"type": "string"}},
+                "required": ["generated_text"],
+            }
+        ),
+        refused={
+            "epsilon_cutoff": "`temperature`, `top_k`, `top_p`, `min_p` and `typical_p` shape sampling",
+            "eta_cutoff": "`temperature`, `top_k`, `top_p`, `min_p` and `typical_p` shape sampling",
+            "num_beam_groups": "transformers has diverse beams as code on the hub, which is never run",
+            "penalty_alpha": "transformers has contrastive search as code on the hub, which is never run",
+            "use_cache": "it changes no text",
+        },
+        notes="BLIP, GIT and vision-encoder-decoder models, by their own `generate`. What nobody says "
+        "follows the model's files; lengths are 256 new tokens then. A sampled text is drawn alone, by "
+        "`seed` or else by the prediction's id.",
+    ),
+    Task(
+        name="visual-question-answering",
+        model="worker.models.visual_questions:VisualQuestionAnswering",
+        gives="`[{answer, score}]`",
+        input=items_input(
+            {
+                "type": "object",
+                "properties": {"image": MEDIA, "question": TEXT},
+                "required": ["image", "question"],
+                "additionalProperties": False,
+            },
+            parameters(top_k={**TOP_K, "description": "5 by default."}),
+            example={"inputs": {"image": PICTURE, "question": "What colour is the picture?"}},
+        ),
+        output=or_list(
+            {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {"answer": {"type": "string"}, "score": {"type": "number"}},
+                    "required": ["answer"],
+                },
+            }
+        ),
+        notes="ViLT scores each of the answers that it knows, by itself; BLIP writes one answer, which has "
+        "no score.",
     ),
 )

@@ -12,6 +12,7 @@ __all__ = ["FAMILIES", "Asked", "Family"]
 
 AREAS = (
     "encoders",
+    "captions",
     "images",
     "writing",
     "pairs",
