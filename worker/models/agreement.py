@@ -49,8 +49,10 @@ def company_of(
     again = [compute([encoding], ALONE)[0] for encoding in encodings]
     if not _equal(alone, again):
         return None
+    last = getattr(config, "summary_type", None) == "last"  # XLNet's, and its kin's
+    sides = ((AT_THE_LEFT,) if last else (AT_THE_RIGHT, AT_THE_LEFT)) if left else (AT_THE_RIGHT,)
     if config.model_type not in MIXING and not sparse:
-        for found in (AT_THE_RIGHT, AT_THE_LEFT) if left else (AT_THE_RIGHT,):
+        for found in sides:
             if _equal(alone, compute(encodings, found)):
                 return found
     for encoding, one in zip(encodings, alone, strict=True):
@@ -61,12 +63,12 @@ def company_of(
 
 def _equal(some: Sequence[Any], others: Sequence[Any]) -> bool:
     """Up to rounding, which half types do coarsely and differently for every shape of a batch."""
-    share = 5e-4 if some[0].dtype == torch.float32 else 5e-2
+    share, least = (5e-4, 1e-6) if some[0].dtype == torch.float32 else (5e-2, 1e-2)
     largest = max(float(one.float().nan_to_num().abs().max()) for one in some)
     return all(
         one.shape == other.shape
         and torch.allclose(
-            one.float(), other.float(), rtol=0, atol=share * largest + 1e-6, equal_nan=True
+            one.float(), other.float(), rtol=0, atol=share * largest + least, equal_nan=True
         )
         for one, other in zip(some, others, strict=True)
     )

@@ -6,6 +6,7 @@ from typing import Any
 from contract.errors import BadItem
 from worker.models import reach
 from worker.models.agreement import company_of
+from worker.models.faults import brief
 from worker.models.forward import CLASSIFIER, Forward
 from worker.models.loading import Checkpoint
 from worker.models.padding import pad_id
@@ -135,8 +136,14 @@ class Encoder:
         segments = max(max(one.type_ids) for one in tried) + 1 if typed else 0
         reach.check(checkpoint, self.tokenizer, self.model, segments)
         left = self.tokenizer.padding_side == "left" and not self._forward.by_token
-        with checkpoint.warming_up():
+        try:
             company = company_of(self.config, left, tried, self._forward.values)
+        except Exception as error:
+            kind = str(self.model.dtype).removeprefix("torch.")
+            way = "" if kind == "float32" else f"; it computes in {kind}, so try `dtype: float32`"
+            raise checkpoint.refusal(
+                f"its first pass fails: {type(error).__name__}: {brief(error)}{way}"
+            ) from error
         if company is None:
             raise checkpoint.refusal(
                 "asked the same twice it answers differently; where its configuration has a seed, such "
@@ -144,8 +151,7 @@ class Encoder:
             )
         self.company = company
         budget = Budget(checkpoint.spec.max_batch_size, checkpoint.spec.max_batch_tokens)
-        with checkpoint.warming_up():
-            self.budget = self._forward.measured(tried[2], company, budget)
+        self.budget = self._forward.measured(tried[2], company, budget)
 
     def _read(
         self, indexes: range, texts: Sequence[Text], cuts: Sequence[Cut] | None

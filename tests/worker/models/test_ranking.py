@@ -71,5 +71,5 @@ def test_a_model_of_several_labels_is_refused_with_the_task_that_it_is_for(tmp_p
         name="tiny", source=str(made.family(tmp_path / "m", "bert")), task="text-ranking"
     )
     model: Any = open_model(spec)
-    with pytest.raises(ModelUnloadable, match="3 labels.*text-classification"):
+    with pytest.raises(ModelUnloadable, match=r"3 labels.*text-classification"):
         model.load(spec, "cpu")
