@@ -147,8 +147,8 @@ TASKS = (
                 doc_stride={
                     **TOKENS,
                     "minimum": 0,
-                    "description": "Tokens that the windows of a long context share; by default 128, or a "
-                    "quarter of a smaller window.",
+                    "description": "Tokens that the windows of a long context share; by default a quarter of "
+                    "a window, at most 128.",
                 },
                 max_seq_len={
                     **TOKENS,

@@ -83,17 +83,18 @@ class QuestionAnswering:
     def _cut(self, row: Row) -> Cut:
         """The windows of a row; it gets the error as its result where they are none."""
         asked, most = row.parameters, self._encoder.max_length
-        length = asked.get("max_seq_len", min(WINDOW, most))
+        usual = min(WINDOW, most)
+        length = asked.get("max_seq_len", usual)
         overlap = asked.get("doc_stride", min(OVERLAP, length // 4))
         if length > most:
             row.result = BadItem(
                 f"`max_seq_len` is more than the {most} tokens that the model reads"
             )
+        elif length <= self._special + 1:
+            row.result = BadItem("`max_seq_len` leaves no room for a question and its context")
         elif overlap >= length - self._special:
-            row.result = BadItem(
-                f"`doc_stride` must be less than the tokens of a window of {length}"
-            )
-        return Cut(length, overlap) if row.result is UNWANTED else Cut(min(WINDOW, most))
+            row.result = BadItem(f"`doc_stride` must be less than the {length} tokens of a window")
+        return Cut(length, overlap) if row.result is UNWANTED else Cut(usual)
 
     @during("preprocess")
     def _pairs(self, rows: Rows, cuts: list[Cut]) -> list[Text]:
@@ -119,6 +120,10 @@ class QuestionAnswering:
                 row.result = BadItem("The question has no token that the model could read")
             elif tokens > room:
                 row.result = BadItem(f"The question has more than {room} tokens")
+            elif cuts[index].overlap >= (left := cuts[index].length - tokens - self._special):
+                row.result = BadItem(
+                    f"`doc_stride` must be less than the {left} tokens that a window has for the context"
+                )
             if not row.open:
                 questions[index] = questions[index][:1]
         if self._context_first:

@@ -72,6 +72,8 @@ QUESTIONS = {
         Asked({"question": "who ?", "context": "  "}, fails="The context has no token"),
         Asked({"question": "who", "context": "bob"}, {"max_seq_len": 500}, fails="max_seq_len"),
         Asked({"question": "who", "context": "bob"}, {"doc_stride": 64}, fails="doc_stride"),
+        Asked({"question": "who " * 20, "context": CONTEXT}, {"doc_stride": 50}, fails="has for"),
+        Asked({"question": "who", "context": "bob"}, {"max_seq_len": 3}, fails="max_seq_len"),
     ],
 }
 M = "<mask>"
