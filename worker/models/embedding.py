@@ -25,7 +25,7 @@ class Vectors:
     def __init__(self, spec: ModelSpec, device: str) -> None:
         checkpoint = Embedder(spec)
         self.recipe = recipe = checkpoint.recipe
-        self._encoder = Encoder(checkpoint, device, "AutoModel")
+        self.encoder = Encoder(checkpoint, device, "AutoModel")
         self._steps = [step.to(device) for step in recipe.steps]
         self._normal = bool(self._steps) and isinstance(self._steps[-1], Normalize)
         if self._normal:
@@ -40,8 +40,8 @@ class Vectors:
             group = [rows[index] for index in mine]
             texts = [prompts[index] + rows[index].value for index in mine]
             with self._cut_at(side):
-                for indexes, encodings in self._encoder.passes(group, texts, self._check):
-                    output, mask = self._encoder.forward(encodings)
+                for indexes, encodings in self.encoder.passes(group, texts, self._check):
+                    output, mask = self.encoder.forward(encodings)
                     members = [group[index] for index in indexes]
                     skipped = [self._prompts[prompts[mine[index]]] for index in indexes]
                     vectors = self._pool(output[0].float(), mask, skipped, members)
@@ -52,8 +52,8 @@ class Vectors:
         """How many tokens of a text are its prompt, if they are to be left out of the pooling."""
         if not prompt or self.recipe.include_prompt:
             return 0
-        ids = self._encoder.encode([prompt])[0].ids
-        return len(ids) - (ids[-1] in self._encoder.tokenizer.all_special_ids)
+        ids = self.encoder.encode([prompt])[0].ids
+        return len(ids) - (ids[-1] in self.encoder.tokenizer.all_special_ids)
 
     def _prompt(self, row: Row) -> str:
         name = row.parameters.get("prompt_name")
@@ -66,12 +66,12 @@ class Vectors:
 
     def _side(self, row: Row) -> str:
         """From which side a text too long is cut."""
-        side = row.parameters.get("truncation_direction", self._encoder.tokenizer.truncation_side)
+        side = row.parameters.get("truncation_direction", self.encoder.tokenizer.truncation_side)
         return str(side).lower()
 
     @contextmanager
     def _cut_at(self, side: str) -> Iterator[None]:
-        tokenizer = self._encoder.tokenizer
+        tokenizer = self.encoder.tokenizer
         own, tokenizer.truncation_side = tokenizer.truncation_side, side
         backend = tokenizer.backend_tokenizer if tokenizer.is_fast else None
         if backend and side != own:
@@ -84,8 +84,6 @@ class Vectors:
                 backend.enable_truncation(**{**backend.truncation, "direction": own})
 
     def _check(self, row: Row, encoding: Any) -> BadItem | None:
-        if row.parameters.get("truncate") is False and encoding.overflowing:
-            return BadItem(f"The text has more than {self._encoder.max_length} tokens")
         skipped = self._prompts[self._prompt(row)]
         if skipped and len(encoding) <= skipped:
             return BadItem("The text has no tokens behind the prompt, which alone makes no vector")
@@ -163,8 +161,10 @@ class SentenceSimilarity:
                 "vectors as feature-extraction"
             )
         self._similarity = SIMILARITIES[name]
-        asked = {"source_sentence": "a", "sentences": ["a b", "b"]}
-        prove(checkpoint, self, {"sentences": {"inputs": asked}})
+        short, middle, longest = self._vectors.encoder.samples
+        for sentences in ([short], [middle, longest]):
+            asked = {"source_sentence": short, "sentences": sentences}
+            prove(checkpoint, self, {"sentences": {"inputs": asked}})
 
     def predict(self, items: list[Item]) -> list[Any]:
         sentences = [

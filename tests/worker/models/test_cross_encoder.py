@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 import torch
+from answers import ask
 from made_vectors import quiet, say
 
 from contract.catalog import ModelSpec
 from contract.errors import ModelUnloadable
+from worker.models import open_model
 from worker.models.cross_encoder import CrossEncoder
 
 pytestmark = pytest.mark.slow
@@ -106,6 +108,17 @@ def test_what_is_not_applied_is_refused_by_name(
     with pytest.raises(ModelUnloadable) as caught:
         read(saved)
     assert reason in str(caught.value)
+
+
+def test_a_ranker_scores_as_its_files_say(saved: Path) -> None:
+    say(saved / "sentence_bert_config.json", max_seq_length=9, do_lower_case=True)
+    settings = {"prompts": {"q": "who is "}, "default_prompt_name": "q"}
+    say(saved / "config_sentence_transformers.json", **settings)
+    spec = ModelSpec(name="tiny", source=str(saved), task="text-ranking")
+    model = open_model(spec)
+    model.load(spec, "cpu")
+    (answer,) = ask(model, {"query": PAIR[0], "texts": [PAIR[1]]})
+    assert answer[0]["score"] == pytest.approx(scored(saved), abs=1e-5)
 
 
 def test_other_modules_are_named(saved: Path) -> None:
