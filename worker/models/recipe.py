@@ -34,6 +34,8 @@ LEGACY_MODES = {
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
 }
+SHIFTED = ("bart", "mbart", "plbart", "mvp", "led", "bigbird_pegasus")
+"""Encoder-decoders that make their decoder's input of the text by themselves; its states are their vectors."""
 PLACEMENT = {"revision", "cache_dir", "token", "local_files_only", "subfolder", "trust_remote_code"}
 """Where files come from, and whose code runs: our own settings say that."""
 SAME_NUMBERS = PLACEMENT | {
@@ -252,9 +254,14 @@ class Embedder(Checkpoint):
     def model(self, kind: str, device: str, reads: tuple[str, ...] = ()) -> Any:
         """Of an encoder-decoder that has a class for its encoder alone, that."""
         config = self.part("AutoConfig")
-        encoders = transformers.AutoModelForTextEncoding._model_mapping
-        if config.is_encoder_decoder and type(config) in encoders:
-            kind = "AutoModelForTextEncoding"
+        encoders: Any = transformers.AutoModelForTextEncoding._model_mapping
+        if type(config) in encoders and encoders[type(config)].__name__.endswith("EncoderModel"):
+            kind = "AutoModelForTextEncoding"  # whatever the folder says: it may hold the encoder alone
+        elif config.is_encoder_decoder and config.model_type not in SHIFTED:
+            raise self.refusal(
+                f"of an encoder-decoder of type {config.model_type!r} Soloist has no encoder alone, which is what "
+                f"makes its vectors; {WAY}"
+            )
         return super().model(kind, device, reads)
 
 

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers as tf
-from models_made import BERT, POSITIONS, WORDS, bert_embedder, byte_tokenizer, made, save
 
 
 def saved(folder: Path, base: Path, *modules: Any, settings: dict[str, Any] | None = None) -> Path:
@@ -42,11 +40,17 @@ def quiet() -> Any:
     return sentence_transformers
 
 
-def encoded(folder: Path, text: str, **options: Any) -> Any:
-    """The vector that sentence-transformers makes of one text alone."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return _model(folder).encode([text], show_progress_bar=False, **options)[0]
+def encoded(folder: Path, text: str, *, side: str | None = None, **options: Any) -> Any:
+    """The vector that sentence-transformers makes of one text alone; `side`: where it is cut."""
+    model = _model(folder)
+    own = model.tokenizer.truncation_side
+    model.tokenizer.truncation_side = side or own
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return model.encode([text], show_progress_bar=False, **options)[0]
+    finally:
+        model.tokenizer.truncation_side = own
 
 
 @cache
@@ -54,12 +58,11 @@ def _model(folder: Path) -> Any:
     return quiet().SentenceTransformer(str(folder), device="cpu", local_files_only=True)
 
 
-def similar(folder: Path, source: str, sentences: Sequence[str]) -> Any:
+def similar(folder: Path, source: str, sentences: Sequence[str], prompt: str | None = None) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = _model(folder)
-        one, *others = (model.encode([text])[0] for text in (source, *sentences))
+        one, *others = (
+            model.encode([text], prompt_name=prompt)[0] for text in (source, *sentences)
+        )
         return [float(model.similarity(one, other)[0, 0]) for other in others]
-
-
-__all__ = ["BERT", "POSITIONS", "WORDS", "bert_embedder", "byte_tokenizer", "made", "save", "tf"]

@@ -291,3 +291,19 @@ def test_an_encoder_decoder_is_read_by_its_encoder(
     folder: Callable[..., Path], same: Callable[..., None]
 ) -> None:
     same(folder("t5"))
+
+
+@pytest.mark.parametrize("builder", ["marian", "m2m"])
+def test_an_encoder_decoder_without_a_class_for_its_encoder_is_named(
+    builder: str, folder: Callable[..., Path]
+) -> None:
+    assert "has no encoder alone" in refusal(folder(builder), "feature-extraction")
+
+
+def test_a_length_beyond_the_models_positions_is_cut_to_them(
+    make: Make, loaded: Callable[..., Model]
+) -> None:
+    path = make()
+    say(path / "sentence_bert_config.json", max_seq_length=2000)
+    (vector,) = ask(loaded("feature-extraction", path), "the cat " * 400)
+    close(vector, encoded(path, "the cat " * 31))

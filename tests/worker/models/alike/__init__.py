@@ -17,6 +17,7 @@ AREAS = (
     "writing",
     "pairs",
     "spans",
+    "vectors",
 )
 
 FAMILIES: tuple[Family, ...] = tuple(
