@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 VERSION := $(shell sed -n 's/^appVersion: //p' charts/soloist/Chart.yaml)
 INSTALLED := $(VENV)/.installed
 FAST := $(BIN)/python -m pytest -n 2 -m "not slow and not cluster"
+MODELS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m slow tests/worker/models
+PROCESSES := $(BIN)/python -m pytest -n 2 --dist loadfile -m "slow and not cluster" --ignore=tests/worker/models
 SECONDS ?= 180
 SEEDS ?= 5
 BROKERS ?= redis,rabbitmq
@@ -19,7 +21,8 @@ run: $(INSTALLED)
 ## test: everything, on Redis and on RabbitMQ
 test: $(INSTALLED) rabbitmq redis chromium prometheus faketime helm check
 	$(FAST)
-	$(BIN)/python -m pytest -m "slow and not cluster"
+	$(MODELS)
+	$(PROCESSES)
 
 ## test-fast: without the tests that start processes or load models
 test-fast: $(INSTALLED) helm

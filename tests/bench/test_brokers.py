@@ -78,6 +78,7 @@ def test_redis_stops_even_when_paused_and_leaves_no_process(redis: Redis) -> Non
 @pytest.mark.slow
 @pytest.mark.rabbitmq
 def test_rabbitmq_keeps_confirmed_messages_over_a_stop_and_a_crash(rabbitmq: RabbitMQ) -> None:
+    rabbitmq.start()
     put(rabbitmq, "kept")
     rabbitmq.stop()
     rabbitmq.start()

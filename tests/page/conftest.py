@@ -30,8 +30,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """For a module only: while it is open its event loop runs in this thread, and no other one can."""
     if not CHROMIUM.exists():
         missing("Chromium is not installed: apt-get install chromium")
     with sync_playwright() as playwright:
