@@ -8,6 +8,16 @@ PICTURE = (  # a grey gradient of 64 by 64 pixels, a PNG: some models read no sm
     "aq9MnzS4adACgUAgEAgEAoFAIBAIfuqFwQB9LgLy4CuODgAAAABJRU5ErkJggg=="
 )
 
+SOUND = (  # a square wave of 400 hertz, a quarter of a second, a FLAC
+    "ZkxhQwAAACIQABAAAAFgAAFgAfQA8AAAB9C4FtnGhVPF/1pc9B4339amhAAAKCAAAAByZWZlcmVuY2UgbGli"
+    "RkxBQyAxLjQuMyAyMDIzMDYyMwAAAAD/+HQIAAfPnRMADwA/4f+P/D/x/4f+P/D/x/4f+P/D/x/4f+P/D/x/"
+    "4f+P/D/x/4f+P/D/x/4f+P/D/x/4f+P/D/x/4f+P/D/x/4f+P/D/x/4f+P/D/x/4f+P/D/x/4f+P/D/x/4f+"
+    "P/D/x/4f+P/D/x/4f+P/D/x/4f+P/D/x/4f+P/D/x/4f+P/D/x/4f+P/D/x/4f+P/D/x/4f+P/D/x/4f+P/D"
+    "/x/4f+P/D/x/4f+P/D/x/4f+P/D/x/4f+P/D/x/4f+P/D/x/4f+P/D/x/4f+P/D/x/4f+P/D/x/4f+P/D/x/"
+    "4f+P/D/x/4f+P/D/x/4f+P/D/x/4f+P/D/x/4f+P/D/x/4f+P/D/x/4f+P/D/x/4f+P/D/x/4f+P/D/x/4f+"
+    "P/D/x/4f+P/D/x/4f+P/D/x/4f+P/D/x/4f+P/D/x/4f+P/D/x/4f+P/D/x/4f+P/D/x/4f+P/D/wJi2"
+)
+
 
 def example(schema: dict[str, Any]) -> dict[str, Any] | None:
     """The first of a schema's `examples`, or a text in place of each text that it requires; None if neither

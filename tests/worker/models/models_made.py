@@ -336,6 +336,14 @@ def whisper(folder: Path) -> Path:
     return save(folder, model, tokenizer, tf.WhisperFeatureExtractor())
 
 
+def audio_classifier(folder: Path) -> Path:
+    config = tf.ASTConfig(
+        num_mel_bins=16, max_length=32, patch_size=8, **BERT, **labels("yes", "no", "stop")
+    )
+    extractor = tf.ASTFeatureExtractor(num_mel_bins=16, max_length=32)
+    return save(folder, made(tf.ASTForAudioClassification, config), extractor)
+
+
 BUILDERS: dict[str, Callable[[Path], Path]] = {
     "text-classification": bert_classifier,
     "zero-shot-classification": bert_inference,
@@ -350,5 +358,6 @@ BUILDERS: dict[str, Callable[[Path], Path]] = {
     "image-classification": vit,
     "object-detection": yolos,
     "automatic-speech-recognition": wav2vec2,
+    "audio-classification": audio_classifier,
 }
 """A tiny model for each task."""

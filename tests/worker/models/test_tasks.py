@@ -47,6 +47,11 @@ SAMPLES: dict[str, tuple[str, list[Any], dict[str, Any]]] = {
         [picture(40, 30, 1), picture(30, 60, 2), picture(80, 60, 3)],
         {"threshold": 0.01},
     ),
+    "audio-classification": (
+        "audio_classifier",
+        [noise(0.4, 1), noise(0.7, 2), noise(0.4, 3)],
+        {"top_k": 2},
+    ),
     "automatic-speech-recognition": ("wav2vec2", [noise(0.4, 1), noise(0.7, 2), noise(0.4, 3)], {}),
 }
 OTHERS = [
@@ -73,6 +78,7 @@ BAD = {
     "question-answering": {"question": "who " * 100, "context": "bob"},
     "image-classification": "aGVsbG8=",
     "object-detection": "aGVsbG8=",
+    "audio-classification": "aGVsbG8=",
     "automatic-speech-recognition": "aGVsbG8=",
 }
 

@@ -18,6 +18,7 @@ AREAS = (
     "pairs",
     "spans",
     "vectors",
+    "sounds",
 )
 
 FAMILIES: tuple[Family, ...] = tuple(
