@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-MIXING = frozenset({"convbert", "fnet", "funnel", "mra", "nystromformer", "reformer", "yoso"})
+MIXING = frozenset({"convbert", "fnet", "funnel", "nystromformer", "reformer", "yoso"})
 """Model types that read the padding. They would be found out, but in half precision only nearly."""
 
 

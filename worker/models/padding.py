@@ -44,8 +44,8 @@ class Filling:
     def of(cls, tokenizer: Any, config: Any, embedded: int) -> "Filling":
         """Of a model with `embedded` tokens; only those may fill, as the others cannot be looked up."""
         text = _of_texts(config)
-        named = _first(text.pad_token_id)
-        end = _first(text.eos_token_id)
+        named = _first(getattr(text, "pad_token_id", None))
+        end = _first(getattr(text, "eos_token_id", None))
         known = named is not None and 0 <= named < embedded
         if known and not (config.is_encoder_decoder and named == end):
             return cls(config, embedded, int(named or 0), free=False)

@@ -44,7 +44,8 @@ def check(checkpoint: Checkpoint, tokenizer: Any, model: Any, segments: int) -> 
         ModelUnloadable: it did; texts would fail, on a GPU with the whole process.
     """
     rows = embedded(model)
-    special = set(tokenizer.all_special_tokens)
+    added = getattr(tokenizer, "added_tokens_decoder", {}).values()
+    special = {*tokenizer.all_special_tokens, *(str(token) for token in added if token.special)}
     beyond = [
         word
         for word, number in tokenizer.get_vocab().items()

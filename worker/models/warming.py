@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from contract.errors import StartRefused
+from contract.errors import OutOfMemory, StartRefused
 from worker.models.encoding import encode
-from worker.models.faults import brief
+from worker.models.faults import brief, free_memory, translate
 from worker.models.interface import Item, Model
 from worker.models.loading import Checkpoint
 from worker.models.phases import during
@@ -33,6 +33,9 @@ def _ask(checkpoint: Checkpoint, model: Model, inputs: Mapping[str, dict[str, An
     except StartRefused:
         raise
     except Exception as error:
+        if len(inputs) > 1 and isinstance(translate(error), OutOfMemory):
+            free_memory()
+            return  # the worker halves such a batch
         raise checkpoint.refusal(_sentence(inputs, error)) from error
     for name, output in zip(inputs, outputs, strict=True):
         try:
@@ -45,4 +48,7 @@ def _ask(checkpoint: Checkpoint, model: Model, inputs: Mapping[str, dict[str, An
 
 
 def _sentence(names: Mapping[str, Any], error: Exception) -> str:
-    return f"it cannot answer {' with '.join(names)}: {type(error).__name__}: {brief(error)}"
+    asked = f"it cannot answer {' with '.join(names)}"
+    if isinstance(translate(error), OutOfMemory):
+        return f"{asked}: the device's memory is too small; lower `max_batch_tokens` or `max_batch_size`"
+    return f"{asked}: {type(error).__name__}: {brief(error)}"

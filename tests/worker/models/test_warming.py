@@ -83,3 +83,18 @@ def test_a_batch_that_raises_names_all_of_it() -> None:
         return ["good"]
 
     assert "a short text with a list: ValueError: unequal lengths" in refused(answer)
+
+
+def test_a_device_that_is_too_small_is_told_with_what_to_lower() -> None:
+    sentence = refused(lambda items: [RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")])
+    assert "lower `max_batch_tokens`" in sentence
+
+
+def test_a_batch_too_large_for_the_device_is_no_fault_for_the_worker_halves_it() -> None:
+    def answer(items: list[Item]) -> list[Any]:
+        if len(items) > 1:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
+        return ["good"]
+
+    checkpoint: Any = Folder()
+    prove(checkpoint, Fake(answer), INPUTS)
