@@ -23,7 +23,7 @@ class Vectors:
     """A model that gives one vector a text, or one a token."""
 
     def __init__(self, spec: ModelSpec, device: str) -> None:
-        checkpoint = Embedder(spec)
+        self.checkpoint = checkpoint = Embedder(spec)
         self.recipe = recipe = checkpoint.recipe
         self.encoder = Encoder(checkpoint, device, "AutoModel")
         self._steps = [step.to(device) for step in recipe.steps]
@@ -136,9 +136,7 @@ class FeatureExtraction:
 
     def load(self, spec: ModelSpec, device: str) -> None:
         self._vectors = Vectors(spec, device)
-        prove(
-            Checkpoint(spec), self, {"a text": {"inputs": "a"}, "texts": {"inputs": ["a", "a b"]}}
-        )
+        prove(self._vectors.checkpoint, self, self._vectors.encoder.questions())
 
     def predict(self, items: list[Item]) -> list[Any]:
         rows = Rows(items)
@@ -150,10 +148,12 @@ class SentenceSimilarity:
     """How near one sentence is to others, by the similarity that the model's files name."""
 
     def load(self, spec: ModelSpec, device: str) -> None:
-        checkpoint = Checkpoint(spec)
         if spec.pooling == "none":
-            raise checkpoint.refusal("sentence-similarity needs one vector a text, not `none`")
+            raise Checkpoint(spec).refusal(
+                "sentence-similarity needs one vector a text, not `none`"
+            )
         self._vectors = Vectors(spec, device)
+        checkpoint = self._vectors.checkpoint
         name = self._vectors.recipe.similarity
         if name not in SIMILARITIES:
             raise checkpoint.refusal(

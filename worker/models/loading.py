@@ -21,13 +21,12 @@ from transformers.utils.hub import cached_file
 from contract.catalog import ModelSpec, source_folder
 from contract.errors import ModelUnloadable, StartRefused
 from worker.models import obstacles
+from worker.models.dtypes import OVERFLOW, chosen, native_bfloat16
 from worker.models.faults import install, told
 from worker.models.fetching import CONFIG, hub_id, weights
 from worker.models.missing import needed
 from worker.models.phases import during
-from worker.models.tensors import Tensor, header, prefix
-
-DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+from worker.models.tensors import Tensor, header, prefix, prevailing
 
 COMPILED = "_orig_mod."
 """What torch.compile puts into the names of weights."""
@@ -46,6 +45,8 @@ class Checkpoint:
     def __init__(self, spec: ModelSpec) -> None:
         _silence()
         self.spec = spec
+        self.overflow = ""
+        """The way out where the model computes infinities: they may come of its type of numbers."""
         with self.reading("its source"):
             self.source = source_folder(spec.source or "")
         self._check()
@@ -162,7 +163,7 @@ class Checkpoint:
             loaded: tuple[Any, dict[str, Any]] = auto.from_pretrained(
                 self.source,
                 config=config,
-                dtype=self._dtype(device),
+                dtype=self._dtype(config, device),
                 use_safetensors=True,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,
@@ -216,11 +217,12 @@ class Checkpoint:
             "trust_remote_code": False,
         }
 
-    def _dtype(self, device: str) -> Any:
-        """`auto`: the checkpoint's own type on a GPU; float32 on a CPU, where half types are slow."""
-        if self.spec.dtype != "auto":
-            return DTYPES[self.spec.dtype]
-        return torch.float32 if device == "cpu" else "auto"
+    def _dtype(self, config: Any, device: str) -> Any:
+        stored = prevailing(self._tensors().values())
+        asked, native = self.spec.dtype, native_bfloat16(device) if device != "cpu" else True
+        kind = chosen(asked, device, config.dtype, stored, bfloat16=native)
+        self.overflow = OVERFLOW if kind == torch.float16 else ""
+        return kind
 
     def _check(self) -> None:
         on_hub = hub_id(self.source) is not None

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from contract.errors import OutOfMemory, StartRefused
+from contract.errors import OutOfMemory, OutputInvalid, StartRefused
 from worker.models.encoding import encode
 from worker.models.faults import brief, free_memory, translate
 from worker.models.interface import Item, Model
@@ -36,7 +36,7 @@ def _ask(checkpoint: Checkpoint, model: Model, inputs: Mapping[str, dict[str, An
         if len(inputs) > 1 and isinstance(translate(error), OutOfMemory):
             free_memory()
             return  # the worker halves such a batch
-        raise checkpoint.refusal(_sentence(inputs, error)) from error
+        raise checkpoint.refusal(_sentence(checkpoint, inputs, error)) from error
     for name, output in zip(inputs, outputs, strict=True):
         try:
             if isinstance(output, Exception):
@@ -44,11 +44,12 @@ def _ask(checkpoint: Checkpoint, model: Model, inputs: Mapping[str, dict[str, An
             encode(output)
         except Exception as error:
             beside = {name: None} if len(inputs) == 1 else {name: None, "others beside it": None}
-            raise checkpoint.refusal(_sentence(beside, error)) from error
+            raise checkpoint.refusal(_sentence(checkpoint, beside, error)) from error
 
 
-def _sentence(names: Mapping[str, Any], error: Exception) -> str:
+def _sentence(checkpoint: Checkpoint, names: Mapping[str, Any], error: Exception) -> str:
     asked = f"it cannot answer {' with '.join(names)}"
     if isinstance(translate(error), OutOfMemory):
         return f"{asked}: the device's memory is too small; lower `max_batch_tokens` or `max_batch_size`"
-    return f"{asked}: {type(error).__name__}: {brief(error)}"
+    way = checkpoint.overflow if isinstance(error, OutputInvalid) else ""
+    return f"{asked}: {type(error).__name__}: {brief(error)}{way}"

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from contract.errors import BadItem, ModelUnloadable
+from contract.errors import BadItem, ModelUnloadable, OutputInvalid
 from worker.models import Item
 from worker.models.warming import prove
 
@@ -15,6 +15,8 @@ pytestmark = pytest.mark.slow
 
 class Folder:
     """The part of a checkpoint that the proof needs."""
+
+    overflow = "; set `dtype`"
 
     def refusal(self, reason: str) -> ModelUnloadable:
         return ModelUnloadable(f"model 'tiny': {reason}")
@@ -67,6 +69,11 @@ def test_an_error_in_an_answers_place_is_no_answer() -> None:
 
 def test_an_answer_that_json_cannot_say_is_no_answer() -> None:
     assert "a short text: OutputInvalid" in refused(lambda items: [float("nan")])
+
+
+def test_of_numbers_that_are_none_the_type_may_be_the_reason() -> None:
+    assert refused(lambda items: [OutputInvalid("NaN")]).endswith("OutputInvalid: NaN; set `dtype`")
+    assert "dtype" not in refused(lambda items: [BadItem("no tokens")])
 
 
 def test_what_fails_in_company_only_is_found() -> None:
