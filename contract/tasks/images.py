@@ -141,7 +141,8 @@ TASKS = (
                 },
             }
         ),
-        notes="`mask` is a PNG in base64, white where the thing is. `score` is null for `semantic`. The "
+        notes="`mask` is a PNG in base64, white where the thing is. `semantic` has no scores and no "
+        "thresholds. The "
         "image may have at most 2^30 pixels times masks: 7 million pixels for 150 classes.",
     ),
     Task(

@@ -18,7 +18,9 @@ class Scores:
     """From logits to `[{label, score}]`, best first: what each classifier answers."""
 
     def __init__(self, config: Any) -> None:
-        self.labels: list[str] = [config.id2label[index] for index in range(config.num_labels)]
+        self.labels: list[str] = [
+            config.id2label.get(index, f"LABEL_{index}") for index in range(config.num_labels)
+        ]
         self.function = _function(config)
 
     def of(

@@ -1,5 +1,6 @@
 """How far away things are in an image: depth-estimation."""
 
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -18,6 +19,11 @@ class DepthEstimation:
 
     def load(self, spec: ModelSpec, device: str) -> None:
         checkpoint = Checkpoint(spec)
+        if checkpoint.part("AutoConfig").model_type == "zoedepth" and not find_spec("torchvision"):
+            raise checkpoint.refusal(
+                "a zoedepth model's answers are made by torchvision: `pip install torchvision` into the "
+                "worker's environment (of the same build as its torch), or take a depth_anything or dpt model"
+            )
         self._images = Images(checkpoint, device, "AutoModelForDepthEstimation")
         if not hasattr(self._images.processor, "post_process_depth_estimation"):
             raise checkpoint.refusal("its image processor does not know depth-estimation")

@@ -6,7 +6,9 @@ from typing import Any
 import torch
 
 from contract.errors import BadItem
+from worker.models.faults import brief
 from worker.models.loading import Checkpoint
+from worker.models.rows import each
 from worker.models.text import longest_input
 
 
@@ -28,7 +30,10 @@ class Prompts:
             BadItem: one has no token, more than the model reads, or one that it does not know.
         """
         limit = min(length or self._limit, self._limit)
-        for text, ids in zip(texts, self._tokenizer(list(texts))["input_ids"], strict=True):
+        found = each(list(texts), lambda some: list(self._tokenizer(some)["input_ids"]))
+        for text, ids in zip(texts, found, strict=True):
+            if isinstance(ids, Exception):
+                raise BadItem(f"A text cannot be tokenised: {brief(ids)}")
             if not ids:
                 raise BadItem(f"The text {text[:40]!r} has no token that the model reads")
             if len(ids) > limit:
@@ -42,8 +47,8 @@ class Prompts:
         padding: dict[str, Any] = {"padding": True} if len(texts) > 1 else {}
         if length is not None:
             padding = {"padding": "max_length", "max_length": length}
-        found = self._tokenizer(list(texts), return_tensors="pt", **padding)
-        return {name: array for name, array in found.items() if name in self._accepted}
+        inputs = self._tokenizer(list(texts), return_tensors="pt", **padding)
+        return {name: array for name, array in inputs.items() if name in self._accepted}
 
 
 TOWERS = "text_model", "text_encoder"

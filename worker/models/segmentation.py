@@ -1,5 +1,6 @@
 """What each pixel of an image belongs to: image-segmentation."""
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -76,8 +77,14 @@ class ImageSegmentation:
         if subtask == "semantic":
             (classes,) = self._ways[subtask](output, target_sizes=[row.value.size])
             return self._semantic(classes.numpy())
-        given = {name: row.parameters.get(name, value) for name, value in DEFAULTS.items()}
-        (found,) = self._ways[subtask](output, target_sizes=[row.value.size], **given)
+        way = self._ways[subtask]
+        accepted = inspect.signature(way).parameters
+        if strange := DEFAULTS.keys() & row.parameters.keys() - accepted.keys():
+            return BadItem(f"`{min(strange)}` is not known to this model's `subtask` {subtask}")
+        given = {
+            name: row.parameters.get(name, DEFAULTS[name]) for name in DEFAULTS.keys() & accepted
+        }
+        (found,) = way(output, target_sizes=[row.value.size], **given)
         return [
             {
                 "label": self._labels[segment["label_id"]],

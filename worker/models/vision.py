@@ -61,7 +61,10 @@ class Prepared:
 
     @property
     def patches(self) -> int:
-        return self.inputs["pixel_values"].numel() // (3 * PATCH**2)
+        pixels = self.inputs.get("pixel_values")
+        if pixels is None:  # ImageGPT reads colours as tokens
+            return max(array.numel() for array in self.inputs.values())
+        return pixels.numel() // (3 * PATCH**2)
 
 
 class Images:
@@ -71,6 +74,9 @@ class Images:
         self.device = device
         self.processor = image_processor(checkpoint)
         self.model = checkpoint.model(kind, device)
+        for module in self.model.modules():
+            if hasattr(module, "config"):  # a backbone has one of its own
+                module.config.return_dict = True  # a tuple has no names
         self.accepted = inspect.signature(self.model.forward).parameters
         spec = checkpoint.spec
         self._budget = Budget(spec.max_batch_size, spec.max_batch_tokens, spec.max_batch_tokens)
@@ -118,7 +124,8 @@ class Images:
         inputs = {
             name: torch.as_tensor(array) for name, array in found.items() if name in self.accepted
         }
-        return Prepared(inputs, (picture.height, picture.width))
+        filled = {name: array for name, array in inputs.items() if len(array)}
+        return Prepared(filled, (picture.height, picture.width))
 
     def _joined(self, prepared: list[Prepared]) -> Inputs:
         joined = {

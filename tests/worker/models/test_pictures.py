@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,6 +66,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """The folder of a model by its builder, built on first use."""
     import made_images
     import made_pictures
+    import made_pictures_too
     import models_made
 
     built: dict[str, Path] = {}
@@ -72,7 +74,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     def get(builder: str) -> Path:
         if builder not in built:
             target = tmp_path_factory.mktemp(builder) / "model"
-            makers = (models_made, made_images, made_pictures)
+            makers = (models_made, made_images, made_pictures, made_pictures_too)
             make = next(getattr(area, builder) for area in makers if hasattr(area, builder))
             built[builder] = make(target)
         return built[builder]
@@ -172,6 +174,61 @@ def test_a_subtask_that_a_model_cannot_do_is_refused_with_those_that_it_can(
     assert "`subtask` is one of semantic for this model" in str(found)
 
 
+def test_what_the_pipeline_cannot_do_with_a_model_is_done_or_refused_by_name(
+    folder: Callable[..., Path], loaded: Callable[..., Model]
+) -> None:
+    model = loaded("image-segmentation", folder("eomt"))
+    (semantic,) = ask(model, PICTURES[0], subtask="semantic")
+    assert {opened(one["mask"]).size for one in semantic} == {(40, 30)}
+    (instances,) = ask(model, PICTURES[0], subtask="instance", threshold=0.0)
+    assert all(0 <= one["score"] <= 1 for one in instances)
+    (bad,) = ask(model, PICTURES[0], subtask="instance", mask_threshold=0.4)
+    assert type(bad) is BadItem
+    assert "`mask_threshold` is not known" in str(bad)
+
+
+def test_a_model_told_its_task_in_words_is_refused_by_name(
+    folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    tf.OneFormerConfig(backbone_config=tf.SwinConfig()).save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes((folder("vit") / "model.safetensors").read_bytes())
+    assert "a oneformer model is told its task in words" in refused(tmp_path, "image-segmentation")
+
+
+def test_a_depth_that_torchvision_computes_is_refused_without_it(
+    folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    tf.ZoeDepthConfig().save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes((folder("vit") / "model.safetensors").read_bytes())
+    assert "`pip install torchvision`" in refused(tmp_path, "depth-estimation")
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_model_whose_config_asks_for_tuples_is_served(
+    task: str, folder: Callable[..., Path], loaded: Callable[..., Model], tmp_path: Path
+) -> None:
+    builder, parameters = TASKS[task]
+    copied(folder(builder), tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    for part in (config, *config.values()):
+        if part is config or (isinstance(part, dict) and "model_type" in part):
+            part["return_dict"] = False
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    wanted = ask(loaded(task, folder(builder)), PICTURES[0], **parameters)
+    close(ask(loaded(task, tmp_path), PICTURES[0], **parameters), wanted)
+
+
+def test_a_label_that_is_no_text_fails_alone(
+    folder: Callable[..., Path], loaded: Callable[..., Model]
+) -> None:
+    model = loaded("zero-shot-image-classification", folder("clip"))
+    good = item(PICTURES[0], candidate_labels=["a", "cat"])
+    bad = item(PICTURES[0], candidate_labels=["\ud800", "cat"])
+    first, second = model.predict([good, bad])
+    assert type(second) is BadItem
+    assert len(first) == 2
+
+
 @pytest.mark.parametrize("subtask", ["panoptic", "instance", "semantic"])
 def test_more_pixels_than_the_masks_of_an_image_may_have_are_refused(
     subtask: str,
@@ -264,19 +321,20 @@ def test_a_torchvision_that_is_not_made_for_this_torch_is_said_to_be_it(
     assert "nms does not exist" in text
 
 
-def copied(source: Path, target: Path, name: str) -> Path:
-    """The folder with an image processor of another name."""
+def copied(source: Path, target: Path, name: str | None = None) -> Path:
+    """The folder, with an image processor of this name."""
     for file in source.iterdir():
         (target / file.name).write_bytes(file.read_bytes())
-    (target / "preprocessor_config.json").write_text(f'{{"image_processor_type": "{name}"}}')
+    if name is not None:
+        (target / "preprocessor_config.json").write_text(f'{{"image_processor_type": "{name}"}}')
     return target
 
 
-def refused(source: Path) -> str:
+def refused(source: Path, task: str = "image-classification") -> str:
     from contract.catalog import ModelSpec
     from worker.models import open_model
 
-    spec = ModelSpec(name="tiny", source=str(source), task="image-classification")
+    spec = ModelSpec(name="tiny", source=str(source), task=task)
     with pytest.raises(ModelUnloadable) as caught:
         open_model(spec).load(spec, "cpu")
     assert "\n" not in str(caught.value)

