@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 VERSION := $(shell sed -n 's/^appVersion: //p' charts/soloist/Chart.yaml)
 INSTALLED := $(VENV)/.installed
 FAST := $(BIN)/python -m pytest -n 2 -m "not slow and not cluster"
-MODELS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m slow tests/worker/models
+MODELS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m slow tests/worker/models
 PROCESSES := $(BIN)/python -m pytest -n 2 --dist loadfile -m "slow and not cluster" --ignore=tests/worker/models
 SECONDS ?= 180
 SEEDS ?= 5

@@ -14,6 +14,7 @@ import pytest
 from bench.processes import free_port
 from contract.catalog import ModelSpec
 from contract.errors import PredictionFailed
+from contract.tasks import TASKS
 from service.problems import STATUS
 
 ROOT = Path(__file__).parent.parent
@@ -128,6 +129,10 @@ def test_the_readmes_python_client_example_prints_a_vector(up: tuple[str, Path])
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert len(json.loads(done.stdout)) == 3
+
+
+def test_the_readme_counts_the_tasks() -> None:
+    assert f"**{len(TASKS)} transformers tasks**" in README
 
 
 def test_every_setting_of_a_model_is_documented() -> None:

@@ -20,7 +20,16 @@ from worker.models import Item, Model, open_model
 
 pytestmark = pytest.mark.slow
 
-CASES = [(family, situation) for family in FAMILIES for situation in family.situations]
+CASES = [
+    pytest.param(
+        family,
+        situation,
+        id=f"{family.task}-{family.name}-{situation}",
+        marks=pytest.mark.xdist_group(f"{family.task} {family.name}"),
+    )
+    for family in FAMILIES
+    for situation in family.situations
+]
 
 
 @pytest.fixture(scope="session")
@@ -76,11 +85,7 @@ def same(found: Any, wanted: Any, family: Family, what: str) -> None:
     close(family.compared(found), family.compared(wanted), family.tolerance)
 
 
-@pytest.mark.parametrize(
-    ("family", "situation"),
-    CASES,
-    ids=[f"{family.task}-{family.name}-{situation}" for family, situation in CASES],
-)
+@pytest.mark.parametrize(("family", "situation"), CASES)
 def test_alone_in_any_batch_and_the_reference_are_one(
     family: Family,
     situation: str,
@@ -107,3 +112,7 @@ def test_alone_in_any_batch_and_the_reference_are_one(
     for order in orders(batch):
         for index, found in zip(order, predicted(model, [batch[n] for n in order]), strict=True):
             same(found, alone[index], family, f"{batch[index]} in {order}")
+
+
+def test_every_task_has_a_family() -> None:
+    assert {family.task for family in FAMILIES} == TASKS.keys()
