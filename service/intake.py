@@ -321,12 +321,26 @@ def _digest(wish: Wish) -> str:
 
 
 def _invalid(validator: Any, value: dict[str, Any], spec: ModelSpec) -> InvalidInput:
-    error = next(iter(validator.iter_errors(value)))
+    error = _reason(next(iter(validator.iter_errors(value))))
     pointer = strict_json.pointer(["input", *error.instance_path])
-    message = error.message if len(error.message) <= 300 else error.message[:297] + "..."
+    message = (
+        error.message
+    )  # it begins with the value, which may be megabytes, and ends with the reason
+    if len(message) > 300:
+        message = f"{message[:100]}...{message[-197:]}"
     for name in getattr(error.kind, "unexpected", ()):
         if name in spec.refused:
             message = f"`{name}` is not served: {spec.refused[name]}"
     return InvalidInput(
         f"{pointer[1:]}: {message}; the schema is at /v1/models/{spec.id}", pointer=pointer
     )
+
+
+def _reason(error: Any) -> Any:
+    """Of a value that may be one of several kinds: what is wrong with it as the kind that it is."""
+    while error.kind.name == "anyOf":
+        fitting = [found for found, *_ in error.kind.context if found.kind.name != "type"]
+        if len(fitting) != 1:
+            break
+        (error,) = fitting
+    return error

@@ -1,6 +1,7 @@
 """Parameters that Hugging Face's clients know and a task does not serve: refused by name, with the reason."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -10,6 +11,7 @@ from contract.catalog import Catalog, ModelSpec
 from contract.examples import example
 from contract.settings import Settings
 from contract.tasks import TASKS
+from contract.tasks.row import MAX_MEDIA
 
 CASES = [(task.name, name) for task in TASKS.values() for name in task.refused]
 
@@ -31,3 +33,35 @@ def test_a_parameter_that_is_not_served_is_refused_with_the_reason(http: httpx.C
         assert (answer.status_code, problem["code"]) == (422, "invalid_input"), (task, name)
         assert problem["pointer"] == "/input/parameters"
         assert f"`{name}` is not served: {TASKS[task].refused[name]}" in problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "pointer", "reason"),
+    [
+        ("https://example.com/cat.png", "/input/inputs", "does not match"),
+        (["AAAA", "/cat.png"], "/input/inputs/1", "does not match"),
+        ("A" * 5000 + "!" + "A" * 5000, "/input/inputs", "does not match"),
+        ([], "/input/inputs", "has less than 1 item"),
+    ],
+)
+def test_an_image_that_does_not_fit_is_told_why_and_not_that_it_is_neither_one_nor_a_list(
+    http: httpx.Client, inputs: Any, pointer: str, reason: str
+) -> None:
+    url = "/v1/models/local/image-classification/predictions"
+    problem = http.post(url, json={"input": {"inputs": inputs}}).json()
+    assert problem["pointer"] == pointer
+    assert reason in problem["detail"]
+    assert len(problem["detail"]) < 500
+
+
+def test_a_file_that_is_too_large_is_told_the_limit(
+    settings: Settings, client_of: Callable[[GatewayThread], httpx.Client]
+) -> None:
+    spec = ModelSpec(name="vit", source="./any", task="image-classification")
+    large = settings.model_copy(update={"body_limit_bytes": 2 * MAX_MEDIA})
+    with GatewayThread(large, Catalog([spec])) as started:
+        body = {"input": {"image": "A" * (MAX_MEDIA + 1)}}
+        answer = client_of(started).post("/v1/models/local/vit/predictions", json=body)
+    detail = answer.json()["detail"]
+    assert f"is longer than {MAX_MEDIA} characters" in detail
+    assert len(detail) < 500
