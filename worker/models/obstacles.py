@@ -56,8 +56,9 @@ def no_config(names: Collection[str]) -> str:
         )
     if "modules.json" in names:
         return (
-            "it has no config.json: its first module is no transformer of sentence-transformers; serve it by "
-            "a `python` model, which may use sentence-transformers itself"
+            "it has a modules.json of sentence-transformers and no config.json beside it: where its transformer "
+            "lies in a folder of its own, save it anew with `SentenceTransformer(folder).save_pretrained(folder)`; "
+            "where it has none (StaticEmbedding, WordEmbeddings), serve it by a `python` model"
         )
     return _exported(names) or "it has no config.json, so it holds no transformers model"
 

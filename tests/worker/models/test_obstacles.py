@@ -64,7 +64,7 @@ def test_what_lies_there_in_place_of_weights_is_named(
         (["model.gguf"], "llama.cpp"),
         (["model_index.json"], "diffusers"),
         (["params.json", "consolidated.00.pth"], "format of transformers"),
-        (["modules.json"], "no transformer of sentence-transformers"),
+        (["modules.json"], "SentenceTransformer(folder).save_pretrained(folder)"),
         (["model.onnx"], "ONNX"),
         ([], "no config.json"),
     ],

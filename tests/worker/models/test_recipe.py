@@ -14,8 +14,9 @@ from made_vectors import encoded, quiet, saved, say, similar
 from test_loading import refusal
 from test_vectors import TEXTS
 
+from contract.catalog import ModelSpec
 from contract.errors import BadItem
-from worker.models import Model
+from worker.models import Model, open_model
 from worker.models.sentence_files import TRANSFORMER_FILES
 
 pytestmark = pytest.mark.slow
@@ -307,3 +308,20 @@ def test_a_length_beyond_the_models_positions_is_cut_to_them(
     say(path / "sentence_bert_config.json", max_seq_length=2000)
     (vector,) = ask(loaded("feature-extraction", path), "the cat " * 400)
     close(vector, encoded(path, "the cat " * 31))
+
+
+def test_a_model_in_the_cache_of_the_hub_has_its_recipe_too(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make(st().Pooling(WIDTH, "cls"), st().Dense(WIDTH, 8), prompts={"q": "what is "})
+    model = tmp_path / "hub" / "models--owner--tiny"
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    shutil.copytree(path, model / "snapshots" / commit)
+    (model / "refs").mkdir()
+    (model / "refs" / "main").write_text(commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    spec = ModelSpec(name="tiny", source="owner/tiny", task="feature-extraction")
+    served = open_model(spec)
+    served.load(spec, "cpu")
+    (vector,) = ask(served, TEXTS[0], prompt_name="q")
+    close(vector, encoded(path, TEXTS[0], prompt_name="q"))

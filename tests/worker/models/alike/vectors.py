@@ -88,6 +88,20 @@ def embedded(folder: Path) -> Answering:
     return answer
 
 
+def read_apart(folder: Path) -> Answering:
+    """feature-extraction without pooling: `SentenceTransformer.encode` for tokens."""
+
+    def answer(text: Any, parameters: Mapping[str, Any]) -> Any:
+        if isinstance(text, list):
+            return [answer(one, parameters) for one in text]
+        side = parameters.get("truncation_direction")
+        return made_vectors.encoded(
+            folder, text, side=side, output_value="token_embeddings"
+        ).numpy()
+
+    return answer
+
+
 def compared(folder: Path) -> Answering:
     """sentence-similarity, by `SentenceTransformer.similarity`."""
     return lambda asked, parameters: made_vectors.similar(
@@ -226,6 +240,17 @@ FAMILIES = (
             },
         )
         for name, (base, modules, transformer) in RECIPES.items()
+    ),
+    *(
+        Family(
+            name=f"{base} by token",
+            task="feature-extraction",
+            build=partial(recipe, partial(body, base), pooled("mean")),
+            reference=read_apart,
+            situations={"lengths": LENGTHS, "up to the limit": LIMIT, "lists": LISTS},
+            catalog={"pooling": "none"},
+        )
+        for base in ("bert", "xlnet", "llama", "t5")
     ),
     Family(
         name="byte tokens of a tokenizer in Python",
