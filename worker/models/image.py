@@ -53,7 +53,10 @@ def read(text: Any) -> Image.Image:
     except Image.DecompressionBombError:
         raise BadItem(f"The image has too many pixels; {MAX_PIXELS:,} are read") from None
     except UnidentifiedImageError:
-        raise BadItem(f"The file is no image that can be read: {', '.join(FORMATS)}") from None
+        names = ", ".join(FORMATS)
+        raise BadItem(
+            f"The file is no image that can be read: {names} with usual samples"
+        ) from None
     except Exception as error:  # Pillow raises almost anything on a broken file
         raise BadItem(f"The image is broken: {type(error).__name__}") from None
 

@@ -37,6 +37,8 @@ THEIRS = (
     "environment (of the same build as its torch), or take a model with another processor"
 )
 
+PROCESSORS = "preprocessor_config.json", "processor_config.json"
+
 Inputs = dict[str, torch.Tensor]
 
 
@@ -149,6 +151,11 @@ class Images:
 
 def image_processor(checkpoint: Checkpoint) -> Any:
     """The one on PIL and numpy: no torchvision needed, the same answers on every machine."""
+    if not any(checkpoint.file(name) for name in PROCESSORS):
+        raise checkpoint.refusal(
+            "it has no preprocessor_config.json, which says how it reads images; copy the one of the model "
+            "that it was trained from, or write it with `processor.save_pretrained(folder)`"
+        )
     try:
         return checkpoint.part("AutoImageProcessor", backend="pil")
     except ModelUnloadable as error:
@@ -159,6 +166,11 @@ def image_processor(checkpoint: Checkpoint) -> Any:
             ) from error
         if "Could not load any image processor class" in reason:
             raise checkpoint.refusal(f"its images are read by {THEIRS.format('')}") from error
+        if "custom code" in reason:
+            raise checkpoint.refusal(
+                "its images are read by code of its own, which workers never run; take a model whose image "
+                "processor transformers has"
+            ) from error
         if "torchvision" in reason:
             raise checkpoint.refusal(
                 "the torchvision that is installed is not made for this torch: install the one that is, "

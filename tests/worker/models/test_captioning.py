@@ -9,10 +9,10 @@ import torch
 import transformers as tf
 from answers import ask, close, item
 from media_made import picture
+from pictures import opened, refused, white
 
-from contract.catalog import ModelSpec
-from contract.errors import BadItem, ModelUnloadable, OutputInvalid
-from worker.models import Model, open_model
+from contract.errors import BadItem, OutputInvalid
+from worker.models import Model
 from worker.models.rows import Row
 from worker.models.sampling import seed_of
 
@@ -36,14 +36,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         return built[builder]
 
     return get
-
-
-def refused(task: str, folder: Path, **options: Any) -> str:
-    spec = ModelSpec(name="tiny", source=str(folder), task=task, **options)
-    with pytest.raises(ModelUnloadable) as caught:
-        open_model(spec).load(spec, "cpu")
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 @pytest.mark.parametrize("builder", ["blip", "git", "vision_encoder_decoder"])
@@ -70,8 +62,6 @@ def test_a_seed_draws_what_plain_transformers_draws_with_it(
     model = tf.AutoModelForImageTextToText.from_pretrained(folder).eval()
     processor = tf.AutoImageProcessor.from_pretrained(folder, backend="pil")
     tokenizer = tf.AutoTokenizer.from_pretrained(folder)
-    from test_pictures import opened
-
     torch.manual_seed(seed_of(Row(None, {}, asked), 11) % 2**63)
     pixels = processor(images=opened(PICTURES[0]), return_tensors="pt")
     (tokens,) = model.generate(**pixels, do_sample=True, **SAMPLED)
@@ -131,8 +121,6 @@ def test_settings_that_contradict_each_other_fail_alone(
 def test_a_text_made_of_nan_is_none_and_its_neighbours_are_untouched(
     task: str, builder: str, made: Callable[[str], Path], loaded: Callable[..., Model]
 ) -> None:
-    from test_pictures import white
-
     def asked(image: str) -> Any:
         return image if task == "image-to-text" else {"image": image, "question": "who is bob ?"}
 
@@ -164,7 +152,7 @@ def test_families_that_are_told_in_words_what_to_write_are_refused_by_name(
     config.save_pretrained(tmp_path)
     (tmp_path / "model.safetensors").write_bytes((made("git") / "model.safetensors").read_bytes())
     for task in ("image-to-text", "visual-question-answering"):
-        text = refused(task, tmp_path)
+        text = refused(tmp_path, task)
         assert "a blip-2 model" in text
         assert "blip" in text.split("blip-2 model")[1]
 
@@ -177,7 +165,7 @@ def test_a_catalogs_generation_is_the_default_and_unknown_names_are_refused(
     (long,) = ask(model, PICTURES[0], max_new_tokens=12)
     assert long["generated_text"].startswith(short["generated_text"])
     assert len(long["generated_text"]) > len(short["generated_text"])
-    text = refused("image-to-text", made("git"), generation={"max_tokens": 3})
+    text = refused(made("git"), "image-to-text", generation={"max_tokens": 3})
     assert "unknown names: max_tokens" in text
 
 
@@ -189,4 +177,4 @@ def test_a_model_that_looks_at_random_patches_is_refused_with_the_way_out(
     config = tf.AutoConfig.from_pretrained(tmp_path)
     config.max_image_length = 8
     config.save_pretrained(tmp_path)
-    assert "`max_image_length`" in refused("visual-question-answering", tmp_path)
+    assert "`max_image_length`" in refused(tmp_path, "visual-question-answering")

@@ -241,3 +241,8 @@ def test_a_picture_of_several_like_those_of_phones_is_read() -> None:
     found = image.read(saved(first, "MPO", save_all=True, append_images=[second]))
     red, _, blue = found.getpixel((4, 4))  # type: ignore[misc]
     assert (red > 200, blue < 50) == (True, True)
+
+
+def test_a_tiff_of_unusual_samples_is_refused_as_such() -> None:
+    with pytest.raises(BadItem, match="with usual samples"):
+        image.read(tiff(np.zeros((4, 4, 3), np.float32), samples=3))

@@ -1,7 +1,5 @@
 """What holds for every task over images, beside what the table of families says."""
 
-import base64
-import io
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +12,7 @@ import torch
 import transformers as tf
 from answers import ask, close, item
 from media_made import picture
-from PIL import Image
+from pictures import copied, opened, refused, white
 
 from contract.errors import BadItem, ModelUnloadable, OutputInvalid
 from worker.models import Model, segmentation
@@ -22,16 +20,6 @@ from worker.models import Model, segmentation
 pytestmark = pytest.mark.slow
 
 PICTURES = [picture(40, 30, 1), picture(40, 30, 2)]
-
-
-def white(width: int, height: int) -> str:
-    buffer = io.BytesIO()
-    Image.new("RGB", (width, height), "white").save(buffer, "PNG")
-    return base64.b64encode(buffer.getvalue()).decode()
-
-
-def opened(text: str) -> Image.Image:
-    return Image.open(io.BytesIO(base64.b64decode(text)))
 
 
 @contextmanager
@@ -294,48 +282,3 @@ def test_a_label_with_a_token_that_the_model_has_not_fails_alone(
     assert type(second) is BadItem
     assert "the model has not" in str(second)
     assert len(first) == 2
-
-
-@pytest.mark.parametrize(
-    ("name", "package"),
-    [("Sam2ImageProcessor", "torchvision"), ("TimmWrapperImageProcessor", "torchvision timm")],
-)
-def test_a_processor_that_exists_for_torchvision_only_is_refused_with_the_way_out(
-    name: str, package: str, folder: Callable[..., Path], tmp_path: Path
-) -> None:
-    text = refused(copied(folder("vit"), tmp_path, name))
-    assert f"`pip install {package}`" in text
-
-
-def test_a_torchvision_that_is_not_made_for_this_torch_is_said_to_be_it(
-    folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import transformers
-
-    def broken(*args: Any, **kwargs: Any) -> Any:
-        raise RuntimeError("operator torchvision::nms does not exist")
-
-    monkeypatch.setattr(transformers.AutoImageProcessor, "from_pretrained", broken)
-    text = refused(folder("vit"))
-    assert "not made for this torch" in text
-    assert "nms does not exist" in text
-
-
-def copied(source: Path, target: Path, name: str | None = None) -> Path:
-    """The folder, with an image processor of this name."""
-    for file in source.iterdir():
-        (target / file.name).write_bytes(file.read_bytes())
-    if name is not None:
-        (target / "preprocessor_config.json").write_text(f'{{"image_processor_type": "{name}"}}')
-    return target
-
-
-def refused(source: Path, task: str = "image-classification") -> str:
-    from contract.catalog import ModelSpec
-    from worker.models import open_model
-
-    spec = ModelSpec(name="tiny", source=str(source), task=task)
-    with pytest.raises(ModelUnloadable) as caught:
-        open_model(spec).load(spec, "cpu")
-    assert "\n" not in str(caught.value)
-    return str(caught.value)

@@ -147,7 +147,7 @@ def image_vectors(folder: Path) -> Answering:
 
 
 def clip_vectors(folder: Path) -> Answering:
-    """What CLIP's own documentation calls an image's features, and its tower's last hidden state."""
+    """What CLIP's own documentation calls an image's features."""
     processor = tf.AutoImageProcessor.from_pretrained(folder, backend="pil")
     model = tf.AutoModel.from_pretrained(folder).eval()
 
@@ -156,9 +156,8 @@ def clip_vectors(folder: Path) -> Answering:
             return [vectors(one, parameters) for one in inputs]
         pixels = processor(images=seen(inputs).convert("RGB"), return_tensors="pt")
         with torch.inference_mode():
-            if parameters.get("pool"):
-                return model.get_image_features(**pixels).pooler_output[0].numpy()
-            return model.vision_model(**pixels).last_hidden_state[0].numpy()
+            found = model.get_image_features(**pixels)
+        return found["pooler_output" if parameters.get("pool") else "last_hidden_state"][0].numpy()
 
     return vectors
 
@@ -234,12 +233,17 @@ FAMILIES = (
         Family(
             name=name,
             task="image-feature-extraction",
-            build=also.ZERO_SHOT[name],
+            build=build,
             reference=clip_vectors,
             situations=situations({"pool": True}, {"pool": False}),
             tolerance=1e-4,  # of numbers up to 50
         )
-        for name in ("clip", "siglip")
+        for name, build in {
+            "clip": also.clip,
+            "siglip": also.siglip,
+            "siglip2": too.siglip2,
+            "blip": too.blip_matching,
+        }.items()
     ),
     *(
         Family(
