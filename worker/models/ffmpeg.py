@@ -70,10 +70,9 @@ def opened(data: bytes) -> Iterator[Recording]:
         if not container.streams.audio:
             raise BadItem("There is no sound in the file")
         stream = container.streams.audio[0]
-        seconds = container.duration / 1_000_000 if container.duration else None
         rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
-        frames = int(seconds * rate) if seconds and rate else None
-        yield Recording(rate, channels, frames, _blocks(av, container, stream))
+        # no number of frames: ffmpeg guesses it where the file does not say
+        yield Recording(rate, channels, None, _blocks(av, container, stream))
 
 
 def _blocks(av: Any, container: Any, stream: Any) -> Iterator[Any]:

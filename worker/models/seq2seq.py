@@ -7,6 +7,7 @@ drawn by chance, timed by words, or longer than Whisper's window is read alone.
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -56,6 +57,10 @@ class Numbers(LogitsProcessor):
     @property
     def lost(self) -> bool:
         return bool(self._lost)
+
+
+class Nobody(Exception):
+    """No one waits for any piece of a call of `generate`."""
 
 
 class Seq2Seq:
@@ -181,7 +186,10 @@ class Seq2Seq:
     def _write(self, pieces: Sequence[Piece], heard: Sequence[Heard]) -> None:
         """One call of `generate`; if it computes what is no number, one for each piece."""
         numbers = Numbers()
-        found = self._generate(pieces, heard, numbers)
+        try:
+            found = self._generate(pieces, heard, numbers)
+        except Nobody:
+            return
         if not numbers.lost:
             for piece, output in zip(pieces, found, strict=True):
                 piece.output = (
@@ -206,6 +214,7 @@ class Seq2Seq:
                 options["return_timestamps"] = False
             if first.times == "word":
                 options |= {"return_token_timestamps": True, "return_segments": True}
+            options["monitor_progress"] = partial(_go_on, pieces)
         unwanted = StoppingCriteriaList([Unwanted([piece.row.item for piece in pieces])])
         with torch.inference_mode(), self._chance(first), self._quietly():
             found = self._model.generate(
@@ -252,6 +261,12 @@ class Seq2Seq:
             finally:
                 if self._model.config._attn_implementation != before:
                     self._model.config._attn_implementation = before
+
+
+def _go_on(pieces: Sequence[Piece], progress: Any) -> None:
+    """Called by Whisper before each window, all of which it would read otherwise, a token each."""
+    if not any(piece.row.open for piece in pieces):
+        raise Nobody
 
 
 def _write_one(hearing: Hearing, heard: Sequence[Heard]) -> None:

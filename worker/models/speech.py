@@ -42,6 +42,10 @@ class SpeechRecognition:
             pieces: list[Piece] = []
             for row in window:
                 try:
+                    if "stride_length_s" in row.parameters and not row.parameters.get(
+                        "chunk_length_s"
+                    ):
+                        raise BadItem("`stride_length_s` is for pieces of `chunk_length_s`")
                     pieces += self._reader.pieces(row)
                 except BadItem as error:
                     row.result = error

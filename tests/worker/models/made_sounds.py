@@ -32,9 +32,9 @@ OWN: dict[str, dict[str, Any]] = {
 }
 
 
-def heard(model: type, config: Any, words: list[str], seed: int = 0) -> Any:
+def heard(model: type, config: Any, words: list[str]) -> Any:
     """A model that writes what it hears: letters, and others with every sound."""
-    built = made(model, config, seed)
+    built = made(model, config)
     likely = [
         (word.isascii() and word.isalpha()) or word in ("</s>", "<|endoftext|>") for word in words
     ]
@@ -82,9 +82,8 @@ def classifier(folder: Path, kind: str, *, masked: bool = False, **options: Any)
 
 def spectrogram_transformer(folder: Path, **options: Any) -> Path:
     """AST: it reads the first second, here, as an image."""
-    config = tf.ASTConfig(
-        num_mel_bins=32, max_length=100, patch_size=8, **BERT, **labels(*NAMES), **options
-    )
+    names = {**labels(*NAMES), **options}
+    config = tf.ASTConfig(num_mel_bins=32, max_length=100, patch_size=8, **BERT, **names)
     extractor = tf.ASTFeatureExtractor(num_mel_bins=32, max_length=100)
     return save(folder, made(tf.ASTForAudioClassification, config), extractor)
 
@@ -123,12 +122,16 @@ def whisper_extractor(mels: int = 16) -> Any:
     return tf.WhisperFeatureExtractor(feature_size=mels, chunk_length=WINDOW)
 
 
-def whisper(folder: Path, *, many: bool = False, mels: int = 16, seed: int = 0, **own: Any) -> Path:
-    """`many`: of several languages. `own`: more of its generation_config.json; None leaves it out."""
+def whisper(
+    folder: Path, *, many: bool = False, mels: int = 16, plain: bool = False, **own: Any
+) -> Path:
+    """`many`: of several languages. `plain`: without a generation_config.json; `own`: more of it, where
+    None leaves something out.
+    """
     tokenizer = byte_tokenizer(tf.WhisperTokenizer, *SPECIAL, *TIMES)
     tokenizer.add_special_tokens({"additional_special_tokens": SPECIAL[1:]})
     config = whisper_config(num_mel_bins=mels)
-    model = heard(tf.WhisperForConditionalGeneration, config, list(NUMBER), seed)
+    model = heard(tf.WhisperForConditionalGeneration, config, list(NUMBER))
     settings = {
         "decoder_start_token_id": config.decoder_start_token_id,
         "eos_token_id": config.eos_token_id,
@@ -151,7 +154,10 @@ def whisper(folder: Path, *, many: bool = False, mels: int = 16, seed: int = 0, 
     model.generation_config = tf.GenerationConfig(
         **{name: value for name, value in settings.items() if value is not None}
     )
-    return save(folder, model, tokenizer, whisper_extractor(mels))
+    save(folder, model, tokenizer, whisper_extractor(mels))
+    if plain:
+        (folder / "generation_config.json").unlink()
+    return folder
 
 
 def whisper_classifier(folder: Path) -> Path:

@@ -138,6 +138,25 @@ def test_a_transcript_that_nobody_waits_for_is_not_finished(
     assert len(steps) <= 2
 
 
+def test_the_windows_of_a_sound_that_nobody_waits_for_are_not_read(tmp_path: Path) -> None:
+    model: Any = opened(made_sounds.whisper(tmp_path / "model"))
+    request, windows = item(noise(9.0), "a"), []
+    encoder = model._reader.hearing.model.model.encoder
+    encoder.register_forward_hook(lambda *_: windows.append(request.stopped.set()))
+    assert model.predict([request]) == [None]
+    assert len(windows) == 1
+
+
+def test_a_stride_without_pieces_is_refused(
+    folder: Callable[..., Path], loaded: Callable[..., Model]
+) -> None:
+    model = loaded("automatic-speech-recognition", folder("wav2vec2"))
+    (found,) = ask(model, SOUNDS[0], stride_length_s=0.1)
+    assert "`chunk_length_s`" in str(found)
+    (found,) = ask(model, SOUNDS[0], chunk_length_s=0.3, stride_length_s=[0.2, 0.1])
+    assert "leaves nothing" in str(found)
+
+
 def test_a_transcripts_length_can_be_limited(
     folder: Callable[..., Path], loaded: Callable[..., Model]
 ) -> None:

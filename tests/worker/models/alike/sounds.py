@@ -257,6 +257,13 @@ DRAWN = {
 }
 
 
+THRESHOLDS = {
+    "compression_ratio_threshold": 0.9,
+    "logprob_threshold": -0.5,
+    "no_speech_threshold": 0.001,
+}
+
+
 def refusing(name: str, **wishes: Any) -> list[Asked]:
     return [
         Asked(noise(0.4, 1)),
@@ -399,6 +406,26 @@ FAMILIES = (
         # as many as there are positions for, where transformers' pipeline asks for 256 and fails
         partial(transcribed, generation_parameters={"max_new_tokens": 60}),
         max_length=None,
+    ),
+    whisper(
+        "no generation_config.json",
+        {
+            "lengths": heard_by(1)["lengths"],
+            "what it has not": [
+                *refusing("lang_to_id", language="fr"),
+                Asked(noise(0.4, 2), {"return_timestamps": True}, fails="no_timestamps_token_id"),
+            ],
+        },
+        partial(transcribed, generation_parameters={"max_new_tokens": 60}),
+        plain=True,
+    ),
+    whisper(
+        "its own thresholds",
+        # no words, which the pipeline fails to time where all windows are skipped
+        {"lengths": heard_by(1)["lengths"], "longer": LONG["longer than the window"][:4]},
+        # told once more, as transformers' pipeline fails where they stand in the file alone
+        partial(transcribed, generation_parameters={**THRESHOLDS, "temperature": 0.0}),
+        **THRESHOLDS,
     ),
     writer("speech_to_text", made.speech_to_text, 560),
     writer("speech-encoder-decoder", made.speech_encoder_decoder, 490),
