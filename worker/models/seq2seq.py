@@ -131,22 +131,20 @@ class Seq2Seq:
 
     def _options(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """What `generate` of a model that is not Whisper is told; raises BadItem."""
-        options, own = {**given}, self._model.generation_config
+        options, own, draws = {**given}, self._model.generation_config, self._draws(given)
         shaped = sorted((SAMPLING | {"temperature"}) & given.keys())
-        if shaped and not (given.get("do_sample") or own.do_sample):
+        if shaped and not draws:
             raise BadItem(f"`{shaped[0]}` needs `do_sample: true`")
-        if not isinstance(given.get("temperature", 1), (int, float)) or not given.get(
-            "temperature", 1
-        ):
+        heat = given.get("temperature", 1)
+        if not isinstance(heat, (int, float)) or heat <= 0:
             raise BadItem("`temperature` is a number above 0")
-        if (given.get("num_beams") or 1) > 1 and self._draws(given):
+        if (given.get("num_beams") or 1) > 1 and draws:
             raise BadItem("`num_beams` does not go with sampling")
         room = _positions(self._model.config)
         asked = given.get("max_new_tokens")
-        if asked and room and asked > room - 1:  # the first one is the start token's
-            raise BadItem(
-                f"`max_new_tokens` is more than {room - 1}, which this model has room for"
-            )
+        for name, most in (("max_new_tokens", (room or 0) - 1), ("max_length", room or 0)):
+            if room and given.get(name, 0) > most:  # the start token has a position too
+                raise BadItem(f"`{name}` is more than {most}, which this model has room for")
         told = asked or given.get("max_length") or own.max_length or own.max_new_tokens
         if not told:
             options["max_new_tokens"] = min(NEW_TOKENS, (room or NEW_TOKENS + 1) - 1)
