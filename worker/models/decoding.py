@@ -128,7 +128,7 @@ class Decoding:
         if config.num_beams > 1 and given.get("stop", self._defaults.get("stop")):
             raise BadItem("`num_beams` does not go with `stop`")
         if strange := MODES[config.get_generation_mode()]:
-            raise BadItem(f"{strange} is not served")
+            raise BadItem(f"{strange} is not served; set `do_sample: false` or `num_beams: 1`")
         most = self._most(given, start, room)
         least = self._least(given, start)
         if least > most and {"min_new_tokens", "min_length"} & given.keys():

@@ -29,8 +29,8 @@ from worker.models.rows import Row, each
 from worker.models.sampling import SeededSampling, seed_of
 from worker.models.streams import Stream, Watch
 
-PROVABLE = 2048
-"""Tokens of the longest text that a CPU reads before it is ready; it would take minutes for more."""
+PROVABLE = 512
+"""Tokens of the longest text that a CPU reads before it is ready; for more a large one took minutes."""
 
 Wish = tuple[Row, list[int], Plan]
 """A row, its tokens, and what `generate` is to do with them."""

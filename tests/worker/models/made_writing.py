@@ -102,6 +102,50 @@ DECODERS: dict[str, dict[str, Any]] = {
 }
 """Families that write on, by the sizes that make them tiny."""
 
+DENSE = (  # families of one mould
+    *("apertus", "arcee", "bitnet", "cohere2", "ernie4_5", "exaone4", "glm", "glm4", "helium"),
+    *("hunyuan_v1_dense", "lfm2", "modernbert-decoder", "nanochat", "nemotron", "olmo", "olmo3"),
+    *("persimmon", "seed_oss", "smollm3", "starcoder2"),
+)
+SPARSE = ("gpt_oss", "granitemoe", "jetmoe", "minimax", "olmoe", "phimoe", "qwen3_moe")
+TURNED = ("camembert", "electra", "ernie", "megatron-bert", "roformer")  # encoders that write on
+DECODERS |= {name: GROUPED for name in DENSE}
+DECODERS |= {name: {**GROUPED, **EXPERTS, "intermediate_size": 48} for name in SPARSE}
+DECODERS |= {name: {**SIZES, "is_decoder": True} for name in TURNED}
+DECODERS |= {
+    "falcon_mamba": {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 4},
+    "jamba": {
+        **GROUPED,
+        "intermediate_size": 48,
+        "attn_layer_period": 2,
+        "attn_layer_offset": 1,
+        "num_experts": 2,
+        "use_mamba_kernels": False,
+    },
+    "mamba2": {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "state_size": 4,
+        "num_heads": 4,
+        "head_dim": 16,
+        "n_groups": 1,
+    },
+    "openai-gpt": OLD,
+    "qwen3_next": {
+        **GROUPED,
+        "num_hidden_layers": 4,
+        "num_experts": 4,
+        "num_experts_per_tok": 2,
+        "moe_intermediate_size": 16,
+        "shared_expert_intermediate_size": 16,
+        "linear_num_key_heads": 2,
+        "linear_num_value_heads": 2,
+        "linear_key_head_dim": 16,
+        "linear_value_head_dim": 16,
+    },
+    "xlm": {"emb_dim": 32, "n_layers": 2, "n_heads": 2, "max_position_embeddings": POSITIONS},
+}
+
 REWRITERS: dict[str, dict[str, Any]] = {
     "bart": HALVES,
     "bigbird_pegasus": {**HALVES, "block_size": 4, "num_random_blocks": 1},
@@ -148,6 +192,22 @@ REWRITERS: dict[str, dict[str, Any]] = {
     "umt5": RELATIVE,
 }
 """Families that read one text and write another."""
+
+
+def translator(folder: Path) -> Path:
+    """An encoder and a decoder made of two BERTs."""
+    half = {**SIZES, "vocab_size": TOKENS, "pad_token_id": PAD}
+    config = tf.EncoderDecoderConfig.from_encoder_decoder_configs(
+        tf.BertConfig(**half), tf.BertConfig(**half, is_decoder=True, add_cross_attention=True)
+    )
+    config.decoder_start_token_id, config.pad_token_id, config.eos_token_id = END, PAD, END
+    base.save(
+        folder,
+        base.made(tf.EncoderDecoderModel, config, seed=2),
+        ending_tokenizer(model_max_length=POSITIONS),
+    )
+    ends = {"decoder_start_token_id": END, "pad_token_id": PAD, "eos_token_id": END}
+    return owning(folder, ends)
 
 
 def tokenizer(**options: Any) -> Any:

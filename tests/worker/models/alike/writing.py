@@ -135,12 +135,22 @@ TO_THE_LIMIT = {
     "the whole text": asked(TEXTS, {"max_new_tokens": 5, "return_full_text": True}),
 }
 LIMITED = ("gpt2", "opt", "llama")
-LIMITLESS = ("bloom", "mamba", "mpt", "xlnet")
+LIMITLESS = ("bloom", "falcon_mamba", "mamba", "mamba2", "mpt", "xlnet")
 """Families without positions, which the catalog limits."""
+
+
+WHOLE = (
+    *("bart", "bert", "bloom", "ctrl", "falcon", "falcon alibi", "gemma2", "gemma3_text", "gpt2"),
+    *("gpt_neo", "gpt_neox", "gptj", "llama", "mamba", "mistral", "mixtral", "mpt", "opt", "phi"),
+    *("phi3", "qwen2", "qwen3", "qwen3_next", "recurrent_gemma", "rwkv", "xglm", "xlnet"),
+)
+"""Families that are asked everything; the others are much like one of them."""
 
 
 def decoder(family: str) -> Family:
     situations = {**WRITING_ON, **(TO_THE_LIMIT if family in LIMITED else {})}
+    if family not in WHOLE:
+        situations = {name: situations[name] for name in ("greedy", "mixed")}
     if family == "rwkv":
         unbeamed = {**MIXED[3], "num_beams": 1}
         situations["mixed"] = asked(TEXTS, *MIXED[:3], unbeamed)
@@ -198,7 +208,7 @@ OWN: dict[str, dict[str, Any]] = {
     "watermarking": {"watermarking_config": {"bias": 9.0, "greenlist_ratio": 0.3}},
     "sampling": {"do_sample": True, "temperature": 1.6, "top_p": 0.9},
     "typical sampling": {"do_sample": True, "typical_p": 0.6, "top_k": 0},
-    "sampling cut off": {"do_sample": True, "epsilon_cutoff": 0.01, "eta_cutoff": 0.02},
+    "sampling cut off": {"do_sample": True, "epsilon_cutoff": 0.1, "eta_cutoff": 0.3},
     "sampling by entropy": {"do_sample": True, "top_h": 0.5, "min_p": 0.01, "top_k": 30},
 }
 """What a model's own generation_config.json may say, by its name. Tokens are bytes, two behind."""
@@ -276,6 +286,13 @@ FAMILIES = (
         build=legacy,
         reference=summed_up,
         situations={"the model's own words": asked(TEXTS, {}, {"num_beams": 1})},
+    ),
+    Family(
+        name="two berts",
+        task="translation",
+        build=made.translator,
+        reference=translated,
+        situations=SITUATIONS,
     ),
     Family(
         name="t5 beyond its trained length",
