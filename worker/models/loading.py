@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 import transformers
+from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING
 from transformers.utils import logging
 from transformers.utils.hub import cached_file
 
@@ -114,8 +115,11 @@ class Checkpoint:
             raise self.refusal(
                 f"a {config.model_type} model cannot do {self.spec.task}: {self._way_out(config)}"
             )
+        self._check_class(kind, auto._model_mapping[type(config)])
         self._check_labels(kind, config)
         model, report = self._load(auto, config, device)
+        if reason := obstacles.unread(report["unexpected_keys"]):
+            raise self.refusal(reason)
         if wrong := sorted(report["mismatched_keys"]):
             name, stored, made = wrong[0][:3]
             raise self.refusal(
@@ -159,6 +163,8 @@ class Checkpoint:
         self, auto: Any, config: Any, device: str, renamed: dict[str, str]
     ) -> tuple[Any, dict[str, Any]]:
         method = (getattr(config, "quantization_config", None) or {}).get("quant_method")
+        if method and str(method) not in AUTO_QUANTIZATION_CONFIG_MAPPING:
+            raise self.refusal(obstacles.quantised(str(method)))  # it would be passed over
         try:
             loaded: tuple[Any, dict[str, Any]] = auto.from_pretrained(
                 self.source,
@@ -179,6 +185,13 @@ class Checkpoint:
 
     def _way_out(self, config: Any) -> str:
         return obstacles.another_task(config.architectures, self.spec.task)
+
+    def _check_class(self, kind: str, ours: Any) -> None:
+        """Refuses a known type whose folder names a class of another name for this Auto class."""
+        named = str((self._said.get("auto_map") or {}).get(kind, "")).rpartition(".")[2]
+        known = [one.__name__ for one in (ours if isinstance(ours, tuple) else (ours,)) if one]
+        if named and named not in known:
+            raise self.refusal(obstacles.own_class(named, " or ".join(known)))
 
     def _check_labels(self, kind: str, config: Any) -> None:
         if not any(part in kind for part in LABELLED):

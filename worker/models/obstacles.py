@@ -14,6 +14,11 @@ LIBRARIES = {"bitsandbytes": "bitsandbytes", "gptq": "gptqmodel", "awq": "gptqmo
     "fbgemm_fp8": "fbgemm-gpu",
 }
 """The package that reads each kind of quantised weights."""
+SCALES = (
+    *(".weight_scale", ".weight_scale_inv", ".input_scale", ".scales"),
+    *(".qweight", ".qzeros", ".SCB", ".absmax", ".quant_state"),
+)
+"""How the names of what belongs to quantised weights end."""
 TASKS = {
     "ForSequenceClassification": "text-classification",
     "ForTokenClassification": "token-classification",
@@ -130,6 +135,31 @@ def own_code(said: dict[str, Any]) -> str:
         f"its type {kind!r} is none that the transformers of this worker has; update transformers, or take "
         "another model"
     )
+
+
+def own_class(name: str, ours: str) -> str:
+    """Of a model of a known type whose makers have a class of their own for it."""
+    return (
+        f"its class {name} is code of its own (`auto_map`, trust_remote_code), which workers never run, and "
+        f"{ours}, which transformers has for its type, is another; take a model of a type that transformers has, "
+        "or serve it by a `python` model of yours"
+    )
+
+
+def unread(names: Collection[str]) -> str | None:
+    """Of weights that the model's class does not know and that change what the others mean."""
+    for name in sorted(names):
+        if "lora_" in name:
+            return (
+                f"its weights hold an adapter that is not merged ({name}); merge it once with peft: "
+                "`model.merge_and_unload().save_pretrained(folder)`"
+            )
+        if name.endswith(SCALES):
+            return (
+                f"its weights are quantised ({name}) and its config.json does not say how; take the model before "
+                "it was quantised"
+            )
+    return None
 
 
 def quantised(method: str) -> str:

@@ -95,6 +95,11 @@ def test_an_adapter_is_to_be_merged(whole: bool, copy: Path) -> None:
         ({"id2label": {"bad": 0, "good": 1}}, "'bad' where a number belongs"),
         ({"id2label": {"1": "a", "2": "b", "3": "c"}}, "numbered 1 to 3"),
         ({"id2label": {"0": "a", "1": "b"}}, "classifier.bias has the shape (3,), and (2,)"),
+        (
+            {"auto_map": {"AutoModelForSequenceClassification": "org/x--modeling_x.OwnBert"}},
+            "its class OwnBert is code of its own",
+        ),
+        ({"quantization_config": {"quant_method": "nobodys"}}, "quantised (nobodys)"),
         ({"quantization_config": {"quant_method": "gptq", "bits": 4}}, "quantised (gptq)"),
         ({"quantization_config": {"quant_method": "awq", "bits": 4}}, "quantised (awq)"),
         (
@@ -184,6 +189,32 @@ def test_a_wrapper_does_not_hide_that_weights_lack(copy: Path) -> None:
     weights = {n: t.clone() for n, t in load_file(file).items() if "classifier" not in n}
     save_file({f"module.{name}": tensor for name, tensor in weights.items()}, file)
     assert "no weights for classifier.bias, classifier.weight" in refusal(copy)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("bert.encoder.layer.0.attention.self.query.lora_A.weight", "not merged"),
+        ("bert.encoder.layer.0.attention.self.query.weight_scale", "quantised"),
+        ("bert.encoder.layer.0.attention.self.query.qweight", "quantised"),
+    ],
+)
+def test_weights_that_change_what_others_mean_are_not_passed_over(
+    name: str, reason: str, copy: Path
+) -> None:
+    file = copy / "model.safetensors"
+    weights = {key: tensor.clone() for key, tensor in load_file(file).items()}
+    save_file({**weights, name: torch.ones(2)}, file, {"format": "pt"})
+    assert reason in refusal(copy)
+
+
+def test_a_class_of_a_models_own_with_the_name_of_ours_is_ours(
+    copy: Path, loaded: Callable[..., Model], folder: Callable[..., Path]
+) -> None:
+    own = {"AutoModelForSequenceClassification": "modeling_x.BertForSequenceClassification"}
+    say(copy / "config.json", auto_map=own)
+    wanted = ask(loaded("text-classification", folder("bert_classifier")), "the cat")
+    assert ask(loaded("text-classification", copy), "the cat") == wanted
 
 
 # --- packages ---------------------------------------------------------------------------------------
