@@ -101,16 +101,16 @@ MASKS = {
 
 def tagged(folder: Path) -> Answering:
     """token-classification, by transformers' own pipeline."""
+    pipeline = tf.pipeline("token-classification", model=str(folder), device="cpu")
 
     def answer(text: Any, parameters: Mapping[str, Any]) -> Any:
         if isinstance(text, list):
             return [answer(one, parameters) for one in text]
         given = {name: value for name, value in parameters.items() if name != "truncation"}
         given.setdefault("aggregation_strategy", "simple")
-        pipeline = tf.pipeline("token-classification", model=str(folder), device="cpu", **given)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Tokenizer does not support real words", UserWarning)
-            found = pipeline(text)
+            found = pipeline(text, **given)
         return [{**one, "score": float(one["score"])} for one in found]
 
     return answer
