@@ -120,6 +120,6 @@ TASKS = (
             "num_return_sequences": ONE_TEXT,
             "top_n_tokens": "the output is the text alone, without probabilities of tokens",
         },
-        notes=NOTES,
+        notes=f"{NOTES} `task_specific_params` (GPT-2 has some) are not followed, as in transformers.",
     ),
 )

@@ -144,10 +144,10 @@ class Decoding:
         chosen = {name: asked[name] for name in CHOICES & asked.keys()}
         if chosen.get("do_sample") is None and SAMPLING & chosen.keys():
             chosen["do_sample"] = True
-        if chosen.get("do_sample") and "num_beams" not in chosen:
-            chosen["num_beams"] = (
-                1  # sampling that was asked for takes the place of the model's beams
-            )
+        draws = given.get("do_sample") or SAMPLING & given.keys()
+        if chosen.get("do_sample") and "num_beams" not in (given if draws else chosen):
+            # sampling that was asked for takes the place of the beams of whoever is asked after
+            chosen["num_beams"] = 1
         if asked.get("watermark"):
             chosen["watermarking_config"] = WatermarkingConfig()
         config = copy.copy(self._own)

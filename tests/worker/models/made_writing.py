@@ -109,7 +109,7 @@ DENSE = (  # families of one mould
 )
 SPARSE = ("gpt_oss", "granitemoe", "jetmoe", "minimax", "olmoe", "phimoe", "qwen3_moe")
 TURNED = ("camembert", "electra", "ernie", "megatron-bert", "roformer")  # encoders that write on
-DECODERS |= {name: GROUPED for name in DENSE}
+DECODERS |= dict.fromkeys(DENSE, GROUPED)
 DECODERS |= {name: {**GROUPED, **EXPERTS, "intermediate_size": 48} for name in SPARSE}
 DECODERS |= {name: {**SIZES, "is_decoder": True} for name in TURNED}
 DECODERS |= {
