@@ -110,6 +110,7 @@ class Generator:
         finally:
             self.tokenizer.truncation_side = usual
 
+    @during("warm_up")
     def long_text(self, length: int) -> str:
         """A text of about as many tokens, for the warm-up."""
         (ten,) = self.tokens([TEXT * 10])
