@@ -33,7 +33,7 @@ for room in ROOMS:
 def extras(name: str) -> set[str]:
     """The extras of ours that a Dockerfile installs."""
     _, build, _ = parse(ROOT / f"Dockerfile.{name}")
-    (found,) = {match for one in build for match in re.findall(r'"\.\[([\w,]+)\]"', one.value)}
+    (found,) = {match for one in build for match in re.findall(r'"\.\[([\w,]+)', one.value)}
     return set(found.split(","))
 
 
