@@ -73,6 +73,27 @@ def ctc(folder: Path, kind: str, *, masked: bool = False, **options: Any) -> Pat
     return save(folder, model, letters(folder), extractor)
 
 
+def conformer(folder: Path, kind: str) -> Path:
+    """Parakeet and its kin, which read a spectrogram by CTC."""
+    encoder = {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 37,
+        "num_mel_bins": 16,
+        "subsampling_conv_channels": 8,
+        "conv_kernel_size": 5,
+    }
+    config = getattr(tf, f"{kind}CTCConfig")(
+        vocab_size=len(LETTERS), encoder_config=encoder, pad_token_id=0
+    )
+    model = made(getattr(tf, f"{kind}ForCTC"), config)
+    with torch.no_grad():  # else it said one letter
+        model.ctc_head.weight.mul_(20)
+    extractor = getattr(tf, f"{kind}FeatureExtractor")(feature_size=16)
+    return save(folder, model, letters(folder), extractor)
+
+
 def classifier(folder: Path, kind: str, *, masked: bool = False, **options: Any) -> Path:
     config, extractor = wave_parts(
         kind, masked, **labels(*NAMES), classifier_proj_size=16, **options

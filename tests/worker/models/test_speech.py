@@ -228,12 +228,14 @@ def test_what_is_no_number_fails_its_sound_and_no_other(
     assert one == other == wanted
 
 
-def test_silence_without_features_is_refused(tmp_path: Path) -> None:
-    model = opened(made_sounds.ctc(tmp_path / "model", "Wav2Vec2Bert"))
+def test_silence_whose_features_are_no_numbers_is_refused(tmp_path: Path) -> None:
+    model = opened(made_sounds.speech_to_text(tmp_path / "model"))
     wanted = ask(model, SOUNDS[0])
-    silent = ask(model, pcm(np.zeros(9000)), SOUNDS[0])
-    assert silent[1:] == wanted
-    assert isinstance(silent[0], (dict, BadItem))
+    silent, other = ask(model, pcm(np.zeros(9000)), SOUNDS[0])
+    assert isinstance(silent, BadItem)
+    assert "silence has none here" in str(silent)
+    assert isinstance(ask(model, pcm(np.zeros(9000)))[0], BadItem)
+    assert [other] == wanted
 
 
 @pytest.mark.parametrize("kind", ["Data2VecAudio", "Wav2Vec2Conformer", "SEWD"])

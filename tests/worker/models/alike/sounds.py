@@ -152,6 +152,13 @@ SPOKEN = {
         ),
     ],
 }
+UNTIMED = {
+    "what it has not": [
+        Asked(noise(0.4, 1)),
+        Asked(noise(0.5, 2), {"return_timestamps": True}, fails="how long one of its steps is"),
+        Asked(noise(0.5, 3), {"chunk_length_s": 1}, fails="how long one of its steps is"),
+    ],
+}
 LABELS = {
     "parameters": [
         Asked(noise(0.5, 1), {"top_k": 1}),
@@ -164,22 +171,21 @@ LABELS = {
 
 def waves(kind: str, shortest: int, *, masked: bool = False) -> tuple[Family, Family]:
     name = kind.lower() + ("" if masked else ", unmasked")
-    spoken = {} if kind == "Wav2Vec2Bert" else SPOKEN
-    quiet = {} if kind == "Wav2Vec2Bert" else SILENT
+    spoken = UNTIMED if kind == "Wav2Vec2Bert" else SPOKEN
     return (
         Family(
             name=name,
             task=ASR,
             build=partial(made.ctc, kind=kind, masked=masked),
             reference=transcribed,
-            situations={**heard_by(shortest), **quiet, **spoken},
+            situations={**heard_by(shortest), **SILENT, **spoken},
         ),
         Family(
             name=name,
             task="audio-classification",
             build=partial(made.classifier, kind=kind, masked=masked),
             reference=labelled,
-            situations={**heard_by(shortest), **quiet, **LABELS},
+            situations={**heard_by(shortest), **SILENT, **LABELS},
         ),
     )
 
@@ -338,6 +344,19 @@ FAMILIES = (
     *waves("SEWD", 810, masked=True),
     *waves("Wav2Vec2Conformer", 490, masked=True),
     *waves("Wav2Vec2Bert", 560, masked=True),
+    *(
+        Family(
+            name=kind.lower(),
+            task=ASR,
+            build=partial(made.conformer, kind=kind),
+            reference=transcribed,
+            situations={**heard_by(shortest), **more},
+        )
+        for kind, shortest, more in (
+            ("Parakeet", 320, UNTIMED),
+            ("Lasr", 2320, {"times": SPOKEN["times"], "pieces": SPOKEN["pieces"]}),
+        )
+    ),
     Family(
         name="ast",
         task="audio-classification",
