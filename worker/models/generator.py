@@ -11,10 +11,9 @@ from transformers import (
     StopStringCriteria,
 )
 
-from contract.catalog import ModelSpec
 from contract.errors import BadItem, OutputInvalid
 from contract.tasks import TASKS
-from worker.models.choosing import Choice, shares_of
+from worker.models.choosing import Choice, processors_of, shares_of
 from worker.models.decoding import Decoding, Plan, configured, flat
 from worker.models.faults import brief
 from worker.models.loading import Checkpoint
@@ -32,6 +31,15 @@ from worker.models.streams import Stream, Watch
 PROVABLE = 512
 """Tokens of the longest text that a CPU reads before it is ready; for more a large one took minutes."""
 
+TYPES: dict[str, Any] = {
+    "array": list,
+    "boolean": bool,
+    "integer": int,
+    "number": (int, float),
+    "object": dict,
+    "string": str,
+}
+
 Wish = tuple[Row, list[int], Plan]
 """A row, its tokens, and what `generate` is to do with them."""
 
@@ -41,11 +49,16 @@ class Generator:
 
     def __init__(self, checkpoint: Checkpoint, device: str, kind: str) -> None:
         spec = checkpoint.spec
-        unknown = spec.generation.keys() - known_parameters(spec)
-        if unknown:
+        known = TASKS[str(spec.task)].parameters
+        if unknown := spec.generation.keys() - known.keys():
             raise checkpoint.refusal(
                 f"`generation` has unknown names: {', '.join(sorted(unknown))}"
             )
+        for name, value in spec.generation.items():
+            if not fits(value, known[name]):
+                raise checkpoint.refusal(
+                    f"`generation` has {name}: {value!r}, which is no value of it"
+                )
         if checkpoint.file("custom_generate/generate.py"):
             raise checkpoint.refusal(
                 "it writes by code of its own (custom_generate), and workers run no code of a model's; "
@@ -135,13 +148,16 @@ class Generator:
         `wish` says what a row with these tokens asks for, or raises BadItem.
         """
         ready: list[Wish] = []
+        seen: dict[Any, BadItem | None] = {}
         for row, text in zip(rows, texts, strict=True):
             try:
                 if isinstance(text, BadItem):
                     raise text
                 plan = wish(row, text)
-                if plan.beams > 1 and not self._searches:
-                    raise BadItem("This model cannot search with beams; `num_beams: 1` is served")
+                if plan.key not in seen:
+                    seen[plan.key] = self._objection(plan, text)
+                if objection := seen[plan.key]:
+                    raise objection
                 ready.append((row, text, plan))
             except BadItem as error:
                 row.result = error
@@ -149,6 +165,16 @@ class Generator:
         for row, _, _ in ready:
             if isinstance(row.result, str):
                 row.result = {name: row.result}
+
+    def _objection(self, plan: Plan, text: list[int]) -> BadItem | None:
+        """Why this model cannot write by this plan, whatever the text."""
+        if plan.beams > 1 and not self._searches:
+            return BadItem("This model cannot search with beams; `num_beams: 1` is served")
+        try:
+            processors_of(self.model, plan, text, self.device)
+        except (ValueError, TypeError, IndexError) as error:  # with the model's own file, often
+            return BadItem(f"These parameters do not go together: {brief(error)}")
+        return None
 
     def write(self, wishes: Sequence[Wish], *, emits: bool = False) -> None:
         """Give each row the text that the model writes for its tokens as its result."""
@@ -312,6 +338,10 @@ class Generator:
         self._searches = searches(*tried)
 
 
-def known_parameters(spec: ModelSpec) -> set[str]:
-    """The generation parameters that a prediction of this task may have, and the catalog as well."""
-    return set(TASKS[str(spec.task)].parameters)
+def fits(value: Any, schema: Mapping[str, Any]) -> bool:
+    """Whether it is of the schema's type. The catalog, unlike what callers send, was not validated."""
+    if "enum" in schema:
+        return value in schema["enum"]
+    if isinstance(value, bool):
+        return bool(schema["type"] == "boolean")
+    return isinstance(value, TYPES[schema["type"]])

@@ -62,6 +62,35 @@ def test_sampling_that_is_asked_for_takes_the_place_of_beams(
     assert "do_sample: false" in str(refused)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("temperature", "hot"), ("stop", "x"), ("early_stopping", "yes"), ("max_length", True)],
+)
+def test_a_value_of_the_catalog_that_is_none_stops_the_load(
+    name: str, value: Any, tmp_path: Path, loaded: Callable[..., Model]
+) -> None:
+    path = made.writer(tmp_path / "model", "gpt2")
+    with pytest.raises(ModelUnloadable, match=f"`generation` has {name}"):
+        loaded("text-generation", path, generation={name: value})
+
+
+def test_parameters_that_a_models_own_do_not_go_with_fail_alone(
+    tmp_path: Path, loaded: Callable[..., Model]
+) -> None:
+    path = made.writer(tmp_path / "model", "gpt2", {"temperature": 0.0})
+    bad, good, other = loaded("text-generation", path).predict(
+        [
+            item("hello", "a", max_new_tokens=3, top_p=0.9, seed=1),
+            item("hello", "b", max_new_tokens=3),
+            item("hello", "c", max_new_tokens=3, top_p=0.9, temperature=0.7, seed=1),
+        ]
+    )
+    assert isinstance(bad, BadItem)
+    assert "temperature" in str(bad)
+    assert good["generated_text"]
+    assert other["generated_text"]
+
+
 def test_code_of_a_models_own_is_not_left_out_silently(
     tmp_path: Path, loaded: Callable[..., Model]
 ) -> None:
