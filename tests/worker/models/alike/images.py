@@ -8,6 +8,7 @@ from typing import Any
 
 import made_images as made
 import made_pictures as also
+import made_pictures_of_one_mould as mould
 import made_pictures_too as too
 import numpy as np
 import torch
@@ -177,7 +178,34 @@ MIXED = [
     Asked(PICTURES[1], {"candidate_labels": LABELS}),
 ]
 
+
+def two_of(given: dict[str, list[Asked]]) -> dict[str, list[Asked]]:
+    """What is asked of families that differ from another one in their layers only."""
+    return {name: given[name] for name in ("sizes", "mixed parameters, lists and a broken one")}
+
+
 FAMILIES = (
+    *(
+        Family(
+            name=name,
+            task="image-classification",
+            build=build,
+            reference=piped("image-classification"),
+            situations=two_of(situations(others={"top_k": 2, "function_to_apply": "none"})),
+        )
+        for name, build in mould.BUILDERS["image-classification"].items()
+    ),
+    *(
+        Family(
+            name=name,
+            task="object-detection",
+            build=build,
+            reference=piped("object-detection", surest_first),
+            situations=two_of(situations({"threshold": 0.2}, {"threshold": 0.0})),
+            compared=to_a_pixel,
+        )
+        for name, build in mould.BUILDERS["object-detection"].items()
+    ),
     *(
         Family(
             name=name,
