@@ -282,3 +282,16 @@ def test_a_label_with_a_token_that_the_model_has_not_fails_alone(
     assert type(second) is BadItem
     assert "the model has not" in str(second)
     assert len(first) == 2
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_an_image_that_nobody_waits_for_is_not_looked_at(
+    task: str, folder: Callable[..., Path], loaded: Callable[..., Model]
+) -> None:
+    builder, parameters = TASKS[task]
+    model = loaded(task, folder(builder))
+    wanted, unwanted = item(PICTURES[0], **parameters), item("no image at all", **parameters)
+    unwanted.stopped.set()
+    found, nothing = model.predict([wanted, unwanted])
+    close([found], ask(model, PICTURES[0], **parameters))
+    assert nothing is None
