@@ -79,7 +79,7 @@ def _find(name: str, path: list[str] | None) -> ModuleSpec | None:
 
 
 def _add_source(digest: "hashlib._Hash", spec: ModelSpec) -> bool:
-    from worker.models import fetching
+    from worker.models.files import fetching
 
     source = source_folder(spec.source or "")
     repository = fetching.hub_id(source)
@@ -99,7 +99,7 @@ def _add_source(digest: "hashlib._Hash", spec: ModelSpec) -> bool:
 
 def _files(folder: Path, wanted: list[str], elsewhere: list[str]) -> Iterator[str]:
     """What a worker reads of a folder, and what it would if its index or configuration said so."""
-    from worker.models.fetching import module_files
+    from worker.models.files.fetching import module_files
 
     modules = list(module_files(folder))
     inside = (path for name in modules for path in (folder / name).glob("*"))

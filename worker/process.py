@@ -112,7 +112,7 @@ def fetch(model: str) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: os._exit(128 + number))
     _, spec = _begin(model)
-    from worker.models import fetching
+    from worker.models.files import fetching
 
     fetching.fetch(spec)
     return 0

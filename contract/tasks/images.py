@@ -27,7 +27,7 @@ VECTOR: Schema = {"type": "array", "items": {"type": "number"}}
 TASKS = (
     Task(
         name="image-classification",
-        model="worker.models.vision:ImageClassification",
+        model="worker.models.images.vision:ImageClassification",
         gives="`[{label, score}]`",
         input=items_input(
             MEDIA,
@@ -39,7 +39,7 @@ TASKS = (
     ),
     Task(
         name="object-detection",
-        model="worker.models.vision:ObjectDetection",
+        model="worker.models.images.vision:ObjectDetection",
         gives="`[{label, score, box: {xmin, ymin, xmax, ymax}}]`",
         input=items_input(
             MEDIA, parameters(threshold=UNIT), bare="image", example={"image": PICTURE}
@@ -60,7 +60,7 @@ TASKS = (
     ),
     Task(
         name="zero-shot-image-classification",
-        model="worker.models.zero_shot_images:ZeroShotImageClassification",
+        model="worker.models.images.zero_shot_images:ZeroShotImageClassification",
         gives="`[{label, score}]`; needs `candidate_labels`",
         input=items_input(
             MEDIA,
@@ -88,7 +88,7 @@ TASKS = (
     ),
     Task(
         name="image-feature-extraction",
-        model="worker.models.image_vectors:ImageFeatureExtraction",
+        model="worker.models.images.image_vectors:ImageFeatureExtraction",
         gives="a vector for each patch, or with `pool` one for the image",
         input=items_input(
             MEDIA,
@@ -108,7 +108,7 @@ TASKS = (
     ),
     Task(
         name="image-segmentation",
-        model="worker.models.segmentation:ImageSegmentation",
+        model="worker.models.images.segmentation:ImageSegmentation",
         gives="`[{label, score, mask}]`",
         input=items_input(
             MEDIA,
@@ -147,7 +147,7 @@ TASKS = (
     ),
     Task(
         name="depth-estimation",
-        model="worker.models.depth:DepthEstimation",
+        model="worker.models.images.depth:DepthEstimation",
         gives="`{depth, minimum, maximum}`",
         input=items_input(
             MEDIA,
@@ -178,7 +178,7 @@ TASKS = (
     ),
     Task(
         name="image-to-text",
-        model="worker.models.captioning:ImageToText",
+        model="worker.models.images.captioning:ImageToText",
         gives="`{generated_text}`",
         input=items_input(
             MEDIA,
@@ -211,7 +211,7 @@ TASKS = (
     ),
     Task(
         name="visual-question-answering",
-        model="worker.models.visual_questions:VisualQuestionAnswering",
+        model="worker.models.images.visual_questions:VisualQuestionAnswering",
         gives="`[{answer, score}]`",
         input=items_input(
             {

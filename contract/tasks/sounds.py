@@ -60,7 +60,7 @@ TRANSCRIPTION: dict[str, Schema] = {
 TASKS = (
     Task(
         name="automatic-speech-recognition",
-        model="worker.models.speech:SpeechRecognition",
+        model="worker.models.sounds.speech:SpeechRecognition",
         gives="`{text}`, and `chunks: [{text, timestamp}]` if times are asked for",
         # no example: it needs speech
         input=items_input(
@@ -123,7 +123,7 @@ language model beside a CTC model's folder is not read.
     ),
     Task(
         name="audio-classification",
-        model="worker.models.audio:AudioClassification",
+        model="worker.models.sounds.audio:AudioClassification",
         gives="`[{label, score}]`",
         input=items_input(
             MEDIA,

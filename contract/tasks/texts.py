@@ -69,7 +69,7 @@ TOKENS: Schema = {"type": "integer", "minimum": 1, "maximum": 1_000_000}
 TASKS = (
     Task(
         name="text-classification",
-        model="worker.models.classification:TextClassification",
+        model="worker.models.texts.classification:TextClassification",
         gives="`[{label, score}]`",
         input=items_input(
             TEXT,
@@ -81,7 +81,7 @@ TASKS = (
     ),
     Task(
         name="zero-shot-classification",
-        model="worker.models.classification:ZeroShotClassification",
+        model="worker.models.texts.classification:ZeroShotClassification",
         gives="`[{label, score}]`",
         input=items_input(
             TEXT,
@@ -104,7 +104,7 @@ TASKS = (
     ),
     Task(
         name="token-classification",
-        model="worker.models.tokens:TokenClassification",
+        model="worker.models.texts.tokens:TokenClassification",
         gives="`[{entity_group, score, word, start, end}]`",
         input=items_input(
             TEXT,
@@ -126,7 +126,7 @@ TASKS = (
     ),
     Task(
         name="question-answering",
-        model="worker.models.answering:QuestionAnswering",
+        model="worker.models.texts.answering:QuestionAnswering",
         gives="`{answer, score, start, end}`",
         input=items_input(
             {
@@ -172,7 +172,7 @@ TASKS = (
     ),
     Task(
         name="fill-mask",
-        model="worker.models.tokens:FillMask",
+        model="worker.models.texts.tokens:FillMask",
         gives="`[{sequence, score, token, token_str}]`; a list a mask where a text has several",
         # no example: it needs the model's own mask
         input=items_input(
@@ -188,7 +188,7 @@ TASKS = (
     ),
     Task(
         name="text-ranking",
-        model="worker.models.ranking:TextRanking",
+        model="worker.models.texts.ranking:TextRanking",
         gives="`[{index, score}]`, best first",
         input=items_input(
             {

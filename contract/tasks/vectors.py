@@ -42,7 +42,7 @@ CUT_NOTE = (
 TASKS = (
     Task(
         name="feature-extraction",
-        model="worker.models.embedding:FeatureExtraction",
+        model="worker.models.vectors.embedding:FeatureExtraction",
         gives="a vector",
         input=items_input(
             TEXT,
@@ -66,7 +66,7 @@ TASKS = (
     ),
     Task(
         name="sentence-similarity",
-        model="worker.models.embedding:SentenceSimilarity",
+        model="worker.models.vectors.embedding:SentenceSimilarity",
         gives="`[number]`",
         input=one_input(
             {

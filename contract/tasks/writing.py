@@ -59,7 +59,7 @@ ONE_TEXT = "one text is written for each input; send the input several times, in
 TASKS = (
     Task(
         name="summarization",
-        model="worker.models.rewriting:Summarization",
+        model="worker.models.writing.rewriting:Summarization",
         gives="`{summary_text}`",
         input=items_input(
             TEXT,
@@ -78,7 +78,7 @@ TASKS = (
     ),
     Task(
         name="translation",
-        model="worker.models.rewriting:Translation",
+        model="worker.models.writing.rewriting:Translation",
         gives="`{translation_text}`",
         input=items_input(
             TEXT,
@@ -93,7 +93,7 @@ TASKS = (
     ),
     Task(
         name="text-generation",
-        model="worker.models.generation:TextGeneration",
+        model="worker.models.writing.generation:TextGeneration",
         gives="`{generated_text}`; streams",
         input=items_input(
             TEXT,

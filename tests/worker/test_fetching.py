@@ -16,7 +16,7 @@ from fetched import Place, made
 from contract.catalog import ModelSpec
 from contract.settings import Settings
 from tests.e2e.stack import Worker, wait_for
-from worker.models import fetching
+from worker.models.files import fetching
 
 pytestmark = pytest.mark.slow
 
@@ -333,7 +333,7 @@ def test_a_worker_whose_model_is_not_in_the_cache_names_the_way_out(
     sharded: dict[str, bytes],
 ) -> None:
     from contract.errors import ModelUnloadable
-    from worker.models.loading import Checkpoint
+    from worker.models.files.loading import Checkpoint
 
     files = dict(sharded if lost == "shard" else tiny)
     del files[

@@ -6,8 +6,8 @@ from typing import Any
 from contract.errors import OutOfMemory, OutputInvalid, StartRefused
 from worker.models.encoding import encode
 from worker.models.faults import brief, free_memory, translate
+from worker.models.files.loading import Checkpoint
 from worker.models.interface import Item, Model
-from worker.models.loading import Checkpoint
 from worker.models.phases import during
 
 

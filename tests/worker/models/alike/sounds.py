@@ -16,9 +16,10 @@ import transformers as tf
 from media_made import noise, pcm
 
 from alike.family import Answering, Asked, Family
-from worker.models import Item, sound
+from worker.models import Item
 from worker.models.rows import Row
-from worker.models.sampling import seed_of
+from worker.models.sounds import sound
+from worker.models.writing.sampling import seed_of
 
 ASR = "automatic-speech-recognition"
 ROW = Row("", {}, Item("", {}))

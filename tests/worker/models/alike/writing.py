@@ -16,7 +16,7 @@ import transformers as tf
 from alike.family import Answering, Asked, Family
 from worker.models import Item
 from worker.models.rows import Row
-from worker.models.sampling import seed_of
+from worker.models.writing.sampling import seed_of
 
 OURS = ("seed", "stop", "return_full_text", "truncate", "truncation", "generate_parameters")
 """Parameters that plain `generate` does not have."""

@@ -1,0 +1,1 @@
+"""A model's files: fetched, checked, loaded, or refused with the way out."""

@@ -1,0 +1,92 @@
+"""Texts of sounds by connectionist temporal classification, as Wav2Vec2 and its kin write them.
+
+The likeliest token of each step (Graves et al. 2006); tokens are joined when they are decoded.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from contract.errors import BadItem
+from worker.models.files.loading import Checkpoint
+from worker.models.logits import unusable
+from worker.models.rows import Row
+from worker.models.sounds.hearing import Hearing
+from worker.models.sounds.transcript import Piece, Transcripts
+
+PIECE = 30.0
+"""The seconds of a piece where a sound is longer than a pass may be; a sixth is shared on each side."""
+
+
+class Ctc:
+    """A model that says a letter, or none, for each step of a sound."""
+
+    def __init__(self, checkpoint: Checkpoint, device: str) -> None:
+        if checkpoint.spec.generation:
+            raise checkpoint.refusal(
+                f"`generation` has {', '.join(sorted(checkpoint.spec.generation))}, and a "
+                "model that reads by CTC generates nothing"
+            )
+        self.hearing = Hearing(checkpoint, device, "AutoModelForCTC", return_attention_mask=True)
+        self.transcripts = Transcripts(self.hearing, checkpoint.tokenizer())
+
+    def pieces(self, row: Row) -> list[Piece]:
+        """Raises BadItem if the model cannot do what the row asks."""
+        given = row.parameters
+        if given.get("generation_parameters"):
+            raise BadItem(
+                "`generation_parameters` are for models that generate, and this one reads by CTC"
+            )
+        times = given.get("return_timestamps", False)
+        if times is True:
+            times = "word"  # it knows no longer parts
+        step = self.transcripts.step
+        seconds = given.get("chunk_length_s") or None
+        if step is None and (times or seconds):
+            raise BadItem(
+                "This model does not say how long one of its steps is, so it has neither "
+                "`return_timestamps` nor `chunk_length_s`"
+            )
+        if seconds is None and step and self._is_long(row):
+            seconds = min(PIECE, self.hearing.longest)
+        if seconds is None:
+            pieces = [Piece(row, row.value, times)]
+        else:
+            stride = given.get("stride_length_s", seconds / 6)
+            pieces = list(self.transcripts.pieces(row, seconds, stride, step or 1, times=times))
+        for piece in pieces:
+            self.hearing.within(piece.samples)
+        return pieces
+
+    def read(self, pieces: Sequence[Piece]) -> None:
+        """Give each piece its output."""
+        for some in self.hearing.passes([piece.samples for piece in pieces]):
+            self._pass([pieces[index] for index in some])
+
+    def _is_long(self, row: Row) -> bool:
+        return self.hearing.tokens(row.value) > self.hearing.budget.max_tokens
+
+    def _pass(self, pieces: Sequence[Piece]) -> None:
+        heard, ready = [], []
+        for piece in pieces:
+            try:
+                if piece.row.open:
+                    heard.append(self.hearing.features(piece.samples))
+                    ready.append(piece)
+            except BadItem as error:
+                piece.output = error
+        if not ready:
+            return
+        logits = self.hearing.logits(heard)
+        tokens = logits.argmax(dim=-1).cpu()
+        for number, (piece, one) in enumerate(zip(ready, heard, strict=True)):
+            steps = self.hearing.steps(one) if self.hearing.pads else None
+            lost = unusable(logits[number : number + 1, :steps])[0]
+            piece.output = lost or self._output(piece, tokens[number : number + 1, :steps])
+
+    def _output(self, piece: Piece, tokens: Any) -> dict[str, Any]:
+        if piece.stride is None:
+            return {"tokens": tokens}
+        samples, left, right = piece.stride
+        steps = round(samples * (1 / (self.transcripts.step or 1)))  # rounded as the pipeline does
+        shared = (round(side / samples * steps) for side in (left, right))
+        return {"tokens": tokens, "stride": (steps, *shared)}

@@ -1,0 +1,91 @@
+"""A transcript, put together from the pieces that a sound was read in."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from transformers import AutomaticSpeechRecognitionPipeline
+
+from contract.errors import BadItem
+from worker.models.faults import brief
+from worker.models.rows import Row
+from worker.models.sounds.hearing import Hearing
+from worker.models.sounds.recording import Samples
+
+Stride = tuple[int, int, int]
+"""(all, left, right): the samples of a piece, and those that its neighbours read too."""
+
+
+@dataclass(slots=True, eq=False)
+class Piece:
+    """A part of a row's sound, or all of it."""
+
+    row: Row
+    samples: Samples
+    times: Any = False
+    """False, True, `word` or `char`: what is to be timed."""
+    stride: Stride | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """What `generate` is told."""
+    output: Any = None
+    """What transformers' own pipeline takes to make a text of, or the exception that fails the row."""
+
+
+class Transcripts:
+    """Cuts sounds as transformers' own pipeline does, and makes texts of what was read."""
+
+    def __init__(self, hearing: Hearing, tokenizer: Any) -> None:
+        self._hearing = hearing
+        self._pipeline = AutomaticSpeechRecognitionPipeline(
+            model=hearing.model,
+            feature_extractor=hearing.extractor,
+            tokenizer=tokenizer,
+            device=torch.device(hearing.device),
+        )
+        config, raw = hearing.model.config, hearing.model.main_input_name == "input_values"
+        knows = hasattr(config, "inputs_to_logits_ratio") and (
+            raw or config.model_type == "lasr_ctc"
+        )
+        self.step: int | None = self._pipeline._align_to if knows else None
+        """The samples of one step of the model, if it can say."""
+
+    def pieces(
+        self, row: Row, seconds: float, stride: Any, step: int = 1, **fields: Any
+    ) -> Iterator[Piece]:
+        """The row's sound in overlapping pieces of so many seconds, each a multiple of `step` samples.
+
+        `stride`: the seconds that each shares with the next, or those on its (left, right).
+
+        Raises:
+            BadItem: what a piece shares leaves nothing of it.
+        """
+        left, right = stride if isinstance(stride, (list, tuple)) else (stride, stride)
+        rate = self._hearing.rate
+        size, left, right = (round(one * rate / step) * step for one in (seconds, left, right))
+        if size <= left + right:
+            raise BadItem("`stride_length_s` leaves nothing of `chunk_length_s`")
+        for start in range(0, len(row.value), size - left - right):
+            samples = row.value[start : start + size]
+            before, last = left if start else 0, start + size >= len(row.value)
+            if len(samples) > before:
+                sides = (len(samples), before, 0 if last else right)
+                yield Piece(row, samples, stride=sides, **fields)
+            if last:
+                return
+
+    def finish(self, row: Row, pieces: list[Piece]) -> None:
+        """Give the row the text of its pieces as result, or the first error; nothing if one is open."""
+        outputs = [piece.output for piece in pieces]
+        if any(output is None for output in outputs):
+            return
+        row.result = next((one for one in outputs if isinstance(one, Exception)), None)
+        if row.result is None:
+            row.result = self._text(outputs, pieces[0].times)
+
+    def _text(self, outputs: list[Any], times: Any) -> Any:
+        try:
+            answer = self._pipeline.postprocess(outputs, return_timestamps=times or None)
+        except Exception as error:
+            return BadItem(f"The transcript cannot be read: {brief(error)}")
+        return {name: answer[name] for name in ("text", "chunks") if name in answer}

@@ -1,0 +1,1 @@
+"""Texts that a model reads at once."""

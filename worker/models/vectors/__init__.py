@@ -1,0 +1,1 @@
+"""Vectors of texts, by the recipe that their makers left."""

@@ -1,0 +1,56 @@
+"""How a cross-encoder's makers score a pair of texts: sentence-transformers' files of it, read whole.
+
+Format and defaults: sentence_transformers 6.2, `cross_encoder/model.py`.
+"""
+
+from typing import Any
+
+import torch
+
+from contract.catalog import ModelSpec
+from contract.errors import ModelUnloadable
+from worker.models.vectors.recipe import Embedder, Recipe, read_settings, read_transformer
+from worker.models.vectors.sentence_files import SETTINGS, WAY, Files, activation, only
+
+
+class CrossEncoder(Embedder):
+    """The checkpoint of a cross-encoder: `activation` makes scores of its logits, and `recipe` has its prompts."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__(spec)
+        with self.reading("its activation"):
+            self.activation = self._activation()
+
+    def read(self) -> Recipe:
+        recipe, files = Recipe(prompts={}), Files(self)
+        self._said: dict[str, Any] = {}
+        with self.reading("its sentence-transformers files"):
+            if files.any:
+                kinds = [(module.kind, module.path) for module in files.modules()]
+                if kinds != [("Transformer", "")]:
+                    names = ", ".join(kind for kind, _ in kinds)
+                    raise ModelUnloadable(
+                        f"its modules are {names}, and Soloist scores pairs by a Transformer alone; {WAY}"
+                    )
+                said = files.json("config_sentence_transformers.json")
+                read_settings(recipe, said, "CrossEncoder")
+                only(
+                    said,
+                    {*SETTINGS, "activation_fn", "keep_in_fp32_modules"},
+                    "its config_sentence_transformers.json",
+                )
+                read_transformer(recipe, files.transformer(), "sequence-classification")
+                self._said = said
+        return recipe
+
+    def _activation(self) -> Any:
+        config = self.part("AutoConfig")
+        said = getattr(config, "sentence_transformers", None) or {}
+        name = (
+            self._said.get("activation_fn")
+            or said.get("activation_fn")
+            or getattr(config, "sbert_ce_default_activation_function", None)
+        )
+        if name:
+            return activation(name, "the file of its scores")
+        return torch.nn.Sigmoid() if config.num_labels == 1 else torch.nn.Identity()

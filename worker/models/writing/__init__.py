@@ -1,0 +1,1 @@
+"""Texts that a model writes token by token."""
