@@ -17,7 +17,7 @@ from worker.models.phases import during
 from worker.models.rows import Row, Rows
 from worker.models.warming import prove
 from worker.models.writing.choosing import Choice
-from worker.models.writing.decoding import Decoding, Plan
+from worker.models.writing.decoding import Decoding, Plan, configured
 from worker.models.writing.positions import positions_of
 from worker.models.writing.sampling import seed_of
 
@@ -48,6 +48,8 @@ class Writer:
         """
         count = len(inputs["pixel_values"])
         config = options.get("generation_config", self.part.generation_config)
+        if config.stop_strings:
+            options["tokenizer"] = self.tokenizer
         watch = Choice([], count, config.num_beams or 1, None, self.images.device)
         devices = [self.images.device] if self.images.device != "cpu" else []
         with torch.inference_mode(), torch.random.fork_rng(devices, enabled=seed is not None):
@@ -93,6 +95,8 @@ class ImageToText:
         self._decoding = Decoding(part.generation_config, spec.generation)
         if unserved := self._decoding.refusal():
             raise checkpoint.refusal(f"its generation_config.json asks for {unserved}, not served")
+        # what it says is in each row's plan; here `generate` would fill in what a plan leaves out
+        part.generation_config = configured()
         prove(checkpoint, self, samples(max_new_tokens=min(8, self._room)))
 
     def predict(self, items: list[Item]) -> list[Any]:

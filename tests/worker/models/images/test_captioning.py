@@ -1,5 +1,7 @@
 """What writes of images, beside what the table of families says."""
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,6 +53,52 @@ def test_a_sampled_text_is_the_predictions_own_whoever_is_beside_it(
     assert model.predict(asked) == alone
     assert model.predict(asked[::-1]) == alone[::-1]
     assert torch.initial_seed() == 7  # the process's own draws go on as if nothing was
+
+
+WISHES: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = [
+    ({"max_new_tokens": 6}, {}, {"max_new_tokens": 3}),
+    ({"max_new_tokens": 6}, {}, {"max_new_tokens": 9}),
+    ({"max_new_tokens": 6}, {"max_new_tokens": 4}, {}),
+    ({"max_new_tokens": 9, "min_new_tokens": 8}, {}, {"min_new_tokens": 0}),
+    ({"max_new_tokens": 6, "cache_implementation": "static"}, {}, {}),
+]
+"""What the model's own file says, what the catalog, what the caller."""
+
+
+@pytest.mark.parametrize(
+    ("builder", "own", "catalog", "asked"),
+    [
+        *((builder, *wish) for builder in ("git", "vision_encoder_decoder") for wish in WISHES),
+        ("vision_encoder_decoder", {"max_new_tokens": 12, "stop_strings": ["a", "o"]}, {}, {}),
+    ],
+)
+def test_the_callers_word_goes_before_the_catalogs_and_the_models_own(
+    builder: str,
+    own: dict[str, Any],
+    catalog: dict[str, Any],
+    asked: dict[str, Any],
+    made: Callable[[str], Path],
+    loaded: Callable[..., Model],
+    tmp_path: Path,
+) -> None:
+    folder = shutil.copytree(made(builder), tmp_path / "model")
+    file = folder / "generation_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **own}))
+    model = loaded("image-to-text", folder, generation=catalog)
+    given = [item(image, f"id{n}", generation_parameters=asked) for n, image in enumerate(PICTURES)]
+    wanted = {**own, **catalog, **asked}
+    wanted.pop("cache_implementation", None)
+    plain = tf.AutoModelForImageTextToText.from_pretrained(made(builder)).eval()
+    processor = tf.AutoImageProcessor.from_pretrained(folder, backend="pil")
+    tokenizer = tf.AutoTokenizer.from_pretrained(folder)
+    texts = []
+    for image in PICTURES:
+        pixels = processor(images=opened(image), return_tensors="pt")
+        with torch.inference_mode():
+            (tokens,) = plain.generate(**pixels, **wanted, tokenizer=tokenizer)
+        texts.append({"generated_text": tokenizer.decode(tokens, skip_special_tokens=True)})
+    assert [model.predict([one])[0] for one in given] == texts
+    assert model.predict(given) == texts
 
 
 def test_a_seed_draws_what_plain_transformers_draws_with_it(
