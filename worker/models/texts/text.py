@@ -18,6 +18,10 @@ from worker.models.texts.tokenizing import Cut, Text, Tokenizing, samples
 
 __all__ = ["CLASSIFIER", "Cut", "Encoder", "Text", "longest_input", "pad_id"]
 
+PROVABLE = 2048
+"""Tokens of the longest text that a CPU reads before it is ready; it would take minutes for more, and for
+models without a limit of their own more memory than there is."""
+
 WINDOW = 2048
 """Rows that are tokenised at a time: a million short texts must not fill the memory with tokens."""
 
@@ -51,7 +55,9 @@ class Encoder:
         most = spec.max_batch_tokens
         longest = longest_input(self.tokenizer, self.model)
         self.max_length = min(longest, max_length or most, most)
-        self.samples = samples(self.tokenizer, self.max_length)
+        self.proven = min(self.max_length, PROVABLE) if device == "cpu" else self.max_length
+        """Tokens of the longest text that is asked before the model is ready."""
+        self.samples = samples(self.tokenizer, self.proven)
         self._forward = Forward(self.model, self.tokenizer, kind, device)
         self._tokens = Tokenizing(
             self.tokenizer,
@@ -118,7 +124,7 @@ class Encoder:
         texts = {
             "a short text": short,
             "a text": middle,
-            f"a text of {self.max_length} tokens": longest,
+            f"a text of {self.proven} tokens": longest,
             "a list of texts": [short, middle],
         }
         return {name: {"inputs": text, "parameters": parameters} for name, text in texts.items()}

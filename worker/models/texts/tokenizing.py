@@ -10,6 +10,11 @@ from worker.models.rows import each
 
 Text = str | tuple[str, str]
 EMPTY = "The text has no token that the model could read"
+UNCUT = "Sequence to truncate too short"
+"""What the tokenizers library says of a pair whose other half alone is too long."""
+TOO_LONG = (
+    "What stands beside the text and is not cut, such as a label, leaves it no room in {} tokens"
+)
 
 
 class Cut(NamedTuple):
@@ -52,7 +57,7 @@ class Tokenizing:
     def read(self, texts: Sequence[Text], cut: Cut) -> list[Any]:
         """One encoding a text (`ids`, `type_ids`, `overflowing`), or the BadItem that it is."""
         found = each(list(texts), self._caller(cut))
-        return [self._judged(one) for one in found]
+        return [self._judged(one, cut) for one in found]
 
     def plain(self, text: str) -> list[int]:
         """The tokens of a text that is no longer than the model reads, without special ones."""
@@ -68,9 +73,13 @@ class Tokenizing:
         pair = text if isinstance(text, tuple) else (text,)
         return len(self.tokenizer(*pair)["input_ids"]) > len(encoding)
 
-    def _judged(self, found: Any) -> Any:
+    def _judged(self, found: Any, cut: Cut) -> Any:
+        if isinstance(found, Exception) and UNCUT in str(found):
+            return BadItem(TOO_LONG.format(cut.length))
         if isinstance(found, Exception):
             return BadItem(f"The text cannot be tokenised: {brief(found)}")
+        if len(found) > cut.length:  # tokenizers in Python then cut nothing
+            return BadItem(TOO_LONG.format(cut.length))
         if not len(found):
             return BadItem(EMPTY)
         if self._outgrown and (most := max(found.ids)) >= self._embedded:

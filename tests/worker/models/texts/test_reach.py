@@ -7,7 +7,10 @@ from typing import Any
 import made_encoders as made
 import pytest
 import torch
-from answers import ask, close
+import transformers as tf
+from answers import ask, close, item
+from models_made import BERT, byte_tokenizer, labels, save
+from models_made import made as seeded
 
 from contract.catalog import ModelSpec
 from contract.errors import BadItem, ModelUnloadable
@@ -101,3 +104,34 @@ def test_the_padding_that_is_named_is_what_the_folder_of_the_table_says(
     texts = ["the cat", "a very good movie about food , the dog sat on the mat"]
     model = loaded("text-classification", folder("gpt_classifier"))
     close(ask(model, *texts), [ask(model, text)[0] for text in texts])
+
+
+def test_a_model_without_a_limit_is_proven_with_a_text_that_a_cpu_reads(tmp_path: Path) -> None:
+    made.family(tmp_path / "model", "xlnet", read={"model_max_length": 10**30})
+    model = opened(tmp_path / "model")
+    encoder = model._encoder  # type: ignore[attr-defined]
+    assert encoder.max_length > encoder.proven
+    (longest,) = encoder.encode([encoder.samples[-1]])
+    assert encoder.proven <= len(longest) < encoder.max_length / 4
+
+
+@pytest.mark.parametrize("written_in", ["rust", "python"])
+def test_a_label_that_leaves_the_text_no_room_fails_alone(written_in: str, tmp_path: Path) -> None:
+    names = labels("contradiction", "neutral", "entailment")
+    tokenizer: Any = tf.ByT5Tokenizer(extra_ids=0, model_max_length=64)
+    if written_in == "rust":
+        tokenizer = byte_tokenizer(tf.GPT2Tokenizer, "<|endoftext|>", model_max_length=64)
+    sizes = {"max_position_embeddings": 64, **BERT}
+    config = tf.BertConfig(vocab_size=len(tokenizer), **sizes, **names)
+    folder = save(tmp_path / "m", seeded(tf.BertForSequenceClassification, config), tokenizer)
+    model = opened(folder, "zero-shot-classification")
+    good = item("hi", "good", candidate_labels=["good", "bad"])
+    (alone,) = model.predict([good])
+    long = item("hi", "long", candidate_labels=["z" * 100, "bad"])
+    for batch in ([long], [good, long, good]):
+        found = model.predict(batch)
+        failed = found.pop(batch.index(long))
+        assert isinstance(failed, BadItem)
+        assert "leaves it no room in 64 tokens" in str(failed)
+        for one in found:
+            close(one, alone)
