@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from worker.models import Item, Model
+from contract.catalog import ModelSpec
+from contract.errors import ModelUnloadable
+from worker.models import Item, Model, open_model
 
 
 def ask(model: Model, *inputs: Any, **parameters: Any) -> list[Any]:
@@ -52,3 +54,15 @@ def written(folder: Path, auto: Any, prompt: str, **options: Any) -> str:
         tokens = model.generate(**encoding, pad_token_id=0, **options)[0]
     first = 0 if model.config.is_encoder_decoder else encoding["input_ids"].shape[1]
     return str(tokenizer.decode(tokens[first:], skip_special_tokens=True))
+
+
+def refusal(source: Path | str, task: str = "text-classification", **options: Any) -> str:
+    """What is said of a folder that does not become ready: one line."""
+    spec = ModelSpec(name="tiny", source=str(source), task=task, **options)
+    with pytest.raises(ModelUnloadable) as caught:
+        open_model(spec).load(spec, "cpu")
+    text = str(caught.value)
+    assert "\n" not in text
+    assert text.startswith("model 'tiny': ")
+    assert len(text) < 700
+    return text

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 import torch
 import transformers as tf
-from answers import ask, close
+from answers import ask, close, refusal
 from made_vectors import say
 from models_made import bert_config, bert_tokenizer, made, save
 from safetensors.torch import load_file, save_file
-from test_loading import refusal
 
 from contract.catalog import ModelSpec
 from contract.errors import OutputInvalid

@@ -8,24 +8,12 @@ from typing import Any
 
 import pytest
 import torch
-from answers import ask
+from answers import ask, refusal
 
 from contract.catalog import ModelSpec
-from contract.errors import ModelUnloadable
 from worker.models import Model, open_model
 
 pytestmark = pytest.mark.slow
-
-
-def refusal(source: Path | str, task: str = "text-classification", **options: Any) -> str:
-    spec = ModelSpec(name="tiny", source=str(source), task=task, **options)  # type: ignore[arg-type]
-    with pytest.raises(ModelUnloadable) as caught:
-        open_model(spec).load(spec, "cpu")
-    text = str(caught.value)
-    assert "\n" not in text
-    assert text.startswith("model 'tiny': ")
-    assert len(text) < 700
-    return text
 
 
 @pytest.fixture

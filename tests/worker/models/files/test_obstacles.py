@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 import torch
-from answers import ask
+from answers import ask, refusal
 from made_vectors import say
 from safetensors.torch import load_file, save_file
-from test_loading import refusal
 from transformers.utils import import_utils
 
 from contract.catalog import ModelSpec

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from answers import ask, close, item
+from answers import ask, close, item, refusal
 from made_vectors import encoded, quiet, saved, say, similar
-from test_loading import refusal
 from test_vectors import TEXTS
 
 from contract.catalog import ModelSpec
