@@ -22,22 +22,20 @@ from transformers.utils.hub import cached_file
 from contract.catalog import ModelSpec, source_folder
 from contract.errors import ModelUnloadable, StartRefused
 from worker.models.faults import install, told
-from worker.models.files import obstacles
+from worker.models.files import obstacles, purpose
 from worker.models.files.dtypes import OVERFLOW, chosen, native_bfloat16
 from worker.models.files.fetching import CONFIG, hub_id, weights
 from worker.models.files.missing import needed
 from worker.models.files.tensors import Tensor, header, prefix, prevailing
 from worker.models.phases import during
 
-COMPILED = "_orig_mod."
-"""What torch.compile puts into the names of weights."""
+INNER = ("_orig_mod.", "_checkpoint_wrapped_module.", "_fsdp_wrapped_module.")
+"""What torch.compile, checkpointing and FSDP put into the names of weights, anywhere."""
 LABELLED = ("Classification", "Detection", "Segmentation")
 PIECES = ["spiece.model", "tokenizer.model", "sentencepiece.bpe.model", "sentencepiece.model"]
 PIECES += ["source.spm", "spm.model", "bpe.model"]
 """Files of tokenizers that sentencepiece reads, and protobuf."""
 VOCABULARIES = ["tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "tekken.json", *PIECES]
-BODIES = ("AutoModel", "AutoModelForTextEncoding")
-"""Models without a head, of which tasks read the last hidden state."""
 
 
 class Checkpoint:
@@ -51,6 +49,11 @@ class Checkpoint:
         with self.reading("its source"):
             self.source = source_folder(spec.source or "")
         self._check()
+        config = Checkpoint.part(
+            self, "AutoConfig"
+        )  # of any subclass before its own files are read
+        if unfit := purpose.objection(config, spec.task):
+            raise self.refusal(unfit)
 
     def file(self, name: str) -> Path | None:
         """Where a file of the model is; None if it has none of this name."""
@@ -72,6 +75,8 @@ class Checkpoint:
                 self.source, **self._options(), **options
             )
         labels = getattr(found, "id2label", None) if kind == "AutoConfig" else None
+        if labels:  # some say numbers
+            found.id2label = labels = {number: str(label) for number, label in labels.items()}
         if labels and set((found.label2id or {}).values()) != set(labels):
             found.label2id = {label: number for number, label in labels.items()}
         return found
@@ -112,9 +117,7 @@ class Checkpoint:
         config = self.part("AutoConfig")
         auto = getattr(transformers, kind)
         if type(config) not in auto._model_mapping:
-            raise self.refusal(
-                f"a {config.model_type} model cannot do {self.spec.task}: {self._way_out(config)}"
-            )
+            raise self.refusal(purpose.wrong_type(config, self.spec.task))
         self._check_class(kind, auto._model_mapping[type(config)])
         self._check_labels(kind, config)
         model, report = self._load(auto, config, device)
@@ -128,14 +131,15 @@ class Checkpoint:
             )
         with self.reading("the weights onto the device"):
             model = model.eval().requires_grad_(False).to(device)
-        if kind in BODIES:
+        if kind in purpose.BODIES:
             reads = reads or ("last_hidden_state",)
         lacking = needed(model, report["missing_keys"], reads) if report["missing_keys"] else []
+        if lacking and purpose.promised(config, kind):
+            raise self.refusal(obstacles.not_whole(lacking))
         if lacking:
             raise self.refusal(
-                f"its checkpoint has no weights for {', '.join(lacking[:3])}"
-                f"{' and others' if len(lacking) > 3 else ''}, so it was not trained for {self.spec.task}: "
-                f"{self._way_out(config)}"
+                f"its checkpoint has no weights for {obstacles.some(lacking)}, so it was not trained for "
+                f"{self.spec.task}: {self._way_out(config)}"
             )
         return model
 
@@ -145,10 +149,11 @@ class Checkpoint:
         Weights may have been saved with a wrapper around the model (torch.compile, DataParallel,
         Lightning), whose name stands before all of theirs and is taken away.
         """
-        names, renamed = list(self._tensors()), {}
-        if any(COMPILED in name for name in names):
-            names = [name.replace(COMPILED, "") for name in names]
-            renamed = {re.escape(COMPILED): ""}
+        names, renamed = list(self._tensors()), dict[str, str]()
+        for inner in INNER:
+            if any(inner in name for name in names):
+                names = [name.replace(inner, "") for name in names]
+                renamed[re.escape(inner)] = ""
         found = self._from_pretrained(auto, config, device, renamed)
         outer = ""
         while found[1]["missing_keys"] and (first := prefix(n.removeprefix(outer) for n in names)):
@@ -184,7 +189,7 @@ class Checkpoint:
         return loaded
 
     def _way_out(self, config: Any) -> str:
-        return obstacles.another_task(config.architectures, self.spec.task)
+        return purpose.way_out(config, self.spec.task)
 
     def _check_class(self, kind: str, ours: Any) -> None:
         """Refuses a known type whose folder names a class of another name for this Auto class."""
@@ -270,7 +275,10 @@ class Checkpoint:
         if config is None:
             raise self.refusal(obstacles.no_config(names))
         with self.reading("its config.json"):
-            self._said = json.loads(config.read_text("utf-8"))
+            text = config.read_text("utf-8")
+            if text.startswith("\ufeff"):  # transformers cannot read past it
+                raise ModelUnloadable(obstacles.BOM)
+            self._said = json.loads(text)
             if wrong := obstacles.config(self._said):
                 raise ModelUnloadable(wrong)
         if self._said.get("model_type", "timm_wrapper") not in transformers.CONFIG_MAPPING:

@@ -1,6 +1,6 @@
 """Why a folder holds no model that a worker loads: each kind of folder in one sentence, with the way out."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from fnmatch import filter as matching
 from typing import Any
 
@@ -35,6 +35,7 @@ TASKS = {
     "Model": "feature-extraction",
 }
 """What a class of transformers does, by how its name ends."""
+BOM = "its config.json begins with a byte order mark; save it as UTF-8 without one (`utf-8`, not `utf-8-sig`)"
 
 
 def adapter(names: Collection[str], base: str | None) -> str | None:
@@ -171,14 +172,29 @@ def quantised(method: str) -> str:
     )
 
 
-def another_task(architectures: list[str] | None, task: str | None) -> str:
-    """The way out where a folder does not do a task."""
-    saved = (architectures or [""])[0]
-    fits = next((name for ending, name in TASKS.items() if saved.endswith(ending)), None)
+def by_name(saved: str) -> str | None:
+    """The task of a class that transformers has in no table, by how its name ends."""
+    return next((name for ending, name in TASKS.items() if saved.endswith(ending)), None)
+
+
+def another_task(saved: str, does: str | None, task: str | None) -> str:
+    """The way out where a folder does not do a task. `saved`: as which class; `does`: the task of that."""
     known = f"it was saved as {saved}" if saved else "it does not say what it was saved as"
-    if fits and fits != task:
-        known += f", which does `{fits}`"
+    if does and does != task:
+        known += f", which does `{does}`"
     return f"{known}; take a model trained for {task}, or another `task`"
+
+
+def not_whole(names: Sequence[str]) -> str:
+    """Of a checkpoint that lacks weights of the very class that it was saved from."""
+    return (
+        f"its checkpoint has no weights for {some(names)}, so it is not what its config.json promises; copy the "
+        "config.json that was saved with the weights, or all the files anew"
+    )
+
+
+def some(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:3])}{' and others' if len(names) > 3 else ''}"
 
 
 def _gguf(name: str) -> str:

@@ -4,6 +4,7 @@ from typing import Any
 
 from contract.catalog import ModelSpec
 from contract.errors import BadItem
+from worker.models.faults import brief
 from worker.models.files.loading import Checkpoint
 from worker.models.images.vision import Images, samples
 from worker.models.interface import Item
@@ -22,8 +23,13 @@ class ImageFeatureExtraction:
         # of models of two parts, such as CLIP, the one that reads images
         self._call = getattr(self._images.model, "get_image_features", None)
         self._pools = True
-        with during("warm_up"):
-            (pooled,) = self.predict([Item("warm-up", samples(pool=True)["a picture"])])
+        try:
+            with during("warm_up"):
+                (pooled,) = self.predict([Item("warm-up", samples(pool=True)["a picture"])])
+        except (ValueError, TypeError) as error:  # GIT and ViLT ask for a text beside it
+            raise checkpoint.refusal(
+                f"it cannot read an image alone ({brief(error)}); take a model that does, such as a ViT or CLIP"
+            ) from error
         self._pools = not isinstance(pooled, Exception)  # its weights lack, or it has none
         prove(checkpoint, self, samples(pool=self._pools))
         prove(checkpoint, self, samples())

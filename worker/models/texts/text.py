@@ -50,6 +50,11 @@ class Encoder:
         self.tokenizer = checkpoint.tokenizer()
         if offsets and not self.tokenizer.is_fast:
             raise checkpoint.refusal(f"{spec.task} needs a fast tokenizer, and this model has none")
+        if self.tokenizer.model_max_length < 1:
+            raise checkpoint.refusal(
+                f"its tokenizer_config.json says `model_max_length` {self.tokenizer.model_max_length}; set it "
+                "to the tokens that the model reads at most, or take it out"
+            )
         self.model = checkpoint.model(kind, device)
         self.config = self.model.config
         most = spec.max_batch_tokens

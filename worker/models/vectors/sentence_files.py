@@ -57,7 +57,13 @@ class Files:
         return json.loads(found.read_text(encoding="utf-8")) if found else {}
 
     def modules(self) -> Iterator[Module]:
-        for entry in self.json(MODULES):
+        entries = self.json(MODULES)
+        if not entries:
+            raise ModelUnloadable(
+                f"its {MODULES} names no module; {AGAIN}, or take that file away where the model is none of "
+                "sentence-transformers"
+            )
+        for entry in entries:
             only(entry, {"idx", "name", "path", "type", "kwargs"}, MODULES)
             kind = entry["type"].rpartition(".")[2]
             if not entry["type"].startswith(PACKAGE):

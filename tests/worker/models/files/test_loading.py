@@ -131,7 +131,7 @@ def test_a_missing_tokenizer_is_refused(copy: Path) -> None:
     [
         ("bert_embedder", "text-classification", "classifier"),
         ("bert_embedder", "question-answering", "qa_outputs"),
-        ("bert_classifier", "fill-mask", "cls.predictions"),
+        ("bert_embedder", "fill-mask", "cls.predictions"),
     ],
 )
 def test_a_head_that_was_never_trained_is_not_made_up(

@@ -115,6 +115,33 @@ def test_what_a_configuration_says_wrongly_is_named(
     assert reason in text, text
 
 
+def test_a_configuration_with_a_byte_order_mark_is_refused_with_the_way_out(copy: Path) -> None:
+    file = copy / "config.json"
+    file.write_text(file.read_text(), encoding="utf-8-sig")
+    assert "byte order mark; save it as UTF-8 without one" in refusal(copy)
+
+
+@pytest.mark.parametrize("task", ["feature-extraction", "text-ranking"])
+def test_a_list_of_no_modules_is_refused_with_the_way_out(task: str, copy: Path) -> None:
+    (copy / "modules.json").write_text("[]")
+    text = refusal(copy, task)
+    assert "its modules.json names no module" in text
+    assert "take that file away" in text
+
+
+def test_a_length_that_is_none_is_refused(copy: Path) -> None:
+    say(copy / "tokenizer_config.json", model_max_length=-1)
+    assert "says `model_max_length` -1; set it to" in refusal(copy)
+
+
+def test_labels_that_are_numbers_are_answered_as_texts(
+    copy: Path, loaded: Callable[..., Model]
+) -> None:
+    say(copy / "config.json", id2label={"0": 0, "1": 1, "2": 2}, label2id=None)
+    (answer,) = ask(loaded("text-classification", copy), "the cat")
+    assert sorted(one["label"] for one in answer) == ["0", "1", "2"]
+
+
 def test_a_missing_shard_is_named(copy: Path) -> None:
     (copy / "model.safetensors").unlink()
     index = {"weight_map": {"a": "model-00001-of-00002.safetensors"}}
@@ -168,6 +195,9 @@ def renamed(folder: Path, change: Callable[[str], str]) -> None:
 WRAPPERS: dict[str, Callable[[str], str]] = {
     "torch.compile": lambda name: f"_orig_mod.{name}",
     "a compiled part": lambda name: name.replace("bert.", "bert._orig_mod.", 1),
+    "checkpointing": lambda name: name.replace(
+        "layer.1.", "layer.1._fsdp_wrapped_module._checkpoint_wrapped_module."
+    ),
     "DataParallel": lambda name: f"module.{name}",
     "Lightning": lambda name: f"model.{name}",
     "all of them": lambda name: f"model.module._orig_mod.{name}",
