@@ -41,6 +41,11 @@ NO_TELEMETRY: TelemetryConfig = {
 }
 """FastAPI's own would add a second span to ours, and inputs to its logs."""
 HTTP_CODES = {404: "not_found", 405: "method_not_allowed"}
+NO_FILES = (
+    "files are not kept here: send them inside the input, as base64 or a data: URL; Replicate's Python "
+    'client does so by itself with file_encoding_strategy="base64"'
+)
+"""Where Replicate's clients send an open file of an input first."""
 
 
 def create_gateway(settings: Settings, catalog: Catalog) -> FastAPI:
@@ -113,9 +118,9 @@ def _on_error(request: Request, error: Exception) -> Response:
 def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
     code = HTTP_CODES.get(error.status_code, "invalid_request")
-    response = problem(
-        error.status_code, code, str(error.detail), str(error.detail), request.scope["path"]
-    )
+    title, path = str(error.detail), request.scope["path"]
+    missing = error.status_code == 404 and path.rstrip("/") == "/v1/files"
+    response = problem(error.status_code, code, title, NO_FILES if missing else title, path)
     response.headers.update(error.headers or {})
     if error.status_code == 405:
         response.headers["allow"] = _allowed(request)

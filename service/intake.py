@@ -15,7 +15,6 @@ import orjson
 from contract.broker import Doorbell
 from contract.catalog import Catalog, ModelSpec
 from contract.errors import (
-    InvalidInput,
     LedgerUnavailable,
     NotOver,
     OutcomeUnknown,
@@ -40,7 +39,7 @@ from service import metrics, strict_json
 from service.answers import Answers, Listener
 from service.readiness import Readiness
 from service.recorder import Recorder
-from service.refusals import refusal
+from service.refusals import refusal, unfit
 from service.tries import ANSWER_SECONDS, Tries
 
 T = TypeVar("T")
@@ -248,7 +247,7 @@ class Intake:
         spec = wish.spec
         validator = self._validators[spec.name]
         if not validator.is_valid(wish.input):
-            raise _invalid(validator, wish.input, spec)
+            raise unfit(validator, wish.input, spec)
         # Only a request that can be repeated needs to be compared.
         repeatable = wish.id or wish.idempotency_key
         prediction = Prediction(
@@ -318,29 +317,3 @@ def _digest(wish: Wish) -> str:
     except TypeError:  # integers beyond 64 bits
         text = json.dumps(what, sort_keys=True).encode()
     return hashlib.blake2b(text, digest_size=16).hexdigest()
-
-
-def _invalid(validator: Any, value: dict[str, Any], spec: ModelSpec) -> InvalidInput:
-    error = _reason(next(iter(validator.iter_errors(value))))
-    pointer = strict_json.pointer(["input", *error.instance_path])
-    message = (
-        error.message
-    )  # it begins with the value, which may be megabytes, and ends with the reason
-    if len(message) > 300:
-        message = f"{message[:100]}...{message[-197:]}"
-    for name in getattr(error.kind, "unexpected", ()):
-        if name in spec.refused:
-            message = f"`{name}` is not served: {spec.refused[name]}"
-    return InvalidInput(
-        f"{pointer[1:]}: {message}; the schema is at /v1/models/{spec.id}", pointer=pointer
-    )
-
-
-def _reason(error: Any) -> Any:
-    """Of a value that may be one of several kinds: what is wrong with it as the kind that it is."""
-    while error.kind.name == "anyOf":
-        fitting = [found for found, *_ in error.kind.context if found.kind.name != "type"]
-        if len(fitting) != 1:
-            break
-        (error,) = fitting
-    return error

@@ -6,6 +6,7 @@ from contract.tasks.row import (
     LABELS,
     MEDIA,
     SCORES,
+    TEMPLATE,
     TEXT,
     TOP_K,
     UNIT,
@@ -68,10 +69,8 @@ TASKS = (
                 **parameters(
                     candidate_labels=LABELS,
                     hypothesis_template={
-                        **TEXT,
-                        "maxLength": 1000,
-                        "pattern": r"\{\}",
-                        "description": "`This is a photo of {}.` by default.",
+                        **TEMPLATE,
+                        "description": f"{TEMPLATE['description']} `This is a photo of {{}}.` by default.",
                     },
                 ),
                 "required": ["candidate_labels"],

@@ -27,9 +27,15 @@ MEDIA: Schema = {
     "minLength": 1,
     "maxLength": MAX_MEDIA,
     "pattern": r"^(data:[\w.+-]+/[\w.+-]+(;[\w=.+-]+)*;base64,)?[A-Za-z0-9+/\s]+=*\s*$",
-    "description": "The file's bytes in base64, or a data: URL of them. Never an address or a path.",
+    "description": "The file's bytes in base64, or a data: URL of them. Addresses and paths are not opened.",
 }
 TOP_K: Schema = {"type": "integer", "minimum": 1, "maximum": 1000}
+TEMPLATE: Schema = {
+    **TEXT,
+    "maxLength": 1000,
+    "pattern": r"\{0?\}",
+    "description": "A sentence with `{}` where the label goes; a brace of its own is written twice.",
+}
 UNIT: Schema = {"type": "number", "minimum": 0, "maximum": 1}
 FUNCTION: Schema = {
     "enum": ["sigmoid", "softmax", "none"],

@@ -5,6 +5,7 @@ from contract.tasks.row import (
     LABELS,
     MAX_ITEMS,
     SCORES,
+    TEMPLATE,
     TEXT,
     TOP_K,
     Schema,
@@ -88,7 +89,10 @@ TASKS = (
             {
                 **parameters(
                     candidate_labels=LABELS,
-                    hypothesis_template={**TEXT, "maxLength": 1000, "pattern": r"\{\}"},
+                    hypothesis_template={
+                        **TEMPLATE,
+                        "description": f"{TEMPLATE['description']} `This example is {{}}.` by default.",
+                    },
                     multi_label={"type": "boolean"},
                     truncation=TRUNCATION,
                 ),

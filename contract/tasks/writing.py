@@ -89,7 +89,9 @@ TASKS = (
         output=or_list({"type": "object", "properties": {"translation_text": {"type": "string"}}}),
         refused={"num_return_sequences": ONE_TEXT},
         notes=f"{NOTES} `src_lang` and `tgt_lang` are codes of the model (NLLB, M2M100, mBART), names of "
-        "its own tasks (T5: `en`, `de`) or, for other T5 models, names in words.",
+        "its own tasks (T5: `en`, `de`) or, for other T5 models, names in words. A Marian of many languages "
+        "takes the code that it has as `>>fra<<` as `tgt_lang`; other models of one pair refuse languages that "
+        "are not known to be theirs.",
     ),
     Task(
         name="text-generation",

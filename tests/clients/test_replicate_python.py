@@ -1,8 +1,10 @@
 """The official Python client, replicate 1.0.7, as it is."""
 
 import asyncio
+import re
 import time
 from collections.abc import Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,8 @@ from pretend_worker import CONTENT
 from replicate.exceptions import ModelError, ReplicateError
 
 from contract.catalog import Catalog
+from contract.tasks.row import MEDIA
+from worker.models import media
 
 
 @pytest.fixture
@@ -48,6 +52,21 @@ def test_run_of_an_unknown_model_raises_its_problem(client: replicate.Client) ->
     with pytest.raises(ReplicateError) as caught:
         client.run("local/nobody", input={})
     assert (caught.value.status, caught.value.title) == (404, "Model not found")
+
+
+def test_a_file_is_sent_in_the_input_and_whoever_uploads_it_is_told_so(
+    client: replicate.Client, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.wav"
+    path.write_bytes(b"RIFF and what follows")
+    with path.open("rb") as file:
+        with pytest.raises(ReplicateError, match=r"file_encoding_strategy=.*base64") as caught:
+            client.run("local/echo", input={"text": file})
+        assert caught.value.status == 404
+        inside = {"file_encoding_strategy": "base64", "use_file_output": False}
+        text = client.run("local/echo", input={"text": file}, **inside)
+    assert re.search(MEDIA["pattern"], text)
+    assert media.data(text) == path.read_bytes()
 
 
 def test_create_wait_and_reload(client: replicate.Client, catalog: Catalog) -> None:

@@ -5,9 +5,14 @@ Never by a transformers pipeline: it would fetch a string that looks like a URL,
 
 import base64
 import binascii
+import re
 from typing import Any
 
 from contract.errors import BadItem
+from worker.models.faults import brief
+
+INTERNAL = re.compile(r"0x[0-9a-f]|[<>\\{}]|(?<!\w)/|\w/\w+/|\.py\b|regular file", re.IGNORECASE)
+"""Marks of addresses in memory, of Python's objects, of paths and of files opened by name."""
 
 
 def data(text: Any) -> bytes:
@@ -29,3 +34,16 @@ def data(text: Any) -> bytes:
     if not found:
         raise BadItem("The file is empty")
     return found
+
+
+def reason(error: Exception) -> str:
+    """What a decoder says of a broken file, unless it speaks of what is inside the worker."""
+    for name in ("error_string", "strerror"):  # libsndfile's and ffmpeg's, without the file's name
+        if text := getattr(error, name, None):
+            break
+    else:
+        text = brief(error)
+    text = str(text).removeprefix("Error : ").strip().rstrip(".")
+    if len(text.split()) < 2 or INTERNAL.search(text):
+        return "it cannot be decoded"
+    return text

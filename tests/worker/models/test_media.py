@@ -38,3 +38,28 @@ def test_base64_and_data_urls_are_read() -> None:
 def test_anything_else_is_refused_and_never_opened(text: object) -> None:
     with pytest.raises(BadItem):
         media.data(text)
+
+
+class Told(Exception):
+    error_string = "Error : the decoder lost sync."
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError("image file is truncated (3 bytes not processed)"), None),
+        (OSError(5, "Invalid data found", "a.wav"), "Invalid data found"),
+        (Told("Error opening <_io.BytesIO object at 0x7f>"), "the decoder lost sync"),
+        (ValueError("cannot open <_io.BytesIO object>"), "it cannot be decoded"),
+        (ValueError("bad chunk at 0x7f01"), "it cannot be decoded"),
+        (ValueError("no such file: /usr/lib/x"), "it cannot be decoded"),
+        (ValueError("no such file: usr/lib/x"), "it cannot be decoded"),
+        (ValueError("File is not a regular file"), "it cannot be decoded"),
+        (KeyError("x"), "it cannot be decoded"),
+        (EOFError(), "it cannot be decoded"),
+    ],
+)
+def test_the_reason_of_a_broken_file_is_kept_and_what_is_inside_the_worker_is_not(
+    error: Exception, reason: str | None
+) -> None:
+    assert media.reason(error) == (reason or str(error))

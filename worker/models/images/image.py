@@ -58,7 +58,7 @@ def read(text: Any) -> Image.Image:
             f"The file is no image that can be read: {names} with usual samples"
         ) from None
     except Exception as error:  # Pillow raises almost anything on a broken file
-        raise BadItem(f"The image is broken: {type(error).__name__}") from None
+        raise BadItem(f"The image is broken: {media.reason(error)}") from None
 
 
 def _eight_bits(picture: Image.Image, tags: Any) -> Image.Image:

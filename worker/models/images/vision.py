@@ -37,6 +37,10 @@ THEIRS = (
     "environment (of the same build as its torch), or take a model with another processor"
 )
 
+USUAL = 256
+"""Pixels of a side that every image processor takes."""
+SIZE = "it is too small, or too long a strip, for this model's image processor"
+
 PROCESSORS = "preprocessor_config.json", "processor_config.json"
 
 Inputs = dict[str, torch.Tensor]
@@ -122,12 +126,26 @@ class Images:
             found = self.processor(images=[picture], return_tensors="pt")
         except Exception as error:
             size = f"{picture.width} x {picture.height} pixels"
-            raise BadItem(f"The image of {size} cannot be prepared: {brief(error)}") from error
+            reason = SIZE if self._unfit(picture) else brief(error)
+            raise BadItem(f"The image of {size} cannot be prepared: {reason}") from error
         inputs = {
             name: torch.as_tensor(array) for name, array in found.items() if name in self.accepted
         }
         filled = {name: array for name, array in inputs.items() if len(array)}
         return Prepared(filled, (picture.height, picture.width))
+
+    def _unfit(self, picture: Image.Image) -> bool:
+        """Whether it is the image's size that its processor cannot take: one scaled to a square it can.
+
+        What a processor itself says of a side that it scaled to 0 is about something else.
+        """
+        if min(picture.size) >= USUAL and max(picture.size) < 4 * min(picture.size):
+            return False
+        try:
+            self.processor(images=[picture.resize((USUAL, USUAL))], return_tensors="pt")
+        except Exception:
+            return False
+        return True
 
     def _joined(self, prepared: list[Prepared]) -> Inputs:
         joined = {

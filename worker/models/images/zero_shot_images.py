@@ -13,6 +13,7 @@ from worker.models.images.prompts import Prompts
 from worker.models.images.vision import Images, Inputs, Prepared, answerable, samples
 from worker.models.interface import Item
 from worker.models.rows import Row, Rows
+from worker.models.texts.classification import hypotheses
 from worker.models.warming import prove
 
 SIGLIP_LENGTH = 64
@@ -37,9 +38,7 @@ class ZeroShotImageClassification:
         texts: dict[tuple[str, ...], Inputs] = {}
 
         def read(row: Row) -> Prepared:
-            template = row.parameters.get("hypothesis_template", "This is a photo of {}.")
-            labels = row.parameters["candidate_labels"]
-            sentences = tuple(template.replace("{}", label) for label in labels)
+            sentences = tuple(hypotheses(row.parameters, "This is a photo of {}."))
             if sentences not in texts:
                 length = SIGLIP_LENGTH if self._apart else None
                 texts[sentences] = self._prompts.read(sentences, length=length)

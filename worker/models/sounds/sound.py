@@ -54,7 +54,7 @@ def samples(text: Any, rate: int) -> Samples:
     except BadItem:
         raise
     except Exception as error:  # decoders raise almost anything on a broken file
-        raise BadItem(f"The sound is broken: {type(error).__name__}") from None
+        raise BadItem(f"The sound is broken: {media.reason(error)}") from None
 
 
 def _gathered(recording: Recording, rate: int) -> Samples:
@@ -102,7 +102,7 @@ def _opened(data: bytes) -> AbstractContextManager[Recording]:
         except soundfile.LibsndfileError as error:
             if not ffmpeg.demuxer(data) or not ffmpeg.installed():
                 raise BadItem(
-                    f"The sound cannot be read: {error.error_string}; convert it, for example to PCM "
+                    f"The sound cannot be read: {media.reason(error)}; convert it, for example to PCM "
                     "in a WAV"
                 ) from None
     return ffmpeg.opened(data)

@@ -1,11 +1,14 @@
 """Labels for texts: text-classification and zero-shot-classification."""
 
+from string import Formatter
 from typing import Any
 
 import numpy as np
 import torch
 
 from contract.catalog import ModelSpec
+from contract.errors import BadItem
+from worker.models.faults import brief
 from worker.models.files.loading import Checkpoint
 from worker.models.interface import Item
 from worker.models.logits import unusable
@@ -90,11 +93,13 @@ class ZeroShotClassification:
         owners: list[Row] = []
         spans: list[slice] = []
         for row in rows:
-            template = row.parameters.get("hypothesis_template", "This example is {}.")
-            labels = row.parameters["candidate_labels"]
-            spans.append(slice(len(pairs), len(pairs) + len(labels)))
-            pairs += [(row.value, template.replace("{}", label)) for label in labels]
-            owners += [row] * len(labels)
+            try:
+                mine = hypotheses(row.parameters, "This example is {}.")
+            except BadItem as refusal:
+                row.result, mine = refusal, []
+            spans.append(slice(len(pairs), len(pairs) + len(mine)))
+            pairs += [(row.value, hypothesis) for hypothesis in mine]
+            owners += [row] * len(mine)
         logits = np.empty((len(pairs), 2), np.float32)
         for indexes, encodings in self._encoder.passes(owners, pairs):
             output, _ = self._encoder.forward(encodings)
@@ -106,6 +111,28 @@ class ZeroShotClassification:
             if row.open:
                 row.result = _ranked(row.parameters, logits[span])
         return rows.outputs()
+
+
+def hypotheses(parameters: dict[str, Any], usual: str) -> list[str]:
+    """Each of the caller's labels in the template, as Python's `.format` puts it there.
+
+    Widths and attributes are refused: `{:>999999999}` would fill the memory.
+
+    Raises:
+        BadItem: the template is none that takes one label.
+    """
+    template = parameters.get("hypothesis_template", usual)
+    try:
+        fields = [field for _, *field in Formatter().parse(template) if field[0] is not None]
+        if fields and all(field in (["", "", None], ["0", "", None]) for field in fields):
+            return [template.format(label) for label in parameters["candidate_labels"]]
+        reason = "it takes `{}` or `{0}`, where the label goes, and no other field"
+    except (ValueError, IndexError) as error:
+        reason = brief(error)
+    raise BadItem(
+        f"`hypothesis_template` {template[:100]!r} cannot be filled in: {reason}; a brace of the text's "
+        "own is written twice"
+    )
 
 
 def _ranked(parameters: dict[str, Any], logits: Any) -> list[dict[str, Any]]:

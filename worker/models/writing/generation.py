@@ -18,8 +18,8 @@ class TextGeneration:
     def load(self, spec: ModelSpec, device: str) -> None:
         checkpoint = Checkpoint(spec)
         self._generator = Generator(checkpoint, device, "AutoModelForCausalLM")
-        limit = self._generator.positions or self._generator.tokenizer.model_max_length
-        self._limit = min(int(limit), spec.max_batch_tokens)
+        # without positions (Mamba, Bloom) a tokenizer's length is a default, which `generate` ignores, too
+        self._limit = min(self._generator.positions or spec.max_batch_tokens, spec.max_batch_tokens)
         least = {"max_new_tokens": 2, "min_new_tokens": 0}
         most = {**least, "truncate": self._limit - 2}
         prove(

@@ -6,6 +6,9 @@ from torch import nn
 
 Part = Literal["encoder", "decoder"]
 
+NAMES = "max_position_embeddings", "max_seq_len"
+"""Of the limit in configurations; MPT, whose biases end there, has the second."""
+
 
 def positions_of(model: Any, part: Part) -> int | None:
     """Most tokens that this part of the model has positions for; None where nothing limits them.
@@ -15,7 +18,7 @@ def positions_of(model: Any, part: Part) -> int | None:
     config = model.config
     limits: list[int] = []
     for one in (config.get_text_config(**{part: True}), config):
-        for name in (f"max_{part}_position_embeddings", "max_position_embeddings"):
+        for name in (f"max_{part}_position_embeddings", *NAMES):
             found = getattr(one, name, None)
             if isinstance(found, int) and found > 0 and not limits:
                 limits.append(found)

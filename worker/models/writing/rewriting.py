@@ -16,6 +16,10 @@ CUTS = (True, "longest_first", "only_first")
 """What `truncation` is where a text that is too long is to be cut. Otherwise it is refused."""
 
 
+OWN = {"src_lang": "source_lang", "tgt_lang": "target_lang"}
+"""What Marian's tokenizer calls the languages of its model."""
+
+
 class Rewriting:
     """A model such as BART, T5 or Marian that reads one text and writes another."""
 
@@ -119,7 +123,8 @@ class Translation(Rewriting):
 
     def read(self, rows: Rows) -> list[list[int] | BadItem]:
         if not self._many:
-            return super().read(rows)
+            both = zip(rows, super().read(rows), strict=True)
+            return [self._refusal(row) or text for row, text in both]
         texts: list[list[int] | BadItem] = []
         for row in rows:  # the tokenizer is set to one language at a time
             try:
@@ -166,14 +171,49 @@ class Translation(Rewriting):
         return own.forced_bos_token_id in known or own.decoder_start_token_id in known
 
     def _prefix(self, row: Row) -> str:
-        """T5 is told the languages in words, if its own file has none for them."""
+        """What the text begins with: Marian's code of the language, or T5's task.
+
+        T5 is told the languages in words, if its own file has none for them.
+        """
         given = self.generator.given(row)
         source, target = given.get("src_lang"), given.get("tgt_lang")
+        if target and _coded(target) in self._codes():
+            return f"{_coded(target)} "
         if self.task_of(row) in self._tasks or not (source and target):
             return super()._prefix(row)
-        if self.generator.config.model_type not in ("t5", "mt5", "umt5"):
+        if not self._in_words:
             return ""
         return f"translate {source} to {target}: "
+
+    @property
+    def _in_words(self) -> bool:
+        return self.generator.config.model_type in ("t5", "mt5", "umt5")
+
+    def _codes(self) -> list[str]:
+        """What a Marian of many languages reads in front of the text, such as `>>fra<<`."""
+        return list(getattr(self.tokenizer, "supported_language_codes", None) or [])
+
+    def _refusal(self, row: Row) -> BadItem | None:
+        """Why the row's languages are none of this model's, which would translate as ever."""
+        given = self.generator.given(row)
+        asked = {name: given[name] for name in ("src_lang", "tgt_lang") if given.get(name)}
+        if not asked or self.task_of(row) in self._tasks:
+            return None
+        if self._in_words:
+            if len(asked) == 2:
+                return None
+            return BadItem("This model is told both languages: give `src_lang` and `tgt_lang`")
+        for name, language in asked.items():
+            own = getattr(self.tokenizer, OWN[name], None)
+            codes = self._codes() if name == "tgt_lang" else []
+            if language == own or _coded(language) in codes:
+                continue
+            known = f"it has {', '.join(sorted(codes)[:8])}" if codes else f"its own is {own}"
+            return BadItem(
+                f"`{name}` {language[:40]!r} is not known to be a language of this model"
+                f"{f' ({known})' if codes or own else ''}: leave `{name}` out, or take a model of that language"
+            )
+        return None
 
     def _language(self, row: Row, name: str) -> str:
         language = self.generator.given(row).get(name) or (
@@ -195,3 +235,8 @@ class Translation(Rewriting):
         special = self.tokenizer.all_special_tokens
         codes = [token for token in special if not token.startswith(("<", "["))]
         return dict(zip(codes, self.tokenizer.convert_tokens_to_ids(codes), strict=True))
+
+
+def _coded(language: str) -> str:
+    """A language as Marian's codes have it."""
+    return language if language.startswith(">>") else f">>{language}<<"

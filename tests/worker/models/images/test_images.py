@@ -151,8 +151,22 @@ def test_an_image_too_small_for_a_model_is_said_to_be_of_its_size(
 ) -> None:
     small, good = ask(loaded("depth-estimation", folder("glpn")), picture(40, 30), picture(64, 32))
     assert type(small) is BadItem
-    assert "40 x 30 pixels cannot be prepared" in str(small)
+    assert "40 x 30 pixels cannot be prepared: it is too small" in str(small)
     assert opened(good["depth"]).size == (64, 32)
+
+
+def test_a_strip_that_is_scaled_to_nothing_is_said_to_be_one(
+    folder: Callable[..., Path], loaded: Callable[..., Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model: Any = loaded("object-detection", folder("yolos"))
+    for width, height in ((1, 100), (3000, 30)):
+        (strip,) = ask(model, picture(width, height))
+        assert type(strip) is BadItem
+        assert f"{width} x {height} pixels cannot be prepared" in str(strip)
+        assert "too long a strip" in str(strip)
+    monkeypatch.setattr(model._images, "processor", lambda **_: 1 / 0)
+    (bad,) = ask(model, picture(1, 100))
+    assert str(bad).endswith("cannot be prepared: division by zero")  # whatever its size
 
 
 def test_a_subtask_that_a_model_cannot_do_is_refused_with_those_that_it_can(

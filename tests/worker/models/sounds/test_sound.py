@@ -178,8 +178,15 @@ def test_what_is_no_sound_is_refused_and_nothing_is_opened(data: bytes) -> None:
 
 def test_a_torn_flac_is_refused() -> None:
     whole = filed("FLAC", None, np.random.default_rng(0).uniform(-0.5, 0.5, RATE))
-    with pytest.raises(BadItem, match="broken"):
+    with pytest.raises(BadItem, match="broken: flac decoder lost sync"):
         sound.samples(encoded(whole[: len(whole) // 2]), RATE)
+
+
+def test_a_broken_file_of_ffmpegs_is_told_in_its_words() -> None:
+    with pytest.raises(
+        BadItem, match=r"^The sound is broken: Invalid data found when processing input$"
+    ):
+        sound.samples(encoded(b"\x1aE\xdf\xa3" + b"\0" * 50), RATE)
 
 
 def test_a_sound_of_hours_is_refused() -> None:

@@ -172,6 +172,41 @@ def test_zero_shot_ranks_the_callers_labels(
     close(sole[0]["score"], next(one["score"] for one in each if one["label"] == "sports"))
 
 
+def test_a_template_is_filled_in_as_by_python(
+    folder: Callable[..., Path], loaded: Callable[..., Model]
+) -> None:
+    model, path = (
+        loaded("zero-shot-classification", folder("bert_inference")),
+        folder("bert_inference"),
+    )
+    theirs = tf.pipeline("zero-shot-classification", model=str(path), device="cpu")
+    names, text = ["sports", "{} food"], "a movie about food"
+    for template in ("{{}} {}", "{0} and {0}", "about {}"):
+        (mine,) = ask(model, text, candidate_labels=names, hypothesis_template=template)
+        found = theirs(text, candidate_labels=names, hypothesis_template=template)
+        close(mine, ranked(found["labels"], found["scores"]))
+
+
+@pytest.mark.parametrize(
+    "template", ["{}{", "{} {}", "{{}}", "{:>99999999}", "{0.__class__}", "{}{a}", "{!r}", "{0}{}"]
+)
+def test_a_template_that_takes_no_label_fails_alone(
+    template: str, folder: Callable[..., Path], loaded: Callable[..., Model]
+) -> None:
+    model = loaded("zero-shot-classification", folder("bert_inference"))
+    bad, good = model.predict(
+        [
+            item("a movie", "a", candidate_labels=["food", "cats"], hypothesis_template=template),
+            item("a movie", "b", candidate_labels=["food", "cats"]),
+        ]
+    )
+    assert isinstance(bad, BadItem)
+    assert "cannot be filled in" in str(bad)
+    assert len(good) == 2
+    (alone,) = ask(model, "a", candidate_labels=["food"], hypothesis_template=template)
+    assert isinstance(alone, BadItem)
+
+
 @pytest.mark.parametrize("strategy", ["none", "simple", "first", "average", "max"])
 def test_entities_are_those_of_transformers_own_pipeline(
     strategy: str, folder: Callable[..., Path], loaded: Callable[..., Model]

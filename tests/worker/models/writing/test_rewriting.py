@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import transformers as tf
 from answers import ask, copied, item, written
-from made_writing import owning
+from made_writing import owning, rewriter
 
 from contract.errors import BadItem
 from worker.models import Model
@@ -138,6 +138,60 @@ def test_a_task_of_the_models_own_is_named_by_its_languages(
     assert [german] == ask(plain, "paris the cat", max_new_tokens=5, num_beams=2)
     assert [french] == ask(plain, "london the cat", max_new_tokens=8)
     assert [words] == ask(plain, "translate English to German: the cat", max_new_tokens=4)
+
+
+NAMED = [
+    ("bart", {"tgt_lang": "zz"}, "`tgt_lang` 'zz' is not known to be a language of this model:"),
+    ("marian", {"src_lang": "zz"}, "`src_lang` 'zz' is not known"),
+    ("marian", {"src_lang": "en", "tgt_lang": "zz"}, "(its own is de): leave `tgt_lang` out"),
+    ("t5", {"tgt_lang": "German"}, "give `src_lang` and `tgt_lang`"),
+]
+
+
+@pytest.mark.parametrize(("builder", "given", "reason"), NAMED)
+def test_a_language_that_a_model_of_one_pair_would_not_hear_fails_alone(
+    builder: str,
+    given: dict[str, Any],
+    reason: str,
+    folder: Callable[..., Path],
+    loaded: Callable[..., Model],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = folder(builder) if builder != "bart" else rewriter(tmp_path / "bart", "bart")
+    model: Any = loaded("translation", path)
+    if builder == "marian":
+        monkeypatch.setattr(model.tokenizer, "source_lang", "en", raising=False)
+        monkeypatch.setattr(model.tokenizer, "target_lang", "de", raising=False)
+    bad, good = model.predict(
+        [item("the cat", "a", **given), item("the cat", "b", max_new_tokens=3)]
+    )
+    assert isinstance(bad, BadItem)
+    assert reason in str(bad)
+    assert "translation_text" in good
+
+
+def test_a_marian_hears_its_own_languages(
+    folder: Callable[..., Path], loaded: Callable[..., Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reads the one that it is to write in front of the text, if it has several."""
+    model: Any = loaded("translation", folder("marian"))
+    plain = ask(model, ">>fra<< the cat", max_new_tokens=5)
+    monkeypatch.setattr(model.tokenizer, "source_lang", "en", raising=False)
+    monkeypatch.setattr(model.tokenizer, "target_lang", "de", raising=False)
+    pair = {"src_lang": "en", "tgt_lang": "de", "max_new_tokens": 5}
+    assert ask(model, "the cat", **pair) == ask(model, "the cat", max_new_tokens=5)
+    codes = [">>fra<<", ">>ita<<"]
+    monkeypatch.setattr(model.tokenizer, "supported_language_codes", codes, raising=False)
+    bare, coded, other = model.predict(
+        [
+            item("the cat", "a", src_lang="en", tgt_lang="fra", max_new_tokens=5),
+            item("the cat", "b", tgt_lang=">>fra<<", max_new_tokens=5),
+            item("the cat", "c", tgt_lang="zz"),
+        ]
+    )
+    assert [bare] == [coded] == plain
+    assert "(it has >>fra<<, >>ita<<)" in str(other)
 
 
 @pytest.mark.parametrize("own", [True, False])

@@ -9,6 +9,7 @@ import pytest
 import torch
 import transformers as tf
 from answers import ask, item, written
+from made_writing import writer
 
 from contract.catalog import ModelSpec
 from contract.errors import BadItem, ModelUnloadable
@@ -256,6 +257,30 @@ def test_a_text_longer_than_the_catalog_allows_fails_alone(
     long, good = ask(model, "x" * 20, "hello", max_new_tokens=4)
     assert isinstance(long, BadItem)
     assert "20" in str(long)
+    assert good["generated_text"]
+
+
+@pytest.mark.parametrize("family", ["mamba", "bloom"])
+def test_a_model_without_positions_writes_as_far_as_its_own_file_says(
+    family: str, loaded: Callable[..., Model], tmp_path: Path
+) -> None:
+    """Its tokenizer's 64 tokens are none of the model's; plain `generate` does not look at them."""
+    path = writer(tmp_path / family, family, {"max_length": 90, "eos_token_id": None})
+    model = loaded("text-generation", path)
+    outputs = ask(model, "x" * 70, "hello")
+    for prompt, output in zip(("x" * 70, "hello"), outputs, strict=True):
+        assert output == {"generated_text": written(path, tf.AutoModelForCausalLM, prompt)}
+    least = loaded("text-generation", path, max_batch_tokens=80)
+    (bad,) = ask(least, "x" * 70, max_new_tokens=20)
+    assert "room for 80" in str(bad)
+
+
+def test_the_biases_of_mpt_end_with_its_longest_text(
+    loaded: Callable[..., Model], tmp_path: Path
+) -> None:
+    path = writer(tmp_path / "mpt", "mpt")
+    long, good = ask(loaded("text-generation", path), "x" * 64, "hello", max_new_tokens=4)
+    assert "room for 64" in str(long)
     assert good["generated_text"]
 
 
