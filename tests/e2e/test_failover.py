@@ -198,7 +198,8 @@ def test_without_asking_for_replicas_every_process_follows_the_new_primary(
         assert {p.status for p in stack.records(before)} == {Status.SUCCEEDED}
         assert worker.alive
         assert stack.keeper.alive
-        assert httpx.get(f"http://127.0.0.1:{stack.keeper_port}/readyz").is_success
+        ready = f"http://127.0.0.1:{stack.keeper_port}/readyz"
+        wait_for("the keeper is ready again", lambda: httpx.get(ready).is_success, 10)
         assert kept < FOLLOWED_SECONDS
         assert served < SERVED_SECONDS
 
