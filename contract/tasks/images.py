@@ -29,6 +29,8 @@ TASKS = (
     Task(
         name="image-classification",
         model="worker.models.images.vision:ImageClassification",
+        reads="images",
+        heads=("AutoModelForImageClassification",),
         gives="`[{label, score}]`",
         input=items_input(
             MEDIA,
@@ -41,6 +43,8 @@ TASKS = (
     Task(
         name="object-detection",
         model="worker.models.images.vision:ObjectDetection",
+        reads="images",
+        heads=("AutoModelForObjectDetection",),
         gives="`[{label, score, box: {xmin, ymin, xmax, ymax}}]`",
         input=items_input(
             MEDIA, parameters(threshold=UNIT), bare="image", example={"image": PICTURE}
@@ -62,6 +66,8 @@ TASKS = (
     Task(
         name="zero-shot-image-classification",
         model="worker.models.images.zero_shot_images:ZeroShotImageClassification",
+        reads="images",
+        heads=("AutoModelForZeroShotImageClassification",),
         gives="`[{label, score}]`; needs `candidate_labels`",
         input=items_input(
             MEDIA,
@@ -88,6 +94,8 @@ TASKS = (
     Task(
         name="image-feature-extraction",
         model="worker.models.images.image_vectors:ImageFeatureExtraction",
+        reads="images",
+        heads=("AutoModel",),
         gives="a vector for each patch, or with `pool` one for the image",
         input=items_input(
             MEDIA,
@@ -108,6 +116,12 @@ TASKS = (
     Task(
         name="image-segmentation",
         model="worker.models.images.segmentation:ImageSegmentation",
+        reads="images",
+        heads=(
+            "AutoModelForUniversalSegmentation",
+            "AutoModelForInstanceSegmentation",
+            "AutoModelForSemanticSegmentation",
+        ),
         gives="`[{label, score, mask}]`",
         input=items_input(
             MEDIA,
@@ -147,6 +161,8 @@ TASKS = (
     Task(
         name="depth-estimation",
         model="worker.models.images.depth:DepthEstimation",
+        reads="images",
+        heads=("AutoModelForDepthEstimation",),
         gives="`{depth, minimum, maximum}`",
         input=items_input(
             MEDIA,
@@ -178,6 +194,7 @@ TASKS = (
     Task(
         name="image-to-text",
         model="worker.models.images.captioning:ImageToText",
+        reads="images",
         gives="`{generated_text}`",
         input=items_input(
             MEDIA,
@@ -211,6 +228,7 @@ TASKS = (
     Task(
         name="visual-question-answering",
         model="worker.models.images.visual_questions:VisualQuestionAnswering",
+        reads="images",
         gives="`[{answer, score}]`",
         input=items_input(
             {

@@ -7,7 +7,7 @@ may be a list: one prediction, many items; its output is then a list in the same
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 Schema = dict[str, Any]
 
@@ -58,6 +58,10 @@ class Task:
     name: str
     model: str
     """`module:Class` of the worker. Imported on demand: each brings torch and transformers with it."""
+    reads: Literal["texts", "images", "sounds"] = "texts"
+    """What stands in `inputs`."""
+    heads: tuple[str, ...] = ()
+    """transformers' Auto classes that it is done with; none where the class itself names its models."""
     gives: str
     """The output in short, for people."""
     input: Schema

@@ -61,6 +61,8 @@ TASKS = (
     Task(
         name="automatic-speech-recognition",
         model="worker.models.sounds.speech:SpeechRecognition",
+        reads="sounds",
+        heads=("AutoModelForSpeechSeq2Seq", "AutoModelForCTC"),
         gives="`{text}`, and `chunks: [{text, timestamp}]` if times are asked for",
         # no example: it needs speech
         input=items_input(
@@ -124,6 +126,8 @@ language model beside a CTC model's folder is not read.
     Task(
         name="audio-classification",
         model="worker.models.sounds.audio:AudioClassification",
+        reads="sounds",
+        heads=("AutoModelForAudioClassification",),
         gives="`[{label, score}]`",
         input=items_input(
             MEDIA,

@@ -71,6 +71,7 @@ TASKS = (
     Task(
         name="text-classification",
         model="worker.models.texts.classification:TextClassification",
+        heads=("AutoModelForSequenceClassification",),
         gives="`[{label, score}]`",
         input=items_input(
             TEXT,
@@ -83,6 +84,7 @@ TASKS = (
     Task(
         name="zero-shot-classification",
         model="worker.models.texts.classification:ZeroShotClassification",
+        heads=("AutoModelForSequenceClassification",),
         gives="`[{label, score}]`",
         input=items_input(
             TEXT,
@@ -109,6 +111,7 @@ TASKS = (
     Task(
         name="token-classification",
         model="worker.models.texts.tokens:TokenClassification",
+        heads=("AutoModelForTokenClassification",),
         gives="`[{entity_group, score, word, start, end}]`",
         input=items_input(
             TEXT,
@@ -131,6 +134,7 @@ TASKS = (
     Task(
         name="question-answering",
         model="worker.models.texts.answering:QuestionAnswering",
+        heads=("AutoModelForQuestionAnswering",),
         gives="`{answer, score, start, end}`",
         input=items_input(
             {
@@ -177,6 +181,7 @@ TASKS = (
     Task(
         name="fill-mask",
         model="worker.models.texts.tokens:FillMask",
+        heads=("AutoModelForMaskedLM",),
         gives="`[{sequence, score, token, token_str}]`; a list a mask where a text has several",
         # no example: it needs the model's own mask
         input=items_input(
@@ -193,6 +198,7 @@ TASKS = (
     Task(
         name="text-ranking",
         model="worker.models.texts.ranking:TextRanking",
+        heads=("AutoModelForSequenceClassification",),
         gives="`[{index, score}]`, best first",
         input=items_input(
             {

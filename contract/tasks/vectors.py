@@ -43,6 +43,7 @@ TASKS = (
     Task(
         name="feature-extraction",
         model="worker.models.vectors.embedding:FeatureExtraction",
+        heads=("AutoModel", "AutoModelForTextEncoding"),
         gives="a vector",
         input=items_input(
             TEXT,
@@ -67,6 +68,7 @@ TASKS = (
     Task(
         name="sentence-similarity",
         model="worker.models.vectors.embedding:SentenceSimilarity",
+        heads=("AutoModel", "AutoModelForTextEncoding"),
         gives="`[number]`",
         input=one_input(
             {

@@ -60,6 +60,7 @@ TASKS = (
     Task(
         name="summarization",
         model="worker.models.writing.rewriting:Summarization",
+        heads=("AutoModelForSeq2SeqLM",),
         gives="`{summary_text}`",
         input=items_input(
             TEXT,
@@ -79,6 +80,7 @@ TASKS = (
     Task(
         name="translation",
         model="worker.models.writing.rewriting:Translation",
+        heads=("AutoModelForSeq2SeqLM",),
         gives="`{translation_text}`",
         input=items_input(
             TEXT,
@@ -96,6 +98,7 @@ TASKS = (
     Task(
         name="text-generation",
         model="worker.models.writing.generation:TextGeneration",
+        heads=("AutoModelForCausalLM",),
         gives="`{generated_text}`; streams",
         input=items_input(
             TEXT,

@@ -11,6 +11,7 @@ from typing import Any
 
 import transformers
 
+from contract.tasks import TASKS
 from worker.models.files import obstacles
 
 BODIES = ("AutoModel", "AutoModelForTextEncoding")
@@ -21,35 +22,8 @@ CAUSAL, MASKED = "AutoModelForCausalLM", "AutoModelForMaskedLM"
 TWO_PARTS = "AutoModelForZeroShotImageClassification"
 """Of CLIP and its kin, one of whose parts reads images and the other texts."""
 KINDS: dict[str, dict[str, tuple[str, ...]]] = {
-    "texts": {
-        "text-classification": (CLASSIFIER,),
-        "zero-shot-classification": (CLASSIFIER,),
-        "text-ranking": (CLASSIFIER,),
-        "token-classification": ("AutoModelForTokenClassification",),
-        "question-answering": ("AutoModelForQuestionAnswering",),
-        "fill-mask": (MASKED,),
-        "text-generation": (CAUSAL,),
-        "summarization": (REWRITER,),
-        "translation": (REWRITER,),
-        "feature-extraction": BODIES,
-        "sentence-similarity": BODIES,
-    },
-    "images": {
-        "image-classification": ("AutoModelForImageClassification",),
-        "object-detection": ("AutoModelForObjectDetection",),
-        "image-segmentation": (
-            "AutoModelForUniversalSegmentation",
-            "AutoModelForInstanceSegmentation",
-            "AutoModelForSemanticSegmentation",
-        ),
-        "depth-estimation": ("AutoModelForDepthEstimation",),
-        "zero-shot-image-classification": (TWO_PARTS,),
-        "image-feature-extraction": ("AutoModel",),
-    },
-    "sounds": {
-        "automatic-speech-recognition": ("AutoModelForSpeechSeq2Seq", "AutoModelForCTC"),
-        "audio-classification": ("AutoModelForAudioClassification",),
-    },
+    reads: {task.name: task.heads for task in TASKS.values() if task.reads == reads and task.heads}
+    for reads in ("texts", "images", "sounds")
 }
 """The Auto classes that serve each task, by what the task reads; tasks that name their models are not here."""
 HEADED = (
@@ -83,7 +57,10 @@ def objection(config: Any, task: str | None) -> str | None:
     if not known or ("AutoModel" in kinds and _reads_otherwise(config, wanted)):
         return wrong_type(config, task)
     if _saved_for_another(config, kinds):
-        return way_out(config, task)
+        return (
+            f"{way_out(config, task)}; if it was trained for {task} all the same, correct `architectures` "
+            "in its config.json"
+        )
     return None
 
 
