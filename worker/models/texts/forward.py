@@ -31,9 +31,8 @@ class Forward:
         self.inputs = accepted & {"attention_mask", *tokenizer.model_input_names}
         self._filling = Filling.of(tokenizer, model.config, embedded(model))
         self._segment = tokenizer.pad_token_type_id
-        self._least = getattr(
-            model.config, "downsampling_rate", 1
-        )  # CANINE pools so many characters
+        # CANINE pools so many characters into one place
+        self._least = getattr(model.config, "downsampling_rate", 1)
         self._restore = _restoring(model)
 
     def run(self, encodings: Sequence[Any], company: Company) -> tuple[Any, Any]:
@@ -82,13 +81,6 @@ class Forward:
                 torch.cuda.synchronize()
             best = min(best, time.perf_counter() - started)
         return best
-
-
-def _least(config: Any) -> int:
-    """The fewest places that the model takes: some pool several into one."""
-    if config.model_type == "funnel":
-        return int(2 ** (len(config.block_sizes) - 1) + 1)
-    return int(getattr(config, "downsampling_rate", 1))  # CANINE's, of characters
 
 
 def _restoring(model: Any) -> Callable[[], Any]:
