@@ -363,7 +363,7 @@ def test_both_ledgers_follow_the_primary_when_it_is_killed(tmp_path: Path) -> No
         assert await asynchronous.run(read([("a", -1)])) == [None]
         # The old one comes back, takes writes for a moment, and is made a replica.
         first.start()
-        until("it is a replica", lambda: first.role() == "slave")
+        until("it is a replica", lambda: first.role() == "slave", 90)
         ledger.check()
         await asynchronous.check()
         assert guarded.primary is not first
@@ -387,7 +387,7 @@ def test_a_primary_that_froze_and_was_replaced_loses_its_connections(tmp_path: P
         submission = desk.submission(id="a")
         with pytest.raises(LedgerUnavailable):
             desk.run(create([submission]))
-        until("it is a replica", lambda: first.role() == "slave")
+        until("it is a replica", lambda: first.role() == "slave", 90)
         until("it has all", first.in_step)
         again(lambda: desk.run(create([submission])))
 
@@ -407,7 +407,7 @@ def test_without_replicas_what_a_replaced_primary_still_answers_is_lost(tmp_path
         guarded.promoted(first)
         first.resume()
         lost = desk.accept()
-        until("it is a replica", lambda: first.role() == "slave")
+        until("it is a replica", lambda: first.role() == "slave", 90)
         until("it has all that the other has", first.in_step)
 
         views: list[Any] = []
