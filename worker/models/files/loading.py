@@ -6,7 +6,7 @@ and the way out; the worker exits with it.
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
@@ -49,9 +49,8 @@ class Checkpoint:
         with self.reading("its source"):
             self.source = source_folder(spec.source or "")
         self._check()
-        config = Checkpoint.part(
-            self, "AutoConfig"
-        )  # of any subclass before its own files are read
+        # of any subclass before its own files are read
+        config = Checkpoint.part(self, "AutoConfig")
         if unfit := purpose.objection(config, spec.task):
             raise self.refusal(unfit)
 
@@ -149,7 +148,7 @@ class Checkpoint:
         Weights may have been saved with a wrapper around the model (torch.compile, DataParallel,
         Lightning), whose name stands before all of theirs and is taken away.
         """
-        names, renamed = list(self._tensors()), dict[str, str]()
+        names, renamed = list(self._tensors), dict[str, str]()
         for inner in INNER:
             if any(inner in name for name in names):
                 names = [name.replace(inner, "") for name in names]
@@ -208,6 +207,11 @@ class Checkpoint:
                 f"the model counts its {len(numbers)} from 0; number them as it was trained, from 0"
             )
 
+    def check_generation(self, known: Collection[str]) -> None:
+        """Refuses names in the catalog's `generation` that are not among `known`."""
+        if unknown := self.spec.generation.keys() - set(known):
+            raise self.refusal(f"`generation` has unknown names: {', '.join(sorted(unknown))}")
+
     def refusal(self, reason: str) -> ModelUnloadable:
         return ModelUnloadable(f"model {self.spec.name!r}: {reason} ({self.spec.source})")
 
@@ -236,7 +240,7 @@ class Checkpoint:
         }
 
     def _dtype(self, config: Any, device: str) -> Any:
-        stored = prevailing(self._tensors().values())
+        stored = prevailing(self._tensors.values())
         asked, native = self.spec.dtype, native_bfloat16(device) if device != "cpu" else True
         kind = chosen(asked, device, config.dtype, stored, bfloat16=native)
         self.overflow = OVERFLOW if kind == torch.float16 else ""
@@ -263,8 +267,7 @@ class Checkpoint:
             raise self.refusal(f"it has no model.safetensors{self._way()}")
         if not files:
             raise self.refusal(obstacles.no_weights(names, self._architecture()))
-        self._files = [folder / name for name in files]
-        self._tensors()
+        self._tensors = self._headers(folder / name for name in files)
 
     def _check_files(self, folder: Path, names: set[str], config: Path | None) -> None:
         adapter = self.file(obstacles.ADAPTER)
@@ -287,10 +290,10 @@ class Checkpoint:
     def _architecture(self) -> str | None:
         return next(iter(self._said.get("architectures") or ()), None)
 
-    def _tensors(self) -> dict[str, Tensor]:
-        """What the headers of its weights say."""
+    def _headers(self, files: Iterable[Path]) -> dict[str, Tensor]:
+        """What the headers of these weights say."""
         found: dict[str, Tensor] = {}
-        for file in self._files:
+        for file in files:
             try:
                 found |= header(file)
             except ValueError as error:

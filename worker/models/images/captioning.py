@@ -17,11 +17,13 @@ from worker.models.phases import during
 from worker.models.rows import Row, Rows
 from worker.models.warming import prove
 from worker.models.writing.choosing import Choice
-from worker.models.writing.decoding import Decoding, Plan, configured
+from worker.models.writing.decoding import Decoding, Plan, configured, flat
 from worker.models.writing.positions import positions_of
 from worker.models.writing.sampling import seed_of
 
 SERVED = "blip", "git", "vision-encoder-decoder"
+NESTED = "generation_parameters"
+"""Where this task's clients put what is for `generate`."""
 START = 1
 """Tokens that each of them begins with."""
 
@@ -82,11 +84,8 @@ class ImageToText:
                 f"a {kind} model is not one that writes of an image alone, as image-to-text asks for it; "
                 f"{', '.join(SERVED)} models are served"
             )
-        unknown = spec.generation.keys() - known_parameters()
-        if unknown:
-            raise checkpoint.refusal(
-                f"`generation` has unknown names: {', '.join(sorted(unknown))}"
-            )
+        nested = TASKS["image-to-text"].parameters[NESTED]["properties"]
+        checkpoint.check_generation(nested)
         self._images = Images(checkpoint, device, "AutoModelForImageTextToText")
         self._writer = Writer(self._images, checkpoint.tokenizer())
         part = self._writer.part
@@ -120,19 +119,8 @@ class ImageToText:
         return rows.outputs()
 
     def _wish(self, row: Row) -> tuple[Plan, int | None]:
-        given = flat(row.parameters)
+        given = flat(row.parameters, NESTED)
         plan = self._decoding.plan(given, START, self._room)
         if not plan.config.do_sample:
             return plan, None
         return plan, seed_of(row, given.get("seed", self._defaults.get("seed")))
-
-
-def known_parameters() -> set[str]:
-    """What the catalog's `generation` may say."""
-    nested = TASKS["image-to-text"].parameters["generation_parameters"]["properties"]
-    return set(nested)
-
-
-def flat(parameters: dict[str, Any]) -> dict[str, Any]:
-    named = {name: value for name, value in parameters.items() if name != "generation_parameters"}
-    return {**(parameters.get("generation_parameters") or {}), **named}

@@ -74,10 +74,7 @@ class Seq2Seq:
                 f"CTC, or {', '.join(KINDS)}"
             )
         known = OPTIONS | (WHISPER if kind == "whisper" else set())
-        if strange := checkpoint.spec.generation.keys() - known:
-            raise checkpoint.refusal(
-                f"`generation` has unknown names: {', '.join(sorted(strange))}"
-            )
+        checkpoint.check_generation(known)
         self._known, self._defaults = known, checkpoint.spec.generation
         self.hearing = Hearing(
             checkpoint, device, "AutoModelForSpeechSeq2Seq", _write_one, return_attention_mask=True

@@ -184,10 +184,10 @@ class Decoding:
         return 0
 
 
-def flat(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters with those that the Hugging Face clients put into `generate_parameters`."""
-    named = {name: value for name, value in parameters.items() if name != "generate_parameters"}
-    return {**(parameters.get("generate_parameters") or {}), **named}
+def flat(parameters: Mapping[str, Any], nested: str = "generate_parameters") -> dict[str, Any]:
+    """The parameters with those that the Hugging Face clients put into one named `nested`."""
+    named = {name: value for name, value in parameters.items() if name != nested}
+    return {**(parameters.get(nested) or {}), **named}
 
 
 def configured(**values: Any) -> GenerationConfig:

@@ -50,10 +50,7 @@ class Generator:
     def __init__(self, checkpoint: Checkpoint, device: str, kind: str) -> None:
         spec = checkpoint.spec
         known = TASKS[str(spec.task)].parameters
-        if unknown := spec.generation.keys() - known.keys():
-            raise checkpoint.refusal(
-                f"`generation` has unknown names: {', '.join(sorted(unknown))}"
-            )
+        checkpoint.check_generation(known)
         for name, value in spec.generation.items():
             if not fits(value, known[name]):
                 raise checkpoint.refusal(
