@@ -30,6 +30,24 @@ MAX_OUTPUT_BYTES = 4 * 1024 * 1024
 
 ANYTHING: Schema = {"type": "object"}
 
+IN_A_VERSION = frozenset(
+    ("id", "source", "task", "python", "revision", "dtype", "pooling", "generation", "options")
+)
+"""The fields that name a version: with another value another model, or the same one otherwise, would answer."""
+NOT_FOR_WORKERS = frozenset(
+    ("description", "max_queue", "result_ttl_seconds", "scaling_target", "cost_per_hour")
+)
+"""The fields that no worker reads: in a cluster they are not in its catalog, and a change restarts no worker.
+The schemas of a `python` model are not among them, as its class gets them.
+"""
+NOT_FOR_GATEWAYS = frozenset(
+    (
+        *("device", "max_batch_tokens", "timeout_seconds", "max_output_bytes"),
+        *("scaling_target", "cost_per_hour"),
+    )
+)
+"""The fields that no gateway reads: in a cluster a change of them restarts none."""
+
 
 class ModelSpec(BaseModel):
     """How one model is served. `name` is its key in the catalog, the queue and the ledger."""
@@ -150,19 +168,7 @@ class ModelSpec(BaseModel):
         """The first half of its versions: 32 hex digits that change when another model, or the same one
         otherwise, would answer. The same wherever the catalog lies.
         """
-        what = self.model_dump(
-            include={
-                "id",
-                "source",
-                "task",
-                "python",
-                "revision",
-                "dtype",
-                "pooling",
-                "generation",
-                "options",
-            }
-        )
+        what = self.model_dump(include=set(IN_A_VERSION))
         what["source"] = self._written or self.source
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:HALF]
 

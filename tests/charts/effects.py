@@ -18,7 +18,7 @@ CLAIM, CLAIM_TEMPLATE = (
 SECRET, AUTHENTICATION = "Secret/ledger", "TriggerAuthentication/ledger"
 API = f"{GATEWAY} {KEEPER} Pod/smoke"
 OURS = f"{GATEWAY} {KEEPER} {WORKER}"
-CATALOG = f"ConfigMap/catalog ConfigMap/worker-spam {OURS}"
+CATALOGS = "ConfigMap/catalog ConfigMap/worker-spam"
 TINY = "ConfigMap/worker-tiny Deployment/worker-tiny PodDisruptionBudget/worker-tiny ScaledObject/worker-tiny"
 DASHBOARDS = " ".join(
     f"ConfigMap/dashboard-{path.stem.removeprefix('soloist-')}"
@@ -129,12 +129,13 @@ GROUPS: list[tuple[str, str, dict[str, Any], Rows]] = [
     ("", f"ConfigMap/catalog {TINY} {GATEWAY} {KEEPER}", {}, {"demo": {"tiny": {"catalog": SHOUT}}}),
     (
         "defaults.",
-        f"{CATALOG} NetworkPolicy/worker Pod/smoke {PDB} {SCALED}",
+        f"{CATALOGS} {OURS} NetworkPolicy/worker Pod/smoke {PDB} {SCALED}",
         OTHER_MODEL,
         {"enabled": False},
     ),
-    ("defaults.", CATALOG, {}, {"catalog": {"max_queue": 7}, "gpu": {"mode": "mig"}}),
-    ("gpu.", CATALOG, {}, {"mode": "shared"}),
+    ("defaults.", f"ConfigMap/catalog {GATEWAY} {KEEPER}", {}, {"catalog": {"max_queue": 7}}),
+    ("defaults.", f"{CATALOGS} {KEEPER} {WORKER}", {}, {"gpu": {"mode": "mig"}}),
+    ("gpu.", f"{CATALOGS} {KEEPER} {WORKER}", {}, {"mode": "shared"}),
     ("defaults.scaling.", f"{WORKER} {SCALED} {AUTHENTICATION}", {}, {"enabled": False}),
     ("defaults.scaling.", WORKER, both("defaults.scaling.enabled", value=False), {"replicas": 3}),
     ("defaults.scaling.", f"ConfigMap/catalog {KEEPER} {SCALED}", {}, {"target": 5}),

@@ -1,4 +1,4 @@
-"""Views of rendered objects: by kind and name, their pods, their containers."""
+"""Views of rendered objects: by kind and name, their pods, their containers, what restarts."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,6 +30,21 @@ def without_passwords(objects: list[Object]) -> list[Object]:
         else found
         for found in objects
     ]
+
+
+def templates(objects: list[Object]) -> dict[str, Any]:
+    """The pod templates by the object that they are in: what changes here restarts pods."""
+    return {
+        name_of(found): found["spec"]["template"]
+        for found in objects
+        if "template" in found.get("spec", {})
+    }
+
+
+def restarted(before: list[Object], after: list[Object]) -> set[str]:
+    """What is there before and after, with another pod template."""
+    first, second = templates(before), templates(after)
+    return {name for name in first.keys() & second.keys() if first[name] != second[name]}
 
 
 @dataclass(frozen=True)

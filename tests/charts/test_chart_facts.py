@@ -14,7 +14,7 @@ import service.process
 import worker.drain
 import worker.process
 from contract.addresses import read_sentinels
-from contract.catalog import Catalog, load_catalog
+from contract.catalog import NOT_FOR_WORKERS, Catalog, ModelSpec, load_catalog
 from contract.keys import PER_MODEL, key
 from contract.settings import PREFIX, Settings, load_settings
 from service.__main__ import main as serve
@@ -132,7 +132,9 @@ def test_every_pod_of_ours_starts_with_its_settings_and_catalog(
         models = catalog_of(objects, found, tmp_path)
         if found.component == "worker":
             name = found.labels["soloist/model"]
-            kept_from_it = {"scaling_target": None, "cost_per_hour": None}
+            kept_from_it = {
+                field: ModelSpec.model_fields[field].default for field in NOT_FOR_WORKERS
+            }
             assert list(models.values()) == [whole[name].model_copy(update=kept_from_it)]
             assert settings.worker_name == "soloist-worker-spam-7d9f-x"
         else:

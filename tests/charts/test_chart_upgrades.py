@@ -13,27 +13,12 @@ from starlette.testclient import TestClient
 from contract.catalog import Catalog, load_catalog
 from contract.settings import Settings
 from service.app import create_gateway
-from tests.charts.objects import by_name, name_of, of_kind, without_passwords
+from tests.charts.objects import by_name, name_of, of_kind, restarted, templates, without_passwords
 from tests.charts.rendering import Object, copy_of_chart, install_notes, render
 from tests.charts.scenarios import SCENARIOS, SHOUT, SPAM, merged, model
 
 TINY = {"models": {"tiny": {"catalog": SHOUT}}}
 OURS = {"Deployment/soloist-gateway", "Deployment/soloist-keeper"}
-
-
-def templates(objects: list[Object]) -> dict[str, Any]:
-    """The pod templates by the object that they are in: what changes here restarts pods."""
-    return {
-        name_of(found): found["spec"]["template"]
-        for found in objects
-        if "template" in found.get("spec", {})
-    }
-
-
-def restarted(before: list[Object], after: list[Object]) -> set[str]:
-    """What is there before and after, with another pod template."""
-    first, second = templates(before), templates(after)
-    return {name for name in first.keys() & second.keys() if first[name] != second[name]}
 
 
 def test_a_new_model_touches_nothing_of_the_others() -> None:
@@ -56,7 +41,7 @@ def test_a_model_that_goes_touches_nothing_of_the_others() -> None:
 
 def test_a_models_new_catalog_entry_restarts_its_worker_and_who_validates_its_input() -> None:
     with_both = merged(model(), TINY)
-    changed = merged(with_both, {"models": {"tiny": {"catalog": {"max_queue": 5}}}})
+    changed = merged(with_both, {"models": {"tiny": {"catalog": {"max_batch_size": 5}}}})
 
     assert restarted(render(with_both), render(changed)) == OURS | {
         "Deployment/soloist-worker-tiny"

@@ -33,10 +33,17 @@
 {{- dict "models" $entries | toPrettyJson }}
 {{- end }}
 
-{{/* The same without what only the keeper reads: a change of that restarts no gateway and no worker. */}}
-{{- define "soloist.catalog" -}}
+{{/* The catalog of a model's worker, without what no worker reads (contract/catalog.py): a change of that restarts
+     none. */}}
+{{- define "soloist.workerCatalog" -}}
+{{- $entry := omit .catalog "description" "max_queue" "result_ttl_seconds" "scaling_target" "cost_per_hour" }}
+{{- dict "models" (dict .name $entry) | toPrettyJson }}
+{{- end }}
+
+{{/* What a gateway reads of the catalog, of which its pods bear the checksum. */}}
+{{- define "soloist.gatewayCatalog" -}}
 {{- $entries := dict }}
-{{- range $name, $model := . }}{{ $_ := set $entries $name (omit $model.catalog "scaling_target" "cost_per_hour") }}{{ end }}
+{{- range $name, $model := . }}{{ $_ := set $entries $name (omit $model.catalog "device" "max_batch_tokens" "timeout_seconds" "max_output_bytes" "scaling_target" "cost_per_hour") }}{{ end }}
 {{- dict "models" $entries | toPrettyJson }}
 {{- end }}
 
