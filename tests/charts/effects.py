@@ -320,6 +320,7 @@ GROUPS: list[tuple[str, str, dict[str, Any], Rows]] = [
     ("networkPolicy.", f"{POLICIES} NetworkPolicy/default NetworkPolicy/ledger NetworkPolicy/test", {}, {"enabled": False}),
     ("networkPolicy.", "NetworkPolicy/ledger", {}, {"kedaNamespace": "scaling"}),
     ("networkPolicy.", "NetworkPolicy/default", {}, {"monitoringNamespace": "watching"}),
+    ("networkPolicy.", "NetworkPolicy/keeper", {}, {"kubernetesPorts": [7443]}),
     ("networkPolicy.", "NetworkPolicy/gateway", {}, {"gatewayFrom": [{"podSelector": {}}]}),
     ("networkPolicy.", "NetworkPolicy/worker", {}, {"workerEgress": [{"ports": [{"port": 5432}]}]}),
     ("tracing.", f"{OURS} {POLICIES}", {}, {"otlpEndpoint": "http://collector:4318"}),

@@ -106,6 +106,16 @@ def test_a_worker_may_reach_the_hub_that_it_fetches_from(endpoint: str, port: in
     assert egress_ports(render(model(hub={"endpoint": endpoint}))) == [port]
 
 
+def test_the_keeper_may_reach_the_kubernetes_api_where_clusters_have_it() -> None:
+    def ports(values: dict[str, Any]) -> list[int]:
+        policy = by_name(render(values))["NetworkPolicy/soloist-keeper"]
+        (rule,) = [each for each in policy["spec"]["egress"] if "to" not in each]
+        return [port["port"] for port in rule["ports"]]
+
+    assert ports({}) == [443, 6443, 8443, 16443]
+    assert ports({"networkPolicy": {"kubernetesPorts": [7443]}}) == [7443]
+
+
 def test_a_worker_that_fetches_nothing_may_call_nobody() -> None:
     assert egress_ports(render({})) == []
     assert egress_ports(render(model(hub={"fetch": False}))) == []

@@ -269,6 +269,7 @@ SCHEMA = [
     (spam("env", {"NOT-A-NAME": "a"}), "NOT-A-NAME"),
     (nested("images.api.name", "a"), "name"),
     (nested("networkPolicy.namespace", "a"), "namespace"),
+    (nested("networkPolicy.kubernetesPorts", []), "networkPolicy kubernetesPorts"),
     (nested("gpu.mode", "cuda"), "gpu mode devicePlugin"),
     (nested("ledger.mode", "cluster"), "ledger mode bundled"),
     (nested("broker.mode", "redis"), "broker mode operator"),

@@ -56,7 +56,34 @@ def test_a_blind_keda_takes_no_worker_away(scenario: str) -> None:
 
 def test_a_fresh_worker_is_not_deleted_at_once(scenario: str) -> None:
     for found in scaled(scenario):
-        assert found["spec"]["initialCooldownPeriod"] > 0
+        assert found["spec"].get("initialCooldownPeriod", 0) > 0 or found["spec"]["minReplicaCount"]
+
+
+def warned_of(found: Object) -> set[str]:
+    """The fields that KEDA's admission warns of: verifyScaledObjects in its scaledobject_webhook.go."""
+    spec = found["spec"]
+    if spec["minReplicaCount"] == 0 or "idleReplicaCount" in spec:
+        return set()
+    cached = any(trigger.get("useCachedMetrics") for trigger in spec["triggers"])
+    return {"cooldownPeriod"} & spec.keys() | (
+        set() if cached else {"pollingInterval"} & spec.keys()
+    )
+
+
+def test_keda_has_nothing_to_warn_of(scenario: str) -> None:
+    for found in scaled(scenario):
+        assert warned_of(found) == set()
+        at_zero = found["spec"]["minReplicaCount"] == 0
+        assert at_zero == ({"pollingInterval", "cooldownPeriod"} <= found["spec"].keys())
+
+
+def test_a_trigger_that_is_cached_is_looked_at_as_often_as_the_values_say() -> None:
+    trigger = {"type": "prometheus", "metadata": {"query": "up"}, "useCachedMetrics": True}
+    scaling = {"formula": "queued + rate", "extraTriggers": {"rate": trigger}, "pollingSeconds": 9}
+    for least in (0, 1):
+        found = scaled_object(render(model(scaling={**scaling, "min": least})))
+        assert found["spec"]["pollingInterval"] == 9
+        assert warned_of(found) == set()
 
 
 def test_who_scales_a_deployment_is_the_only_one_who_counts_its_replicas(scenario: str) -> None:
