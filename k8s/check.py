@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
-from k8s import after, before
+from k8s import after, before, needs
 from k8s.cluster import Cluster, Unanswered
 from k8s.findings import Findings, all_of, show, warn
 from k8s.release import Release
-from k8s.values import CHART, load_values
+from k8s.values import CHART, Plan, load_values
 
 Namespace = Annotated[
     str | None, typer.Option("--namespace", "-n", help="The release's; the context's if not given.")
@@ -37,23 +37,25 @@ def check(
     merged = load_values(values or [], chart)
     cluster = Cluster(namespace, context, kubeconfig)
     try:
-        errors = show(_findings(cluster, Release(release), merged, bool(values)), as_json=as_json)
+        found = _findings(cluster, Release(release), Plan(merged, release), bool(values))
+        errors = show(found, as_json=as_json)
     finally:
         cluster.close()
     if errors:
         raise typer.Exit(1)
 
 
-def _findings(
-    cluster: Cluster, release: Release, values: dict[str, object], values_given: bool
-) -> Findings:
+def _findings(cluster: Cluster, release: Release, plan: Plan, values_given: bool) -> Findings:
     """Values that are given for a release that is there are those of its next upgrade."""
     try:
         there = after.installed(cluster, release)
     except Unanswered as refused:
         there = False
         yield warn("release", f"whether it is installed cannot be seen: {refused}", refused.way_out)
-    before_looks = before.PREREQUISITES if there and not values_given else before.LOOKS
-    yield from all_of(before_looks, cluster, values)
+    if there and not values_given:
+        yield from all_of(needs.LOOKS, cluster, needs.seen(cluster, release))
+    else:
+        yield from all_of(needs.LOOKS, cluster, needs.planned(plan))
+        yield from all_of(before.LOOKS, cluster, plan)
     if there:
         yield from all_of(after.LOOKS, cluster, release)

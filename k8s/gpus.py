@@ -4,16 +4,14 @@ from typing import Any
 
 from k8s.cluster import Cluster, Object
 from k8s.findings import Finding, Findings, error, ok, warn
-from k8s.values import Values, models_of, resource_of
+from k8s.values import Plan, Values, resource_of, workers_of
 
 PRODUCT = "nvidia.com/gpu.product"
 DEVICES = "/apis/resource.k8s.io/v1"
 
 
-def gpus(cluster: Cluster, values: Values) -> Findings:
-    asking = {
-        name: model for name, model in models_of(values).items() if model["gpu"]["mode"] != "none"
-    }
+def gpus(cluster: Cluster, plan: Plan) -> Findings:
+    asking = {name: model for name, model in plan.models.items() if model["gpu"]["mode"] != "none"}
     if not asking:
         return
     claiming = {name: model for name, model in asking.items() if model["gpu"]["mode"] == "dra"}
@@ -31,9 +29,7 @@ def _counted(nodes: list[Object], name: str, model: Values) -> Finding:
     Nodes may come and go with the demand, so too few of them are a warning.
     """
     resource = resource_of(model["gpu"])
-    scaling = model["scaling"]
-    most = scaling["max"] if scaling["enabled"] else scaling["replicas"]
-    least = scaling["min"] if scaling["enabled"] else scaling["replicas"]
+    least, most, _ = workers_of(model)
     subject = f"gpus of {name}"
     having = [node for node in nodes if offered(node, resource)]
     fitting = [node for node in having if fits(node, model)]

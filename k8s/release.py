@@ -30,6 +30,11 @@ class Release:
         return f"{self.name}-keeper"
 
     @property
+    def ledger(self) -> str:
+        """The StatefulSet of the bundled ledger, its Service and its NetworkPolicy."""
+        return f"{self.name}-ledger"
+
+    @property
     def catalog(self) -> str:
         """The ConfigMap with every model, under the key catalog.yaml."""
         return f"{self.name}-catalog"
@@ -55,6 +60,12 @@ def component_of(thing: Object) -> str:
 
 def model_of(thing: Object) -> str:
     return label_of(thing, "soloist/model")
+
+
+def scaled_by_keda(deployment: Object) -> bool:
+    """Whether the chart has left the number of its pods to KEDA."""
+    annotations = deployment["metadata"].get("annotations") or {}
+    return bool(annotations.get("soloist/scaled-by") == "keda")
 
 
 def condition_of(thing: Object, kind: str) -> Object:

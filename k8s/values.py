@@ -1,6 +1,9 @@
 """The chart's values as an install would see them: files merged as Helm does, models over defaults."""
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +88,33 @@ def models_of(values: Values) -> dict[str, Values]:
         for name, model in models.items()
         if model["enabled"]
     }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An install that is to be: the chart's values, under the release's name."""
+
+    values: Values
+    release: str = "soloist"
+
+    @cached_property
+    def models(self) -> dict[str, Values]:
+        return models_of(self.values)
+
+
+def workers_of(model: Values) -> tuple[int, int, str]:
+    """The least and the most workers of a model, and the value that says how many at most."""
+    scaling = model["scaling"]
+    if scaling["enabled"]:
+        return scaling["min"], scaling["max"], "scaling.max"
+    return scaling["replicas"], scaling["replicas"], "scaling.replicas"
+
+
+def fetches(model: Values) -> bool:
+    """Whether the model comes from the hub before its worker starts, as the chart's `soloist.models` has it."""
+    source = model["catalog"].get("source")
+    on_hub = bool(source) and not re.match(r"[./~]|package:", str(source))
+    return bool(model["hub"]["fetch"] and on_hub and model["cache"]["type"] != "image")
 
 
 def resource_of(gpu: Values) -> str:

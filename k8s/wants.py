@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from k8s.cluster import Cluster
 from k8s.findings import Findings, error, ok, warn
-from k8s.values import Values, models_of
+from k8s.values import Plan, fetches, workers_of
 
 CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
 DEFAULT = "storageclass.kubernetes.io/is-default-class"
@@ -14,20 +14,20 @@ DEFAULT = "storageclass.kubernetes.io/is-default-class"
 # --- storage ----------------------------------------------------------------------------------------
 
 
-def volumes_of(values: Values) -> Iterator[tuple[str, str]]:
+def volumes_of(plan: Plan) -> Iterator[tuple[str, str]]:
     """What asks for a volume, and of which class; an empty class is the cluster's default."""
-    ledger, broker = values["ledger"], values["broker"]
+    ledger, broker = plan.values["ledger"], plan.values["broker"]
     if ledger["mode"] == "bundled" and ledger["bundled"]["persistence"]["enabled"]:
         yield "ledger", ledger["bundled"]["persistence"]["storageClass"]
     if broker["mode"] == "operator":
         yield "broker", broker["operator"]["persistence"]["storageClass"]
-    for name, model in models_of(values).items():
+    for name, model in plan.models.items():
         if model["cache"]["type"] == "pvc" and not model["cache"]["existingClaim"]:
             yield f"cache of {name}", model["cache"]["storageClass"]
 
 
-def storage(cluster: Cluster, values: Values) -> Findings:
-    asked = list(volumes_of(values))
+def storage(cluster: Cluster, plan: Plan) -> Findings:
+    asked = list(volumes_of(plan))
     classes = cluster.items(CLASSES) if asked else []
     names = {found["metadata"]["name"] for found in classes}
     default = [
@@ -50,13 +50,13 @@ def storage(cluster: Cluster, values: Values) -> Findings:
             )
         else:
             yield ok(f"storage of {subject}", f"StorageClass {name or default[0]}")
-    yield from _caches(cluster, values)
+    yield from _caches(cluster, plan)
 
 
-def _caches(cluster: Cluster, values: Values) -> Findings:
+def _caches(cluster: Cluster, plan: Plan) -> Findings:
     """Claims that must be there already, and those that only one node can mount."""
-    for name, model in models_of(values).items():
-        cache = model["cache"]
+    for name, model in plan.models.items():
+        cache, most = model["cache"], workers_of(model)[1]
         if cache["type"] != "pvc":
             continue
         claim = cache["existingClaim"]
@@ -68,15 +68,19 @@ def _caches(cluster: Cluster, values: Values) -> Findings:
             )
         elif claim:
             yield ok(f"storage of cache of {name}", f"PersistentVolumeClaim {claim}")
-        elif model["scaling"]["max"] > 1 and "ReadWriteMany" not in cache["accessModes"]:
+        elif most > 1 and "ReadWriteMany" not in cache["accessModes"]:
             yield warn(
                 f"storage of cache of {name}",
-                f"one volume for up to {model['scaling']['max']} workers, all on the node that has it",
+                f"one volume for up to {most} workers, all on the node that has it",
                 "set cache.accessModes: [ReadWriteMany] with a class that can, or cache.type: emptyDir",
             )
 
 
 # --- Secrets ----------------------------------------------------------------------------------------
+
+
+REGISTRY = ".dockerconfigjson"
+NOT_MADE = "secrets.generate: false"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +94,33 @@ class Wanted:
     """Others may make it when they see the release, as cert-manager does."""
 
 
-def secrets_of(values: Values) -> Iterator[Wanted]:
+def secrets_of(plan: Plan) -> Iterator[Wanted]:
     """Every Secret that must be there before the install."""
-    ledger, broker = values["ledger"], values["broker"]
+    yield from _of_stores(plan)
+    for name in plan.values["images"]["pullSecrets"]:
+        yield Wanted("images.pullSecrets", name, (REGISTRY,))
+    ingress = plan.values["gateway"]["ingress"]
+    if ingress["enabled"]:
+        yield Wanted(
+            "gateway.ingress.tlsSecret", ingress["tlsSecret"], ("tls.crt", "tls.key"), True
+        )
+    for model, its in plan.models.items():
+        token = its["hub"]["tokenSecret"]
+        if fetches(its):
+            yield Wanted(f"models.{model}.hub.tokenSecret", token["name"], (token["key"],))
+        for variable, source in its["envFromSecrets"].items():
+            path = f"models.{model}.envFromSecrets.{variable}"
+            yield Wanted(path, source["name"], (source["key"],))
+
+
+def _of_stores(plan: Plan) -> Iterator[Wanted]:
+    ledger, broker = plan.values["ledger"], plan.values["broker"]
+    made_up = plan.values["secrets"]["generate"]
     yield Wanted("ledger.existingSecret", ledger["existingSecret"], (ledger["passwordKey"],))
+    if ledger["mode"] == "bundled" and not ledger["existingSecret"] and not made_up:
+        yield Wanted(NOT_MADE, f"{plan.release}-ledger", (ledger["passwordKey"],))
+    if broker["mode"] == "bundled" and not made_up:
+        yield Wanted(NOT_MADE, f"{plan.release}-broker", ("username", "password"))
     tls, sentinel = ledger["external"]["tls"], ledger["external"]["sentinel"]
     if ledger["mode"] == "external":
         path = "ledger.external.sentinel.existingSecret"
@@ -105,35 +132,21 @@ def secrets_of(values: Values) -> Iterator[Wanted]:
         keys = (external["passwordKey"], external["usernameKey"])
         path = "broker.external.existingSecret"
         yield Wanted(path, external["existingSecret"], tuple(filter(None, keys)))
-    for name in values["images"]["pullSecrets"]:
-        yield Wanted("images.pullSecrets", name, (".dockerconfigjson",))
-    ingress = values["gateway"]["ingress"]
-    if ingress["enabled"]:
-        yield Wanted(
-            "gateway.ingress.tlsSecret", ingress["tlsSecret"], ("tls.crt", "tls.key"), True
-        )
-    for model, its in models_of(values).items():
-        token = its["hub"]["tokenSecret"]
-        yield Wanted(f"models.{model}.hub.tokenSecret", token["name"], (token["key"],))
-        for variable, source in its["envFromSecrets"].items():
-            path = f"models.{model}.envFromSecrets.{variable}"
-            yield Wanted(path, source["name"], (source["key"],))
 
 
-def secrets(cluster: Cluster, values: Values) -> Findings:
-    for wanted in secrets_of(values):
+def secrets(cluster: Cluster, plan: Plan) -> Findings:
+    for wanted in secrets_of(plan):
         if not wanted.name:
             continue
         subject = f"secret {wanted.name}"
         found = cluster.get(cluster.here(f"secrets/{wanted.name}"))
         if found is None:
-            keys = " ".join(f"--from-literal={key}=..." for key in wanted.keys)
             yield (warn if wanted.made_later else error)(
                 subject,
-                f"{wanted.path} names it, and namespace {cluster.namespace} has none",
+                f"{wanted.path} asks for it, and namespace {cluster.namespace} has none",
                 "see that cert-manager makes it, or make it"
                 if wanted.made_later
-                else f"kubectl -n {cluster.namespace} create secret generic {wanted.name} {keys}",
+                else f"kubectl -n {cluster.namespace} create secret {_made_by(wanted)}",
             )
             continue
         missing = [key for key in wanted.keys if key not in (found.get("data") or {})]
@@ -147,6 +160,15 @@ def secrets(cluster: Cluster, values: Values) -> Findings:
             yield ok(subject, f"has {', '.join(wanted.keys)} for {wanted.path}")
 
 
+def _made_by(wanted: Wanted) -> str:
+    """What makes a Secret, after `kubectl create secret`."""
+    if REGISTRY in wanted.keys:
+        account = "--docker-server=... --docker-username=... --docker-password=..."
+        return f"docker-registry {wanted.name} {account}"
+    literals = " ".join(f"--from-literal={key}=..." for key in wanted.keys)
+    return f"generic {wanted.name} {literals}"
+
+
 # --- classes ----------------------------------------------------------------------------------------
 
 PRIORITY = "/apis/scheduling.k8s.io/v1/priorityclasses"
@@ -154,8 +176,9 @@ RUNTIME = "/apis/node.k8s.io/v1/runtimeclasses"
 INGRESS = "/apis/networking.k8s.io/v1/ingressclasses"
 
 
-def classes_of(values: Values) -> Iterator[tuple[str, str, str]]:
+def classes_of(plan: Plan) -> Iterator[tuple[str, str, str]]:
     """Every class that is named: (path of the value, path of its kind, name)."""
+    values = plan.values
     ledger, broker, gateway = values["ledger"], values["broker"], values["gateway"]
     if ledger["mode"] == "bundled":
         name = ledger["bundled"]["priorityClassName"]
@@ -167,14 +190,14 @@ def classes_of(values: Values) -> Iterator[tuple[str, str, str]]:
         yield f"{part}.priorityClassName", PRIORITY, values[part]["priorityClassName"]
     if gateway["ingress"]["enabled"]:
         yield "gateway.ingress.className", INGRESS, gateway["ingress"]["className"]
-    for model, its in models_of(values).items():
+    for model, its in plan.models.items():
         yield f"models.{model}.priorityClassName", PRIORITY, its["priorityClassName"]
         if its["gpu"]["mode"] != "none":
             yield f"models.{model}.gpu.runtimeClassName", RUNTIME, its["gpu"]["runtimeClassName"]
 
 
-def classes(cluster: Cluster, values: Values) -> Findings:
-    for path, kind, name in classes_of(values):
+def classes(cluster: Cluster, plan: Plan) -> Findings:
+    for path, kind, name in classes_of(plan):
         if not name:
             continue
         word = {PRIORITY: "PriorityClass", RUNTIME: "RuntimeClass", INGRESS: "IngressClass"}[kind]

@@ -1,12 +1,11 @@
 """After an install: whether the Deployments, pods and volumes of a release are as they should be."""
 
-import json
 from typing import Any
 
-from cli.stream import message_of
 from contract.errors import EXIT_REFUSED
-from k8s.cluster import Cluster, Object, Unanswered
+from k8s.cluster import Cluster, Object
 from k8s.findings import Finding, Findings, error, ok, warn
+from k8s.logs import ended_of, last_words, log_command
 from k8s.release import Release, component_of, condition_of, model_of, name_of
 
 IMAGE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
@@ -87,7 +86,7 @@ def _container(cluster: Cluster, pod: Object, container: dict[str, Any]) -> Find
             "see that the Secrets and ConfigMaps it names exist",
         )
         return
-    ended = state.get("terminated") or (container.get("lastState") or {}).get("terminated") or {}
+    ended = ended_of(container)
     if not ended.get("exitCode"):
         return
     restarts = container.get("restartCount", 0)
@@ -95,7 +94,7 @@ def _container(cluster: Cluster, pod: Object, container: dict[str, Any]) -> Find
         yield warn(
             subject,
             f"runs, after {restarts} restarts; the last one ended with {_ending(ended)}",
-            f"kubectl -n {cluster.namespace} logs {name_of(pod)} --previous",
+            log_command(cluster.namespace, name_of(pod), container),
         )
         return
     yield _ended(cluster, pod, container, ended)
@@ -111,7 +110,7 @@ def _ended(
             f"{container['name']} was killed for its memory, {container.get('restartCount', 0)} restarts",
             "raise resources.limits.memory",
         )
-    said = ended.get("message") or last_line(cluster, name_of(pod), container["name"])
+    said = last_words(cluster, name_of(pod), container)
     if ended.get("exitCode") == EXIT_REFUSED:
         return error(
             subject, f"refused to start: {said}", "mend that; it is started again by itself"
@@ -119,7 +118,7 @@ def _ended(
     return error(
         subject,
         f"{container['name']} ends with {_ending(ended)}: {said}",
-        f"kubectl -n {cluster.namespace} logs {name_of(pod)} -c {container['name']} --previous",
+        log_command(cluster.namespace, name_of(pod), container),
     )
 
 
@@ -128,33 +127,6 @@ def _ending(ended: dict[str, Any]) -> str:
     return f"exit code {ended.get('exitCode')}" + (
         "" if reason in ("", "Error") else f" ({reason})"
     )
-
-
-def last_line(cluster: Cluster, pod: str, container: str) -> str:
-    """The last thing that a container said; of its last run if it runs again already."""
-    path = cluster.here(f"pods/{pod}/log")
-    for previous in ("true", "false"):
-        try:
-            text = cluster.text(
-                path, {"container": container, "tailLines": "1", "previous": previous}
-            )
-        except Unanswered as refused:
-            said = f"(its log cannot be read: {refused})"
-            continue
-        if text.strip():
-            return _message(text.strip().splitlines()[-1])
-        said = "(its log is empty)"
-    return said
-
-
-def _message(line: str) -> str:
-    """A log line's message with its error, if it is JSON as ours are."""
-    try:
-        fields = json.loads(line)
-    except ValueError:
-        return line
-    more = fields.get("error") or fields.get("reason") if isinstance(fields, dict) else None
-    return f"{message_of(line)}: {more}" if isinstance(more, str) else message_of(line)
 
 
 def volumes(cluster: Cluster, release: Release) -> Findings:

@@ -24,7 +24,10 @@ class FakeCluster:
     version: str = "v1.34.2"
     objects: dict[str, Object] = field(default_factory=dict)
     kinds: dict[str, set[str]] = field(default_factory=dict)
-    texts: dict[str, str] = field(default_factory=dict)
+    logs: dict[str, str] = field(default_factory=dict)
+    """What runs of containers have said, by container id; the log of any other run is gone."""
+    gone: int = 200
+    """How the kubelet says that a log is gone: in the body of a good answer, or of an error."""
     behind: dict[str, Behind] = field(default_factory=dict)
     forbidden: list[str] = field(default_factory=list)
     """Patterns of paths that are answered with 403."""
@@ -71,8 +74,7 @@ class FakeCluster:
         if path == "/version":
             return 200, {"gitVersion": self.version}
         if path.endswith("/log"):
-            text = self.texts.get(f"{path}?previous={query.get('previous', 'false')}")
-            return (200, text) if text is not None else refusal(400, "previous container not found")
+            return self._log(self.objects[path.removesuffix("/log")]["status"], query)
         group = path.removeprefix("/apis/")
         if group in self.kinds:
             return 200, {"resources": [{"name": name} for name in sorted(self.kinds[group])]}
@@ -84,6 +86,28 @@ class FakeCluster:
         if items or path.rpartition("/")[2] in PLURALS:
             return 200, {"kind": "List", "items": items}
         return refusal(404, f"{path} not found")
+
+    def _log(self, status: Object, query: dict[str, str]) -> Answer:
+        """As pkg/kubelet/kubelet_pods.go (validateContainerLogStatus) and the container runtime have it."""
+        name = query["container"]
+        every = (*status.get("initContainerStatuses", []), *status.get("containerStatuses", []))
+        found = next(each for each in every if each["name"] == name)
+        state = found.get("state") or {}
+        last = ((found.get("lastState") or {}).get("terminated") or {}).get("containerID", "")
+        now = (state.get("running") or state.get("terminated") or {}).get("containerID", "")
+        if query.get("previous") == "true":
+            run = last
+            if not run:
+                return refusal(400, f'previous terminated container "{name}" not found')
+        else:
+            run = now or last
+            if not run:
+                return refusal(400, f'container "{name}" is waiting to start')
+        if run in self.logs:
+            lines = self.logs[run].splitlines(keepends=True)
+            return 200, "".join(lines[-int(query.get("tailLines", "1000")) :])
+        says = f"unable to retrieve container logs for {run}"
+        return (200, says) if self.gone == 200 else refusal(self.gone, says)
 
     def _review(self, body: Object) -> Answer:
         spec = body["spec"]

@@ -163,6 +163,8 @@ def ended(code: int, reason: str = "Error", restarts: int = 4, **fields: Any) ->
         "ready": False,
         "restartCount": restarts,
         "state": {"waiting": {"reason": "CrashLoopBackOff"}},
-        "lastState": {"terminated": {"exitCode": code, "reason": reason}},
+        "lastState": {
+            "terminated": {"exitCode": code, "reason": reason, "containerID": "containerd://last"}
+        },
         **fields,
     }

@@ -11,7 +11,6 @@ from furniture import (
     HPAS,
     KEEPER,
     METRICS,
-    PODS,
     SCALED,
     add_pod,
     add_scaling,
@@ -283,50 +282,6 @@ def test_workers_may_be_at_zero_or_loading(
 
 def pod_line(check: Run) -> str:
     return check().line(f"pod {POD}")
-
-
-@pytest.mark.parametrize("previous", ["true", "false"])
-def test_a_pod_that_refused_to_start_says_why(
-    installed: FakeCluster, check: Run, previous: str
-) -> None:
-    add_pod(installed, containerStatuses=[ended(78)])
-    said = "soloist worker: no GPU on this machine\n"
-    installed.texts[f"{PODS}/{POD}/log?previous={previous}"] = said
-
-    assert pod_line(check) == (
-        f"error pod {POD}: refused to start: soloist worker: no GPU on this machine; "
-        "mend that; it is started again by itself"
-    )
-
-
-def test_a_refusal_of_an_init_container_counts_too(installed: FakeCluster, check: Run) -> None:
-    add_pod(installed, initContainerStatuses=[ended(78, name="fetch")])
-    installed.texts[f"{PODS}/{POD}/log?previous=true"] = '{"message": "no such model"}\n'
-
-    assert "refused to start: no such model" in pod_line(check)
-
-
-def test_a_crash_loop_shows_the_last_line(installed: FakeCluster, check: Run) -> None:
-    add_pod(installed, containerStatuses=[ended(1)])
-    log = 'one\n{"level": "error", "message": "lost", "error": "sticky"}\n'
-    installed.texts[f"{PODS}/{POD}/log?previous=true"] = log
-
-    assert "worker ends with exit code 1: lost: sticky; kubectl -n ml logs" in pod_line(check)
-
-
-def test_a_log_that_cannot_be_read_is_said(installed: FakeCluster, check: Run) -> None:
-    add_pod(installed, containerStatuses=[ended(139, "SIGSEGV")])
-    installed.forbidden.append("/log$")
-
-    line = pod_line(check)
-    assert "worker ends with exit code 139 (SIGSEGV): (its log cannot be read: User" in line
-
-
-def test_the_termination_message_spares_the_log(installed: FakeCluster, check: Run) -> None:
-    fields = {"lastState": {"terminated": {"exitCode": 78, "message": "no ledger"}}}
-    add_pod(installed, containerStatuses=[ended(78, **fields)])
-
-    assert "refused to start: no ledger" in pod_line(check)
 
 
 @pytest.mark.parametrize(

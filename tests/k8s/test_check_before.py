@@ -74,7 +74,10 @@ def test_keda_must_be_installed(fit: FakeCluster, check: Run) -> None:
     result = check()
 
     assert result.code == 1
-    assert result.line("keda").endswith("unknown here; install KEDA, see k8s/README.md")
+    assert result.line("keda").endswith(
+        "unknown here; install KEDA, see k8s/README.md, or set scaling.enabled: false"
+    )
+    assert [line for line in result.lines if line.startswith("error")] == result.lines[1:2]
 
 
 def test_keda_must_be_new_enough(fit: FakeCluster, check: Run) -> None:
@@ -404,7 +407,6 @@ EXTERNAL = {"mode": "external", "external": {"host": "redis"}}
             "s",
             ["password", "user"],
         ),
-        ({"images": {"pullSecrets": ["s"]}}, "s", [".dockerconfigjson"]),
         (spam(hub={"tokenSecret": {"name": "s"}}), "s", ["token"]),
         (spam(envFromSecrets={"API": {"name": "s", "key": "api"}}), "s", ["api"]),
     ],
@@ -423,6 +425,30 @@ def test_every_secret_that_is_named_must_hold_its_keys(
 
     secret["data"] = dict.fromkeys(keys, "eA==")
     assert check(values).line("secret s").startswith("ok ")
+
+
+def test_a_secret_for_pulling_images_is_of_its_own_type(fit: FakeCluster, check: Run) -> None:
+    line = check({"images": {"pullSecrets": ["s"]}}).line("secret s")
+
+    assert line.startswith("error ")
+    assert "create secret docker-registry s --docker-server=..." in line
+    fit.add(SECRETS, "s", data={".dockerconfigjson": "e30="})
+    assert check({"images": {"pullSecrets": ["s"]}}).line("secret s").startswith("ok ")
+
+
+def test_secrets_that_the_chart_does_not_make_up_must_be_there(
+    fit: FakeCluster, check: Run
+) -> None:
+    values = {"secrets": {"generate": False}, "broker": {"mode": "bundled"}}
+    result = check(values, "--release", "mine")
+
+    assert result.line("secret mine-ledger") == (
+        "error secret mine-ledger: secrets.generate: false asks for it, and namespace ml has none; "
+        "kubectl -n ml create secret generic mine-ledger --from-literal=password=..."
+    )
+    assert "--from-literal=username=... --from-literal=password=..." in (
+        result.line("secret mine-broker")
+    )
 
 
 def test_the_ingress_secret_may_be_made_later(fit: FakeCluster, check: Run) -> None:

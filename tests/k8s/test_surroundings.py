@@ -11,7 +11,7 @@ from fake_cluster import FakeCluster
 from furniture import add_pod, ended
 from running import Run
 
-from k8s import before
+from k8s import before, needs
 from k8s.values import CHART, load_values, look_up
 
 ROOT = Path(__file__).parents[2]
@@ -43,20 +43,20 @@ def test_the_pinned_keda_is_one_that_the_check_accepts() -> None:
     versions = re.findall(r"kedacore/keda --version (\S+)", README + DOCS)
 
     assert len(set(versions)) == 1
-    found = before.version_of(versions[0])
+    found = needs.version_of(versions[0])
     assert found
-    assert found >= before.KEDA
+    assert found >= needs.KEDA
 
 
 def test_kinds_nodes_are_new_enough_for_the_chart() -> None:
     nodes = yaml.safe_load((ROOT / "k8s" / "kind.yaml").read_text())["nodes"]
 
     for node in nodes:
-        version = before.version_of(node["image"].partition(":")[2])
+        version = needs.version_of(node["image"].partition(":")[2])
         assert version
-        assert version >= before.KUBERNETES
+        assert version >= needs.KUBERNETES
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
-    assert chart["kubeVersion"] == f">={before.KUBERNETES[0]}.{before.KUBERNETES[1]}.0-0"
+    assert chart["kubeVersion"] == f">={needs.KUBERNETES[0]}.{needs.KUBERNETES[1]}.0-0"
 
 
 def test_the_images_of_the_readme_are_those_that_the_chart_asks_for() -> None:

@@ -22,6 +22,8 @@ securityContext:
   allowPrivilegeEscalation: false
   readOnlyRootFilesystem: true
   capabilities: {drop: [ALL]}
+# Why a container ended stays in the pod's status, also when its log is gone or may not be read.
+terminationMessagePolicy: FallbackToLogsOnError
 {{- end }}
 
 {{/* Where a pod without a GPU may run; `values` are its part of the values. */}}
