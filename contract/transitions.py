@@ -6,7 +6,7 @@ after a broken connection: a second run changes nothing.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Generic, TypeVar
 
 from contract.fates import Fate
@@ -286,6 +286,7 @@ class Holder:
     model: str
     worker: str
     max_batch_size: int
+    _: KW_ONLY
     version: str = ""
     """Of the model, as this worker has it; without one it takes nothing that names a version."""
     lease_seconds: float = 15.0

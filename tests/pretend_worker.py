@@ -63,7 +63,7 @@ class PretendWorker:
             model,
             self.name,
             spec.max_batch_size,
-            self.version(model),
+            version=self.version(model),
             timeout_seconds=spec.timeout_seconds,
         )
 

@@ -89,7 +89,15 @@ class LedgerMachine(RuleBasedStateMachine):
     # --- the parts ---
 
     def holder(self, worker: str) -> Holder:
-        return Holder("m", worker, BATCH, LEASE, LIMIT, MAX_ATTEMPTS, DEAD_TTL)
+        return Holder(
+            "m",
+            worker,
+            BATCH,
+            lease_seconds=LEASE,
+            timeout_seconds=LIMIT,
+            max_attempts=MAX_ATTEMPTS,
+            dead_ttl_seconds=DEAD_TTL,
+        )
 
     def ring(self, rings: list[int]) -> None:
         """The caller sends what it was told to."""
