@@ -275,7 +275,7 @@ GROUPS: list[tuple[str, str, dict[str, Any], Rows]] = [
         },
     ),
     ("gateway.hpa.", f"{GATEWAY} HorizontalPodAutoscaler/gateway", {}, {"enabled": True}),
-    ("gateway.hpa.", "HorizontalPodAutoscaler/gateway", HPA, {"min": 3, "max": 20, "cpuPercent": 50}),
+    ("gateway.hpa.", "HorizontalPodAutoscaler/gateway", HPA, {"min": 3, "max": 20, "cpu": "250m"}),
     ("gateway.pdb.", "PodDisruptionBudget/gateway", {}, {"enabled": False, "maxUnavailable": 2}),
     ("gateway.service.", "Service/gateway", {}, {"type": "LoadBalancer", "annotations": {"team": "ml"}}),
     ("gateway.service.", "Service/gateway Pod/smoke", {}, {"port": 8080}),
