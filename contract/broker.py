@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as futures_wait
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -26,6 +27,8 @@ from contract.settings import Settings
 logger = logging.getLogger(__name__)
 
 TASK = "soloist.predict"
+LEAVE_SECONDS = 0.5
+"""How long who ends waits for what is on its way to the broker."""
 
 
 def queue_name(model: str) -> str:
@@ -241,6 +244,7 @@ class Doorbell:
         self._observe = observe
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="doorbell")
         self.up = True
+        self._left = False
 
     def ring(self, model: str, rings: Sequence[int]) -> None:
         """Send rings to a model's workers. Returns at once."""
@@ -249,7 +253,7 @@ class Doorbell:
 
     def _send(self, model: str, rings: list[int], asked_at: float) -> None:
         for ring in rings:
-            if time.monotonic() - asked_at > self._timeout:
+            if self._left or time.monotonic() - asked_at > self._timeout:
                 self._observe("dropped", 0.0)
                 continue
             started = time.monotonic()
@@ -271,6 +275,8 @@ class Doorbell:
         )
 
     def _attempt(self, what: str, act: Callable[[], Any]) -> Any:
+        if self._left:
+            return None
         try:
             answer = act()
         except Exception as error:  # every transport has errors of its own
@@ -290,6 +296,10 @@ class Doorbell:
         )
 
     def close(self, *, wait: bool = False) -> None:
-        """End the thread; with `wait`, send what was asked for first."""
-        self._thread.shutdown(wait=True, cancel_futures=not wait)
-        self._link.close()
+        """End the thread; with `wait`, send what was asked for first. A look-up of the broker's name may hang, and
+        is left behind.
+        """
+        self._left = not wait
+        closed = self._thread.submit(self._link.close)
+        self._thread.shutdown(wait=False)
+        futures_wait([closed], 3 * self._timeout if wait else LEAVE_SECONDS)

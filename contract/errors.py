@@ -35,6 +35,7 @@ SoloistError
     ├── CatalogInvalid          catalog_invalid
     ├── LedgerUnsafe            ledger_unsafe
     ├── LedgerNewer             ledger_newer
+    ├── LedgerRefuses           ledger_refuses
     ├── ModelUnloadable         model_unloadable
     └── NoDevice                no_device
 """
@@ -216,6 +217,10 @@ class LedgerUnsafe(StartRefused):
 
 class LedgerNewer(StartRefused):
     code, title = "ledger_newer", "The ledger was written by a newer release"
+
+
+class LedgerRefuses(StartRefused):
+    code, title = "ledger_refuses", "The ledger refuses what it is asked for"
 
 
 class ModelUnloadable(StartRefused):

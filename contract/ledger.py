@@ -15,8 +15,15 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from contract.connections import AsyncConnections, Call, Connections
-from contract.errors import LedgerNewer, LedgerUnavailable, LedgerUnsafe, SoloistError
+from contract.errors import (
+    LedgerNewer,
+    LedgerRefuses,
+    LedgerUnavailable,
+    LedgerUnsafe,
+    SoloistError,
+)
 from contract.keys import SCHEMA, key, lua_table
+from contract.refusals import is_stranger
 from contract.replicas import Replicas
 from contract.sentinel import open_async_pool, open_pool
 from contract.settings import Settings
@@ -77,10 +84,12 @@ def check_safety(info: Mapping[str, Any], durability: str) -> None:
 
     Raises:
         LedgerUnsafe: it may evict keys, or keeps nothing on disk, and `durability: none` was not said.
-        LedgerUnavailable: it reads its files yet. Meanwhile it says that it keeps none.
+        LedgerUnavailable: it reads its files yet, and meanwhile says that it keeps none; or it is a replica.
     """
     if int(info.get("loading", 0)):
         raise LedgerUnavailable("the ledger loads its data")
+    if info.get("role") == "slave":
+        raise LedgerUnavailable("a replica answers in the ledger's place")
     policy = info.get("maxmemory_policy", "noeviction")
     way_out = "or accept losses with SOLOIST_DURABILITY=none"
     if durability == "none":
@@ -141,6 +150,16 @@ class _Base:
             attempt=attempt,
         )
 
+    def _refusal(self, error: Exception) -> LedgerRefuses | None:
+        """What a check that failed means at a start: None for a ledger that may come yet."""
+        what = f"the ledger does not do what it is asked for ({error})"
+        if isinstance(error, LedgerUnavailable):
+            if not is_stranger(error.__cause__):
+                return None
+            what = error.detail
+        where = self.settings.whereabouts("ledger")
+        return LedgerRefuses(f"{what} at {where['address']}; see {where['settings']}")
+
     @staticmethod
     def _answer(transition: Transition[T], packed: bytes) -> T:
         return transition.read(
@@ -181,10 +200,21 @@ class Ledger(_Base):
         return answer
 
     def check(self) -> None:
-        """Raise LedgerUnsafe, LedgerNewer or LedgerUnavailable unless predictions are safe here."""
-        (info,) = self.connections.exchange(Call(("INFO",)))
-        check_safety(_read_info(info), self.settings.durability)
-        check_schema(self.run(mark()))
+        """Return when predictions are safe here.
+
+        Raises:
+            LedgerUnavailable: it may come yet.
+            LedgerUnsafe, LedgerNewer, LedgerRefuses: it is there, and wrong for us.
+        """
+        try:
+            (info,) = self.connections.exchange(Call(("INFO",)))
+            check_safety(_read_info(info), self.settings.durability)
+            check_schema(self.run(mark()))
+        except (LedgerUnavailable, redis.ResponseError) as error:
+            self.connections.renew()  # the name may lead elsewhere
+            if refusal := self._refusal(error):
+                raise refusal from error
+            raise
 
     def close(self) -> None:
         self.connections.close()
@@ -247,10 +277,16 @@ class AsyncLedger(_Base):
         await self.connections.exchange(Call(("DEL", channel), then=(("PUBLISH", channel, b""),)))
 
     async def check(self) -> None:
-        """Raise LedgerUnsafe, LedgerNewer or LedgerUnavailable unless predictions are safe here."""
-        (info,) = await self.connections.exchange(Call(("INFO",)))
-        check_safety(_read_info(info), self.settings.durability)
-        check_schema(await self.run(mark()))
+        """See `Ledger.check`."""
+        try:
+            (info,) = await self.connections.exchange(Call(("INFO",)))
+            check_safety(_read_info(info), self.settings.durability)
+            check_schema(await self.run(mark()))
+        except (LedgerUnavailable, redis.ResponseError) as error:
+            self.connections.renew()  # the name may lead elsewhere
+            if refusal := self._refusal(error):
+                raise refusal from error
+            raise
 
     async def close(self) -> None:
         await self.connections.close()

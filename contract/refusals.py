@@ -8,6 +8,7 @@ import re
 
 import redis
 from redis.exceptions import ReadOnlyError
+from redis.sentinel import MasterNotFoundError
 
 from contract.errors import LedgerFull, LedgerUnavailable
 
@@ -60,6 +61,13 @@ def is_demoted(error: BaseException) -> bool:
     return code_of(error) in DEMOTED
 
 
+def is_stranger(error: BaseException | None) -> bool:
+    """True when the ledger is there, and does not let us in."""
+    return isinstance(error, redis.AuthenticationError) or (
+        error is not None and code_of(error) in STRANGER
+    )
+
+
 def translate(error: BaseException, *, sent: bool) -> Exception:
     """A fault of a call in our words. What is a mistake of ours stays as it is.
 
@@ -68,9 +76,11 @@ def translate(error: BaseException, *, sent: bool) -> Exception:
     """
     if isinstance(error, redis.DataError):
         return error
-    code = code_of(error)
-    if code in STRANGER or isinstance(error, redis.AuthenticationError):
+    if is_stranger(error):
         return LedgerUnavailable("the ledger refuses our user or password", sent=sent)
+    if isinstance(error, MasterNotFoundError):
+        return LedgerUnavailable("the ledger's sentinels name no primary", sent=sent)
+    code = code_of(error)
     if code == FULL and not sent:
         return LedgerFull(
             "the ledger's memory is full; nothing was recorded", retry_after_seconds=5

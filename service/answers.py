@@ -44,6 +44,8 @@ class Answers:
         self._channel = ledger.key("answers", self.name)
         self._task: asyncio.Task[None] | None = None
         self._ended = False
+        self._trouble = ""
+        """Why it is cut off, of which the log has one line."""
         self._subscribed = asyncio.Event()
         self.draining = False
 
@@ -112,11 +114,13 @@ class Answers:
                 proving.cancel()
             await asyncio.sleep(AGAIN_SECONDS)
 
-    @staticmethod
-    def _note(error: BaseException) -> None:
+    def _note(self, error: BaseException) -> None:
         known = isinstance(error, SoloistError)
         reason = error.code if isinstance(error, SoloistError) else "internal_error"
         metrics.SUBSCRIPTION_FAULTS.labels(reason).inc()
+        if known and self._trouble == reason:
+            return
+        self._trouble = reason
         cause = {"cause": str(error.__cause__ or error)}
         logger.warning(
             "answers are cut off",
@@ -139,6 +143,9 @@ class Answers:
         heard, demotions = time.monotonic(), self._ledger.connections.demotions
         await self._catch_up()
         self._subscribed.set()
+        if self._trouble:
+            logger.info("answers are heard again")
+        self._trouble = ""
         metrics.SUBSCRIBED.set(1)
         while not self._ended:
             message = await subscription.message(PROOF_SECONDS)

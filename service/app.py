@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from itertools import chain
 
@@ -17,11 +17,11 @@ from contract import __version__
 from contract.broker import Doorbell
 from contract.catalog import Catalog
 from contract.errors import SoloistError
-from contract.ledger import AsyncLedger
 from contract.settings import Settings
 from contract.tracing import Tracing, open_tracing
 from service import metrics
 from service.account import Account
+from service.admission import CheckedLedger, admit
 from service.answers import Answers
 from service.context import Context
 from service.front import Front
@@ -46,6 +46,8 @@ NO_FILES = (
     'client does so by itself with file_encoding_strategy="base64"'
 )
 """Where Replicate's clients send an open file of an input first."""
+START_SECONDS = 1.0
+"""How long the first request waits for a ledger that is just about to answer."""
 
 
 def create_gateway(settings: Settings, catalog: Catalog) -> FastAPI:
@@ -84,7 +86,7 @@ def _lifespan(
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        ledger = AsyncLedger(settings)
+        ledger = CheckedLedger(settings)
         doorbell = Doorbell(settings, observe=lambda outcome, _: metrics.PUBLISHED[outcome].inc())
         metrics.BROKER_UP.set_function(lambda: doorbell.up)
         metrics.expect(catalog)
@@ -93,15 +95,26 @@ def _lifespan(
         started_at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         app.state.context = Context(settings, catalog, intake, started_at)
         doorbell.open(list(catalog))
-        await answers.start()
-        ended = asyncio.Event()
-        naming = asyncio.create_task(answer_for(catalog, ledger, settings.lease_seconds, ended))
+        opened, ended = asyncio.Event(), asyncio.Event()
+
+        async def use_ledger() -> None:
+            if await admit(app, ledger):
+                metrics.LEDGER_UP.set(1)
+                await answers.start()
+                opened.set()
+                await answer_for(catalog, ledger, settings.lease_seconds, ended)
+
+        using = asyncio.create_task(use_ledger())
+        with suppress(TimeoutError):
+            await asyncio.wait_for(opened.wait(), START_SECONDS)
         try:
             yield
         finally:
             await intake.close()
             ended.set()
-            await naming
+            if not ledger.safe:
+                using.cancel()
+            await asyncio.wait([using])
             await answers.stop()
             doorbell.close()
             await ledger.close()

@@ -42,6 +42,7 @@ from contract.transitions import (
     unannounced,
 )
 from service import keeper_metrics as metrics
+from service.admission import CheckedLedger, admit
 from service.hosts import HostCheck
 from service.pods import Pods, in_cluster
 
@@ -77,6 +78,9 @@ class Keeper:
         self._sized_at = -SIZE_SECONDS
         self._swept_at = self._watched_since = -math.inf
         self.healthy = False
+        self.trouble = "no sweep has ended yet"
+        """While it is not healthy: what is missing, in a sentence for everybody."""
+        metrics.LEDGER_UP.set(self.healthy)
         metrics.expect(catalog)
 
     async def run(self) -> None:
@@ -90,11 +94,11 @@ class Keeper:
             except SoloistError as error:
                 if self.healthy:
                     logger.warning("no sweep", extra={"code": error.code, "detail": error.detail})
-                self.healthy = False
+                self.healthy, self.trouble = False, error.detail
             except Exception:
                 # Whatever it is, the next sweep may work, and a keeper that ended would be missed late.
                 logger.exception("a sweep failed")
-                self.healthy = False
+                self.healthy, self.trouble = False, "the last sweep failed"
             metrics.LEDGER_UP.set(self.healthy)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._ended.wait(), self._settings.sweep_seconds)
@@ -132,7 +136,7 @@ class Keeper:
         asking, busy, models = True, dict[str, float](), await self._models()
         for model in models:
             # A broker that is away costs a sweep one timeout, not one for every model.
-            depth = await asyncio.wrap_future(self._doorbell.depth(model)) if asking else None
+            depth = await self._depth(model) if asking else None
             asking = depth is not None
             seen = await self._sweep_model(model, depth)
             busy |= seen.workers
@@ -150,6 +154,13 @@ class Keeper:
         self._swept_at = time.monotonic()
         metrics.SWEEPS.inc()
         metrics.SWEEP_SECONDS.observe(time.monotonic() - started)
+
+    async def _depth(self, model: str) -> int | None:
+        """How many messages the broker holds; None when it does not say. A look-up of its name may hang for long."""
+        asked = asyncio.wrap_future(self._doorbell.depth(model))
+        with suppress(TimeoutError):
+            return await asyncio.wait_for(asked, 2 * self._settings.broker_timeout_seconds)
+        return None
 
     async def _look_around(self, models: list[str]) -> None:
         """What is for the metrics only."""
@@ -255,16 +266,23 @@ def create_keeper(
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        ledger, doorbell = AsyncLedger(settings), Doorbell(settings)
+        ledger, doorbell = CheckedLedger(settings), Doorbell(settings)
         pods = Pods(settings, connect) if settings.pod_selector else None
         app.state.keeper = keeper = Keeper(settings, catalog, ledger, doorbell, pods, tracing)
-        app.state.sweeping = sweeping = asyncio.create_task(keeper.run())
+
+        async def sweep() -> None:
+            if await admit(app, ledger):
+                await keeper.run()
+
+        app.state.ledger, app.state.sweeping = ledger, asyncio.create_task(sweep())
         following = asyncio.create_task(pods.run()) if pods else None
         try:
             yield
         finally:
             keeper.end()
-            await sweeping
+            if not ledger.safe:
+                app.state.sweeping.cancel()
+            await asyncio.wait([app.state.sweeping])
             if following is not None:
                 following.cancel()
                 await asyncio.wait({following})
@@ -277,8 +295,11 @@ def create_keeper(
         return JSONResponse({"alive": alive}, 200 if alive else 503)
 
     async def readyz(request: Request) -> Response:
-        healthy = request.app.state.keeper.healthy
-        return JSONResponse({"state": "ready" if healthy else "waiting"}, 200 if healthy else 503)
+        state = request.app.state
+        if state.keeper.healthy:
+            return JSONResponse({"state": "ready"})
+        detail = state.keeper.trouble if state.ledger.safe else state.ledger.trouble
+        return JSONResponse({"state": "waiting", "detail": detail}, 503)
 
     async def show_metrics(request: Request) -> Response:
         return Response(generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})

@@ -2,24 +2,23 @@
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
 
 from contract.catalog import Catalog, load_catalog
-from contract.errors import Refused, StartRefused
-from contract.ledger import AsyncLedger, ledger_trouble
+from contract.errors import StartRefused
 from contract.logs import set_up_logging, start_facts
 from contract.settings import Settings, load_settings
 from service.protocol import LimitedHttpProtocol, ProbeHttpProtocol
 
 logger = logging.getLogger(__name__)
-
-CHECK_SECONDS = 30.0
 
 
 def serve_gateway() -> None:
@@ -52,45 +51,25 @@ def _run(
     settings = load_settings()
     set_up_logging(settings)
     catalog = load_catalog(settings.catalog)
-    asyncio.run(wait_for_ledger(settings))
-    _serve(create(settings, catalog), settings, port(settings), protocol)
+    _serve(create(settings, catalog), settings, port(settings), protocol, leave=_leave)
 
 
-async def wait_for_ledger(settings: Settings) -> None:
-    """Wait for a ledger that does not answer yet; refuse one that is not safe.
-
-    Raises:
-        LedgerUnsafe: it would lose predictions.
-        StartRefused: it did not answer for half a minute.
+def _leave() -> None:
+    """End at once. Everything is closed by now, and what Python and the event loop would still wait for is a name
+    that is being looked up: half a minute where the resolver is away.
     """
-    ledger = AsyncLedger(settings)
-    trouble: Refused | None = None
-    try:
-        async with asyncio.timeout(CHECK_SECONDS):
-            while True:
-                try:
-                    return await ledger.check()
-                except Refused as error:
-                    if trouble is None or trouble.detail != error.detail:
-                        logger.warning(
-                            "waiting for the ledger", extra=ledger_trouble(settings, error)
-                        )
-                    trouble = error
-                    await asyncio.sleep(0.5)
-    except TimeoutError:
-        what = trouble.detail if trouble else "the ledger does not answer"
-        where = settings.whereabouts("ledger")
-        raise StartRefused(
-            f"{what} at {where['address']}, for {CHECK_SECONDS:g} s now; see {where['settings']}"
-        ) from None
-    finally:
-        await ledger.close()
+    logging.shutdown()
+    os._exit(0)
 
 
 def _serve(
-    app: Starlette, settings: Settings, port: int, protocol: type[LimitedHttpProtocol]
+    app: Starlette,
+    settings: Settings,
+    port: int,
+    protocol: type[LimitedHttpProtocol],
+    leave: Callable[[], None] = lambda: None,
 ) -> None:
-    """One process, one event loop; the log lines and the limits are ours."""
+    """One process, one event loop; the log lines and the limits are ours. `leave` is called in the end."""
     listener = _listen(settings.host, port)
     where = {"host": settings.host, "port": listener.getsockname()[1]}
     logger.info("listening", extra={**where, **start_facts(settings)})
@@ -106,16 +85,38 @@ def _serve(
         date_header=False,
         timeout_graceful_shutdown=int(settings.max_wait_seconds),
     )
-    server = _Server(config)
+    server = _Server(config, leave)
     # Until uvicorn listens to signals itself, and when it raises them once more after a graceful end:
     # ending on request is no failure.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, server.end)
     server.run(sockets=[listener])
+    if server.refusal is not None:
+        raise server.refusal
 
 
 class _Server(uvicorn.Server):
-    """Lets go of the requests that wait as soon as it is told to end; uvicorn would sit them out."""
+    """Lets go of the requests that wait as soon as it is told to end; uvicorn would sit them out. Ends by itself
+    when the application finds that it must not serve.
+    """
+
+    def __init__(self, config: uvicorn.Config, leave: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._leave = leave
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        asyncio.get_running_loop().set_exception_handler(_pass_over_late_names)
+        await super().serve(sockets)
+        if self.refusal is None:
+            self._leave()
+
+    @property
+    def refusal(self) -> StartRefused | None:
+        """Why it must not, found out after its start (service/admission.py)."""
+        return getattr(self.config.app.state, "refusal", None)  # type: ignore[union-attr]
+
+    async def on_tick(self, counter: int) -> bool:
+        return await super().on_tick(counter) or self.refusal is not None
 
     def end(self, sig: int, frame: FrameType | None) -> None:
         self.should_exit = True
@@ -125,6 +126,12 @@ class _Server(uvicorn.Server):
         context = getattr(self.config.app.state, "context", None)  # type: ignore[union-attr]
         if context is not None:
             context.intake.drain()
+
+
+def _pass_over_late_names(loop: asyncio.AbstractEventLoop, what: dict[str, Any]) -> None:
+    """Who asked for a name has given up long before the resolver does; the log has a line of that."""
+    if not isinstance(what.get("exception"), socket.gaierror):
+        loop.default_exception_handler(what)
 
 
 def _listen(host: str, port: int) -> socket.socket:

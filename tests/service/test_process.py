@@ -1,6 +1,5 @@
-"""The start of gateway and keeper: what they say of a ledger that they cannot use, and who gives up when."""
+"""The start and the end of a gateway or keeper process."""
 
-import asyncio
 import os
 import signal
 import socket
@@ -15,16 +14,12 @@ import uvicorn
 
 from cli.embedded import EmbeddedRedis, free_port
 from contract.catalog import Catalog
-from contract.errors import StartRefused
 from contract.settings import Settings
 from service import process
 from service.keeper import create_keeper
-from service.process import wait_for_ledger
 from service.protocol import ProbeHttpProtocol
 
-ALL = "SOLOIST_REDIS_URL, SOLOIST_REDIS_USERNAME, SOLOIST_REDIS_PASSWORD"
 ODD = "p@ss/w:rd#%"
-WRONG = "hunter2"
 
 
 @pytest.fixture
@@ -34,51 +29,6 @@ def locked(tmp_path: Path) -> Iterator[EmbeddedRedis]:
         with redis.Redis(port=own.port) as plain:
             plain.config_set("requirepass", ODD)
         yield own
-
-
-def refused(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The line that a process exits with, after a short while."""
-    monkeypatch.setattr(process, "CHECK_SECONDS", 0.7)
-    with pytest.raises(StartRefused) as caught:
-        asyncio.run(wait_for_ledger(settings))
-    return caught.value.detail
-
-
-def told(caplog: pytest.LogCaptureFixture) -> dict[str, str]:
-    """The one line of the log."""
-    (record,) = [record for record in caplog.records if record.name == process.logger.name]
-    assert record.getMessage() == "waiting for the ledger"
-    return vars(record)
-
-
-def test_the_right_password_is_let_in(locked: EmbeddedRedis) -> None:
-    asyncio.run(wait_for_ledger(Settings(redis_url=locked.url, redis_password=ODD)))
-
-
-def test_a_wrong_password_is_told_in_one_line_that_names_the_settings(
-    locked: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    line = refused(Settings(redis_url=locked.url, redis_password=WRONG), monkeypatch)
-    at = f"127.0.0.1:{locked.port}"
-    trouble = told(caplog)
-
-    assert line == f"the ledger refuses our user or password at {at}, for 0.7 s now; see {ALL}"
-    assert trouble["detail"] == "the ledger refuses our user or password"
-    assert (trouble["address"], trouble["settings"]) == (at, ALL)
-    assert "hunter2" not in line + str(trouble)
-
-
-def test_a_wrong_host_is_told_in_one_line_that_names_the_settings(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    at = f"127.0.0.1:{free_port()}"
-    line = refused(Settings(redis_url=f"redis://:hunter2@{at}"), monkeypatch)
-    trouble = told(caplog)
-
-    assert line.startswith(f"the ledger does not answer (ConnectionError) at {at}, for")
-    assert line.endswith(f"; see {ALL}")
-    assert "Connect call failed" in trouble["cause"]
-    assert "hunter2" not in line + str(trouble)
 
 
 @pytest.mark.slow

@@ -1,0 +1,73 @@
+"""The ledger at the start of a gateway or keeper: waited for while it is away, and not used before it is found safe."""
+
+import asyncio
+import logging
+from typing import TypeVar
+
+from starlette.applications import Starlette
+
+from contract.errors import LedgerUnavailable, Refused, StartRefused
+from contract.ledger import AsyncLedger, ledger_trouble
+from contract.settings import Settings
+from contract.transitions import Transition
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+AGAIN_SECONDS = 0.5
+
+
+class CheckedLedger(AsyncLedger):
+    """A ledger that refuses every call, as if it were away, until `wait` has found it safe: what a wrong one
+    would lose must not be accepted first.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.safe = False
+        self.trouble = "the ledger was not asked yet"
+        """What is missing, in a sentence for everybody, until it is safe."""
+
+    async def run(
+        self, transition: Transition[T], *, seconds: float | None = None, attempt: int = 0
+    ) -> T:
+        if not self.safe:
+            raise LedgerUnavailable(self.trouble)
+        return await super().run(transition, seconds=seconds, attempt=attempt)
+
+    async def wait(self) -> None:
+        """Return when it answers and is safe, however long that takes. The log has a line for each trouble, and not
+        for each try.
+
+        Raises:
+            StartRefused: it answers, and is wrong for us.
+        """
+        asked, told = AsyncLedger(self.settings), set[str]()
+        try:
+            while not self.safe:
+                try:
+                    await asked.check()
+                    self.safe = True
+                except Refused as error:
+                    self.trouble = error.detail
+                    if self.trouble not in told:
+                        trouble = ledger_trouble(self.settings, error)
+                        logger.warning("waiting for the ledger", extra=trouble)
+                    told.add(self.trouble)
+                    await asyncio.sleep(AGAIN_SECONDS)
+        finally:
+            await asked.close()
+        if told:
+            logger.info("the ledger is there")
+
+
+async def admit(app: Starlette, ledger: CheckedLedger) -> bool:
+    """Wait for a process's ledger; False when it is wrong, and the process must end (service/process.py)."""
+    try:
+        await ledger.wait()
+    except StartRefused as error:
+        ledger.trouble = error.title
+        app.state.refusal = error
+        return False
+    return True

@@ -1,0 +1,243 @@
+"""The ledger as a gateway or a keeper begins with it: away it is waited for, wrong it is refused, unsafe never used."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import redis
+from gateway_thread import GatewayThread
+from pretend_worker import until
+from pydantic import SecretStr
+from starlette.testclient import TestClient
+
+from cli.embedded import EmbeddedRedis
+from contract.catalog import Catalog
+from contract.errors import LedgerUnavailable, StartRefused
+from contract.ledger import AsyncLedger
+from contract.settings import Settings
+from contract.transitions import expire
+from service import admission
+from service.admission import CheckedLedger
+from service.keeper import create_keeper
+from tests.absent import KINDS, away, nameless, refused
+
+ALL = "SOLOIST_REDIS_URL, SOLOIST_REDIS_USERNAME, SOLOIST_REDIS_PASSWORD"
+ODD = "p@ss/w:rd#%"
+WRONG = "hunter2"
+EVERY_KIND = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+
+
+class Tries:
+    """Counts how often a ledger was asked whether it is safe."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count, check = 0, AsyncLedger.check
+
+        async def counted(ledger: AsyncLedger) -> None:
+            self.count += 1
+            await check(ledger)
+
+        monkeypatch.setattr(AsyncLedger, "check", counted)
+        monkeypatch.setattr(admission, "AGAIN_SECONDS", 0.02)
+
+
+@pytest.fixture
+def tries(monkeypatch: pytest.MonkeyPatch) -> Tries:
+    return Tries(monkeypatch)
+
+
+def quick(settings: Settings, url: str, **more: object) -> Settings:
+    """Settings for a ledger at this address that is soon found to be away."""
+    how = {"redis_url": SecretStr(url), "ledger_timeout_seconds": 0.3, "sweep_seconds": 0.02}
+    return settings.model_copy(update={**how, **more})
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    """What the log says of the wait: (line, trouble)."""
+    ours = [record for record in caplog.records if record.name == admission.logger.name]
+    return [(record.message, getattr(record, "detail", "")) for record in ours]
+
+
+def says_nothing_of_it(answer: httpx.Response) -> None:
+    assert (answer.status_code, answer.json()["code"]) == (503, "ledger_unavailable")
+    assert int(answer.headers["retry-after"]) >= 1
+
+
+@EVERY_KIND
+def test_a_gateway_whose_ledger_is_away_lives_refuses_and_heals(
+    settings: Settings,
+    catalog: Catalog,
+    tmp_path: Path,
+    tries: Tries,
+    caplog: pytest.LogCaptureFixture,
+    kind: Callable,
+) -> None:
+    caplog.set_level("INFO", admission.logger.name)
+    with (
+        away(kind, tmp_path) as (url, heal),
+        GatewayThread(quick(settings, url), catalog) as gateway,
+        httpx.Client(base_url=gateway.url, timeout=10, trust_env=False) as http,
+    ):
+        post = lambda: http.post("/v1/models/local/echo/predictions", json={"input": {}})  # noqa: E731
+        assert http.get("/livez").json() == {"alive": True}
+        ready = http.get("/readyz")
+        assert (ready.status_code, ready.json()["state"]) == (503, "waiting")
+        assert "ledger" in ready.json()["detail"]
+        for answer in (
+            post(),
+            http.put("/v1/predictions/mine", json={"version": "local/echo", "input": {}}),
+            http.get("/v1/predictions/mine"),
+            http.get("/v1/predictions"),
+            http.post("/v1/predictions/mine/cancel"),
+            http.get("/v1/predictions/mine/stream"),
+        ):
+            says_nothing_of_it(answer)
+        assert http.get("/v1/models").status_code == 200
+        assert "soloist_ledger_up 0.0" in http.get("/metrics").text
+        until("it asked often", lambda: tries.count > 6)
+        told = lines(caplog)
+        assert {line for line, _ in told} == {"waiting for the ledger"}
+        assert len(told) == len(set(told)), "each trouble once"
+        if heal is not None:
+            heal()
+            until("it is ready", lambda: http.get("/readyz").status_code == 200)
+            assert post().status_code == 201
+            assert lines(caplog)[-1] == ("the ledger is there", "")
+            assert "soloist_ledger_up 1.0" in http.get("/metrics").text
+
+
+@EVERY_KIND
+def test_a_keeper_whose_ledger_is_away_lives_and_heals(
+    settings: Settings, catalog: Catalog, tmp_path: Path, tries: Tries, kind: Callable
+) -> None:
+    with away(kind, tmp_path) as (url, heal):
+        app = create_keeper(quick(settings, url), catalog)
+        with TestClient(app, base_url="http://localhost") as http:
+            until("it asked often", lambda: tries.count > 3)
+            assert http.get("/livez").json() == {"alive": True}
+            ready = http.get("/readyz")
+            assert (ready.status_code, ready.json()["state"]) == (503, "waiting")
+            assert "ledger" in ready.json()["detail"]
+            assert "soloist_keeper_ledger_up 0.0" in http.get("/metrics").text
+            if heal is not None:
+                heal()
+                until("it sweeps", lambda: http.get("/readyz").status_code == 200)
+                assert "soloist_keeper_ledger_up 1.0" in http.get("/metrics").text
+
+
+def test_a_wait_of_thousands_of_tries_leaves_nothing_behind(
+    settings: Settings, tmp_path: Path, tries: Tries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An hour are 7,200 of them."""
+    monkeypatch.setattr(admission, "AGAIN_SECONDS", 0)
+
+    async def wait(url: str) -> None:
+        ledger = CheckedLedger(quick(settings, url))
+        waiting = asyncio.create_task(ledger.wait())
+        threads = 0
+        while tries.count < 2000:
+            await asyncio.sleep(0.01)
+            threads = threads or (tries.count > 200 and threading.active_count())
+            assert len(asyncio.all_tasks()) < 10
+        assert threading.active_count() <= threads
+        assert len(ledger.connections._shelf._idle) <= 1
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        await ledger.close()
+
+    with away(refused, tmp_path) as (url, _):
+        asyncio.run(wait(url))
+
+
+def test_nothing_is_asked_of_a_ledger_before_it_was_found_safe(settings: Settings) -> None:
+    async def early() -> None:
+        ledger = CheckedLedger(settings)
+        with pytest.raises(LedgerUnavailable):
+            await ledger.run(expire(1))
+        await ledger.wait()
+        await ledger.run(expire(1))
+        await ledger.close()
+
+    asyncio.run(early())
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[EmbeddedRedis]:
+    with EmbeddedRedis(tmp_path / "redis", appendfsync="no") as opened:
+        yield opened
+
+
+def lock(client: redis.Redis) -> None:
+    client.config_set("requirepass", ODD)
+
+
+def forbid(client: redis.Redis) -> None:
+    client.execute_command("ACL", "SETUSER", "someone", "on", f">{ODD}", "~*", "+ping")
+
+
+def age(client: redis.Redis) -> None:
+    client.set("soloist:schema", 99)
+
+
+WRONG_LEDGERS = {
+    "a wrong password": (lock, {"redis_password": WRONG}, "refuses our user or password at"),
+    "no password": (lock, {}, "refuses our user or password at"),
+    "no rights": (forbid, {"redis_username": "someone", "redis_password": ODD}, "refuses our user"),
+    "a database that is not there": (lambda _: None, {"database": 99}, "DB index is out of range"),
+    "evicts": (lambda c: c.config_set("maxmemory-policy", "allkeys-lru"), {}, "allkeys-lru"),
+    "keeps nothing": (lambda c: c.config_set("appendonly", "no"), {}, "no append-only file"),
+    "newer": (age, {}, "a newer release has written to the ledger"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG_LEDGERS)
+def test_a_ledger_that_answers_and_is_wrong_is_refused_at_once(
+    own: EmbeddedRedis, catalog: Catalog, what: str
+) -> None:
+    spoil, given, words = WRONG_LEDGERS[what]
+    with redis.Redis(port=own.port) as client:
+        spoil(client)
+    given = dict(given)
+    url = own.url.replace("/0", f"/{given.pop('database', 0)}")
+    settings = Settings(redis_url=url, keeper_port=0, **given)
+    app = create_keeper(settings, catalog)
+    with TestClient(app, base_url="http://localhost") as http:
+        until("it is refused", lambda: getattr(app.state, "refusal", None))
+        assert isinstance(app.state.refusal, StartRefused)
+        assert words in app.state.refusal.detail
+        assert WRONG not in app.state.refusal.detail
+        assert http.get("/readyz").status_code == 503
+
+
+def test_a_refusal_names_the_place_and_the_settings(own: EmbeddedRedis) -> None:
+    with redis.Redis(port=own.port) as client:
+        lock(client)
+    ledger = CheckedLedger(Settings(redis_url=own.url, redis_password=WRONG))
+
+    async def refusal() -> str:
+        with pytest.raises(StartRefused) as caught:
+            await ledger.wait()
+        return caught.value.detail
+
+    at = f"127.0.0.1:{own.port}"
+    assert asyncio.run(refusal()) == (f"the ledger refuses our user or password at {at}; see {ALL}")
+
+
+def test_what_is_away_is_told_with_its_place_and_cause_and_no_password(
+    settings: Settings, tmp_path: Path, tries: Tries, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def wait(url: str) -> None:
+        waiting = asyncio.create_task(CheckedLedger(quick(settings, url)).wait())
+        await asyncio.to_thread(until, "it asked often", lambda: tries.count > 2)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+
+    with away(nameless, tmp_path) as (url, _):
+        asyncio.run(wait(url.replace("//", f"//:{WRONG}@")))
+    told = vars([record for record in caplog.records if record.name == admission.logger.name][-1])
+    assert (told["address"], told["settings"]) == ("soloist-ledger.invalid:6379", ALL)
+    assert "not known" in told["cause"]
+    assert WRONG not in str(told)
