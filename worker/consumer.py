@@ -5,6 +5,7 @@ meanwhile. Hence: a message is acknowledged before its batch computes, not when 
 worker takes no second message that it could not look at; and a thread keeps the AMQP connection alive.
 """
 
+import itertools
 import logging
 import time
 from collections.abc import Callable
@@ -48,9 +49,10 @@ class SoloConsumer(Consumer):  # type: ignore[misc]
     def ensure_connected(self, conn: Any) -> Any:
         """Connect, however long it takes. kombu's pauses between two tries grow to half a minute; what
         waits is to be delivered within 30 s of the broker's return. Celery has a line for each try; ours
-        comes once, and names the settings.
+        comes once, in its place, and names the settings.
         """
         connect, told = conn.ensure_connection, ""
+        tries = itertools.count(1)
 
         def ensure_connection(errback: Any, *args: Any, **kwargs: Any) -> Any:
             def tell(error: BaseException, pause: float) -> None:
@@ -58,14 +60,15 @@ class SoloConsumer(Consumer):  # type: ignore[misc]
                 trouble = broker_trouble(error)
                 if trouble != told:
                     logger.warning(trouble, extra={"cause": str(error), **self.app.whereabouts})
-                told = trouble
-                errback(error, pause)
+                told = self.app.health.waits = trouble
+                logger.debug("the broker is tried again", extra={"tries": next(tries)})
 
             pauses = {"interval_start": 1, "interval_step": 1, "interval_max": LONGEST_PAUSE}
             return connect(tell, *args, **kwargs, **pauses)
 
         conn.ensure_connection = ensure_connection
         connected = super().ensure_connected(conn)
+        self.app.health.waits = ""
         if told:
             logger.info("the broker answers again")
         return connected

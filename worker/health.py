@@ -1,4 +1,4 @@
-"""`/livez`, `/readyz` and `/metrics`, in a thread of their own so that they answer while a batch computes."""
+"""`/livez`, `/startupz`, `/readyz` and `/metrics`, in a thread of their own: they answer while a batch computes."""
 
 import logging
 import socket
@@ -36,6 +36,8 @@ class Health:
     on_phase: Callable[[], None] = lambda: None
     phase: str = PHASES[0]
     since: float = field(default_factory=time.monotonic)
+    waits: str = ""
+    """What it waits for before it can be ready, in a sentence."""
     facts: dict[str, Any] = field(default_factory=dict)
 
     def enter(self, phase: str) -> None:
@@ -49,6 +51,11 @@ class Health:
         return self.phase == PHASES[-1]
 
     @property
+    def loaded(self) -> bool:
+        """True once the model is loaded: what is missing then may come by itself, and a restart brings no nearer."""
+        return PHASES.index(self.phase) >= PHASES.index("connecting")
+
+    @property
     def state(self) -> str:
         """One of PHASES, or `draining`."""
         return "draining" if draining() else self.phase
@@ -60,11 +67,15 @@ class Health:
         if path == "/livez":
             alive = self.alive()
             return 200 if alive else 503, "application/json", orjson.dumps({"alive": alive})
+        if path == "/startupz":
+            loaded = self.loaded
+            return 200 if loaded else 503, "application/json", orjson.dumps({"loaded": loaded})
         if path == "/readyz":
             state = ("busy" if self.busy() else "idle") if self.ready else "loading"
             body = {
                 "state": state,
                 "phase": self.phase,
+                **({"detail": self.waits} if self.waits else {}),
                 "phase_seconds": round(time.monotonic() - self.since, 3),
                 "progress": PHASES.index(self.phase) / (len(PHASES) - 1),
                 **self.facts,

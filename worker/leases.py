@@ -42,6 +42,8 @@ class Leases:
         self._done_seconds = 0.0
         self._changed = Condition()
         self._extending = Lock()
+        self._trouble = ""
+        """Why the last renewal failed, of which the log has one line."""
         Thread(target=self._run, name="leases", daemon=True).start()
 
     @property
@@ -151,8 +153,11 @@ class Leases:
             try:
                 lost = self._ledger.run(extend(self._holder, attempts, left))
             except SoloistError as error:
-                logger.warning("leases were not renewed", extra={"code": error.code})
+                if self._trouble != error.code:
+                    logger.warning("leases were not renewed", extra={"code": error.code})
+                self._trouble = error.code
                 return
+        self._trouble = ""
         for batch, computing in news:
             batch.told = computing
         for batch in batches:

@@ -35,6 +35,8 @@ class Presence:
         self._health = health
         self._changed = Event()
         self._ended = False
+        self._heard = False
+        """Whether the ledger took the last announcement."""
 
     def begin(self, name: str) -> None:
         """Announce the worker of this name until the process ends. In the pools that fork, each child is
@@ -46,28 +48,33 @@ class Presence:
         atexit.register(self.end)
 
     def end(self) -> None:
-        """Take the announcement back."""
+        """Take the announcement back. From a ledger that is away it is not: it runs out by itself."""
         self._ended = True
         self._changed.set()
-        self._thread.join(2 * self._settings.ledger_timeout_seconds)
+        if self._heard:
+            self._thread.join(2 * self._settings.ledger_timeout_seconds)
 
     def _run(self, name: str) -> None:
         ledger = Ledger(self._settings)
         while not self._ended:
             self._changed.clear()
-            self._send(ledger, lambda: self._announcement(name))
+            self._heard = self._send(ledger, lambda: self._announcement(name))
             self._changed.wait(self._settings.renew_seconds)
-        self._send(ledger, lambda: leave(self._model, name))
+        if self._heard:
+            self._send(ledger, lambda: leave(self._model, name))
         ledger.close()
 
     @staticmethod
-    def _send(ledger: Ledger, say: Callable[[], Transition[bool]]) -> None:
+    def _send(ledger: Ledger, say: Callable[[], Transition[bool]]) -> bool:
+        """Whether the ledger took it."""
         try:
             ledger.run(say())
+            return True
         except SoloistError:  # it is said again soon, and whoever needs the ledger tells of it
             logger.debug("not announced", exc_info=True)
         except Exception:
             logger.exception("not announced")
+        return False
 
     def _announcement(self, name: str) -> Transition[bool]:
         return announce(self._model, self._worker(name), self._settings.lease_seconds)

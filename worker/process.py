@@ -55,7 +55,7 @@ def serve(model: str, pool: str, concurrency: int) -> int:
     logger.info("starting", extra=facts)
 
     app = create_app(settings)
-    app.whereabouts = settings.whereabouts("broker")
+    app.whereabouts, app.health = settings.whereabouts("broker"), health
     app.set_current()
     app.conf.update(
         worker_consumer="worker.consumer:SoloConsumer",

@@ -12,17 +12,17 @@ from contract.catalog import ModelSpec
 from contract.errors import (
     DeviceLost,
     ModelUnloadable,
-    Refused,
     SoloistError,
     StartRefused,
 )
 from contract.fates import tell
-from contract.ledger import Ledger, ledger_trouble
+from contract.ledger import Ledger
 from contract.settings import Settings
 from contract.tracing import open_tracing
 from contract.transitions import Claim, Holder, Outcome, claim
 from worker import metrics
 from worker.account import Account
+from worker.admission import Admission
 from worker.batch import Batch
 from worker.drain import draining
 from worker.ends import Ends, pauses
@@ -78,14 +78,18 @@ class Predict(Task):  # type: ignore[misc]
         its first message: in the pools that fork, after the fork.
 
         Raises:
-            StartRefused: the model cannot be loaded, or the ledger is not safe.
+            StartRefused: the model cannot be loaded, or the ledger is not safe. One that is away is waited for
+                with the model loaded.
         """
         self._tracing = open_tracing(self._settings, "worker")
         atexit.register(self._tracing.close)
         account = Account(self._spec.name, self._holder.worker, self._device, self._tracing)
         self._ledger = Ledger(self._settings)
-        self._check_ledger()
+        admission = Admission(self._ledger, self._health)
+        admission.ask()  # one that is wrong is refused before anything is loaded
         self.model = self._load_model()
+        self._health.enter("connecting")
+        admission.wait()
         self._doorbell = Doorbell(self._settings)
         self._reporter = Reporter(self._ledger)
         self._leases = Leases(
@@ -101,19 +105,6 @@ class Predict(Task):  # type: ignore[misc]
         self._health.busy = lambda: bool(self._leases.batches)
         metrics.BUSY.set_function(self._health.busy)
         metrics.BUSY_SECONDS.ask = lambda: self._leases.busy_seconds
-
-    def _check_ledger(self) -> None:
-        """Wait for a ledger that does not answer yet; refuse one that is not safe."""
-        told = ""
-        while True:
-            try:
-                return self._ledger.check()
-            except Refused as error:
-                if told != error.detail:
-                    trouble = ledger_trouble(self._settings, error)
-                    logger.warning("waiting for the ledger", extra=trouble)
-                told = error.detail
-                time.sleep(0.5)
 
     def _load_model(self) -> Model:
         self._health.enter("importing")

@@ -251,7 +251,7 @@ def test_pods_may_reach_the_sentinels_and_the_redis_that_they_name() -> None:
 def paths_of(component: str, catalog: Catalog) -> set[str]:
     """The paths that the component answers on."""
     if component == "worker":
-        known = ("/livez", "/readyz", "/metrics", "/other")
+        known = ("/livez", "/startupz", "/readyz", "/metrics", "/other")
         return {path for path in known if Health().answer(path)[0] != 404}
     if component == "gateway":
         return {route.path for route in gateway_health.router.routes}

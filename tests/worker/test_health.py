@@ -52,6 +52,15 @@ def test_a_worker_that_loads_is_alive_and_not_ready(phase: str) -> None:
     assert body["model"] == "m"
 
 
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_worker_has_started_once_its_model_is_loaded_whatever_it_waits_for(phase: str) -> None:
+    health = Health(waits="the broker does not answer")
+    health.enter(phase)
+    loaded = phase in ("connecting", "ready")
+    assert probe(health, "/startupz") == (200 if loaded else 503, {"loaded": loaded})
+    assert probe(health, "/readyz")[1]["detail"] == "the broker does not answer"
+
+
 def test_progress_grows_with_each_phase_up_to_one() -> None:
     health = Health()
     seen = []

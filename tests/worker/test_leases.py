@@ -102,6 +102,29 @@ def test_leases_are_extended_while_the_main_thread_computes(book: Book) -> None:
     assert book.extended[0] == [("a", 1), ("b", 1)]
 
 
+def test_an_outage_is_one_line_of_the_log_and_the_next_one_another(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Fails(Book):
+        away = False
+
+        def run(self, transition: Any) -> Any:
+            if self.away:
+                raise LedgerUnavailable
+            return super().run(transition)
+
+    fails = Fails()
+    kept = leases(fails, renew_seconds=1000)
+    with kept.hold(batch_of("a")):
+        for _ in range(2):
+            fails.away = True
+            for _ in range(5):
+                kept.renew()
+            fails.away = False
+            kept.renew()
+    assert [record.message for record in caplog.records] == ["leases were not renewed"] * 2
+
+
 def test_nothing_is_extended_before_or_after_a_batch(book: Book) -> None:
     kept = leases(book, renew_seconds=0.001)
     kept.renew()

@@ -1,0 +1,78 @@
+"""The ledger at a worker's start: waited for while it is away, and refused when it is not safe."""
+
+import logging
+import time
+from threading import Event, Thread
+
+from contract.errors import Refused
+from contract.ledger import Ledger, ledger_trouble
+from worker.health import Health
+
+logger = logging.getLogger(__name__)
+
+AGAIN_SECONDS = 0.5
+
+
+class Admission:
+    """Asks the ledger whether predictions are safe there, until it answers. In a thread: a name may take long to
+    be looked up, and the thread that asks for it hears no signal meanwhile.
+    """
+
+    def __init__(self, ledger: Ledger, health: Health) -> None:
+        self._ledger = ledger
+        self._health = health
+        self._asked = Event()
+        self._over = Event()
+        self._error: BaseException | None = None
+        self._health.waits = "the ledger has not answered yet"
+        Thread(target=self._run, name="admission", daemon=True).start()
+
+    def ask(self) -> None:
+        """Return when the ledger has answered, or has not for the first time, or keeps us waiting for either.
+
+        Raises:
+            StartRefused: it answers, and is wrong for us.
+        """
+        self._asked.wait(2 * self._ledger.settings.ledger_timeout_seconds)
+        self._raise()
+
+    def wait(self) -> None:
+        """Return when it answers and is safe, however long that takes.
+
+        Raises:
+            StartRefused: it answers, and is wrong for us.
+        """
+        self._over.wait()
+        self._raise()
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        try:
+            self._try()
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._health.waits = ""
+            self._asked.set()
+            self._over.set()
+
+    def _try(self) -> None:
+        """Ask again and again; the log has a line for each trouble, and not for each try."""
+        told: set[str] = set()
+        while True:
+            try:
+                self._ledger.check()
+                break
+            except Refused as error:
+                self._health.waits = error.detail
+                if error.detail not in told:
+                    trouble = ledger_trouble(self._ledger.settings, error)
+                    logger.warning("waiting for the ledger", extra=trouble)
+                told.add(error.detail)
+            self._asked.set()
+            time.sleep(AGAIN_SECONDS)
+        if told:
+            logger.info("the ledger is there")
