@@ -58,4 +58,4 @@ def _findings(cluster: Cluster, release: Release, plan: Plan, values_given: bool
         yield from all_of(needs.LOOKS, cluster, needs.planned(plan))
         yield from all_of(before.LOOKS, cluster, plan)
     if there:
-        yield from all_of(after.LOOKS, cluster, release)
+        yield from after.findings(cluster, release)

@@ -140,8 +140,12 @@ class Cluster:
     def items(self, path: str, labels: str = "") -> list[Object]:
         """The objects of a kind; none if the kind does not exist."""
         answer = self.ask("GET", path, {"labelSelector": labels} if labels else None)
-        found = [] if answer.status == 404 else _object(answer, path).get("items")
-        return list(found or [])
+        if answer.status == 404:
+            return []
+        listed = _object(answer, path)
+        # The API server names the kind of a list once, and not on each of its items.
+        kind = str(listed.get("kind", "")).removesuffix("List")
+        return [{"kind": kind, **each} for each in listed.get("items") or []]
 
     def create(self, path: str, body: Object) -> Object:
         """Post an object; for questions like SubjectAccessReview."""

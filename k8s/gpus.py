@@ -41,7 +41,7 @@ def _counted(nodes: list[Object], name: str, model: Values) -> Finding:
         return warn(
             subject,
             f"the nodes have {total} {resource}, {wish} workers",
-            "add nodes, or lower scaling.max; nothing to do where nodes come on demand",
+            "nothing to do where nodes come on demand; elsewhere add nodes, or some workers will wait",
         )
     if having:
         return warn(

@@ -1,4 +1,8 @@
-"""After an install: whether KEDA and the HPAs scale the workers, and whether they count as the keeper does."""
+"""After an install: whether KEDA and the HPAs scale the workers, and whether they count as the keeper does.
+
+Of each model there is one finding on its scaling: the first thing that is wrong, in the order in which faults follow
+from each other.
+"""
 
 import re
 from collections.abc import Iterator
@@ -7,134 +11,173 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from k8s.cluster import Cluster, Object, Unanswered
 from k8s.findings import Finding, Findings, error, ok, warn
-from k8s.release import Release, condition_of, is_true, model_of, name_of
+from k8s.needs import SCALED
+from k8s.release import condition_of, is_true, model_of, name_of, scaled_by_keda
+from k8s.seen import Seen, ready_of, short
 
 PAUSED = ("autoscaling.keda.sh/paused", "autoscaling.keda.sh/paused-replicas")
 HPAS = ("horizontalpodautoscalers", "autoscaling/v2")
 FORMULA = re.compile(r"max\(queued \+ running, busy \* (\d+)\)")
 
 
-def scaling(cluster: Cluster, release: Release) -> Findings:
-    """Each model's ScaledObject with the HPA that KEDA made of it."""
-    for scaled in scaled_objects(cluster, release):
-        yield _scaled(cluster.namespace, scaled)
-        hpa_name = scaled.get("status", {}).get("hpaName") or f"keda-hpa-{name_of(scaled)}"
-        hpa = cluster.get(cluster.here(f"{HPAS[0]}/{hpa_name}", HPAS[1]))
-        if hpa is not None:
-            yield judge_hpa(hpa)
-        elif is_true(scaled, "Ready") and not _paused(scaled):
-            yield error(f"hpa {hpa_name}", "KEDA has not made it", "see the log of keda-operator")
+def scaling(cluster: Cluster, seen: Seen) -> Findings:
+    """Each model's ScaledObject with the HPA that KEDA made of it, and the numbers that both go by."""
+    yield from _left_alone(cluster, seen)
+    scaled = seen[SCALED[0]]
+    hpas = {model_of(each): hpa_of(cluster, each) for each in scaled}
+    metrics = _metrics(cluster, seen)
+    for each in scaled:
+        yield judge(seen, each, hpas[model_of(each)])
+    if isinstance(metrics, Finding):
+        yield metrics
+        return
+    if metrics is None:
+        return
+    if not short(seen.workload("broker")):  # else its own pods say what is wrong
+        yield _broker(metrics)
+    counts = counts_of(metrics)
+    for each in scaled:
+        own = counts.get(model_of(each), {})
+        # One whose scaling is at fault has no number to compare with.
+        healthy = judge(seen, each, hpas[model_of(each)]).level == "ok"
+        yield _compared(each, hpas[model_of(each)] if healthy else None, own)
 
 
-def scaled_objects(cluster: Cluster, release: Release) -> list[Object]:
-    return cluster.items(cluster.here("scaledobjects", "keda.sh/v1alpha1"), release.labels())
+def _left_alone(cluster: Cluster, seen: Seen) -> Iterator[Finding]:
+    """Workers that were left to KEDA, without a ScaledObject: nobody starts them."""
+    if seen.kinds.get(SCALED[0]) is None or not cluster.serves(SCALED[1], SCALED[0]):
+        return  # that finding is KEDA's, or the one on our rights
+    for found in seen.workloads:
+        if scaled_by_keda(found) and seen.scaled(model_of(found)) is None:
+            yield error(
+                f"scaling of {model_of(found)}",
+                f"there is no ScaledObject {name_of(found)}, so nothing starts or ends its workers",
+                "helm upgrade makes it again",
+            )
 
 
-def _paused(scaled: Object) -> bool:
-    annotations = scaled["metadata"].get("annotations", {})
+def hpa_of(cluster: Cluster, scaled: Object) -> Object | None:
+    """The HPA that KEDA made of a ScaledObject."""
+    name = scaled.get("status", {}).get("hpaName") or f"keda-hpa-{name_of(scaled)}"
+    return cluster.get(cluster.here(f"{HPAS[0]}/{name}", HPAS[1]))
+
+
+def is_paused(scaled: Object) -> bool:
+    annotations = scaled["metadata"].get("annotations") or {}
     return is_true(scaled, "Paused") or any(
         annotations.get(name, "false") != "false" for name in PAUSED
     )
 
 
-def _scaled(namespace: str, scaled: Object) -> Finding:
-    subject = f"scaledobject {name_of(scaled)}"
-    describe = f"kubectl -n {namespace} describe scaledobject {name_of(scaled)}"
-    ready = condition_of(scaled, "Ready")
-    fallback = condition_of(scaled, "Fallback")
+def judge(seen: Seen, scaled: Object, hpa: Object | None) -> Finding:
+    """The one finding on a model's scaling."""
+    subject = f"scaling of {model_of(scaled)}"
+    fault = _keda_fault(seen, scaled, subject)
+    if fault:
+        return fault
+    if is_paused(scaled):
+        return warn(subject, "paused", "set scaling.paused: false to let it scale again")
+    if hpa is None:
+        return error(subject, "KEDA has not made its HPA", "see the log of keda-operator")
+    workers = seen.workload("worker", model_of(scaled))
+    judged = judge_hpa(hpa, subject, f"scaling.max of {model_of(scaled)}", workers)
+    if judged.level == "ok":
+        return ok(
+            subject, f"{judged.sentence}, {'active' if is_true(scaled, 'Active') else 'idle'}"
+        )
+    return judged
+
+
+def _keda_fault(seen: Seen, scaled: Object, subject: str) -> Finding | None:
+    describe = f"kubectl -n {seen.namespace} describe scaledobject {name_of(scaled)}"
+    ready, fallback = condition_of(scaled, "Ready"), condition_of(scaled, "Fallback")
     health: dict[str, Object] = scaled.get("status", {}).get("health") or {}
-    failing = [name for name, each in health.items() if each.get("status") == "Failing"]
+    failing = sorted(name for name, each in health.items() if each.get("status") == "Failing")
     if not ready:
         return error(subject, "KEDA has not looked at it", "see the log of keda-operator")
     if ready.get("status") != "True":
-        return error(
-            subject, f"not ready: {ready.get('message', ready.get('reason', ''))}", describe
-        )
+        said = ready.get("message", ready.get("reason", ""))
+        return error(subject, f"KEDA is not ready to scale it: {said}", describe)
     if fallback.get("status") == "True":
         return error(
             subject,
             f"KEDA cannot read the ledger and holds the fallback: {fallback.get('message', '')}",
-            "see the ledger, its Secret, and networkPolicy.kedaNamespace",
+            "mend the ledger first"
+            if short(seen.workload("ledger"))
+            else "see the ledger, its Secret, and networkPolicy.kedaNamespace",
         )
     if failing:
         return warn(
             subject,
-            f"KEDA's last looks at the ledger failed ({', '.join(sorted(failing))})",
+            f"KEDA's last looks at the ledger failed ({', '.join(failing)})",
             "see the log of keda-operator",
         )
-    if _paused(scaled):
-        return warn(subject, "paused", "set scaling.paused: false to let it scale again")
-    active = "active" if is_true(scaled, "Active") else "idle"
-    return ok(subject, f"ready and {active}")
+    return None
 
 
-def judge_hpa(hpa: Object) -> Finding:
-    """An HPA's own conditions; at zero replicas it rightly says that it is disabled."""
-    subject = f"hpa {name_of(hpa)}"
+def judge_hpa(hpa: Object, subject: str, most: str, target: Object | None) -> Finding:
+    """An HPA's own conditions; at zero replicas it rightly says that it is disabled.
+
+    Args:
+        most: what its maximum is called in the values.
+        target: what it scales. While that has fewer pods than it wants, more of them would help nobody.
+    """
     able, acting, limited = (
         condition_of(hpa, kind) for kind in ("AbleToScale", "ScalingActive", "ScalingLimited")
     )
-    status = hpa.get("status", {})
     if able.get("status") == "False":
-        return error(subject, f"cannot scale: {able.get('message', '')}", "see its Deployment")
+        return error(
+            subject, f"its HPA cannot scale: {able.get('message', '')}", "see its Deployment"
+        )
     if acting.get("status") == "False" and acting.get("reason") != "ScalingDisabled":
         return error(
             subject,
-            f"has no number to scale by: {acting.get('message', '')}",
+            f"its HPA has no number to scale by: {acting.get('message', '')}",
             "see the APIService v1beta1.external.metrics.k8s.io and the log of KEDA's metrics server"
             if name_of(hpa).startswith("keda-hpa-")
             else "see metrics-server",
         )
     if not able:
-        return warn(subject, "has not been looked at yet", "check again in half a minute")
-    if limited.get("status") == "True" and limited.get("reason") == "TooManyReplicas":
-        most = hpa["spec"]["maxReplicas"]
-        return warn(subject, f"wants more than its maximum of {most}", "raise scaling.max")
-    if acting.get("status") == "False":
-        return ok(subject, "waits at zero replicas")
-    return ok(subject, f"wants {status.get('desiredReplicas', 0)} replicas")
+        return warn(subject, "its HPA has not been looked at yet", "check again in half a minute")
+    maximum = hpa.get("spec", {}).get("maxReplicas", 0)
+    limit = limited.get("status") == "True" and limited.get("reason") == "TooManyReplicas"
+    ready, wanted = ready_of(target) if target else (maximum, maximum)
+    if limit and acting.get("status") != "False" and ready >= wanted >= maximum:
+        return warn(subject, f"wants more than its maximum of {maximum}", f"raise {most}")
+    return ok(subject, "ready")
 
 
-def gateway_hpa(cluster: Cluster, release: Release) -> Findings:
-    hpa = cluster.get(cluster.here(f"{HPAS[0]}/{release.gateway}", HPAS[1]))
+def gateway_hpa(cluster: Cluster, seen: Seen) -> Findings:
+    hpa = cluster.get(cluster.here(f"{HPAS[0]}/{seen.release.gateway}", HPAS[1]))
     if hpa is not None:
-        yield judge_hpa(hpa)
+        workload = seen.workload("gateway")
+        yield judge_hpa(hpa, "scaling of gateway", "gateway.hpa.max", workload)
 
 
 # --- the numbers ------------------------------------------------------------------------------------
 
 
-def numbers(cluster: Cluster, release: Release) -> Findings:
-    """What the keeper's metrics say: of the broker, and of each model beside what KEDA says. The two are of
-    slightly different instants.
-    """
-    pods = [pod for pod in release.pods(cluster, "keeper") if is_true(pod, "Ready")]
+def _metrics(cluster: Cluster, seen: Seen) -> str | Finding | None:
+    """What the keeper's metrics say, that they cannot be read, or None where it is not ready."""
+    pods = [pod for pod in seen.pods("keeper") if is_true(pod, "Ready")]
     if not pods:
-        return
-    path = cluster.here(f"pods/{name_of(pods[0])}:8001/proxy/metrics")
+        return None
     try:
-        metrics = cluster.text(path)
+        return cluster.text(cluster.here(f"pods/{name_of(pods[0])}:8001/proxy/metrics"))
     except Unanswered as refused:
-        yield warn(
+        return warn(
             "numbers",
             f"the keeper's metrics cannot be read from here: {refused}",
             "nothing to do where a NetworkPolicy keeps the API server out; Grafana shows them",
         )
-        return
-    yield _broker(metrics)
-    counts = counts_of(metrics)
-    for each in scaled_objects(cluster, release):
-        hpa_name = each.get("status", {}).get("hpaName") or f"keda-hpa-{name_of(each)}"
-        hpa = cluster.get(cluster.here(f"{HPAS[0]}/{hpa_name}", HPAS[1]))
-        yield from _compared(each, hpa or {}, counts.get(model_of(each), {}))
 
 
 def _broker(metrics: str) -> Finding:
     if "soloist_keeper_broker_up 1.0" in metrics.splitlines():
-        return ok("broker", "the keeper reaches it")
+        return ok("broker connection", "the keeper has one")
     return error(
-        "broker",
-        "the keeper does not reach it: predictions are kept, but no worker hears of them",
+        "broker connection",
+        "the keeper has none: predictions are kept, but no worker hears of them",
         "see `broker` in your values, its Secret, and the last lines of the keeper's log",
     )
 
@@ -154,35 +197,32 @@ def counts_of(metrics: str) -> dict[str, dict[str, float]]:
     return counts
 
 
-def _compared(scaled: Object, hpa: Object, counts: dict[str, float]) -> Iterator[Finding]:
-    model = model_of(scaled)
-    subject = f"numbers of {model}"
+def _compared(scaled: Object, hpa: Object | None, counts: dict[str, float]) -> Finding:
+    """What the keeper counts, beside what KEDA says: the two are of slightly different instants."""
+    subject = f"numbers of {model_of(scaled)}"
     queued, running, busy = (counts.get(state, 0.0) for state in ("queued", "running", "busy"))
-    own = f"{queued:g} queued, {running:g} running, {busy:g} busy workers"
-    replicas = hpa.get("status", {}).get("currentReplicas", 0)
-    if not replicas:
-        if queued and not _paused(scaled) and not is_true(scaled, "Active"):
-            yield warn(
+    own = f"the keeper counts {queued:g} queued, {running:g} running, {busy:g} busy workers"
+    replicas = (hpa or {}).get("status", {}).get("currentReplicas", 0)
+    if not replicas or is_paused(scaled):
+        unseen = queued and hpa is not None and not is_true(scaled, "Active")
+        if unseen and not is_paused(scaled):
+            return warn(
                 subject,
-                f"the keeper counts {own}, and KEDA sees nothing to do",
+                f"{own}, and KEDA sees nothing to do",
                 "check again in a few seconds; if it stays, see the ScaledObject's listName and databaseIndex",
             )
-        else:
-            yield ok(subject, f"the keeper counts {own}; no worker runs")
-        return
-    seen = _composite(hpa, replicas)
+        return ok(subject, own)
+    seen = _composite(hpa or {}, replicas)
     formula = scaled["spec"].get("advanced", {}).get("scalingModifiers", {}).get("formula", "")
     known = FORMULA.fullmatch(formula)
     if seen is None or not known:
         shown = "nothing yet" if seen is None else f"{seen:g} by {formula}"
-        yield ok(subject, f"the keeper counts {own}; KEDA says {shown}")
-        return
+        return ok(subject, f"{own}; KEDA says {shown}")
     expected = max(queued + running, busy * int(known[1]))
-    sentence = f"the keeper counts {own}, which makes {expected:g}; KEDA says {seen:g}"
+    sentence = f"{own}, which makes {expected:g}; KEDA says {seen:g}"
     if min(seen, expected) * 2 + 5 < max(seen, expected):
-        yield warn(subject, sentence, "check again; if it stays, KEDA reads another ledger")
-    else:
-        yield ok(subject, sentence)
+        return warn(subject, sentence, "check again; if it stays, KEDA reads another ledger")
+    return ok(subject, sentence)
 
 
 def _composite(hpa: Object, replicas: int) -> float | None:

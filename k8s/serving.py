@@ -1,46 +1,60 @@
 """After an install: whether the gateway answers and the keeper may do its work."""
 
 from k8s.cluster import Cluster, Object
-from k8s.findings import Findings, error, ok, warn
+from k8s.findings import Findings, Level, error, ok
 from k8s.release import Release, component_of, name_of
+from k8s.seen import Seen
 
 REVIEW = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 
+Answer = tuple[Level, str, str]
+"""How well it answered, what that means, and the way out."""
 
-def gateway(cluster: Cluster, release: Release) -> Findings:
-    """Asked through the API server, as `kubectl get --raw` does."""
+
+def serves(cluster: Cluster, release: Release) -> Answer:
+    """Whether the gateway answers, asked through the API server, as `kubectl get --raw` does."""
     root = cluster.behind_service(release.gateway)
     answer = cluster.ask("GET", f"{root}/readyz")
     if answer.refusal and answer.status in (401, 403):
-        yield warn(
-            "gateway",
+        return (
+            "warn",
             f"it cannot be asked from here: {answer.refusal}",
             "get the right to get and create services/proxy, or ask it yourself",
         )
-        return
     if answer.refusal or answer.status >= 500:
-        body = answer.json
-        said = body.get("detail") if isinstance(body, dict) else None
-        yield error(
-            "gateway",
-            f"it is not ready: {answer.refusal or said or answer.status}",
-            "see its pods, then the ledger",
+        said = answer.refusal or _detail(answer.json) or answer.status
+        return (
+            "error",
+            f"it answers that it is not ready: {said}",
+            "see the ledger, then its own log",
         )
-        return
     found = cluster.ask("GET", f"{root}/v1/models").json
     models = found.get("results") if isinstance(found, dict) else None
     if not isinstance(models, list):
-        yield error(
-            "gateway", f"{release.gateway} is no Soloist gateway", "see what its Service selects"
+        return (
+            "error",
+            f"{release.gateway} is no Soloist gateway",
+            "see what its Service selects",
         )
-        return
-    names = ", ".join(str(model.get("id")) for model in models)
-    yield ok("gateway", f"ready; serves {names}")
+    return "ok", f"serves {', '.join(str(model.get('id')) for model in models)}", ""
 
 
-def keeper(cluster: Cluster, release: Release) -> Findings:
-    """Whether it may mark busy workers, where it is told to."""
-    for found in release.deployments(cluster):
+def not_ready_because(cluster: Cluster, pods: list[Object]) -> str:
+    """What a gateway that runs and is not ready says itself; nothing where it cannot be asked."""
+    for pod in pods:
+        answer = cluster.ask("GET", cluster.here(f"pods/{name_of(pod)}:8000/proxy/readyz"))
+        if answer.refusal is None and answer.status >= 500:
+            return _detail(answer.json)
+    return ""
+
+
+def _detail(body: object) -> str:
+    return str(body.get("detail") or "") if isinstance(body, dict) else ""
+
+
+def rights(cluster: Cluster, seen: Seen) -> Findings:
+    """Whether the keeper may mark busy workers, where it is told to."""
+    for found in seen["deployments"]:
         if component_of(found) == "keeper" and _marks(found):
             yield from _may_patch(cluster, found)
 
@@ -74,10 +88,10 @@ def _may_patch(cluster: Cluster, deployment: Object) -> Findings:
         },
     )
     if review.get("status", {}).get("allowed"):
-        yield ok("keeper", "may mark busy workers")
+        yield ok("rights of keeper", "may mark busy workers")
     else:
         yield error(
-            "keeper",
+            "rights of keeper",
             f"its ServiceAccount {account} may not patch pods, so scaling in may take busy workers",
             f"see Role and RoleBinding {name_of(deployment)}, or set keeper.deletionCost: false",
         )

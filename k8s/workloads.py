@@ -1,143 +1,131 @@
-"""After an install: whether the Deployments, pods and volumes of a release are as they should be."""
+"""After an install: whether the Deployments, StatefulSets and volumes of a release are as they should be.
 
-from typing import Any
+A workload with too few pods and the pods that say why are one situation, and one finding.
+"""
 
-from contract.errors import EXIT_REFUSED
+from collections.abc import Iterator
+
 from k8s.cluster import Cluster, Object
+from k8s.faults import Fault, faults_of, unscheduled
 from k8s.findings import Finding, Findings, error, ok, warn
-from k8s.logs import ended_of, last_words, log_command
-from k8s.release import Release, component_of, condition_of, model_of, name_of
+from k8s.release import component_of, condition_of, model_of, name_of, scaled_by_keda
+from k8s.seen import Seen, ready_of
+from k8s.serving import Answer, not_ready_because, serves
 
-IMAGE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
-CONFIGURATION = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
-
-
-def deployments(cluster: Cluster, release: Release) -> Findings:
-    """Ready beside wanted, for Deployments and for the stores' StatefulSets."""
-    stores = cluster.items(cluster.here("statefulsets", "apps/v1"), release.labels())
-    for found in [*release.deployments(cluster), *stores]:
-        if component_of(found) in ("placeholder", "test"):
-            continue
-        yield _replicas(cluster.namespace, found)
+Group = tuple[Fault, list[Object]]
+"""A fault, and the pods that have it."""
 
 
-def _replicas(namespace: str, found: Object) -> Finding:
-    kind, name = str(found.get("kind", "Deployment")).lower(), name_of(found)
-    worker = component_of(found) == "worker"
-    subject = f"{component_of(found)} {model_of(found)}".strip()
-    wanted = found["spec"].get("replicas", 1)
-    ready = found.get("status", {}).get("readyReplicas") or 0
-    if ready >= wanted:
-        return ok(subject, f"{ready} of {wanted} ready" if wanted else "at zero; demand starts it")
+def workloads(cluster: Cluster, seen: Seen) -> Findings:
+    """Ready beside wanted, and why not; then what is wrong with pods beside that."""
+    for found in seen.workloads:
+        yield from _workload(cluster, seen, found)
+    theirs = {(component_of(each), model_of(each)) for each in seen.workloads}
+    others = {(component_of(pod), model_of(pod)) for pod in seen["pods"]} - theirs
+    for component, model in sorted(others):
+        if component != "test":
+            yield from _of_pods(_groups(cluster, seen.pods(component, model)))
+
+
+def _workload(cluster: Cluster, seen: Seen, found: Object) -> Findings:
+    component, model = component_of(found), model_of(found)
+    subject = f"{component} {model}".strip()
+    groups = _groups(cluster, seen.pods(component, model))
+    ready, wanted = ready_of(found)
+    count = f"{ready} of {wanted} ready" if ready <= wanted else f"{ready} ready, {wanted} wanted"
+    if ready < wanted and groups:
+        (fault, pods), *others = groups
+        why = f"{count}: {_who(pods)}: {fault.what}"
+        yield Finding(fault.level, subject, why, fault.way_out)
+        yield from _of_pods(others)
+        return
+    if ready < wanted:
+        yield _slow(cluster, seen, found, subject, count)
+    elif not wanted:
+        yield _at_zero(seen, found, subject)
+    elif component == "gateway":
+        yield _served(count, serves(cluster, seen.release))
+    else:
+        yield ok(subject, count)
+    yield from _of_pods(groups)
+
+
+def _groups(cluster: Cluster, pods: list[Object]) -> list[Group]:
+    """Pods by what is wrong with them, errors first."""
+    groups: dict[str, Group] = {}
+    for pod in pods:
+        for fault in faults_of(cluster, pod):
+            groups.setdefault(fault.key, (fault, []))[1].append(pod)
+    return sorted(groups.values(), key=lambda group: group[0].level != "error")
+
+
+def _of_pods(groups: list[Group]) -> Iterator[Finding]:
+    for fault, pods in groups:
+        yield Finding(fault.level, _who(pods), fault.what, fault.way_out)
+
+
+def _who(pods: list[Object]) -> str:
+    return f"pod {name_of(pods[0])}" + (f" and {len(pods) - 1} more" if len(pods) > 1 else "")
+
+
+def _slow(cluster: Cluster, seen: Seen, found: Object, subject: str, count: str) -> Finding:
+    """Too few are ready, and no pod says why."""
+    component = component_of(found)
+    describe = f"kubectl -n {cluster.namespace} describe {found['kind'].lower()} {name_of(found)}"
+    refused = condition_of(found, "ReplicaFailure")
+    if refused.get("status") == "True":
+        return error(subject, f"{count}: no pod may be made: {refused.get('message')}", describe)
     progress = condition_of(found, "Progressing")
-    why = f": {progress.get('message')}" if progress.get("status") == "False" else ""
-    sentence = f"{ready} of {wanted} ready{why}"
-    if worker and progress.get("status") != "False":
-        return warn(subject, sentence, "a model takes its time to load; the pods below say more")
-    return error(subject, sentence, f"kubectl -n {namespace} describe {kind} {name}")
-
-
-def pods(cluster: Cluster, release: Release) -> Findings:
-    """Only pods that have a fault are worth a line."""
-    for pod in release.pods(cluster):
-        if component_of(pod) == "test" or pod["metadata"].get("deletionTimestamp"):
-            continue
-        yield from _unscheduled(pod)
-        status = pod.get("status", {})
-        for container in (
-            *(status.get("initContainerStatuses") or []),
-            *(status.get("containerStatuses") or []),
-        ):
-            yield from _container(cluster, pod, container)
-
-
-def _unscheduled(pod: Object) -> Findings:
-    placed = condition_of(pod, "PodScheduled")
-    if placed.get("status") != "False" or placed.get("reason") != "Unschedulable":
-        return
-    message = str(placed.get("message", "no node takes it"))
-    way_out = (
-        "add nodes with GPUs, or lower scaling.max"
-        if "nvidia.com/" in message or "resourceclaim" in message
-        else "add nodes, or lower its resources"
-    )
-    # A placeholder that waits has given way to a worker, which is what it is for.
-    spare = component_of(pod) == "placeholder"
-    yield (warn if spare else error)(f"pod {name_of(pod)}", f"waits for a node: {message}", way_out)
-
-
-def _container(cluster: Cluster, pod: Object, container: dict[str, Any]) -> Findings:
-    """A container that does not start, or that ended and is started again and again."""
-    subject = f"pod {name_of(pod)}"
-    state = container.get("state") or {}
-    waiting = state.get("waiting") or {}
-    reason = waiting.get("reason", "")
-    if reason in IMAGE:
-        yield error(
-            subject,
-            f"cannot pull {container.get('image')}: {waiting.get('message', reason)}",
-            "see images.registry, images.*.tag and images.pullSecrets",
-        )
-        return
-    if reason in CONFIGURATION:
-        yield error(
-            subject,
-            f"cannot start {container['name']}: {waiting.get('message', reason)}",
-            "see that the Secrets and ConfigMaps it names exist",
-        )
-        return
-    ended = ended_of(container)
-    if not ended.get("exitCode"):
-        return
-    restarts = container.get("restartCount", 0)
-    if container.get("ready"):
-        yield warn(
-            subject,
-            f"runs, after {restarts} restarts; the last one ended with {_ending(ended)}",
-            log_command(cluster.namespace, name_of(pod), container),
-        )
-        return
-    yield _ended(cluster, pod, container, ended)
-
-
-def _ended(
-    cluster: Cluster, pod: Object, container: dict[str, Any], ended: dict[str, Any]
-) -> Finding:
-    subject = f"pod {name_of(pod)}"
-    if ended.get("reason") == "OOMKilled":
+    if progress.get("status") == "False":
+        return error(subject, f"{count}: {progress.get('message')}", describe)
+    if component == "worker":
+        return warn(subject, count, "nothing yet: a model takes its time to load")
+    why = not_ready_because(cluster, seen.pods(component)) if component == "gateway" else ""
+    if why:
         return error(
-            subject,
-            f"{container['name']} was killed for its memory, {container.get('restartCount', 0)} restarts",
-            "raise resources.limits.memory",
+            subject, f"{count}: {why}", "see the ledger; it heals by itself when that is back"
         )
-    said = last_words(cluster, name_of(pod), container)
-    if ended.get("exitCode") == EXIT_REFUSED:
-        return error(
-            subject, f"refused to start: {said}", "mend that; it is started again by itself"
-        )
-    return error(
+    return error(subject, count, describe)
+
+
+def _at_zero(seen: Seen, found: Object, subject: str) -> Finding:
+    """What may start it is said by the finding on its scaling."""
+    scaled = scaled_by_keda(found) or seen.scaled(model_of(found))
+    if component_of(found) != "worker" or scaled or seen.kinds.get("scaledobjects") is None:
+        return ok(subject, "at zero")
+    return warn(
         subject,
-        f"{container['name']} ends with {_ending(ended)}: {said}",
-        log_command(cluster.namespace, name_of(pod), container),
+        "at zero, and nothing scales it",
+        "set scaling.replicas, or let KEDA scale it: scaling.enabled: true",
     )
 
 
-def _ending(ended: dict[str, Any]) -> str:
-    reason = ended.get("reason", "")
-    return f"exit code {ended.get('exitCode')}" + (
-        "" if reason in ("", "Error") else f" ({reason})"
-    )
+def _served(count: str, answer: Answer) -> Finding:
+    level, said, way_out = answer
+    joined = "; " if level != "error" else ", but "
+    return Finding(level, "gateway", f"{count}{joined}{said}", way_out)
 
 
-def volumes(cluster: Cluster, release: Release) -> Findings:
-    """Claims that are not bound. One that no pod has used yet may have to wait for the first."""
-    claims = cluster.items(cluster.here("persistentvolumeclaims"), release.labels())
-    for claim in claims:
+def volumes(cluster: Cluster, seen: Seen) -> Findings:
+    """Claims that are not bound, unless a pod that waits has said it already, or is what they wait for."""
+    for claim in seen["persistentvolumeclaims"]:
         subject, phase = f"volume {name_of(claim)}", claim.get("status", {}).get("phase")
         describe = f"kubectl -n {cluster.namespace} describe pvc {name_of(claim)}"
+        component, model = component_of(claim), model_of(claim)
+        users = [pod for pod in seen.pods(component, model) if _mounts(pod, name_of(claim))]
+        waiting = [fault for pod in users for fault in unscheduled(cluster, pod)]
         if phase == "Bound":
             yield ok(subject, "bound")
-        elif phase == "Pending" and component_of(claim) == "worker":
+        elif phase == "Pending" and waiting:
+            continue
+        elif phase == "Pending" and component == "worker":
             yield warn(subject, "not bound yet; that may wait for the first worker", describe)
         else:
             yield error(subject, f"it is {phase}", describe)
+
+
+def _mounts(pod: Object, claim: str) -> bool:
+    return any(
+        volume.get("persistentVolumeClaim", {}).get("claimName") == claim
+        for volume in pod.get("spec", {}).get("volumes") or []
+    )

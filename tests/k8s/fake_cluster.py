@@ -84,7 +84,7 @@ class FakeCluster:
         wanted = dict(each.split("=") for each in query.get("labelSelector", "").split(",") if each)
         items = [each for each in items if wanted.items() <= each["metadata"]["labels"].items()]
         if items or path.rpartition("/")[2] in PLURALS:
-            return 200, {"kind": "List", "items": items}
+            return 200, {"kind": _list_kind(path), "items": items}
         return refusal(404, f"{path} not found")
 
     def _log(self, status: Object, query: dict[str, str]) -> Answer:
@@ -121,6 +121,14 @@ PLURALS = {"deployments", "statefulsets", "pods", "nodes", "persistentvolumeclai
     "resourceslices",
 }
 """Kinds that are always there; a list of any other is 404 while it is empty."""
+
+
+def _list_kind(collection: str) -> str:
+    """As the API server calls a list; its items have no kind."""
+    plural = collection.rpartition("/")[2]
+    return {"statefulsets": "StatefulSetList", "deployments": "DeploymentList"}.get(
+        plural, f"{plural.removesuffix('s').capitalize()}List"
+    )
 
 
 def _lies_in(where: str, collection: str) -> bool:

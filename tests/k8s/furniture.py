@@ -84,7 +84,6 @@ def furnish_release(cluster: FakeCluster) -> None:
         f"{APPS}/statefulsets",
         "soloist-ledger",
         labels=labels("ledger"),
-        kind="StatefulSet",
         spec={"replicas": 1},
         status={"readyReplicas": 1},
     )

@@ -54,10 +54,11 @@ def test_a_release_that_cannot_be_seen_is_a_warning(installed: FakeCluster, chec
     ("pattern", "subject"),
     [
         ("/pods$", "pods"),
-        ("statefulsets", "deployments"),
-        ("persistentvolumeclaims", "volumes"),
-        ("scaledobjects", "scaling"),
-        ("subjectaccessreviews", "keeper"),
+        ("statefulsets", "statefulsets"),
+        ("persistentvolumeclaims", "persistentvolumeclaims"),
+        ("scaledobjects", "scaledobjects"),
+        ("horizontalpodautoscalers", "scaling"),
+        ("subjectaccessreviews", "rights"),
     ],
 )
 def test_a_missing_right_in_a_release_is_a_warning_too(
