@@ -1,5 +1,7 @@
-"""Views of rendered objects: by kind and name, their pods, their containers, what restarts."""
+"""Views of rendered objects: by kind and name, their pods, their containers, what restarts,
+what they ask for."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +9,8 @@ from typing import Any
 from tests.charts.rendering import Object
 
 MADE_UP = "(made up)"
+MIB = 2**20
+UNITS = {"": 1.0, "m": 0.001, "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30}
 
 
 def name_of(found: Object) -> str:
@@ -144,3 +148,28 @@ def walk(
     )
     for key, inner in pairs:
         yield from walk(inner, (*path, key))
+
+
+def amount(quantity: Any) -> float:
+    """Kubernetes' `250m` or `96Mi` as a number.
+
+    >>> amount("250m"), amount("1Gi") == 1024 * MIB
+    (0.25, True)
+    """
+    number, unit = re.fullmatch(r"([\d.]+)(\w*)", str(quantity)).groups()  # type: ignore[union-attr]
+    return float(number) * UNITS[unit]
+
+
+def asked(objects: list[Object], resource: str) -> float:
+    """What the pods of an idle release ask for, a replica of each worker included."""
+    replicas = {
+        f"{found['kind']}/{found['metadata']['name']}": found["spec"].get("replicas", 1)
+        for found in objects
+        if "template" in found.get("spec", {})
+    }
+    return sum(
+        replicas[each.of] * amount(container["resources"]["requests"][resource])
+        for each in pods(objects)
+        if each.of in replicas
+        for container in each.spec["containers"]
+    )

@@ -1,6 +1,9 @@
 """Values that people give, by name: every feature of the chart in some of them."""
 
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 SPAM = {"source": "my-team/spam", "task": "text-classification"}
 SHOUT = {"python": "my_models.shout:Shout", "options": {"mark": "!", "most": 10000000}}
@@ -261,3 +264,15 @@ def everything() -> dict[str, Any]:
 
 
 SCENARIOS["everything"] = everything()
+
+PROFILES: dict[str, dict[str, Any]] = {
+    path.stem: yaml.safe_load(path.read_text("utf-8"))
+    for path in sorted((Path(__file__).parents[2] / "charts/soloist/profiles").iterdir())
+}
+"""The chart's own profiles, by name."""
+POOLS = ("gke", "eks", "aks", "mig")
+SCENARIOS |= {f"profile {name}": values for name, values in PROFILES.items()}
+SCENARIOS |= {
+    f"profile production and {name}": merged(PROFILES["production"], PROFILES[name])
+    for name in POOLS
+}

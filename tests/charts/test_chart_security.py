@@ -15,6 +15,7 @@ pytestmark = pytest.mark.usefixtures("rendered")
 SECRETS_OF_USERS = {
     "authority", "hub", "mine", "rabbit", "redis", "sentinel", "tls",
     "soloist-broker-default-user",  # the operator makes it
+    "soloist-redis", "soloist-rabbitmq",  # of a profile
 }  # fmt: skip
 
 

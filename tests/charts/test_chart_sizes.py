@@ -4,44 +4,15 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from bench.brokers import Redis
 from bench.processes import free_port
-from tests.charts.objects import by_name, pod, pods
-from tests.charts.rendering import Object, render
+from tests.charts.objects import MIB, amount, asked, by_name, pod
+from tests.charts.rendering import render
 from tests.programs import Program, Worker, wait_for
-
-MIB = 2**20
-UNITS = {"": 1.0, "m": 0.001, "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30}
-
-
-def amount(quantity: Any) -> float:
-    """Kubernetes' `250m` or `96Mi` as a number.
-
-    >>> amount("250m"), amount("1Gi") == 1024 * MIB
-    (0.25, True)
-    """
-    number, unit = re.fullmatch(r"([\d.]+)(\w*)", str(quantity)).groups()  # type: ignore[union-attr]
-    return float(number) * UNITS[unit]
-
-
-def asked(objects: list[Object], resource: str) -> float:
-    """What the pods of an idle release ask for, a replica of each worker included."""
-    replicas = {
-        f"{found['kind']}/{found['metadata']['name']}": found["spec"].get("replicas", 1)
-        for found in objects
-        if "template" in found.get("spec", {})
-    }
-    return sum(
-        replicas[each.of] * amount(container["resources"]["requests"][resource])
-        for each in pods(objects)
-        if each.of in replicas
-        for container in each.spec["containers"]
-    )
 
 
 def test_an_idle_trial_asks_for_half_a_cpu_and_about_a_gibibyte() -> None:
