@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from bench import topologies
+from bench import idle, topologies
 from bench.models import BenchModel, models
 from bench.processes import PROJECT
 from bench.report import Report
@@ -61,9 +61,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=["stacks", "topologies", "scaling"],
+        choices=["stacks", "topologies", "scaling", "idle"],
         default="stacks",
-        help="the stacks side by side (default), the ways of running Celery, or ways to scale, simulated",
+        help="the stacks side by side (default), the ways of running Celery, ways to scale, simulated, or what an "
+        "idle Soloist asks of Redis",
     )
     parser.add_argument("--quick", action="store_true", help="one short round, under 5 minutes")
     parser.add_argument(
@@ -112,6 +113,9 @@ def perform(
             seeds = tables.QUICK_SEEDS if options.quick else tables.SEEDS
             results = tables.measure(progress, options.rounds or seeds)
             return results, tables.render(results)
+        if options.what == "idle":
+            results = idle.measure(folder, progress)
+            return results, idle.render(results)
         if options.what == "topologies":
             [model] = make_models(folder, (options.models or ["tiny"])[:1])
             ways = topologies.ways(options.workers, options.size)

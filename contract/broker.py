@@ -109,8 +109,10 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
         "socket_timeout": settings.broker_timeout_seconds,
         "socket_connect_timeout": settings.broker_timeout_seconds,
         "socket_keepalive": True,
-        # How soon a worker notices that the Redis which it listens to is silent: after a second more than
-        # this, looked at as often as this.
+        # kombu's name for how long one BRPOP waits, which a message ends at once: an idle worker asks this seldom.
+        "polling_interval": 2,
+        # How soon a worker notices that the Redis which it listens to is silent: so much after the end of a BRPOP,
+        # looked at as often as this.
         "health_check_interval": 2,
         "priority_steps": [0],
     }

@@ -38,6 +38,7 @@ SINGLE = {
     "schema": "counter: the schema that the ledger is written in",
     "sequence": "counter: predictions ever created",
     "ring": "counter: rings ever rung",
+    "changes": "counter: it grows whenever a worker comes, goes or goes on to something else",
     "models": "set: models that have a prediction or a worker, or had one not long ago",
     "kept": "zset: model -> time the last record of its predictions is deleted",
     "deadlines": "zset: prediction id -> deadline, of those that are not over",
@@ -45,6 +46,8 @@ SINGLE = {
     "retained": "zset: prediction id -> time its record is deleted",
     "room": "hash: the bytes that new predictions may still take, and until when that holds",
 }
+AT_WORK = ("queued", "running", "busy", "claimed", "rings", "pins", "unannounced")
+"""A model that has none of these is quiet: nothing of it waits, runs or is yet to be told."""
 
 
 def key(prefix: str, kind: str, name: str = "") -> str:

@@ -1,7 +1,7 @@
 """The ledger: runs transitions in Redis, for a worker (`Ledger`) or an event loop (`AsyncLedger`)."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -22,7 +22,7 @@ from contract.errors import (
     LedgerUnsafe,
     SoloistError,
 )
-from contract.keys import SCHEMA, key, lua_table
+from contract.keys import AT_WORK, SCHEMA, key, lua_table
 from contract.refusals import is_stranger
 from contract.replicas import Replicas
 from contract.sentinel import open_async_pool, open_pool
@@ -265,6 +265,17 @@ class AsyncLedger(_Base):
         """The models that it knows."""
         (names,) = await self.connections.exchange(Call(("SMEMBERS", self.key("models"))))
         return {name.decode() for name in names}
+
+    async def look(self, models: Sequence[str]) -> tuple[int, bytes | None, bytes | None]:
+        """(how much these models have to keep, a mark that every create changes, and one that workers
+        change); 0 where all are quiet.
+        """
+        works = [self.key(kind, model) for model in models for kind in AT_WORK]
+        marks = ("MGET", self.key("sequence"), self.key("changes"))
+        found, (created, changes) = await self.connections.exchange(
+            Call(("EXISTS", *(works or [self.key("queued")])), then=(marks,))
+        )
+        return found, created, changes
 
     def subscription(self, channel: str) -> Subscription:
         """A subscription to a channel, to be opened."""

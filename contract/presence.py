@@ -4,6 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Self
 
+REPEAT_SHARE = 0.3
+"""Of a lease, after which everybody who has nothing else to say says again that they are there: a bit less than the
+third of which a silence counts as an outage."""
+
 ModelWord = Literal["cold", "starting", "ready", "busy"]
 
 

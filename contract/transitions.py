@@ -10,7 +10,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Generic, TypeVar
 
 from contract.fates import Fate
-from contract.keys import SCHEMA
+from contract.keys import AT_WORK, SCHEMA
 from contract.prediction import Prediction, Status, new_id
 from contract.presence import ModelWord, Worker, model_word
 
@@ -752,10 +752,21 @@ class Sweep:
     told: list[Fate] = field(default_factory=list)
     unannounced: int = 0
     """Endings that nobody was told of yet: the replicas were late, or whoever was to tell died."""
+    states: dict[str, int] = field(default_factory=dict)
+    """How many workers are starting, ready, busy or draining; absent is none."""
 
     @property
     def busy(self) -> int:
         return len(self.workers)
+
+
+def at_work(models: Sequence[str]) -> Transition[dict[str, tuple[bool, int]]]:
+    """Which models have something to keep, and how many predictions each accepted so far."""
+
+    def read(answer: Any) -> dict[str, tuple[bool, int]]:
+        return {model: (works, accepted) for model, (works, accepted) in dict(answer).items()}
+
+    return Transition("at_work", {"models": list(models), "kinds": list(AT_WORK)}, read)
 
 
 def sweep(
@@ -788,7 +799,7 @@ def sweep(
 
     def read(answer: Any) -> Sweep:
         # Lua packs an empty table as a list, and knows no None.
-        maps = {name: dict(answer[name]) for name in ("workers", "counts")}
+        maps = {name: dict(answer.get(name, {})) for name in ("workers", "states", "counts")}
         eta = None if answer["eta_seconds"] is False else answer["eta_seconds"]
         told = Fate.read(answer["told"])
         return Sweep(**{**answer, **maps, "eta_seconds": eta, "told": told})
@@ -796,9 +807,16 @@ def sweep(
     return Transition("sweep", args, read)
 
 
-def name(entries: Mapping[str, str], lifetime_seconds: float) -> Transition[bool]:
-    """Say which entry a catalog has of each model, so that what names a version of it is kept waiting."""
-    return Transition("name", {"entries": dict(entries), "lifetime": lifetime_seconds}, _same)
+def name(
+    entries: Mapping[str, str], lifetime_seconds: float, alive: Iterable[str] = ()
+) -> Transition[bool]:
+    """Say which entry a catalog has of each model, so that what names a version of it is kept waiting.
+
+    Args:
+        alive: models that the caller keeps; it is a sign of life of theirs.
+    """
+    args = {"entries": dict(entries), "lifetime": lifetime_seconds, "alive": list(alive)}
+    return Transition("name", args, _same)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from contract.catalog import Catalog
 from contract.errors import LedgerUnavailable, SoloistError
 from contract.fates import tell
 from contract.ledger import AsyncLedger
+from contract.presence import REPEAT_SHARE
 from contract.settings import Settings
 from contract.tracing import OFF, Tracing, open_tracing
 from contract.transitions import (
@@ -37,13 +38,13 @@ from contract.transitions import (
     name,
     pins,
     prune,
-    state,
     sweep,
     unannounced,
 )
 from service import keeper_metrics as metrics
 from service.admission import CheckedLedger, admit
 from service.hosts import HostCheck
+from service.looks import Looks
 from service.pods import Pods, in_cluster
 
 logger = logging.getLogger(__name__)
@@ -75,7 +76,9 @@ class Keeper:
         self._pods = pods
         self._tracing = tracing
         self._ended = asyncio.Event()
+        self._looks = Looks(ledger, settings.lease_seconds)
         self._sized_at = -SIZE_SECONDS
+        self._named_at = -math.inf
         self._swept_at = self._watched_since = -math.inf
         self.healthy = False
         self.trouble = "no sweep has ended yet"
@@ -87,7 +90,7 @@ class Keeper:
         """Sweep until told to end. A ledger that is away is told of once."""
         while not self._ended.is_set():
             try:
-                await self.sweep()
+                await self.look()
                 if not self.healthy:
                     logger.info("the ledger answers")
                 self.healthy = True
@@ -115,7 +118,51 @@ class Keeper:
         Raises:
             LedgerUnavailable: the ledger does not answer.
         """
+        models = await self._models()
+        self._named_at = -math.inf
+        await self._keep(models)
+        await self._forget(models)
+        self._looks.done(models)
+
+    async def look(self) -> None:
+        """As `sweep`, but of the models alone that need it now.
+
+        Raises:
+            LedgerUnavailable: the ledger does not answer.
+        """
+        wanted = await self._looks.wanted()
+        if wanted is None:
+            await self.sweep()
+        else:
+            await self._keep(sorted(wanted))
+            self._looks.done()
+
+    async def _keep(self, models: list[str]) -> None:
         started = time.monotonic()
+        if models:
+            await self._expire()
+        await self._name(started)
+        settle = self._has_watched(started)
+        asking, busy = True, dict[str, float]()
+        for model in models:
+            # A broker that is away costs a sweep one timeout, not one for every model.
+            depth = await self._depth(model) if asking else None
+            asking = depth is not None
+            seen = await self._sweep_model(model, depth)
+            self._looks.note(model, seen)
+            busy |= seen.workers
+            if seen.pins:
+                await self._sweep_pins(model, settle)
+        if self._pods is not None:
+            self._pods.see(busy)
+        await self._measure(started)
+        if models:
+            await self._prune()
+        self._swept_at = time.monotonic()
+        metrics.SWEEPS.inc()
+        metrics.SWEEP_SECONDS.observe(time.monotonic() - started)
+
+    async def _expire(self) -> None:
         while True:
             expired = await self._ledger.run(
                 expire(
@@ -128,32 +175,14 @@ class Keeper:
             metrics.EXPIRED.labels("deadline").inc(expired.deadlines)
             metrics.EXPIRED.labels("limit").inc(expired.limits)
             if max(expired.deadlines, expired.limits) < MOST_AT_ONCE:
-                break
-        await self._ledger.run(
-            name({m: spec.entry for m, spec in self._catalog.items()}, self._settings.lease_seconds)
-        )
-        settle = self._has_watched(started)
-        asking, busy, models = True, dict[str, float](), await self._models()
-        for model in models:
-            # A broker that is away costs a sweep one timeout, not one for every model.
-            depth = await self._depth(model) if asking else None
-            asking = depth is not None
-            seen = await self._sweep_model(model, depth)
-            busy |= seen.workers
-            if seen.pins:
-                await self._sweep_pins(model, settle)
-        if self._pods is not None:
-            self._pods.see(busy)
-        await self._look_around(models)
+                return
+
+    async def _prune(self) -> None:
         while True:
             pruned = await self._ledger.run(prune(MOST_AT_ONCE))
             metrics.PRUNED.inc(pruned)
             if pruned < MOST_AT_ONCE:
-                break
-        await self._forget(models)
-        self._swept_at = time.monotonic()
-        metrics.SWEEPS.inc()
-        metrics.SWEEP_SECONDS.observe(time.monotonic() - started)
+                return
 
     async def _depth(self, model: str) -> int | None:
         """How many messages the broker holds; None when it does not say. A look-up of its name may hang for long."""
@@ -162,10 +191,17 @@ class Keeper:
             return await asyncio.wait_for(asked, 2 * self._settings.broker_timeout_seconds)
         return None
 
-    async def _look_around(self, models: list[str]) -> None:
+    async def _name(self, now: float) -> None:
+        """Answer for the catalog, and give a sign of life, before a third of a lease is over."""
+        lease = self._settings.lease_seconds
+        if now - self._named_at < REPEAT_SHARE * lease:
+            return
+        entries = {model: spec.entry for model, spec in self._catalog.items()}
+        await self._ledger.run(name(entries, lease, await self._models()))
+        self._named_at = now
+
+    async def _measure(self, now: float) -> None:
         """What is for the metrics only."""
-        metrics.show_workers(await self._ledger.run(state(models)))
-        now = time.monotonic()
         if now - self._sized_at >= SIZE_SECONDS:
             reserve = self._settings.ledger_reserve_bytes
             metrics.show_memory(await self._ledger.run(memory(reserve)))

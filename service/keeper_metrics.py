@@ -20,7 +20,7 @@ from contract.errors import (
     VersionGone,
     WorkerLost,
 )
-from contract.transitions import Memory, ModelState, Sweep
+from contract.transitions import Memory, Sweep
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
@@ -195,6 +195,8 @@ def show_model(model: str, spec: ModelSpec | None, seen: Sweep) -> None:
     QUEUE_DEPTH.labels(model, "running").set(seen.running)
     OLDEST_SECONDS.labels(model).set(seen.oldest_seconds)
     BUSY_WORKERS.labels(model).set(seen.busy)
+    for word in WORKER_STATES:
+        WORKERS.labels(model, word).set(seen.states.get(word, 0))
     DEAD.labels(model).set(seen.dead_total)
     RINGS.labels(model).inc(len(seen.rings))
     TAKEN_BACK.labels(model).inc(seen.taken_back)
@@ -213,14 +215,6 @@ def forget(model: str) -> None:
     LEDGER_COUNTERS.forget(model)
     for metric in OF_A_MODEL:
         metric.remove_by_labels({"model": model})
-
-
-def show_workers(states: dict[str, ModelState]) -> None:
-    """Show how many workers of each model do what."""
-    for model, found in states.items():
-        words = [worker.state for worker in found.workers]
-        for word in WORKER_STATES:
-            WORKERS.labels(model, word).set(words.count(word))
 
 
 def show_memory(memory: Memory) -> None:

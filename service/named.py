@@ -11,6 +11,7 @@ from contextlib import suppress
 from contract.catalog import Catalog
 from contract.errors import SoloistError
 from contract.ledger import AsyncLedger
+from contract.presence import REPEAT_SHARE
 from contract.transitions import name
 
 logger = logging.getLogger(__name__)
@@ -31,4 +32,4 @@ async def answer_for(
         except Exception:
             logger.exception("the catalog was not named")
         with suppress(TimeoutError):
-            await asyncio.wait_for(ended.wait(), lifetime_seconds / 3)
+            await asyncio.wait_for(ended.wait(), REPEAT_SHARE * lifetime_seconds)

@@ -36,15 +36,18 @@ def listen() -> None:
         signal.signal(getattr(signal, name), _on_signal)
 
 
-def begin(grace_seconds: float, hand_back: Callable[[], None]) -> None:
-    """From now on there may be a batch to finish. `hand_back` is called, in a thread of its own, when it
-    is not finished `grace_seconds` after the signal; it must end the process.
+def begin(
+    grace_seconds: float, hand_back: Callable[[], None], say: Callable[[], None] = lambda: None
+) -> None:
+    """From now on there may be a batch to finish. `say` is called, in a thread of its own, when the worker is
+    told to end; `hand_back` when the batch is not finished `grace_seconds` later, and must end the process.
     """
     told = Event()
 
     def wait() -> None:
         told.wait()
         try:
+            say()
             _wake_loop()
         except Exception:  # the loop comes round by itself, later; the grace must end in time
             logger.exception("the loop was not woken")

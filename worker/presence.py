@@ -8,7 +8,7 @@ from threading import Event, Thread
 from contract import __version__
 from contract.errors import SoloistError
 from contract.ledger import Ledger
-from contract.presence import Worker
+from contract.presence import REPEAT_SHARE, Worker
 from contract.settings import Settings
 from contract.transitions import Transition, announce, leave
 from worker.device import Device
@@ -44,8 +44,12 @@ class Presence:
         """
         self._thread = Thread(target=self._run, args=[name], name="presence", daemon=True)
         self._thread.start()
-        self._health.on_phase = self._changed.set
+        self._health.on_phase = self.say
         atexit.register(self.end)
+
+    def say(self) -> None:
+        """Announce now: what it does has changed."""
+        self._changed.set()
 
     def end(self) -> None:
         """Take the announcement back. From a ledger that is away it is not: it runs out by itself."""
@@ -55,11 +59,12 @@ class Presence:
             self._thread.join(2 * self._settings.ledger_timeout_seconds)
 
     def _run(self, name: str) -> None:
-        ledger = Ledger(self._settings)
+        ledger, often = Ledger(self._settings), self._settings.renew_seconds
         while not self._ended:
             self._changed.clear()
             self._heard = self._send(ledger, lambda: self._announcement(name))
-            self._changed.wait(self._settings.renew_seconds)
+            rarely = max(REPEAT_SHARE * self._settings.lease_seconds, often)
+            self._changed.wait(rarely if self._heard else often)
         if self._heard:
             self._send(ledger, lambda: leave(self._model, name))
         ledger.close()

@@ -73,7 +73,7 @@ def serve(model: str, pool: str, concurrency: int) -> int:
     else:
         presence.begin(settings.worker_name)
         task.load()
-        drain.begin(settings.grace_seconds, task.hand_all_back)
+        drain.begin(settings.grace_seconds, task.hand_all_back, presence.say)
     health.enter("connecting")
 
     hostname = f"{spec.name}@{settings.worker_name}"

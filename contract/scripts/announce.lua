@@ -2,14 +2,16 @@
 -- -> true; `since` is when it came into the state that it is in
 insist()
 hear(a.model, a.lifetime)
-redis.call('SADD', K.models, a.model)
 local facts = a.facts
 facts.since, facts.expires = now, now + a.lifetime
 local packed = redis.call('HGET', K.workers .. a.model, a.worker)
-if packed then
-  local before = cmsgpack.unpack(packed)
-  if before.state == facts.state and before.phase == facts.phase then facts.since = before.since end
+local before = packed and cmsgpack.unpack(packed) or {}
+if before.state == facts.state and before.phase == facts.phase then
+  facts.since = before.since
+else
+  redis.call('INCR', K.changes)
 end
+if not packed then redis.call('SADD', K.models, a.model) end
 redis.call('HSET', K.workers .. a.model, a.worker, cmsgpack.pack(facts))
 
 -- What the entries of its model hold by now; those that nobody has any more are forgotten, once there are many.
@@ -27,7 +29,6 @@ if facts.model_version and facts.state == 'ready' then
   end
 end
 
--- The sweep takes out those that died one by one; this is for a model that has left the catalog. Redis counts
--- on while it is away, hence a day more.
-redis.call('EXPIRE', K.workers .. a.model, math.ceil(a.lifetime) + 86400)
+-- The sweep takes out those that died one by one; this is for a model that has left the catalog.
+outlive(K.workers .. a.model, a.lifetime, not packed)
 return cmsgpack.pack(true)

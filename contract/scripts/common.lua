@@ -50,6 +50,13 @@ local function late_since(model)
   return now
 end
 
+-- Redis's own end of a key that is written again and again: it is for the day on which nobody is left to do so, and
+-- Redis counts on while it is away, hence a day more. Said when the key is new and once an hour.
+local DAY, HOUR = 86400, 3600
+local function outlive(index, lifetime, is_new)
+  if is_new or now % HOUR < lifetime then redis.call('EXPIRE', index, math.ceil(lifetime) + DAY) end
+end
+
 local announcements = {}
 
 -- From now on this gateway is told of what becomes of the prediction. `watchers` is who is told already.
@@ -357,9 +364,11 @@ local function memory(reserve)
   local reserved = reserve or math.min(math.max(limit / 8, 16 * MIB), limit / 2)
   for _, model in ipairs(redis.call('SMEMBERS', K.models)) do
     local open = redis.call('ZCARD', K.queued .. model) + redis.call('ZCARD', K.running .. model)
-    local oldest = redis.call('ZRANGE', K.queued .. model, 0, 0)[1]
-    local input_bytes = oldest and redis.call('HSTRLEN', K.prediction .. oldest, 'input') or 0
-    reserved = reserved + open * output_bytes(model, input_bytes)
+    if open > 0 then
+      local oldest = redis.call('ZRANGE', K.queued .. model, 0, 0)[1]
+      local input_bytes = oldest and redis.call('HSTRLEN', K.prediction .. oldest, 'input') or 0
+      reserved = reserved + open * output_bytes(model, input_bytes)
+    end
   end
   return {
     limit = limit, used = figure('used_memory') - figure('mem_not_counted_for_evict'), reserved = reserved,

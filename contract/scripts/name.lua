@@ -1,8 +1,9 @@
--- A gateway or a keeper answers for its catalog, until `lifetime` is over. {entries: {model: entry}, lifetime}
--- -> true
+-- A gateway or a keeper answers for its catalog, until `lifetime` is over. {entries: {model: entry}, lifetime,
+-- alive: [model]} -> true; of the models in `alive` it is a keeper's sign of life
 insist()
 for model, entry in pairs(a.entries) do
-  redis.call('ZADD', K.named .. model, now + a.lifetime, entry)
-  redis.call('EXPIRE', K.named .. model, math.ceil(a.lifetime) + 86400)
+  local is_new = redis.call('ZADD', K.named .. model, now + a.lifetime, entry) == 1
+  outlive(K.named .. model, a.lifetime, is_new)
 end
+for _, model in ipairs(a.alive) do hear(model) end
 return cmsgpack.pack(true)

@@ -1,5 +1,6 @@
 -- The keeper's look at one model. {model, batch, max_attempts, dead_ttl, patience, most, depth?}
--- -> {taken_back, dead, rings, queued, running, workers: {name: age of its batch}, oldest_seconds,
+-- -> {taken_back, dead, rings, queued, running, workers: {name: age of its batch}, states: {word: how many workers},
+-- oldest_seconds,
 -- pins: how many versions have some that wait for them alone, dead_total, eta_seconds,
 -- counts: {what: how many, ever}, told, unannounced}
 -- `depth` is how many messages the broker holds; without it rings are taken at their word.
@@ -30,11 +31,18 @@ for worker in pairs(claimed_at) do
   redis.call('HDEL', K.claims .. model, worker)
 end
 
--- Workers that died without a word.
+-- How many do what, as state.lua says it; and those that died without a word.
+local states = {busy = 0}
+for _ in pairs(workers) do states.busy = states.busy + 1 end
 local announced = redis.call('HGETALL', K.workers .. model)
 for i = 1, #announced, 2 do
-  if cmsgpack.unpack(announced[i + 1]).expires <= late then
-    redis.call('HDEL', K.workers .. model, announced[i])
+  local name, worker = announced[i], cmsgpack.unpack(announced[i + 1])
+  if worker.expires <= late then
+    redis.call('HDEL', K.workers .. model, name)
+  elseif not workers[name] then
+    states[worker.state] = (states[worker.state] or 0) + 1
+  elseif worker.state == 'draining' then
+    states.busy = states.busy - 1
   end
 end
 
@@ -54,7 +62,7 @@ if a.depth then
 end
 
 local queued = redis.call('ZCARD', K.queued .. model)
-local rings = rings_short(model, a.batch)
+local rings = queued > 0 and rings_short(model, a.batch) or {}
 conclude()
 local flat, counted = redis.call('HGETALL', K.counts .. model), {}
 for i = 1, #flat, 2 do counted[flat[i]] = tonumber(flat[i + 1]) end
@@ -65,7 +73,8 @@ return cmsgpack.pack({
   queued = queued,
   running = redis.call('ZCARD', K.running .. model),
   workers = workers,
-  oldest_seconds = oldest_seconds(model),
+  states = states,
+  oldest_seconds = queued > 0 and oldest_seconds(model) or 0,
   pins = redis.call('SCARD', K.pins .. model),
   dead_total = redis.call('ZCARD', K.dead .. model),
   eta_seconds = queued == 0 and 0 or eta(model, queued),

@@ -58,6 +58,15 @@ def test_the_batch_is_handed_back_when_the_grace_is_over() -> None:
     assert handed_back.wait(10)
 
 
+def test_who_tells_of_this_worker_is_told_at_once() -> None:
+    drain.listen()
+    told = Event()
+    drain.begin(60, lambda: None, told.set)
+    assert not told.is_set()
+    signal.raise_signal(signal.SIGTERM)
+    assert told.wait(10)
+
+
 def test_a_second_signal_changes_nothing() -> None:
     drain.listen()
     calls: list[int] = []

@@ -2,6 +2,8 @@
 
 import os
 import signal
+from threading import Event
+from typing import NoReturn
 
 import pytest
 from serving import Serving
@@ -79,6 +81,38 @@ def test_a_worker_that_is_told_to_end_says_that_it_drains(
     presence.begin("w1")
     eventually(lambda: words(ledger) == [("draining", "")])
     presence.end()
+
+
+def refuse(*_: object) -> NoReturn:
+    raise LedgerUnavailable
+
+
+class Counted(Event):
+    """An event that notes how long it was waited for, and is set at once a few times."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pauses: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.pauses.append(timeout)
+        return super().wait(0 if len(self.pauses) < 5 else timeout)
+
+
+@pytest.mark.parametrize("away", [False, True])
+def test_it_is_said_again_before_a_third_of_a_lease_is_over_and_soon_where_nobody_took_it(
+    settings: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, away: bool
+) -> None:
+    if away:
+        monkeypatch.setattr(Ledger, "run", refuse)
+    presence = Presence(settings, "m", VERSION, GPU, Health())
+    presence._changed = changed = Counted()
+    presence.begin("w1")
+    eventually(lambda: len(changed.pauses) >= 5)
+    presence.end()
+    third = settings.lease_seconds / 3
+    assert {0.8 * third < (pause or 0) < third for pause in changed.pauses} == {not away}
+    assert {pause == settings.renew_seconds for pause in changed.pauses} == {away}
 
 
 def test_a_ledger_that_is_away_is_no_news_and_ends_nothing(

@@ -1,0 +1,69 @@
+"""Which models the keeper looks at: where nothing waits, runs or changes, one question is all that a look asks.
+
+So an idle model costs the ledger next to nothing, however often the keeper looks. It is looked at when something
+of it changed, once more when it became quiet, and else once a lease, for workers that died without a word.
+"""
+
+import math
+import time
+from collections.abc import Callable, Collection
+
+from contract.ledger import AsyncLedger
+from contract.transitions import Sweep, at_work
+
+
+class Looks:
+    """What the last looks found."""
+
+    def __init__(
+        self,
+        ledger: AsyncLedger,
+        quiet_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`quiet_seconds` is the longest that no look is for all models."""
+        self._ledger = ledger
+        self._quiet_seconds = quiet_seconds
+        self._clock = clock
+        self._models: list[str] = []
+        self._full_at = -math.inf
+        self._marks: tuple[bytes | None, bytes | None] = (None, None)
+        self._seen: tuple[bytes | None, bytes | None] = (None, None)
+        self._at_work: set[str] = set()
+        """As of the last look at each."""
+        self._accepted: dict[str, int] = {}
+
+    async def wanted(self) -> Collection[str] | None:
+        """The models to look at now; None for all.
+
+        Raises:
+            LedgerUnavailable: the ledger does not answer.
+        """
+        found, *marks = await self._ledger.look(self._models)
+        self._seen = created, changes = marks[0], marks[1]
+        if changes != self._marks[1] or self._clock() - self._full_at >= self._quiet_seconds:
+            return None
+        if not found and not self._at_work and created == self._marks[0]:
+            return []
+        seen = await self._ledger.run(at_work(self._models))
+        working = {model for model, (works, _) in seen.items() if works}
+        fresh = {m for m, (_, accepted) in seen.items() if accepted != self._accepted.get(m)}
+        if created != self._marks[0] and not fresh:
+            return None  # of a model that we do not know yet
+        return working | fresh | self._at_work
+
+    def note(self, model: str, seen: Sweep) -> None:
+        """Take what was found of a model."""
+        self._accepted[model] = seen.counts.get("accepted", 0)
+        if seen.queued or seen.running or seen.workers or seen.pins or seen.unannounced:
+            self._at_work.add(model)
+        else:
+            self._at_work.discard(model)
+
+    def done(self, models: list[str] | None = None) -> None:
+        """The look is over; `models` are all of them, if it was for all."""
+        self._marks = self._seen
+        if models is not None:
+            self._models, self._full_at = models, self._clock()
+            self._at_work &= set(models)
+            self._accepted = {m: n for m, n in self._accepted.items() if m in models}

@@ -1,0 +1,163 @@
+"""A keeper looks at what needs it: an idle ledger is asked one question, and nothing that changes is overlooked."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+import pytest
+from pretend_worker import PretendWorker
+from prometheus_client import REGISTRY
+
+from contract.broker import Doorbell
+from contract.catalog import Catalog
+from contract.ledger import AsyncLedger, Ledger
+from contract.prediction import Prediction, Status, new_id
+from contract.presence import Worker
+from contract.settings import Settings
+from contract.transitions import Submission, announce, create, leave, read
+from service.keeper import Keeper
+
+Act = Callable[[Keeper], Coroutine[Any, Any, None]]
+
+
+class Room:
+    """A ledger, a worker, and a keeper that looks when told to."""
+
+    def __init__(self, settings: Settings, catalog: Catalog) -> None:
+        self.settings, self.catalog = settings, catalog
+        self.ledger = Ledger(settings)
+        self.worker = PretendWorker(self.ledger, catalog)
+
+    def keep(self, act: Act) -> None:
+        async def run() -> None:
+            ledger, bell = AsyncLedger(self.settings), Doorbell(self.settings)
+            try:
+                await act(Keeper(self.settings, self.catalog, ledger, bell))
+            finally:
+                bell.close(wait=True)
+                await ledger.close()
+
+        asyncio.run(run())
+
+    def submit(self, model: str = "echo") -> str:
+        prediction = Prediction(new_id(), model)
+        self.ledger.run(create([Submission(prediction, 1000, 1)]))
+        return prediction.id
+
+    def say(self, state: str, model: str = "echo") -> None:
+        self.ledger.run(announce(model, Worker("w1", state)))
+
+    def commands(self) -> int:
+        stats = self.ledger.redis.info("commandstats")
+        counted = {name: said["calls"] for name, said in stats.items()}
+        return sum(counted.values()) - counted.get("cmdstat_info", 0)
+
+
+@pytest.fixture
+def room(settings: Settings, catalog: Catalog) -> Iterator[Room]:
+    opened = Room(settings, catalog)
+    yield opened
+    opened.ledger.close()
+
+
+def shown(name: str, **labels: str) -> float | None:
+    return REGISTRY.get_sample_value(f"soloist_{name}", {"model": "echo", **labels})
+
+
+def test_a_look_at_an_idle_ledger_is_two_commands_whatever_the_number_of_models(
+    room: Room,
+) -> None:
+    async def idle(keeper: Keeper) -> None:
+        await keeper.look()
+        await keeper.look()
+        before = room.commands()
+        for _ in range(10):
+            await keeper.look()
+        assert room.commands() - before == 20
+
+    room.say("ready")
+    room.keep(idle)
+
+
+def test_the_next_look_sees_a_prediction_that_came_and_one_that_was_done_meanwhile(
+    room: Room,
+) -> None:
+    async def serve(keeper: Keeper) -> None:
+        await keeper.look()
+        room.submit()
+        await keeper.look()
+        assert shown("queue_depth", state="queued") == 1
+        room.worker.serve_one()
+        await keeper.look()
+        assert shown("queue_depth", state="queued") == 0
+        room.submit()
+        room.worker.serve_one()
+        await keeper.look()
+        assert shown("predictions_finished_total", outcome="succeeded") == 2
+        assert shown("queue_depth", state="running") == 0
+
+    room.keep(serve)
+
+
+def test_the_next_look_sees_that_a_worker_came_went_on_and_left(room: Room) -> None:
+    async def come_and_go(keeper: Keeper) -> None:
+        await keeper.look()
+        for word in ("starting", "ready"):
+            room.say(word)
+            await keeper.look()
+            assert shown("workers", state=word) == 1
+        room.ledger.run(leave("echo", "w1"))
+        await keeper.look()
+        assert shown("workers", state="ready") == 0
+
+    room.keep(come_and_go)
+
+
+def test_the_next_look_learns_of_a_model_that_no_catalog_of_its_own_has(room: Room) -> None:
+    async def other_catalog(keeper: Keeper) -> None:
+        await keeper.look()
+        id = room.submit("stranger")
+        room.ledger.redis.zadd(room.ledger.key("running", "stranger"), {id: 1.0})
+        room.ledger.redis.hset(
+            room.ledger.key("prediction", id), mapping={"status": "processing", "attempt": 3}
+        )
+        await keeper.look()
+        (view,) = room.ledger.run(read([(id, -1)]))
+        assert view is not None
+        assert view.prediction.status is Status.FAILED
+
+    room.keep(other_catalog)
+
+
+def test_only_what_works_is_looked_at_in_full(room: Room) -> None:
+    async def one_works(keeper: Keeper) -> None:
+        await keeper.look()
+        room.submit()
+        await keeper.look()
+        swept: list[str] = []
+        own = keeper._sweep_model
+
+        async def note(model: str, depth: int | None) -> Any:
+            swept.append(model)
+            return await own(model, depth)
+
+        keeper._sweep_model = note  # type: ignore[method-assign]
+        await keeper.look()
+        assert swept == ["echo"]
+
+    assert len(room.catalog) > 1
+    room.keep(one_works)
+
+
+def test_all_are_looked_at_once_a_lease(settings: Settings, catalog: Catalog) -> None:
+    room = Room(settings.model_copy(update={"lease_seconds": 0.0}), catalog)
+
+    async def always(keeper: Keeper) -> None:
+        room.say("ready")
+        await keeper.look()
+        room.ledger.redis.delete(room.ledger.key("workers", "echo"))
+        await keeper.look()
+        assert shown("workers", state="ready") == 0
+
+    room.keep(always)
+    room.ledger.close()
