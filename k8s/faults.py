@@ -22,6 +22,9 @@ NO_SUCH_IMAGE = re.compile(
 NO_SUCH_THING = re.compile(r"not found|couldn't find key|no such file", re.IGNORECASE)
 BACK_OFF = re.compile(r'^Back-off pulling image "[^"]*"(: (ErrImagePull: )?)?')
 
+WORDLESS = "another try comes later"
+"""What a kubelet says of an image between two tries; the reason stands in what it said before."""
+
 SOON, LATER = 10.0, 60.0
 """Seconds for which a fault must stand before it counts as one that does not heal: things that somebody may be
 about to make, like Secrets, get the longer."""
@@ -98,7 +101,7 @@ def _container(cluster: Cluster, pod: Object, container: dict[str, Any]) -> Iter
 
 
 def _image(container: dict[str, Any], reason: str, message: str) -> Fault:
-    said = BACK_OFF.sub("", " ".join(message.split())) or "another try comes later"
+    said = BACK_OFF.sub("", " ".join(message.split())) or WORDLESS
     return Fault(
         f"image {container.get('image')}",
         f"cannot pull {container.get('image')}: {said}",

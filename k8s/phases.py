@@ -1,10 +1,14 @@
 """What a prediction waits for, read from its own status and from its model's pods."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from k8s.cluster import Object
-from k8s.release import condition_of, is_true
+from k8s.faults import Fault
+from k8s.logs import runs
+from k8s.release import condition_of, is_true, name_of
 
+ASKING = "asking the gateway"
 QUEUED = "queued"
 NO_NODE = "waiting for a node"
 FETCHING = "fetching the model"
@@ -13,56 +17,57 @@ STARTING = "starting the worker"
 LOADING = "loading the model"
 PROCESSING = "processing"
 
-
-def phase_of(prediction: Object, pods: list[Object] | None) -> tuple[str, str]:
-    """The phase, and what more there is to say.
-
-    Args:
-        pods: the model's worker pods; None where they cannot be seen.
-    """
-    if prediction.get("status") == "processing":
-        return PROCESSING, ""
-    position = prediction.get("queue_position")
-    place = "" if position is None else f"position {position}"
-    alive = [pod for pod in pods or [] if not pod["metadata"].get("deletionTimestamp")]
-    if not alive or any(is_true(pod, "Ready") for pod in alive):
-        return QUEUED, place
-    furthest = max(alive, key=lambda pod: ORDER.index(pod_phase(pod)[0]))
-    return pod_phase(furthest)
-
-
 ORDER = (NO_NODE, STARTING, PULLING, FETCHING, LOADING)
 
 
-def pod_phase(pod: Object) -> tuple[str, str]:
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A phase, and why it lasts where that is known."""
+
+    phase: str
+    why: str = ""
+    key: str = ""
+    """The same for as long as the reason is, however it is worded; as `why` if not given."""
+    way_out: str = ""
+    patience: float | None = None
+    """Seconds after which it will not heal by itself; None: it may."""
+
+    @property
+    def shown(self) -> str:
+        return f"{self.phase} ({self.why})" if self.why else self.phase
+
+
+def because_of(phase: str, pod: Object, fault: Fault, patience: float | None) -> Waiting:
+    """A phase that lasts because of what is wrong with a pod."""
+    what = fault.what.removeprefix("waits for a node: ")
+    why = f"pod {name_of(pod)}: {what}"
+    return Waiting(phase, why, f"{name_of(pod)} {fault.key}", fault.way_out, patience)
+
+
+def pod_phase(pod: Object) -> str:
     """How far a pod that is not ready yet has come."""
-    placed = condition_of(pod, "PodScheduled")
-    if placed.get("status") != "True":
-        return NO_NODE, " ".join(str(placed.get("message", "")).split())
+    if condition_of(pod, "PodScheduled").get("status") != "True":
+        return NO_NODE
     status = pod.get("status", {})
     first = status.get("initContainerStatuses") or []
     rest = status.get("containerStatuses") or []
-    for container in (*first, *rest):
-        trouble = _trouble(container)
-        if trouble:
-            return (PULLING if "Image" in trouble else STARTING), trouble
-    if any(_runs(container) for container in first):
-        return FETCHING, ""
-    if any(_runs(container) for container in rest):
-        return LOADING, ""
+    reasons = [_reason(container) for container in (*first, *rest)]
+    if any(reasons):
+        return PULLING if any("Image" in reason for reason in reasons) else STARTING
+    if any(runs(container) for container in first):
+        return FETCHING
+    if any(runs(container) for container in rest):
+        return LOADING
     # The sandbox and the volumes come first; then the kubelet pulls (Kubernetes 1.29 and later).
-    return (PULLING if is_true(pod, "PodReadyToStartContainers") else STARTING), ""
+    return PULLING if is_true(pod, "PodReadyToStartContainers") else STARTING
 
 
-def _runs(container: dict[str, Any]) -> bool:
-    return "running" in (container.get("state") or {})
+def furthest(pods: list[Object]) -> Object:
+    """The pod that has come furthest."""
+    return max(pods, key=lambda pod: ORDER.index(pod_phase(pod)))
 
 
-def _trouble(container: dict[str, Any]) -> str:
-    """Why a container does not get any further."""
-    waiting = (container.get("state") or {}).get("waiting") or {}
-    reason = str(waiting.get("reason", ""))
-    if reason in ("", "ContainerCreating", "PodInitializing"):
-        return ""
-    message = " ".join(str(waiting.get("message", "")).split())
-    return f"{reason}: {message}" if message else reason
+def _reason(container: dict[str, Any]) -> str:
+    """What a container waits for, other than its turn."""
+    reason = str(((container.get("state") or {}).get("waiting") or {}).get("reason", ""))
+    return "" if reason in ("ContainerCreating", "PodInitializing") else reason

@@ -72,7 +72,7 @@ def is_paused(scaled: Object) -> bool:
 def judge(seen: Seen, scaled: Object, hpa: Object | None) -> Finding:
     """The one finding on a model's scaling."""
     subject = f"scaling of {model_of(scaled)}"
-    fault = _keda_fault(seen, scaled, subject)
+    fault = keda_fault(scaled, subject, seen.namespace, short(seen.workload("ledger")))
     if fault:
         return fault
     if is_paused(scaled):
@@ -88,8 +88,11 @@ def judge(seen: Seen, scaled: Object, hpa: Object | None) -> Finding:
     return judged
 
 
-def _keda_fault(seen: Seen, scaled: Object, subject: str) -> Finding | None:
-    describe = f"kubectl -n {seen.namespace} describe scaledobject {name_of(scaled)}"
+def keda_fault(
+    scaled: Object, subject: str, namespace: str, ledger_away: bool = False
+) -> Finding | None:
+    """What KEDA itself says is wrong with a ScaledObject."""
+    describe = f"kubectl -n {namespace} describe scaledobject {name_of(scaled)}"
     ready, fallback = condition_of(scaled, "Ready"), condition_of(scaled, "Fallback")
     health: dict[str, Object] = scaled.get("status", {}).get("health") or {}
     failing = sorted(name for name, each in health.items() if each.get("status") == "Failing")
@@ -103,7 +106,7 @@ def _keda_fault(seen: Seen, scaled: Object, subject: str) -> Finding | None:
             subject,
             f"KEDA cannot read the ledger and holds the fallback: {fallback.get('message', '')}",
             "mend the ledger first"
-            if short(seen.workload("ledger"))
+            if ledger_away
             else "see the ledger, its Secret, and networkPolicy.kedaNamespace",
         )
     if failing:

@@ -22,15 +22,13 @@ from contract.catalog import Catalog, ModelSpec, load_catalog
 from contract.errors import ModelNotFound
 from k8s.check import Context, Kubeconfig, Namespace, ReleaseName
 from k8s.cluster import Cluster, Object, Unanswered
-from k8s.phases import phase_of
+from k8s.phases import ASKING, Waiting
 from k8s.proxy import ServiceProxy
 from k8s.release import Release
+from k8s.watch import Watch
 
 TERMINAL = ("succeeded", "failed", "canceled")
 POLL_SECONDS = 0.5
-
-Pods = Callable[[], list[Object] | None]
-"""The model's worker pods; None where they cannot be seen."""
 
 
 def smoke(
@@ -65,7 +63,8 @@ def smoke(
         spec = _choose(models, model)
         transport = None if cluster is None else ServiceProxy(cluster, installed.gateway)
         address = url or f"http://{installed.gateway}"
-        test = Smoke(spec, _input(spec, input_json), _pods(cluster, installed, spec), timeout)
+        watch = Watch(cluster, installed, spec.name)
+        test = Smoke(spec, _input(spec, input_json), watch, timeout)
         prediction = asyncio.run(test.run(address, transport))
     finally:
         if cluster:
@@ -117,62 +116,58 @@ def _input(spec: ModelSpec, given: str | None) -> Object:
     return value
 
 
-def _pods(cluster: Cluster | None, release: Release, spec: ModelSpec) -> Pods:
-    def look() -> list[Object] | None:
-        if cluster is None:
-            return None
-        try:
-            return release.pods(cluster, "worker", spec.name)
-        except Unanswered:
-            return None
-
-    return look
+Show = Callable[[float, Waiting], None]
+"""Tell what is waited for, after so many seconds."""
 
 
 class Smoke:
     """One prediction from the submission to its end. `phases` holds the seconds of each."""
 
-    def __init__(self, spec: ModelSpec, input: Object, pods: Pods, timeout: float) -> None:
+    def __init__(self, spec: ModelSpec, input: Object, watch: Watch, timeout: float) -> None:
         self.spec = spec
         self.input = input
         self.phases: dict[str, float] = {}
-        self._pods = pods
+        self._watch = watch
         self._timeout = timeout
         self._began = self._since = time.monotonic()
-        self._phase = ""
-        self._shown = ""
+        self._waiting = Waiting("")
+        self._stuck_since = 0.0
 
     async def run(self, address: str, transport: httpx.AsyncBaseTransport | None) -> Object:
         """See it through.
 
         Raises:
-            Failure: it was refused, or was not over in time; then it is canceled.
+            Failure: it was refused, was not over in time, or waits for what will not come; then it is canceled.
         """
         async with Gateway(address, transport=transport) as gateway:
             with _display() as show:
                 prediction = await self._until_accepted(gateway, show)
                 while prediction.get("status") not in TERMINAL:
-                    self._enter(show, *phase_of(prediction, await asyncio.to_thread(self._pods)))
-                    if self._spent() > self._timeout:
-                        await self._give_up(gateway, str(prediction["id"]))
+                    self._enter(show, await asyncio.to_thread(self._watch.prediction, prediction))
+                    reason = self._hopeless() or self._late()
+                    if reason:
+                        await self._give_up(gateway, str(prediction["id"]), reason)
                     await asyncio.sleep(POLL_SECONDS)
                     prediction = await self._look(gateway, prediction)
-                self._enter(show, str(prediction["status"]))
+                self._enter(show, Waiting(str(prediction["status"])))
         return prediction
 
-    async def _until_accepted(self, gateway: Gateway, show: Callable[[str], None]) -> Object:
+    async def _until_accepted(self, gateway: Gateway, show: Show) -> Object:
         """Submit; while the gateway starts or is full, again. The key keeps it one prediction."""
         key = uuid.uuid4().hex
+        self._enter(show, Waiting(ASKING))
         while True:
-            self._enter(show, "asking the gateway")
             try:
                 return await gateway.predict(self.spec.id, self.input, key=key)
             except (Away, Refusal) as failure:
                 final = isinstance(failure, Refusal) and failure.status not in (429, 502, 503, 504)
-                if final or self._spent() > self._timeout:
+                if final or self._late():
                     raise
-                self._enter(show, "asking the gateway", failure.sentence)
-                await asyncio.sleep(POLL_SECONDS)
+                said = failure.sentence
+            self._enter(show, await asyncio.to_thread(self._watch.gateway, said))
+            if reason := self._hopeless():
+                raise Failure(reason)
+            await asyncio.sleep(POLL_SECONDS)
 
     async def _look(self, gateway: Gateway, prediction: Object) -> Object:
         try:
@@ -182,37 +177,62 @@ class Smoke:
                 raise
             return prediction  # a gateway that is away for a moment has lost nothing
 
-    async def _give_up(self, gateway: Gateway, id: str) -> None:
+    async def _give_up(self, gateway: Gateway, id: str, reason: str) -> None:
         with contextlib.suppress(Failure):  # what matters is said next
             await gateway.cancel(id)
-        raise Failure(
-            f"not done after {self._timeout:g} s, still {self._shown}; `python -m k8s check` says more"
-        )
+        raise Failure(reason)
 
-    def _enter(self, show: Callable[[str], None], phase: str, more: str = "") -> None:
+    def _late(self) -> str:
+        """What to say if the time is over."""
+        if self._spent() <= self._timeout:
+            return ""
+        still = self._waiting.shown
+        return f"not done after {self._timeout:g} s, still {still}; `python -m k8s check` says more"
+
+    def _hopeless(self) -> str:
+        """What to say if it waits for what will not come: its reason has stood for long enough."""
+        waiting = self._waiting
+        if waiting.patience is None or self._spent() - self._stuck_since < waiting.patience:
+            return ""
+        return f"gave up after {self._spent():.0f} s, {waiting.shown}; {waiting.way_out}"
+
+    def _enter(self, show: Show, waiting: Waiting) -> None:
         """Book the time that has passed, and show what is new."""
         now = time.monotonic()
-        if self._phase:
-            self.phases[self._phase] = self.phases.get(self._phase, 0.0) + now - self._since
-        self._since, self._phase = now, phase
-        shown = f"{phase} ({more})" if more else phase
-        if shown != self._shown:
-            self._shown = shown
-            show(f"{self._spent():6.1f} s  {shown}")
+        before, self._waiting = self._waiting, waiting
+        if before.phase:
+            self.phases[before.phase] = self.phases.get(before.phase, 0.0) + now - self._since
+        self._since = now
+        if before.patience is None or before.key != waiting.key:
+            self._stuck_since = self._spent()
+        if before.shown != waiting.shown:
+            show(self._spent(), waiting)
 
     def _spent(self) -> float:
         return time.monotonic() - self._began
 
 
 @contextlib.contextmanager
-def _display() -> Iterator[Callable[[str], None]]:
-    """One line that changes on a terminal; a line for each phase elsewhere."""
+def _display() -> Iterator[Show]:
+    """One line that changes on a terminal; elsewhere a line for each phase and reason, once."""
     console = err()
+
+    def line(seconds: float, waiting: Waiting) -> str:
+        return f"{seconds:6.1f} s  {waiting.shown}"
+
     if console.is_terminal:
         with Status("", console=console) as status:
-            yield lambda text: status.update(Text(text))
-    else:
-        yield lambda text: console.print(text, markup=False)
+            yield lambda seconds, waiting: status.update(Text(line(seconds, waiting)))
+        return
+    told: set[tuple[str, str]] = set()
+
+    def tell(seconds: float, waiting: Waiting) -> None:
+        new = (waiting.phase, waiting.key or waiting.why)
+        if new not in told:
+            told.add(new)
+            console.print(line(seconds, waiting), markup=False)
+
+    yield tell
 
 
 def _report(spec: ModelSpec, prediction: Object, phases: dict[str, float]) -> None:

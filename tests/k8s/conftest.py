@@ -11,8 +11,10 @@ import yaml
 from fake_cluster import FakeCluster, Handler, Server
 from furniture import furnish_for_install, furnish_release
 from running import Result, Run
+from smoking import CATALOG, FakeGateway, Smoke
 
 from k8s import __main__ as command
+from k8s import smoke as module
 
 
 @pytest.fixture(scope="session")
@@ -93,5 +95,30 @@ def check(run: Run, kubeconfig: Path, tmp_path: Path) -> Run:
             file.write_text(json.dumps(values))
             given = ["-f", file]
         return run("check", "--kubeconfig", kubeconfig, *given, *arguments)
+
+    return call
+
+
+@pytest.fixture
+def release(cluster: FakeCluster) -> FakeCluster:
+    """A release as far as the smoke test looks: a catalog."""
+    cluster.add(
+        "/api/v1/namespaces/ml/configmaps",
+        "soloist-catalog",
+        data={"catalog.yaml": yaml.safe_dump(CATALOG, sort_keys=False)},
+    )
+    return cluster
+
+
+@pytest.fixture
+def smoke(
+    run: Run, release: FakeCluster, kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
+) -> Smoke:
+    """Run it with a gateway that gives these answers."""
+    monkeypatch.setattr(module, "POLL_SECONDS", 0.001)
+
+    def call(gateway: FakeGateway, *arguments: str) -> Result:
+        release.behind["soloist-gateway:http"] = gateway
+        return run("smoke", "--kubeconfig", kubeconfig, *arguments)
 
     return call

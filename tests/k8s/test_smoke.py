@@ -8,83 +8,16 @@ from typing import Any
 import pytest
 import yaml
 from fake_cluster import FakeCluster, Object, refusal
-from furniture import PODS, add_pod, condition
+from furniture import add_pod, condition
 from gateway_thread import GatewayThread
 from pretend_worker import PretendWorker
-from running import Result, Run
+from running import Run
+from smoking import DONE, Answer, FakeGateway, Smoke, prediction, shown
 
 from contract.catalog import load_catalog
 from contract.ledger import Ledger
 from contract.settings import Settings
-from k8s import phases
 from k8s import smoke as module
-from k8s.phases import phase_of, pod_phase
-
-CATALOG = {
-    "models": {
-        "spam": {"source": "team/spam", "task": "text-classification"},
-        "speech": {"source": "team/speech", "task": "automatic-speech-recognition"},
-    }
-}
-Answer = tuple[int, Any] | None
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "POLL_SECONDS", 0.001)
-
-
-class FakeGateway:
-    """Behind the API server's proxy. `answers` are given in turn; the last one stays."""
-
-    def __init__(self, *answers: Answer | Callable[[], Answer]) -> None:
-        self.answers = list(answers)
-        self.seen: list[tuple[str, str, Any, dict[str, str]]] = []
-
-    def __call__(self, method: str, path: str, body: Any, headers: dict[str, str]) -> Answer:
-        self.seen.append((method, path, body, headers))
-        if path.endswith("/cancel"):
-            return prediction("canceled")
-        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        return answer() if callable(answer) else answer
-
-
-def prediction(status: str, **fields: Any) -> tuple[int, Object]:
-    return 200, {"id": "p1", "status": status, **fields}
-
-
-DONE = prediction("succeeded", output=[{"label": "SPAM", "score": 0.99}])
-
-
-@pytest.fixture
-def release(cluster: FakeCluster) -> FakeCluster:
-    """A release as far as the smoke test looks: a catalog."""
-    cluster.add(
-        "/api/v1/namespaces/ml/configmaps",
-        "soloist-catalog",
-        data={"catalog.yaml": yaml.safe_dump(CATALOG, sort_keys=False)},
-    )
-    return cluster
-
-
-@pytest.fixture
-def smoke(run: Run, release: FakeCluster, kubeconfig: Path) -> Callable[..., Result]:
-    """Run it with a gateway that gives these answers."""
-
-    def call(gateway: FakeGateway, *arguments: str) -> Result:
-        release.behind["soloist-gateway:http"] = gateway
-        return run("smoke", "--kubeconfig", kubeconfig, *arguments)
-
-    return call
-
-
-def shown(result: Result) -> list[str]:
-    """What was shown while it waited, without the seconds."""
-    return [line.partition(" s  ")[2] for line in result.err.splitlines()]
-
-
-Smoke = Callable[..., Result]
-
 
 # --- through the API server -------------------------------------------------------------------------
 
@@ -165,12 +98,11 @@ def test_a_worker_is_followed_from_zero(smoke: Smoke, release: FakeCluster) -> N
     assert shown(result) == [
         "asking the gateway",
         "queued (position 1)",
-        "waiting for a node (no GPU)",
+        "waiting for a node (pod soloist-worker-spam-1: no GPU)",
         "starting the worker",
         "pulling the image",
         "fetching the model",
         "loading the model",
-        "queued (position 1)",
         "processing",
         "succeeded",
     ]
@@ -194,8 +126,12 @@ def test_a_gateway_that_starts_is_waited_for(smoke: Smoke) -> None:
     result = smoke(gateway)
 
     assert result.code == 0
-    assert "asking the gateway (no endpoints available)" in shown(result)
-    assert "asking the gateway (the queue is full)" in shown(result)
+    assert shown(result) == [
+        "asking the gateway",
+        "asking the gateway (no endpoints available)",
+        "asking the gateway (the queue is full)",
+        "succeeded",
+    ]
     assert len({headers["idempotency-key"] for *_, headers in gateway.seen}) == 1
 
 
@@ -334,31 +270,3 @@ def test_by_an_address_a_failure_is_a_failure(
 
 def _fail(worker: PretendWorker, claimed: Any, model: str) -> None:
     worker.fail(claimed, "it broke", model=model)
-
-
-# --- phases -----------------------------------------------------------------------------------------
-
-
-def test_the_pod_that_has_come_furthest_counts(cluster: FakeCluster) -> None:
-    scheduled = condition("PodScheduled", True)
-    running = [{"name": "worker", "state": {"running": {}}}]
-    add_pod(cluster, "a", conditions=[scheduled], containerStatuses=running)
-    add_pod(cluster, "b", conditions=[])
-    ending = add_pod(cluster, "c", ready=True)
-    ending["metadata"]["deletionTimestamp"] = "now"
-    pods = [cluster.objects[f"{PODS}/{name}"] for name in "abc"]
-
-    assert phase_of({"status": "starting"}, pods) == (phases.LOADING, "")
-
-
-@pytest.mark.parametrize(
-    ("reason", "phase"),
-    [("ImagePullBackOff", phases.PULLING), ("CrashLoopBackOff", phases.STARTING)],
-)
-def test_a_pod_in_trouble_says_so(cluster: FakeCluster, reason: str, phase: str) -> None:
-    trouble = {"name": "worker", "state": {"waiting": {"reason": reason, "message": "back off"}}}
-    pod = add_pod(
-        cluster, conditions=[condition("PodScheduled", True)], containerStatuses=[trouble]
-    )
-
-    assert pod_phase(pod) == (phase, f"{reason}: back off")
