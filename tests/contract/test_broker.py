@@ -2,6 +2,7 @@
 
 import base64
 import json
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from cli.embedded import EmbeddedRedis
 from contract.broker import (
     TASK,
     Doorbell,
+    _Link,
     broker_trouble,
     create_app,
     is_amqp,
@@ -335,6 +337,25 @@ def test_closing_may_wait_until_all_is_sent(settings: Settings) -> None:
     bell.close(wait=True)
 
     assert len(waiting(settings)) == 20
+
+
+def test_a_name_that_is_looked_up_for_ever_does_not_hold_up_the_end(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_up, found = threading.Event(), threading.Event()
+
+    def look_up(link: _Link) -> None:
+        looked_up.set()
+        found.wait(60)
+        raise ConnectionError
+
+    monkeypatch.setattr(_Link, "_open", look_up)
+    bell = Doorbell(settings)
+    bell.ring("m", [1, 2, 3])
+    assert looked_up.wait(10)
+    bell.close()
+    assert not found.is_set(), "it is still being looked up"
+    found.set()
 
 
 def test_the_app_takes_json_only_and_keeps_no_results(settings: Settings) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -531,3 +532,21 @@ def test_the_keeper_rings_for_what_waits_for_a_version_that_has_workers(house: H
     house.ledger.redis.delete(house.ledger.key("rings", "echo"))  # a worker of another took it
     house.sweep()
     assert len(house.messages()) == 1
+
+
+def test_a_broker_that_is_looked_up_for_ever_costs_a_sweep_a_bounded_wait(
+    settings: Settings, catalog: Catalog
+) -> None:
+    class Silent(Doorbell):
+        def depth(self, model: str) -> "Future[int | None]":
+            return Future()
+
+    async def look() -> None:
+        hurried = settings.model_copy(update={"broker_timeout_seconds": 0.05})
+        ledger, bell = AsyncLedger(hurried), Silent(hurried)
+        async with asyncio.timeout(10):
+            await Keeper(hurried, catalog, ledger, bell).sweep()
+        bell.close()
+        await ledger.close()
+
+    asyncio.run(look())
