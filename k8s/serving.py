@@ -5,7 +5,8 @@ from k8s.findings import Findings, Level, error, ok
 from k8s.release import Release, component_of, name_of
 from k8s.seen import Seen
 
-REVIEW = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+REVIEW = ("localsubjectaccessreviews", "authorization.k8s.io/v1")
+"""Of one namespace: who administers that may ask it."""
 
 Answer = tuple[Level, str, str]
 """How well it answered, what that means, and the way out."""
@@ -72,10 +73,11 @@ def _may_patch(cluster: Cluster, deployment: Object) -> Findings:
     account = deployment["spec"]["template"]["spec"].get("serviceAccountName", "default")
     namespace = cluster.namespace
     review = cluster.create(
-        REVIEW,
+        cluster.here(*REVIEW),
         {
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SubjectAccessReview",
+            "apiVersion": REVIEW[1],
+            "kind": "LocalSubjectAccessReview",
+            "metadata": {"namespace": namespace},
             "spec": {
                 "user": f"system:serviceaccount:{namespace}:{account}",
                 "groups": [

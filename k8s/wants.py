@@ -190,6 +190,9 @@ def classes_of(plan: Plan) -> Iterator[tuple[str, str, str]]:
         yield f"{part}.priorityClassName", PRIORITY, values[part]["priorityClassName"]
     if gateway["ingress"]["enabled"]:
         yield "gateway.ingress.className", INGRESS, gateway["ingress"]["className"]
+    if any(its["placeholders"] for its in plan.models.values()):
+        name = values["placeholderPriorityClassName"]
+        yield "placeholderPriorityClassName", PRIORITY, name
     for model, its in plan.models.items():
         yield f"models.{model}.priorityClassName", PRIORITY, its["priorityClassName"]
         if its["gpu"]["mode"] != "none":

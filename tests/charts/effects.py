@@ -203,6 +203,12 @@ GROUPS: list[tuple[str, str, dict[str, Any], Rows]] = [
         {"placeholders": 1},
     ),
     ("", "PriorityClass/team-placeholder", SPARE, {"placeholderPriority": -20}),
+    (
+        "",
+        "Deployment/placeholder-spam PriorityClass/team-placeholder",
+        SPARE,
+        {"placeholderPriorityClassName": "spare"},
+    ),
     ("defaults.", "DaemonSet/prepull-spam", {}, {"prePull": True}),
     ("defaults.pdb.", PDB, {}, {"enabled": False, "maxUnavailable": "50%"}),
     ("gpu.", WORKER, GPU, {"resource": "nvidia.com/other", "products": ["L4"], "runtimeClassName": "nvidia", "tolerations": []}),

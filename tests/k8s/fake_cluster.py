@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -15,6 +15,9 @@ Behind = Callable[[str, str, Any, dict[str, str]], Answer | None]
 
 PROXY = re.compile(r"/api/v1/namespaces/[^/]+/(services|pods)/([^/:]+):([^/]+)/proxy(/.*)")
 REVIEW = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+LOCAL_REVIEW = re.compile(
+    "/apis/authorization.k8s.io/v1/namespaces/([^/]+)/localsubjectaccessreviews"
+)
 
 
 @dataclass
@@ -66,7 +69,7 @@ class FakeCluster:
             if behind is None:
                 return refusal(503, f'no endpoints available for service "{proxied[2]}"')
             return behind(method, proxied[4], body, headers)
-        if path == REVIEW:
+        if path == REVIEW or LOCAL_REVIEW.fullmatch(path):
             return self._review(body)
         return self._read(path, query)
 
@@ -137,9 +140,10 @@ def _lies_in(where: str, collection: str) -> bool:
     return collection in (home, re.sub("/namespaces/[^/]+", "", home))
 
 
-def refusal(status: int, message: str) -> Answer:
+def refusal(status: int, message: str, reason: str = "") -> Answer:
     """How the API server itself says no."""
-    return status, {"kind": "Status", "status": "Failure", "message": message, "code": status}
+    about = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
+    return status, {**about, "message": message, "reason": reason, "code": status}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -150,20 +154,38 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        parsed = json.loads(body) if body else None
+        in_json = "json" in headers.get("content-type", "json") or "yaml" in headers["content-type"]
+        parsed = (json.loads(body) if in_json else body) if body else None
         answer = self.cluster.answer(self.command, self.path, parsed, headers)
         if answer is None:
             self.close_connection = True
             return
         status, content = answer
-        raw = (content if isinstance(content, str) else json.dumps(content)).encode()
         self.send_response(status)
+        if isinstance(content, Iterator):
+            self._stream(content)
+            return
+        raw = (content if isinstance(content, str) else json.dumps(content)).encode()
+        if not isinstance(content, str):
+            self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(raw)))
         self.end_headers()
         self.wfile.write(raw)
 
+    def _stream(self, things: Iterator[Object]) -> None:
+        """One JSON object after the other, until there are no more or nobody reads on."""
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for thing in things:
+            line = json.dumps(thing).encode() + b"\n"
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
+        self.wfile.write(b"0\r\n\r\n")
+
     def do_POST(self) -> None:
         self.do_GET()
+
+    do_PUT = do_PATCH = do_DELETE = do_POST  # noqa: N815
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Say nothing."""

@@ -6,9 +6,14 @@
 {{- get $found .key | default (randAlphaNum 32 | b64enc) }}
 {{- end }}
 
+{{/* Whether the kinds are those of a cluster: Helm's own list has versions only, as in `v1` and not `v1/Pod`. */}}
+{{- define "soloist.seesCluster" -}}
+{{- if .Capabilities.APIVersions.Has "v1/Pod" }}yes{{ end }}
+{{- end }}
+
 {{/* A look-up finds nothing outside of a cluster, so there each render makes up another password. */}}
 {{- define "soloist.madeUpOffline" -}}
-{{- if not (.Capabilities.APIVersions.Has "v1/Pod") }}
+{{- if not (include "soloist.seesCluster" .) }}
 annotations:
   soloist/password: >-
     made up by a render outside of a cluster, and another one in each render: do not apply it over an install;
