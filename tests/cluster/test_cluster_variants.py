@@ -13,6 +13,7 @@ def test_it_serves_with_rabbitmq_as_its_broker(place: Place) -> None:
     values = suite_values(persistent=place.stores())
     values["broker"]["mode"] = "bundled"
     values["models"] = {"quick": nap(gpu=CPU, scaling={"max": 1})}
+    values["test"]["model"] = "quick"
     values["gateway"]["replicas"] = 1
     release = Release(place, "rabbit", values)
     release.install()

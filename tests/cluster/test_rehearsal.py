@@ -1,7 +1,6 @@
 """The suite rehearsed: its client and its stories, with processes for pods and a pretended API server."""
 
 import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,9 @@ import test_cluster_losses as losses
 import test_cluster_rollout as rollout
 import test_cluster_scaling as scaling
 import test_cluster_uninstall as uninstall
-import yaml
+import test_cluster_variants as variants
 from gateway_thread import GatewayThread
-from place import NotYet, Place, ProgramFailed
+from place import NotYet, Place, ProgramFailed, program
 from pretend_cluster import NAMESPACE, PretendCluster, write_catalog
 from release import Release, suite_values
 
@@ -25,11 +24,19 @@ from cli.embedded import EmbeddedRedis
 from contract.catalog import load_catalog
 from contract.settings import Settings
 from k8s.cluster import Cluster
-from tests.k8s.fake_cluster import FakeCluster, Handler, Server
+from tests.k8s.fake_cluster import FakeCluster
+from tests.k8s.served import served
 
 READY = {"conditions": [{"type": "Ready", "status": "True"}]}
 ROLLED_OUT = {"replicas": 1, "updatedReplicas": 1, "availableReplicas": 1, "observedGeneration": 1}
 
+HELM = """#!/bin/sh
+# The chart is rendered with the values that would be installed, and what a guard refuses fails.
+echo "$*" >> {folder}/calls
+case "$3" in
+  install|upgrade) exec {helm} template "$4" "$5" --namespace "$2" --values - > {folder}/rendered-"$4" ;;
+esac
+"""
 KUBECTL = """#!/bin/sh
 # `exec` runs its command here, in the pod's folder; the rest is only noted.
 echo "$*" >> {folder}/calls
@@ -43,33 +50,21 @@ esac
 
 
 @pytest.fixture
-def fake() -> Iterator[FakeCluster]:
-    with Server(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        Handler.cluster = FakeCluster(url=f"http://127.0.0.1:{server.server_port}")
-        yield Handler.cluster
-        server.shutdown()
-        thread.join()
+def fake(tmp_path: Path) -> Iterator[FakeCluster]:
+    """Named by the file `kubeconfig`."""
+    fake = FakeCluster()
+    with served(fake, tmp_path):
+        yield fake
 
 
 @pytest.fixture
 def place(fake: FakeCluster, tmp_path: Path) -> Iterator[Place]:
-    kubeconfig = tmp_path / "kubeconfig"
-    content = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "fake",
-        "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "we"}}],
-        "clusters": [{"name": "fake", "cluster": {"server": fake.url}}],
-        "users": [{"name": "we", "user": {"token": fake.token}}],
-    }
-    kubeconfig.write_text(yaml.safe_dump(content))
-    cluster = Cluster(NAMESPACE, file=str(kubeconfig))
-    script = tmp_path / "kubectl"
-    script.write_text(KUBECTL.format(folder=tmp_path))
-    script.chmod(0o755)
-    yield Place(cluster, str(script), str(script))
+    cluster = Cluster(NAMESPACE, file=str(tmp_path / "kubeconfig"))
+    for name, text in (("kubectl", KUBECTL), ("helm", HELM)):
+        script = tmp_path / name
+        script.write_text(text.format(folder=tmp_path, helm=program("helm") or "true"))
+        script.chmod(0o755)
+    yield Place(cluster, str(tmp_path / "kubectl"), str(tmp_path / "helm"))
     cluster.close()
 
 
@@ -95,15 +90,7 @@ def release(
 ) -> Iterator[Release]:
     """A gateway behind the API server's proxy, with the suite's models in its catalog."""
     monkeypatch.setattr("release.RELEASE_FILE", "release")  # in the pod's folder
-    for kind, part in (
-        ("deployments", "gateway"),
-        ("deployments", "keeper"),
-        ("statefulsets", "ledger"),
-    ):
-        labels = {"app.kubernetes.io/instance": "suite", "app.kubernetes.io/component": part}
-        path = f"/apis/apps/v1/namespaces/{NAMESPACE}/{kind}"
-        made = fake.add(path, f"suite-{part}", labels=labels, spec={}, status=ROLLED_OUT)
-        made["metadata"]["generation"] = 1
+    release_as(fake, "suite")
     catalog = load_catalog(write_catalog(tmp_path))
     with GatewayThread(settings, catalog) as gateway, httpx.Client() as client:
 
@@ -114,6 +101,19 @@ def release(
 
         fake.behind["suite-gateway:http"] = behind
         yield Release(place, "suite", suite_values(persistent=False))
+
+
+def release_as(fake: FakeCluster, name: str) -> None:
+    """A release by this name, rolled out."""
+    for kind, part in (
+        ("deployments", "gateway"),
+        ("deployments", "keeper"),
+        ("statefulsets", "ledger"),
+    ):
+        labels = {"app.kubernetes.io/instance": name, "app.kubernetes.io/component": part}
+        path = f"/apis/apps/v1/namespaces/{NAMESPACE}/{kind}"
+        made = fake.add(path, f"{name}-{part}", labels=labels, spec={}, status=ROLLED_OUT)
+        made["metadata"]["generation"] = 1
 
 
 @pytest.fixture
@@ -298,11 +298,35 @@ def test_the_stories_of_losses(
 def test_the_story_of_a_rollout(
     release: Release, pods: PretendCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    own = release.upgrade
+
     def upgrade(**changes: Any) -> None:
+        own(**changes)
         pods.template += 1
 
     monkeypatch.setattr(release, "upgrade", upgrade)
     rollout.test_a_rollout_with_every_device_taken_ends_and_no_prediction_runs_twice(release)
+
+
+@pytest.mark.slow
+def test_the_story_of_rabbitmq(
+    release: Release, pods: PretendCluster, place: Place, fake: FakeCluster, tmp_path: Path
+) -> None:
+    fake.behind["rabbit-gateway:http"] = fake.behind["suite-gateway:http"]
+    release_as(fake, "rabbit")
+    pods.start("quick")
+    variants.test_it_serves_with_rabbitmq_as_its_broker(place)
+    assert "kind: StatefulSet" in (tmp_path / "rendered-rabbit").read_text()
+
+
+def test_the_story_of_the_demo_model(
+    release: Release, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pod = {"metadata": {"name": "minilm"}, "status": {}}
+    monkeypatch.setattr(release, "workers", lambda model: [pod])
+    monkeypatch.setattr(place, "kubectl", lambda *_: variants.NO_WEIGHTS)
+    with pytest.raises(pytest.skip.Exception, match="DEMO=true"):
+        variants.test_the_demo_model_answers(release)
 
 
 def test_the_story_of_the_uninstall(
