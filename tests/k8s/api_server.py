@@ -74,7 +74,10 @@ class ApiServer(FakeCluster):
             return refusal(403, asked.sentence)
         ours = PROXY.fullmatch(path) or path in (REVIEW,) or LOCAL_REVIEW.fullmatch(path)
         if path.endswith("/log"):
-            return 200, self.texts.get(f"{path}?previous={query.get('previous', 'false')}", "")
+            self.requests.append((method, target))
+            status = self.objects[path.removesuffix("/log")]["status"]
+            first = status["containerStatuses"][0]["name"]
+            return self._log(status, {"container": first, **query})
         if ours:
             # Over plain HTTP only Python's client sends the token.
             return super().answer(

@@ -46,8 +46,9 @@ def _of_pod(made: Object) -> Object:
     ends = made["spec"].get("restartPolicy") == "Never"
     name = made["spec"]["containers"][0]["name"]
     now = "2026-01-01T00:00:00Z"
-    ended = {"terminated": {"exitCode": 0, "reason": "Completed", "finishedAt": now}}
-    state = ended if ends else {"running": {"startedAt": now}}
+    run = {"containerID": f"run-of-{made['metadata']['name']}"}
+    ended = {"terminated": {**run, "exitCode": 0, "reason": "Completed", "finishedAt": now}}
+    state = ended if ends else {"running": {**run, "startedAt": now}}
     container = {"name": name, "ready": not ends, "restartCount": 0, "state": state}
     done = {"type": "Ready", "status": "False", "reason": "PodCompleted"}
     return {
