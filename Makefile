@@ -57,11 +57,12 @@ pictures: $(INSTALLED) chromium prometheus helm
 	$(BIN)/python tests/page/picture.py
 	$(BIN)/python -m tests.observability.pictures
 
-## rendered: what is generated from the chart and from code, docs/tasks.md too
+## rendered: what is generated from the chart and from code, docs/tasks.md and docs/values.md too
 rendered: $(INSTALLED) helm
 	$(BIN)/python -m k8s.dashboards
 	$(BIN)/python -m k8s.rules
 	$(BIN)/python -m k8s.tasks
+	$(BIN)/python -m k8s.keys
 	$(BIN)/python -m k8s.render
 
 format: $(INSTALLED)

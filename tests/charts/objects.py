@@ -1,5 +1,4 @@
-"""Views of rendered objects: by kind and name, their pods, their containers, what restarts,
-what they ask for."""
+"""Views of rendered objects: by kind and name, their pods, what restarts these and what they ask for."""
 
 import re
 from collections.abc import Iterator

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tests.charts.effects import GUARDED, REDIS, nested
-from tests.charts.rendering import CHART, refusal, render_all
+from tests.charts.objects import by_name
+from tests.charts.rendering import CHART, refusal, render, render_all
 from tests.charts.scenarios import SHOUT, SPAM, merged, model
 
 
@@ -37,6 +38,8 @@ WINDOW = {"start": "0 8 * * *", "end": "0 18 * * *", "replicas": 1}
 TRIGGER = {"type": "prometheus", "metadata": {"query": "up"}}
 LONG = "a-model-of-forty-characters-in-its-name1"
 FIVE = "models.spam.scaling."
+LARGEST = 1048576
+"""Bytes of a ConfigMap."""
 
 GUARDS = [
     Guard(
@@ -57,6 +60,11 @@ GUARDS = [
         f"models.{LONG}: the name team-a-production-worker-{LONG} has 65 characters, and Kubernetes allows 63; "
         "take a shorter release name or model name",
         {"release": "team-a-production"},
+    ),
+    Guard(
+        model({**SHOUT, "description": "é" * (LARGEST // 2)}),
+        "models: their catalog has 1048808 bytes, and a ConfigMap holds 1048576; shorten the schemas, options and "
+        "descriptions in it, or serve some of the models by another release",
     ),
     Guard(
         model({"source": "a/b"}),
@@ -297,6 +305,16 @@ def prepared(helms: None) -> None:
 @pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.says[:50])
 def test_what_cannot_work_is_refused_in_one_sentence(guard: Guard, helm: int) -> None:
     assert refusal(guard.values, helm, **guard.options) == guard.says
+
+
+def test_a_catalog_is_refused_at_the_first_byte_that_a_config_map_does_not_hold() -> None:
+    def catalog(letters: int) -> str:
+        objects = by_name(render(model({**SHOUT, "description": "x" * letters})))
+        return str(objects["ConfigMap/soloist-catalog"]["data"]["catalog.yaml"])
+
+    most = LARGEST - len(catalog(1)) + 1
+    assert len(catalog(most)) == LARGEST
+    assert "has 1048577 bytes" in refusal(model({**SHOUT, "description": "x" * (most + 1)}))
 
 
 def sentences() -> list[str]:
