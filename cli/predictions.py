@@ -43,7 +43,8 @@ def status(
         state = _state(model)
         oldest = f"{state['oldest_seconds']:.1f} s" if state["queued"] else "-"
         counts = (str(state[name]) for name in ("queued", "running"))
-        workers = "\n".join(map(plain, map(_worker, state["workers"]))) or "-"
+        lines = [*map(_worker, state["workers"]), *_failure(state["failure"])]
+        workers = "\n".join(map(plain, lines)) or "-"
         table.add_row(public_id(model), state["state"] or "-", *counts, oldest, workers)
     out().print(table)
 
@@ -103,8 +104,16 @@ def _state(model: dict[str, Any]) -> dict[str, Any]:
         "state": model.get("state"),
         **{name: known.get(name) or 0 for name in names},
         "eta_seconds": known.get("eta_seconds"),
+        "failure": model.get("failure"),
         "workers": model.get("workers") or [],
     }
+
+
+def _failure(failure: dict[str, Any] | None) -> list[str]:
+    """Why the last worker could not start, if one could not."""
+    if not failure:
+        return []
+    return [f"could not start {failure.get('seconds') or 0:.0f} s ago: {failure.get('detail')}"]
 
 
 def _worker(worker: dict[str, Any]) -> str:

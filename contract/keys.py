@@ -14,6 +14,7 @@ PER_MODEL = {
     "claims": "hash: worker name -> its last claim, to give the same answer twice",
     "heard": "hash: when its workers and keepers last used the ledger, and the reprieve after an outage",
     "workers": "hash: worker name -> what it says of itself, and until when that holds",
+    "failure": "hash: why a worker could not start, the last one, and until when that is said",
     "rings": "zset: ring number -> time rung; messages that no worker has taken yet",
     "dead": "zset: prediction id -> time of its failure as worker_lost or too_many_hand_backs",
     "unannounced": "zset: prediction id -> time of its end, until the replicas have it and it is announced",

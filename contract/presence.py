@@ -8,7 +8,22 @@ REPEAT_SHARE = 0.3
 """Of a lease, after which everybody who has nothing else to say says again that they are there: a bit less than the
 third of which a silence counts as an outage."""
 
-ModelWord = Literal["cold", "starting", "ready", "busy"]
+ModelWord = Literal["cold", "starting", "failing", "ready", "busy"]
+
+
+@dataclass(frozen=True, slots=True)
+class StartFailure:
+    """Why the last worker of a model that could not start did not."""
+
+    code: str
+    detail: str
+    seconds: float
+    """How long ago that was."""
+
+    @classmethod
+    def read(cls, answer: Any) -> Self | None:
+        """As the ledger packs it."""
+        return cls(*answer) if answer else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +59,13 @@ class Worker:
         return {name: value for name, value in facts.items() if value}
 
 
-def model_word(workers: Iterable[Worker]) -> ModelWord:
+def model_word(workers: Iterable[Worker], failure: StartFailure | None = None) -> ModelWord:
     """The state of a model in one word: what its next prediction will meet.
 
-    `ready`: a worker is free; `busy`: all that serve have a batch; `starting`: the first is on its way;
-    `cold`: there is none. One that drains takes nothing more, so it does not count.
+    `ready`: a worker is free; `busy`: all that serve have a batch; `failing`: none serves, and the last that
+    started could not; `starting`: the first is on its way; `cold`: there is none. One that drains takes nothing
+    more, so it does not count.
     """
-    states = {worker.state for worker in workers}
-    words: tuple[ModelWord, ...] = ("ready", "busy", "starting")
+    states = {worker.state for worker in workers} | ({"failing"} if failure else set())
+    words: tuple[ModelWord, ...] = ("ready", "busy", "failing", "starting")
     return next((word for word in words if word in states), "cold")

@@ -301,6 +301,43 @@ def load_settings() -> Settings:
         raise SettingsInvalid(f"{name}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
+OF_THE_LEDGER = ("redis_", "ledger_", "prefix", "durability", "worker_name")
+
+
+def load_ledger_settings() -> Settings:
+    """As far as they say where the ledger is and who we are; all others as if nobody had set them.
+
+    Raises:
+        SettingsInvalid: one of these is wrong.
+    """
+    others = {
+        name: field.get_default(call_default_factory=True)
+        for name, field in Settings.model_fields.items()
+        if not name.startswith(OF_THE_LEDGER)
+    }
+    try:
+        return Settings(**others)
+    except ValidationError:
+        raise SettingsInvalid from None
+
+
+SECRET_NAMES = ("TOKEN", "SECRET", "PASSW", "KEY", "CREDENTIAL")
+SHORTEST_SECRET = 6
+
+
+def secret_values() -> set[str]:
+    """What the environment holds under names of secrets, and the passwords of its URLs: nothing that leaves the
+    process may have any of it.
+    """
+    found = {
+        v for name, v in os.environ.items() if any(word in name.upper() for word in SECRET_NAMES)
+    }
+    for value in os.environ.values():
+        if "://" in value and "@" in value:
+            found.add(value.partition("://")[2].rpartition("@")[0].partition(":")[2])
+    return {value for value in found if len(value) >= SHORTEST_SECRET}
+
+
 PAGE = """# Settings
 
 Every process reads them once, from the environment, when it starts. A variable that begins with `SOLOIST_`

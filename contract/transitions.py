@@ -6,13 +6,13 @@ after a broken connection: a second run changes nothing.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 from contract.fates import Fate
 from contract.keys import AT_WORK, SCHEMA
 from contract.prediction import Prediction, Status, new_id
-from contract.presence import ModelWord, Worker, model_word
+from contract.presence import ModelWord, StartFailure, Worker, model_word
 
 T = TypeVar("T")
 
@@ -28,6 +28,7 @@ MOST_FINISH_BYTES = 4 * 1024 * 1024
 """Of the outcomes that one call writes, unless a single one has more."""
 MOST_ERROR_CHARACTERS = 2000
 MOST_CODE_CHARACTERS = 64
+MOST_FAILURE_CHARACTERS = 500
 MOST_CLAIM_BYTES = 16 * 1024 * 1024
 """Of the inputs that one claim takes, unless a single one has more."""
 MOST_PAGE_BYTES = 4 * 1024 * 1024
@@ -82,6 +83,8 @@ class Created:
     try of this same submission had, whose answer was lost."""
     brief: bool = False
     """True when it lacks what may be large: the records of one answer were too large together."""
+    failure: StartFailure | None = None
+    """Why no worker serves its model now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,13 +187,24 @@ def create(
 
     def read(answer: Any) -> Creation:
         rings = dict(answer["rings"])  # Lua packs an empty table as a list
+        failing = dict(answer.get("failing", {}))
         results = [
             _created(submission.prediction, *result)
             for submission, result in zip(submissions, answer["results"], strict=True)
         ]
+        if failing:
+            results = [_failing(result, failing) for result in results]
         return Creation(results, rings, answer["now"])
 
     return Transition("create", args, read, promises=True)
+
+
+def _failing(result: CreateResult, failing: Mapping[str, Any]) -> CreateResult:
+    """The same, with why no worker serves its model now."""
+    if not isinstance(result, Created):
+        return result
+    failure = StartFailure.read(failing.get(result.prediction.model))
+    return replace(result, failure=failure)
 
 
 def _created(prediction: Prediction, what: str, *answer: Any) -> CreateResult:
@@ -511,9 +525,20 @@ def announce(model: str, worker: Worker, lifetime_seconds: float = 15.0) -> Tran
     return Transition("announce", args, _same)
 
 
-def leave(model: str, worker: str) -> Transition[bool]:
-    """Take back what a worker announced: it ends in good order."""
-    return Transition("leave", {"model": model, "worker": worker}, _same)
+def leave(model: str, worker: str, *, early: bool = False) -> Transition[bool]:
+    """Take back what a worker announced: it ends. `early` is before it was ready, without being told to."""
+    return Transition("leave", {"model": model, "worker": worker, "early": early}, _same)
+
+
+def fail(model: str, worker: str, code: str, detail: str) -> Transition[bool]:
+    """Say why a worker could not start: until one becomes ready, and for a quarter of an hour at most."""
+    args = {
+        "model": model,
+        "worker": worker,
+        "code": code[:MOST_CODE_CHARACTERS],
+        "detail": detail[:MOST_FAILURE_CHARACTERS],
+    }
+    return Transition("fail", args, _same)
 
 
 # --- asking ---------------------------------------------------------------------------------------
@@ -690,10 +715,12 @@ class ModelState:
     """By name."""
     served: dict[str, str] = field(default_factory=dict)
     """Entry of a catalog -> the version that a ready worker of it announced last."""
+    failure: StartFailure | None = None
+    """Why a worker could not start, if none became ready since."""
 
     @property
     def word(self) -> ModelWord:
-        return model_word(self.workers)
+        return model_word(self.workers, self.failure)
 
     def versions(self, entry: str) -> list[str]:
         """The versions that are served: the current one of this entry, if a worker of it was ever there,
@@ -713,10 +740,18 @@ def state(models: Sequence[str]) -> Transition[dict[str, ModelState]]:
     return Transition("state", {"models": list(models)}, read)
 
 
-def _state(workers: Any, eta_seconds: Any, served: Any, **counts: Any) -> ModelState:
+def _state(
+    workers: Any, eta_seconds: Any, served: Any, failure: Any = None, **counts: Any
+) -> ModelState:
     # Lua packs an empty table as a list or as a map.
     known = sorted((Worker.from_record(row) for row in list(workers)), key=lambda w: w.name)
-    return ModelState(**counts, eta_seconds=eta_seconds or None, workers=known, served=dict(served))
+    return ModelState(
+        **counts,
+        eta_seconds=eta_seconds or None,
+        workers=known,
+        served=dict(served),
+        failure=StartFailure.read(failure),
+    )
 
 
 def dead(model: str, most: int = 1000) -> Transition[list[Prediction]]:

@@ -281,7 +281,7 @@ class Intake:
             raise refusal(submission, result)
         if result.brief:
             view = await self.view(result.prediction.id, submission.prediction.owner)
-            return Created(view.prediction, repeated=True)
+            return Created(view.prediction, repeated=True, failure=result.failure)
         return result
 
 

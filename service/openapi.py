@@ -52,6 +52,10 @@ PREDICTION_SCHEMA: dict[str, Any] = {
         "priority": PRIORITY,
         "attempt": {"type": "integer"},
         "deadline": {"type": ["string", "null"], "format": "date-time"},
+        "warning": {
+            "type": "string",
+            "description": "In the answer to a create alone: it was accepted, and no worker of its model can start.",
+        },
     },
     "required": ["id", "model", "version", "status", "input", "urls", "created_at"],
 }
@@ -126,9 +130,19 @@ STATE_SCHEMA: dict[str, Any] = {
     "properties": {
         "id": {"type": "string", "description": "owner/name"},
         "state": {
-            "enum": ["cold", "starting", "ready", "busy"],
-            "description": "What the next prediction meets: no worker, one on its way, a free one, or "
-            "none that is free.",
+            "enum": ["cold", "starting", "failing", "ready", "busy"],
+            "description": "What the next prediction meets: no worker, one on its way, none that can start, a "
+            "free one, or none that is free.",
+        },
+        "failure": {
+            "type": ["object", "null"],
+            "description": "Why the last worker that could not start did not, until one is ready or for a quarter of "
+            "an hour.",
+            "properties": {
+                "code": {"type": "string"},
+                "detail": {"type": "string"},
+                "seconds": {"type": "number", "description": "since then"},
+            },
         },
         "queue": {
             "type": "object",

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from contract.catalog import ModelSpec
 from contract.examples import example
 from contract.prediction import Prediction, Status
-from contract.transitions import ModelState
+from contract.transitions import Created, ModelState
 from contract.versions import entry_of
 
 PREDICTION_PATH = "/v1/predictions/"
@@ -29,6 +29,22 @@ def instant(seconds: float | None) -> str | None:
     if seconds is None:
         return None
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+
+
+def show_created(
+    created: Created, model_id: str, base: str, status: Status | None = None
+) -> dict[str, Any]:
+    """One prediction as it was accepted: as `show_prediction`, with a `warning` where it has to wait for somebody to
+    mend its model.
+    """
+    body = show_prediction(created.prediction, model_id, base, status)
+    failure = created.failure
+    if failure and created.prediction.status is Status.STARTING:
+        body["warning"] = (
+            f"no worker of {model_id} can start at the moment ({failure.detail}; {failure.seconds:.0f} s ago): the "
+            "prediction is kept, and waits until one can"
+        )
+    return body
 
 
 def show_prediction(
@@ -95,15 +111,15 @@ def show_briefly(prediction: Prediction, model_id: str) -> dict[str, Any]:
 
 
 def show_state(known: ModelState | None) -> dict[str, Any]:
-    """Whether a model is cold, starting, ready or busy, its queue and its workers; None while the ledger
-    does not say.
+    """Whether a model is cold, starting, failing, ready or busy, why its last worker could not start, its queue and
+    its workers; None while the ledger does not say.
     """
     if known is None:
-        return {"state": None, "queue": None, "workers": None}
+        return {"state": None, "failure": None, "queue": None, "workers": None}
     queue = asdict(known)
-    workers = queue.pop("workers")
+    workers, failure = queue.pop("workers"), queue.pop("failure")
     del queue["served"]
-    return {"state": known.word, "queue": queue, "workers": workers}
+    return {"state": known.word, "failure": failure, "queue": queue, "workers": workers}
 
 
 def show_version(spec: ModelSpec, version: str, created_at: str) -> dict[str, Any]:

@@ -34,6 +34,7 @@ def main(argv: list[str] | None = None) -> int:
         maybe_patch_concurrency(["worker", "-P", args.pool], ["-P"], ["--pool"])
 
     from contract.errors import EXIT_REFUSED, StartRefused
+    from worker import last_words
     from worker.process import fetch, serve
 
     try:
@@ -41,7 +42,8 @@ def main(argv: list[str] | None = None) -> int:
             return fetch(args.model)
         return serve(args.model, args.pool, args.concurrency)
     except StartRefused as error:
-        print(f"soloist worker: {error.detail}", file=sys.stderr)
+        print(f"soloist worker: {error.detail}", file=sys.stderr, flush=True)
+        last_words.leave(args.model, error)
         return EXIT_REFUSED
 
 

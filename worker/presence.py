@@ -66,7 +66,8 @@ class Presence:
             rarely = max(REPEAT_SHARE * self._settings.lease_seconds, often)
             self._changed.wait(rarely if self._heard else often)
         if self._heard:
-            self._send(ledger, lambda: leave(self._model, name))
+            early = not (self._health.ready or draining())
+            self._send(ledger, lambda: leave(self._model, name, early=early))
         ledger.close()
 
     @staticmethod

@@ -19,7 +19,7 @@ from contract.errors import EXIT_REFUSED, StartRefused
 from contract.hosts import Hosts
 from contract.logs import set_up_logging, start_facts
 from contract.settings import Settings, load_settings
-from worker import drain, metrics
+from worker import drain, last_words, metrics
 from worker.device import Device, choose_device
 from worker.fingerprint import content_of
 from worker.gpu import watch_gpu
@@ -177,6 +177,9 @@ def _load_in_children(
             health.enter("ready")  # this child's own; the parent's waits for all
         except BaseException as error:
             # Celery would swallow it, and this child would live on without a model.
+            presence.end()
+            if isinstance(error, StartRefused):
+                last_words.leave(health.facts["model"], error, name)
             with loaded.get_lock():
                 first, loaded.value = loaded.value >= 0, -(2**30)
             if first:

@@ -116,7 +116,9 @@ class Predict(Task):  # type: ignore[misc]
             model.load(self._spec, self._device)
         except StartRefused:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # user code may say that it is to end
+            if draining():
+                raise
             logger.debug("the model failed to load", exc_info=True)
             raise ModelUnloadable(f"models.{self._spec.name}: {translate(error).detail}") from error
         if self._spec.version(content_of(self._spec)) != self._version:

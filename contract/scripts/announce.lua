@@ -10,6 +10,11 @@ if before.state == facts.state and before.phase == facts.phase then
   facts.since = before.since
 else
   redis.call('INCR', K.changes)
+  if facts.state == 'ready' then
+    redis.call('DEL', K.failure .. a.model)
+  elseif before.state == 'starting' and facts.phase == 'starting' then
+    note_lost(a.model, before.phase) -- the same name starts anew: in a pod that is its next container
+  end
 end
 if not packed then redis.call('SADD', K.models, a.model) end
 redis.call('HSET', K.workers .. a.model, a.worker, cmsgpack.pack(facts))

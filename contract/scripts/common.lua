@@ -57,6 +57,28 @@ local function outlive(index, lifetime, is_new)
   if is_new or now % HOUR < lifetime then redis.call('EXPIRE', index, math.ceil(lifetime) + DAY) end
 end
 
+-- Why a worker of a model could not start: the last one's words, until one becomes ready, or until they are old.
+local FAILURE_SECONDS = 900 -- Kubernetes tries again every 5 minutes, and loading takes its time
+local function note_failure(model, code, detail)
+  redis.call('HSET', K.failure .. model, 'code', code, 'detail', detail, 'at', instant(now),
+    'till', instant(now + FAILURE_SECONDS))
+  redis.call('EXPIRE', K.failure .. model, FAILURE_SECONDS + DAY)
+end
+
+-- A worker that ended while it started left no words: killed, mostly. `phase` is what it was at.
+local function note_lost(model, phase)
+  local detail = 'a worker ended while it was ' .. (phase or 'starting')
+    .. ', and did not say why: it may have been killed for want of memory; its log and its pod know more'
+  note_failure(model, 'worker_lost', detail)
+end
+
+-- {code, detail, seconds since then}, or false
+local function failure_of(model)
+  local code, detail, at, till = unpack(redis.call('HMGET', K.failure .. model, 'code', 'detail', 'at', 'till'))
+  if not at or now >= tonumber(till) then return false end
+  return {code, detail, math.max(0, now - tonumber(at))}
+end
+
 local announcements = {}
 
 -- From now on this gateway is told of what becomes of the prediction. `watchers` is who is told already.
@@ -179,6 +201,16 @@ local function live_versions(model)
     end
   end
   return live
+end
+
+-- Whether a worker is there that is ready, or has a batch.
+local function serves(model)
+  local late, announced = late_since(model), redis.call('HVALS', K.workers .. model)
+  for _, packed in ipairs(announced) do
+    local worker = cmsgpack.unpack(packed)
+    if worker.expires > late and worker.state == 'ready' then return true end
+  end
+  return redis.call('ZCARD', K.busy .. model) > 0
 end
 
 -- How many messages must be out there so that all that waits is fetched: one a batch. Bounded, because

@@ -1,5 +1,6 @@
 -- Records predictions as accepted. {models: {name: {max_queue, max_batch, entry?}}, reserve?, most_bytes,
--- predictions: [{id, receipt?, not_after?, ...}]} -> {results: [[what, ...]], rings: {model: [ring]}, now}
+-- predictions: [{id, receipt?, not_after?, ...}]} -> {results: [[what, ...]], rings: {model: [ring]}, now,
+-- failing: {model: why its workers cannot start}}
 local results, fresh, found, shown_bytes = {}, {}, {}, 0
 
 -- The record that an earlier try of this same create has made: its answer was lost, and so were the rings
@@ -88,4 +89,9 @@ for model, since in pairs(found) do
   rings[model] = list
 end
 conclude()
-return cmsgpack.pack({results = results, rings = rings, now = now})
+local failing = {}
+for model in pairs(a.models) do
+  local failure = failure_of(model)
+  if failure and not serves(model) then failing[model] = failure end
+end
+return cmsgpack.pack({results = results, rings = rings, now = now, failing = failing})

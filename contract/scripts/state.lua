@@ -1,6 +1,6 @@
 -- What each model has waiting and running, and who serves it. {models}
 -- -> {model: {queued, running, busy, oldest_seconds, eta_seconds, served: {entry: version},
--- workers: [{name, state, ...}]}}
+-- workers: [{name, state, ...}], failure: [code, detail, seconds] or false}}
 local function workers_of(model)
   local busy, workers, late = {}, {}, late_since(model)
   for _, name in ipairs(redis.call('ZRANGEBYSCORE', K.busy .. model, '(' .. instant(late), '+inf')) do
@@ -39,6 +39,7 @@ for _, model in ipairs(a.models) do
     eta_seconds = queued > 0 and eta(model, queued) or false,
     served = served,
     workers = workers_of(model),
+    failure = failure_of(model),
   }
 end
 return cmsgpack.pack(states)

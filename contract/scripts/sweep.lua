@@ -39,6 +39,7 @@ for i = 1, #announced, 2 do
   local name, worker = announced[i], cmsgpack.unpack(announced[i + 1])
   if worker.expires <= late then
     redis.call('HDEL', K.workers .. model, name)
+    if worker.state == 'starting' then note_lost(model, worker.phase) end
   elseif not workers[name] then
     states[worker.state] = (states[worker.state] or 0) + 1
   elseif worker.state == 'draining' then

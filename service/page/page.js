@@ -69,12 +69,13 @@ function modelRow({ id }) {
   return make("li", {},
     make("div", {},
       make("div", { class: "name" }, make("strong", {}, id), make("span", { class: "chip" })),
-      make("p", { class: "about" })),
+      make("p", { class: "about" }),
+      make("p", { class: "failure", hidden: "" })),
     make("dl", { class: "figures" }, ...figures),
     make("ul", { class: "workers", "aria-label": `Workers of ${id}` }));
 }
 
-function updateModel(node, { id, state, queue, workers }) {
+function updateModel(node, { id, state, failure, queue, workers }) {
   const about = abouts.get(id);
   chip(node.querySelector(".chip"), state);
   say(node.querySelector(".about"), about?.description ?? "");
@@ -83,6 +84,9 @@ function updateModel(node, { id, state, queue, workers }) {
   const rows = workers.slice(0, MOST_WORKERS);
   if (workers.length > rows.length) rows.push({ name: `and ${workers.length - rows.length} more`, state: "" });
   if (!rows.length) rows.push({ name: "no worker", state: "" });
+  const why = node.querySelector(".failure");
+  say(why, failure ? `A worker could not start ${roughly(failure.seconds)} ago: ${failure.detail}` : "");
+  why.hidden = !failure;
   list(node.querySelector(".workers"), rows, (w) => w.name, workerRow, updateWorker);
 }
 

@@ -21,7 +21,7 @@ from service.body import read_body, require_json
 from service.context import Context, context_of, owner_of
 from service.intake import Wish
 from service.openapi import ERRORS, NOT_OVER, PREDICTION, PREDICTIONS, UNKNOWN
-from service.presentation import PREDICTION_PATH, show_prediction
+from service.presentation import PREDICTION_PATH, show_created, show_prediction
 from service.stream import last_event_number, stream_events
 
 router = APIRouter(tags=["predictions"])
@@ -133,7 +133,7 @@ def _answer_created(request: Request, context: Context, created: Created) -> Res
     # `processing` in the answer to a create makes the clients' run() return None at once.
     status = None if prediction.status.terminal else Status.STARTING
     base = context.base(request)
-    body = show_prediction(prediction, context.model_id(prediction), base, status)
+    body = show_created(created, context.model_id(prediction), base, status)
     return Response(
         orjson.dumps(body),
         200 if created.repeated else 201,

@@ -51,6 +51,16 @@ def test_status_shows_each_model_as_a_row(gateway: FakeGateway, soloist) -> None
     assert second == "acme/idle - 0 0 - -"
 
 
+def test_status_says_why_the_workers_of_a_model_cannot_start(gateway: FakeGateway, soloist) -> None:
+    failure = {"code": "no_device", "detail": "no GPU [0] is visible", "seconds": 41.7}
+    model = {"owner": "acme", "name": "broken", "state": "failing", "failure": failure}
+    gateway.respond = lambda request: (200, {"results": [{**model, "workers": []}]}, {})
+    said = " ".join(soloist("status").out.split())
+    assert said.endswith(
+        "acme/broken failing 0 0 - could not start 42 s ago: no GPU [0] is visible"
+    )
+
+
 def test_status_for_scripts_is_json(gateway: FakeGateway, soloist) -> None:
     gateway.respond = lambda request: (200, MODELS, {})
     (rows,) = soloist("status", "--json").lines
@@ -63,6 +73,7 @@ def test_status_for_scripts_is_json(gateway: FakeGateway, soloist) -> None:
         "busy": 1,
         "oldest_seconds": 1.25,
         "eta_seconds": 0.5,
+        "failure": None,
     }
     assert [worker["name"] for worker in workers] == ["pod-1", "pod-2"]
     assert (rows[1]["state"], rows[1]["workers"]) == (None, [])

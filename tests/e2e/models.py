@@ -36,6 +36,10 @@ class Echo:
         match spec.options.get("load"):
             case "fail":
                 raise OSError("no file named model.safetensors")
+            case "when mended" if not (self._runs.parent / "mended").exists():
+                raise OSError(
+                    f"no file {self._runs.parent}/model.safetensors, nor at s3://me:pw@there/it"
+                )
             case "hang":
                 (self._runs.parent / "loading").touch()
                 time.sleep(MOST_SECONDS)

@@ -35,6 +35,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "small": {"max_batch_size": BATCH, "options": {"fits": 4}},
     "terse": {"max_batch_size": BATCH, "max_output_bytes": 1000},
     "unloadable": {"options": {"load": "fail"}},
+    "broken": {"options": {"load": "when mended"}},
     "loading": {"options": {"load": "hang"}},
     "missing": {"python": "tests.e2e.models:Nobody"},
 }

@@ -11,7 +11,7 @@ from pretend_worker import PretendWorker
 
 from contract.ledger import Ledger
 from contract.presence import Worker
-from contract.transitions import announce
+from contract.transitions import announce, fail
 
 OpenPage = Callable[..., Page]
 ECHO, FEELINGS = "local/echo", "acme/feelings"
@@ -73,6 +73,19 @@ def test_a_model_goes_from_cold_to_starting_to_ready_to_busy(
     expect(page.locator("#summary")).to_have_text("8 waiting, 32 running")
     assert figures(page, ECHO)[:2] == ["8", "32"]
     assert figures(page, ECHO)[2].endswith(" s")
+
+
+def test_a_model_whose_workers_cannot_start_says_why_until_one_is_ready(
+    page: Page, ledger: Ledger
+) -> None:
+    row = model(page, ECHO)
+    expect(row.locator(".failure")).to_be_hidden()
+    ledger.run(fail("echo", "pretend", "no_device", "no GPU is <b>visible</b>"))
+    expect(row.locator(".chip")).to_have_text("failing")
+    expect(row.locator(".failure")).to_contain_text("ago: no GPU is <b>visible</b>")
+    ledger.run(announce("echo", Worker("pretend", "ready")))
+    expect(row.locator(".chip")).to_have_text("ready")
+    expect(row.locator(".failure")).to_be_hidden()
 
 
 def test_recent_predictions_are_listed_newest_first_without_their_data(

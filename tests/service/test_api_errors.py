@@ -387,7 +387,7 @@ def test_after_a_fault_of_ours_a_client_must_not_create_again_by_itself(
     def break_down(*_: Any) -> None:
         raise RuntimeError("after it was recorded")
 
-    monkeypatch.setattr("service.routes.predictions.show_prediction", break_down)
+    monkeypatch.setattr("service.routes.predictions.show_created", break_down)
     answer = http.post(CREATE, json={"input": {}})
     assert_problem(answer, 500, "internal_error")
     assert answer.headers["x-should-retry"] == "false"
