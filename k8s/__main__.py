@@ -3,11 +3,24 @@
 import sys
 from collections.abc import Sequence
 
-import typer
+OURS = ("cli", "contract", "k8s")
 
-from cli import console
-from k8s.check import check
-from k8s.smoke import smoke
+try:
+    import typer
+
+    from cli import console
+    from k8s.check import check
+    from k8s.smoke import smoke
+except ModuleNotFoundError as missing:
+    if missing.name is None or missing.name.partition(".")[0] in OURS:
+        raise
+    # A fresh clone, and a Python of the machine's: the way out is worth more than a traceback.
+    sys.stderr.write(
+        f"soloist: python -m k8s needs the package {missing.name}, which {sys.executable} has not: call it as "
+        ".venv/bin/python -m k8s after `make run`, or after: python3 -m venv .venv && "
+        ".venv/bin/pip install '.[gateway,cli]'\n"
+    )
+    sys.exit(2)
 
 app = typer.Typer(
     name="k8s",

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from tests.k8s.discovery import discovery, resources_of
 from tests.k8s.fake_cluster import LOCAL_REVIEW, PROXY, REVIEW, Answer, FakeCluster, Object, refusal
-from tests.k8s.protobuf_bodies import secret
+from tests.k8s.protobuf_bodies import typed
 from tests.k8s.rbac import Attributes, Rule, allows, attributes_of, beyond
 from tests.k8s.settling import settle
 
@@ -143,7 +143,7 @@ class ApiServer(FakeCluster):
         if asked.namespace and asked.resource != "namespaces" and home not in self.objects:
             return refusal(404, f'namespaces "{asked.namespace}" not found', "NotFound")
         if isinstance(body, bytes) and method != "DELETE":
-            body = secret(body)
+            body = typed(body)
         if method == "POST":
             path = f"{path}/{body['metadata']['name']}"
         there = self.objects.get(path)

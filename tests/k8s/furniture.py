@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fake_cluster import FakeCluster, Object
+from tests.k8s.fake_cluster import FakeCluster, Object
 
 APPS = "/apis/apps/v1/namespaces/ml"
 PODS = "/api/v1/namespaces/ml/pods"

@@ -1,4 +1,4 @@
-"""Secrets as typed clients send them: in Kubernetes' Protocol Buffers, read into what JSON would hold.
+"""Objects as typed clients send them: in Kubernetes' Protocol Buffers, read into what JSON would hold.
 
 Source: k8s.io/apimachinery/pkg/runtime/generated.proto, k8s.io/api/core/v1/generated.proto
 """
@@ -11,25 +11,27 @@ from tests.cluster.protobuf_wire import messages, texts
 MAGIC = b"k8s\x00"
 
 
-def secret(body: bytes) -> dict[str, Any]:
-    """The one kind of object that Helm sends so: the Secret in which it keeps a release."""
+def typed(body: bytes) -> dict[str, Any]:
+    """A Secret, as Helm keeps a release in, or a Namespace, as `kubectl create namespace` makes it."""
     assert body.startswith(MAGIC)
     envelope = body[len(MAGIC) :]
     (about,), (raw,) = messages(envelope, 1), messages(envelope, 2)
-    assert texts(about, 2) == ["Secret"], texts(about, 2)
-    (metadata,) = messages(raw, 1)
-    pairs = (_pair(entry) for entry in messages(raw, 2))
-    return {
+    (kind,), (metadata,) = texts(about, 2), messages(raw, 1)
+    assert kind in ("Secret", "Namespace"), kind
+    made: dict[str, Any] = {
         "apiVersion": "v1",
-        "kind": "Secret",
+        "kind": kind,
         "metadata": {
             "name": texts(metadata, 1)[0],
             "labels": _map(metadata, 11),
             "annotations": _map(metadata, 12),
         },
-        "type": next(iter(texts(raw, 3)), "Opaque"),
-        "data": {key.decode(): base64.b64encode(value).decode() for key, value in pairs},
     }
+    if kind == "Namespace":
+        return made
+    pairs = (_pair(entry) for entry in messages(raw, 2))
+    data = {key.decode(): base64.b64encode(value).decode() for key, value in pairs}
+    return made | {"type": next(iter(texts(raw, 3)), "Opaque"), "data": data}
 
 
 def _map(message: bytes, number: int) -> dict[str, str]:

@@ -40,8 +40,10 @@ def test_every_prerequisite_is_in_the_readme() -> None:
 
 
 def test_the_pinned_keda_is_one_that_the_check_accepts() -> None:
-    versions = re.findall(r"kedacore/keda --version (\S+)", README + DOCS)
+    pages = README + DOCS + (ROOT / "README.md").read_text(encoding="utf-8")
+    versions = re.findall(r"helm install keda .*--version (\S+)", pages.replace("\\\n", " "))
 
+    assert len(versions) == 4
     assert len(set(versions)) == 1
     found = needs.version_of(versions[0])
     assert found
