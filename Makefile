@@ -10,9 +10,12 @@ PROCESSES := $(BIN)/python -m pytest -n 2 --dist loadfile -m "slow and not clust
 SECONDS ?= 180
 SEEDS ?= 5
 BROKERS ?= redis,rabbitmq
+PLACE = $(if $(REGISTRY),$(REGISTRY)/)
+# What the images' labels say; SOURCE is where the code is published.
+LABELS = VERSION=$(VERSION) REVISION=$(shell git rev-parse HEAD) CREATED=$(shell git log -1 --format=%cI) SOURCE=$(SOURCE)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run test test-fast test-cluster images rendered check bench storm pictures format clean rabbitmq redis chromium prometheus faketime helm
+.PHONY: run test test-fast test-cluster images publish package rendered check bench storm pictures format clean rabbitmq redis chromium prometheus faketime helm
 
 ## run: a real model answers on http://127.0.0.1:8000
 run: $(INSTALLED)
@@ -49,8 +52,17 @@ storm: $(INSTALLED) rabbitmq redis
 
 ## images: soloist-api and soloist-worker, for REGISTRY if it is set; BUILD holds further arguments
 images:
-	docker build -f Dockerfile.api -t $(if $(REGISTRY),$(REGISTRY)/)soloist-api:$(VERSION) $(BUILD) .
-	docker build -f Dockerfile.worker -t $(if $(REGISTRY),$(REGISTRY)/)soloist-worker:$(VERSION) $(BUILD) .
+	docker build -f Dockerfile.api -t $(PLACE)soloist-api:$(VERSION) $(LABELS:%=--build-arg %) $(BUILD) .
+	docker build -f Dockerfile.worker -t $(PLACE)soloist-worker:$(VERSION) $(LABELS:%=--build-arg %) $(BUILD) .
+
+## publish: both images, for amd64 and arm64, to REGISTRY; their digests go to dist/images.json
+publish:
+	@mkdir -p dist
+	REGISTRY=$(PLACE) $(LABELS) docker buildx bake --file docker-bake.json --push --metadata-file dist/images.json $(BUILD)
+
+## package: the chart to dist/, for the images in REGISTRY with the digests API_DIGEST and WORKER_DIGEST
+package: $(INSTALLED) helm
+	$(BIN)/python -m k8s.package --registry "$(REGISTRY)" --api "$(API_DIGEST)" --worker "$(WORKER_DIGEST)"
 
 ## pictures: of the status page and the dashboards, from runs on this machine, in about ten minutes
 pictures: $(INSTALLED) chromium prometheus helm

@@ -13,7 +13,7 @@ from contract import __version__
 from contract.settings import PREFIX, Settings
 
 NAMES = ("api", "worker")
-LABELS = {"title", "description", "licenses", "version", "revision", "source"}
+LABELS = {"title", "description", "licenses", "version", "revision", "created", "source"}
 ROOMS = {
     "api": {"bench", "cli", "contract", "k8s", "service"},
     "worker": {"contract", "worker"},
@@ -150,7 +150,7 @@ def test_what_can_be_chosen_at_a_build(name: str) -> None:
     )
     # Neither an index, which may hold a password, nor anything else of the build is kept.
     told = {one.value for one in final if one.name == "ARG"}
-    assert told == {f"VERSION={__version__}", 'REVISION=""', 'SOURCE=""'}
+    assert told == {f"VERSION={__version__}", 'REVISION=""', 'CREATED=""', 'SOURCE=""'}
 
 
 def test_extras_that_refusals_name_are_there_and_the_image_can_have_them() -> None:
