@@ -13,7 +13,16 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/kubernetes.md", "k8s/README.md")
+PAGES = (
+    "README.md",
+    "docs/kubernetes.md",
+    "docs/observability.md",
+    "docs/values.md",
+    "k8s/README.md",
+)
+"""Of these, each block must be run by a test."""
+MORE = ("docs/models.md", "docs/scaling.md")
+"""Of these, the catalogs and the values are."""
 WRITTEN_TO = ("charts", "examples", "k8s")
 """Folders that a reader may write into: a checkout has copies of them, and links to the rest."""
 CHARTS = re.compile(r"helm install \S+ (?:\S+/)?(\S+) (?:--repo \S+ )?--version (\S+)")
@@ -40,7 +49,7 @@ def blocks_of(page: str) -> list[Block]:
     return [Block(page, text.count("\n", 0, f.start()) + 1, f[1], f[2]) for f in found]
 
 
-BLOCKS = [block for page in PAGES for block in blocks_of(page)]
+BLOCKS = [block for page in (*PAGES, *MORE) for block in blocks_of(page)]
 
 
 def commands(block: Block) -> list[str]:

@@ -70,7 +70,8 @@ class Hands:
     api: ApiServer
     kubeconfig: Path
     major: int = 4
-    said: list[str] = field(default_factory=list)
+    more: dict[str, str] = field(default_factory=dict)
+    """Further environment."""
 
     def helm(self, *arguments: str, values: Any = None) -> str:
         """What it answers; it must succeed."""
@@ -89,7 +90,7 @@ class Hands:
         return unframed(str(failed.value))
 
     def _run(self, command: list[str], values: str) -> str:
-        env = {**environment(), "KUBECONFIG": str(self.kubeconfig)}
+        env = {**environment(), "KUBECONFIG": str(self.kubeconfig), **self.more}
         done = subprocess.run(
             command, input=values, capture_output=True, text=True, env=env, cwd=ROOT, timeout=120
         )
@@ -243,6 +244,34 @@ def test_a_cluster_without_keda_is_told_so_and_no_look_leaves_the_namespace(
     fixed = {"defaults": {"scaling": {"enabled": False}}}
     hands.helm("install", "soloist", str(CHART), values=fixed)
     assert not api.refused
+
+
+def test_who_may_read_no_secret_names_those_that_there_are(
+    api: ApiServer, hands: Hands, helm: int
+) -> None:
+    api.rules = [rule for rule in api.rules if rule["resources"] != ["secrets"]]
+    api.rules += [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["update"]}]
+    hands.major, hands.more = helm, {"HELM_DRIVER": "configmap"}
+    values = {"secrets": {"generate": False}, "ledger": {"existingSecret": "made-by-others"}}
+    hands.helm("install", "soloist", str(CHART), values=values)
+    hands.helm("upgrade", "soloist", str(CHART), values=values)
+    assert not api.refused
+
+
+def test_a_controller_that_renders_with_a_clusters_kinds_and_no_look_is_told_of_keda_alone(
+    helm: int,
+) -> None:
+    """As Argo CD does: `helm template` with every kind of its cluster."""
+    kinds = ("--api-versions", "v1", "--api-versions", "v1/Pod")
+    command = [HELM[helm], "template", "soloist", CHART, "--kube-version", "1.35.0", *kinds]
+    command += ["--set", "secrets.generate=false"]
+
+    def said(*more: str) -> str:
+        done = subprocess.run([*command, *more], capture_output=True, text=True, env=environment())
+        return unframed(done.stderr) if done.returncode else ""
+
+    assert said().startswith("KEDA is not installed in this cluster")
+    assert said("--api-versions", "keda.sh/v1alpha1") == ""
 
 
 def test_who_may_not_make_namespaces_leaves_that_out(hands: Hands, helm: int) -> None:

@@ -12,12 +12,12 @@ MAGIC = b"k8s\x00"
 
 
 def typed(body: bytes) -> dict[str, Any]:
-    """A Secret, as Helm keeps a release in, or a Namespace, as `kubectl create namespace` makes it."""
+    """A Secret or a ConfigMap, as Helm keeps a release in, or a Namespace, as kubectl makes it."""
     assert body.startswith(MAGIC)
     envelope = body[len(MAGIC) :]
     (about,), (raw,) = messages(envelope, 1), messages(envelope, 2)
     (kind,), (metadata,) = texts(about, 2), messages(raw, 1)
-    assert kind in ("Secret", "Namespace"), kind
+    assert kind in ("Secret", "ConfigMap", "Namespace"), kind
     made: dict[str, Any] = {
         "apiVersion": "v1",
         "kind": kind,
@@ -29,6 +29,8 @@ def typed(body: bytes) -> dict[str, Any]:
     }
     if kind == "Namespace":
         return made
+    if kind == "ConfigMap":
+        return made | {"data": _map(raw, 2)}
     pairs = (_pair(entry) for entry in messages(raw, 2))
     data = {key.decode(): base64.b64encode(value).decode() for key, value in pairs}
     return made | {"type": next(iter(texts(raw, 3)), "Opaque"), "data": data}
