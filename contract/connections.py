@@ -17,7 +17,9 @@ from typing import Any
 import redis
 import redis.asyncio
 from redis.exceptions import NoScriptError
+from redis.sentinel import SentinelManagedConnection
 
+from contract.names import Names
 from contract.refusals import is_answer, is_demoted, is_elsewhere, translate
 
 Command = tuple[Any, ...]
@@ -138,6 +140,7 @@ class Connections:
     def _reset(self) -> None:
         self._shelf = _Shelf(self._make)
         self._room = BoundedSemaphore(self._most)
+        self._names = Names()
         self._process = os.getpid()
 
     def exchange(self, call: Call) -> list[Any]:
@@ -186,6 +189,8 @@ class Connections:
             connection.disconnect()
         if not connection.is_connected:
             self._shelf.opens(held)
+            if not isinstance(connection, SentinelManagedConnection):  # which does not know it yet
+                self._names.look_up(connection.host, tries.left)
             connection.connect()
 
     def _stale(self, held: _Held) -> bool:

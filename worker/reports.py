@@ -21,6 +21,8 @@ from worker.models.interface import Item
 logger = logging.getLogger(__name__)
 
 LONGEST_PAUSE_SECONDS = 1.0
+MOST_GATHERED = 4096
+"""Letters of pieces that are put together."""
 
 
 class Output:
@@ -167,9 +169,19 @@ def _add(waiting: Report, kind: str, text: str) -> None:
         return
     # Bounded also while nothing can be sent: beyond this the ledger keeps the last of the logs alone.
     if kind == "output" or len(waiting.logs) <= MOST_LOG_BYTES:
-        waiting.events.append((kind, text))
+        _gather(waiting.events, kind, text)
     if kind == "logs":
         waiting.logs = (waiting.logs + text)[-2 * MOST_LOG_BYTES :]
+
+
+def _gather(events: list[tuple[str, str]], kind: str, text: str) -> None:
+    """Many small pieces that wait are few larger ones: each weighs as much as a hundred of its letters."""
+    if len(events) >= EVENTS_AT_ONCE and events[-1][0] == kind:
+        before = events[-1][1]
+        if len(before) + len(text) <= MOST_GATHERED:
+            events[-1] = (kind, before + text)
+            return
+    events.append((kind, text))
 
 
 def _parts(reports: list[Report]) -> Iterator[list[Report]]:

@@ -32,6 +32,13 @@ local function late(model, limit)
   end
   return limit <= since[model]
 end
+-- Whose lease ran out in an outage and was not renewed after it is gone with its worker, as when a node takes the
+-- ledger along: that hung in no time that anybody has seen. The sweep gives it back.
+local function lost_in_outage(id, model)
+  local from, till = unpack(redis.call('HMGET', K.heard .. model, 'from', 'till'))
+  local lease = till and tonumber(redis.call('ZSCORE', K.running .. model, id))
+  return lease and lease > tonumber(from) and lease < tonumber(till) and lease <= now
+end
 local function several(claimed_with, limit)
   if claimed_with then return tonumber(claimed_with) > 1 end
   -- Claimed by a worker of an older version: those of one batch have the same limit.
@@ -43,7 +50,7 @@ for _, id in ipairs(over(K.limits, now - a.limit_slack)) do
   local status, model, claimed_with = unpack(fields(id, 'status', 'model', 'claimed_with'))
   if status ~= 'processing' then
     redis.call('ZREM', K.limits, id)
-  elseif late(model, tonumber(limit)) then
+  elseif late(model, tonumber(limit)) and not lost_in_outage(id, model) then
     limits = limits + 1
     if several(claimed_with, limit) then
       tell(id, model, give_back(id, model, {suspect = true}, a.max_attempts, a.dead_ttl))

@@ -66,6 +66,35 @@ def test_a_hard_limit_that_passed_in_an_outage_holds_again_after_a_lease(desk: D
     assert desk.get("a").error_code == "timeout"
 
 
+@pytest.mark.parametrize("limit", [LIMIT, 12.0, 60.0, 300.0])
+@pytest.mark.parametrize("computed", [True, False])
+def test_a_worker_that_is_gone_after_an_outage_was_lost_in_it_and_hung_in_no_time(
+    desk: Desk, limit: float, computed: bool
+) -> None:
+    """Its node is gone with the ledger's, or its grace was over before the ledger came."""
+    claimed = started(desk, limit=limit)
+    desk.advance(1)
+    if computed:
+        desk.extend(claimed, left={"a": None})
+    desk.be_away(400)
+    assert sweeps(desk, LEASE + 2) == 1
+    assert desk.status("a") is Status.STARTING
+
+    (again,) = desk.claim("w2", timeout_seconds=limit)
+    assert again.attempt == 2
+
+
+def test_one_that_hangs_after_an_outage_is_timed_out_as_ever(desk: Desk) -> None:
+    desk.advance(1)
+    started(desk, "before")
+    desk.be_away(100)
+    sweeps(desk, LEASE + 2)
+    (again,) = desk.claim("w2", timeout_seconds=LIMIT)
+    assert again.id == "before"
+    assert sweeps(desk, LIMIT + 5) == 1
+    assert desk.get("before").error_code == "timeout"
+
+
 def test_a_second_keeper_sees_what_the_first_one_found_out(desk: Desk) -> None:
     started(desk)
     desk.advance(1)

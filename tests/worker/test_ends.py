@@ -228,3 +228,26 @@ def test_an_error_that_nobody_expected_ends_a_process_without_a_device_too(desk:
 
     assert code(lambda: desk.ends.broken(batch)) == EXIT_BROKEN
     assert desk.ledger.ids("release") == [["b"]]
+
+
+@pytest.mark.parametrize("hours", [1 / 6, 24])
+def test_outcomes_are_kept_for_as_long_as_the_ledger_is_away_and_told_of_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, hours: float
+) -> None:
+    batch = desk.batch("a", done=True)
+    desk.ledger.fails["a"] = LedgerUnavailable("away")
+    away = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal away
+        assert seconds <= 0.5, "it is written soon after the ledger is back"
+        away += seconds
+        if away > hours * 3600:
+            desk.ledger.fails.clear()
+
+    monkeypatch.setattr("worker.ends.time.sleep", sleep)
+    assert batch.outcomes is not None
+    assert desk.ends.finish(batch, batch.outcomes) == []
+    assert desk.ledger.ids("finish") == [["a"]]
+    assert [record.message for record in caplog.records] == ["outcomes are kept back"]
+    assert len(batch.events) == 1

@@ -304,3 +304,22 @@ def test_runs_of_one_batch_and_of_several_workers_stream_one_text(ledger: Ledger
         ledger.run(release(holder, [(claimed.id, claimed.attempt)], idle=True, suspect=False))
     assert [len(some) for some in seen] == [12, 33, 33]
     assert seen[-1] == text
+
+
+def test_small_pieces_that_wait_for_a_ledger_take_little_room_and_stay_in_order(
+    book: Book,
+) -> None:
+    reporter = Reporter(book)
+    (item,) = following(reporter, "a")
+    book.away.set()
+    pieces = [f"{number} " for number in range(50_000)]
+    for number, piece in enumerate(pieces):
+        item.emit(piece)
+        if number % 10_000 == 0:
+            item.log(f"at {number}")
+    waiting = reporter._waiting["a"].events
+    assert len(waiting) < 1_300
+    book.away.clear()
+    eventually(lambda: "".join(t for k, t in book.events("a") if k == "output") == "".join(pieces))
+    logs = [text for kind, text in book.events("a") if kind == "logs"]
+    assert logs == [f"at {number}\n" for number in range(0, 50_000, 10_000)]
