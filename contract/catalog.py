@@ -47,6 +47,13 @@ NOT_FOR_GATEWAYS = frozenset(
     )
 )
 """The fields that no gateway reads: in a cluster a change of them restarts none."""
+NOT_FOR_KEEPERS = frozenset(
+    (
+        *("description", "result_ttl_seconds", "device", "max_batch_tokens", "timeout_seconds"),
+        *("max_output_bytes", "input_schema", "output_schema"),
+    )
+)
+"""The fields that no keeper reads."""
 
 
 class ModelSpec(BaseModel):

@@ -9,6 +9,7 @@ import pytest
 from contract.catalog import (
     IN_A_VERSION,
     NOT_FOR_GATEWAYS,
+    NOT_FOR_KEEPERS,
     NOT_FOR_WORKERS,
     Catalog,
     ModelSpec,
@@ -75,17 +76,15 @@ def prepared(helms: None) -> None:
 
 def test_the_table_has_every_field() -> None:
     assert FIELDS.keys() == ModelSpec.model_fields.keys() - {"name"}
-    assert FIELDS.keys() >= IN_A_VERSION | NOT_FOR_WORKERS | NOT_FOR_GATEWAYS
+    assert FIELDS.keys() >= IN_A_VERSION | NOT_FOR_WORKERS | NOT_FOR_GATEWAYS | NOT_FOR_KEEPERS
 
 
 @pytest.mark.parametrize("name", FIELDS)
 def test_a_field_restarts_who_reads_it_and_nobody_else(name: str) -> None:
-    readers = {KEEPER}
-    readers |= {WORKER} if name not in NOT_FOR_WORKERS else set()
-    readers |= {GATEWAY} if name not in NOT_FOR_GATEWAYS else set()
+    unread = {GATEWAY: NOT_FOR_GATEWAYS, KEEPER: NOT_FOR_KEEPERS, WORKER: NOT_FOR_WORKERS}
     before, after = map(render, with_field(name))
 
-    assert restarted(before, after) == readers
+    assert restarted(before, after) == {pod for pod in unread if name not in unread[pod]}
 
 
 FOLLOWS = {
@@ -117,6 +116,7 @@ def test_the_code_reads_no_field_that_its_pods_do_not_restart_for() -> None:
     ]
     assert fields_in("worker/**/*.py") & NOT_FOR_WORKERS == set()
     assert fields_in(*gateway) & NOT_FOR_GATEWAYS == set()
+    assert fields_in("service/keeper*.py") & NOT_FOR_KEEPERS == set()
 
 
 def test_a_field_that_restarts_a_pod_is_read_there() -> None:
@@ -125,6 +125,7 @@ def test_a_field_that_restarts_a_pod_is_read_there() -> None:
 
     assert fields_in("worker/**/*.py") | NOT_FOR_WORKERS | by_classes == FIELDS.keys() | {"name"}
     assert fields_in("service/**/*.py") | NOT_FOR_GATEWAYS == FIELDS.keys() | {"name"}
+    assert fields_in("service/keeper*.py") | NOT_FOR_KEEPERS | {"name"} == FIELDS.keys() | {"name"}
 
 
 def catalogs(values: dict[str, Any], folder: Path) -> tuple[Catalog, Catalog]:
@@ -149,7 +150,7 @@ def test_gateway_and_worker_agree_on_the_version(name: str, tmp_path: Path) -> N
 
 
 def test_what_names_a_version_restarts_who_serves_and_who_accepts_it() -> None:
-    assert set() == IN_A_VERSION & (NOT_FOR_WORKERS | NOT_FOR_GATEWAYS)
+    assert set() == IN_A_VERSION & (NOT_FOR_WORKERS | NOT_FOR_GATEWAYS | NOT_FOR_KEEPERS)
 
 
 def test_a_worker_finds_all_that_it_reads_and_nothing_else(tmp_path: Path) -> None:

@@ -44,7 +44,14 @@
 {{- define "soloist.gatewayCatalog" -}}
 {{- $entries := dict }}
 {{- range $name, $model := . }}{{ $_ := set $entries $name (omit $model.catalog "device" "max_batch_tokens" "timeout_seconds" "max_output_bytes" "scaling_target" "cost_per_hour") }}{{ end }}
-{{- dict "models" $entries | toPrettyJson }}
+{{- toJson $entries }}
+{{- end }}
+
+{{/* What a keeper reads of it. */}}
+{{- define "soloist.keeperCatalog" -}}
+{{- $entries := dict }}
+{{- range $name, $model := . }}{{ $_ := set $entries $name (omit (merge (dict "scaling_target" $model.target) $model.catalog) "description" "result_ttl_seconds" "device" "max_batch_tokens" "timeout_seconds" "max_output_bytes" "input_schema" "output_schema") }}{{ end }}
+{{- toJson $entries }}
 {{- end }}
 
 {{/* The resource that a worker asks for as its device; empty for a CPU and for DRA. */}}
