@@ -4,7 +4,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -113,12 +113,13 @@ class Where(NamedTuple):
 
 
 class Release:
-    """One `helm install`. `values` are those of its last upgrade."""
+    """One `helm install`. `values` are those of its last upgrade; `who` are Helm's options that say who we are."""
 
-    def __init__(self, place: Place, name: str, values: Object) -> None:
+    def __init__(self, place: Place, name: str, values: Object, who: Sequence[str] = ()) -> None:
         self.place = place
         self.name = name
         self.values = values
+        self.who = tuple(who)
         self.install_seconds = 0.0
         self.installed_at = 0.0
         self._submitted: list[str] = []
@@ -139,7 +140,8 @@ class Release:
         self.settled()
 
     def _helm(self, verb: str, chart: Path) -> None:
-        self.place.helm(verb, self.name, str(chart), "-f", "-", stdin=json.dumps(self.values))
+        values = json.dumps(self.values)
+        self.place.helm(verb, self.name, str(chart), "-f", "-", *self.who, stdin=values)
 
     def settled(self) -> None:
         """Return when gateway, keeper, ledger and broker are as the release wants them."""

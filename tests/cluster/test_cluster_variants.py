@@ -1,7 +1,7 @@
-"""Another broker, and a real model."""
+"""Another broker, installed by somebody with rights in the namespace alone; and a real model."""
 
 import pytest
-from place import Place, ProgramFailed, ready, wait_until
+from place import PROJECT, Place, ProgramFailed, ready, wait_until
 from release import CPU, Release, nap, suite_values
 
 pytestmark = pytest.mark.cluster
@@ -9,19 +9,25 @@ pytestmark = pytest.mark.cluster
 NO_WEIGHTS = "is not installed"
 
 
-def test_it_serves_with_rabbitmq_as_its_broker(place: Place) -> None:
+ROLE = PROJECT / "k8s" / "roles" / "installer.yaml"
+INSTALLER = ("--kube-as-user", "somebody", "--kube-as-group", "soloist-installers")
+
+
+def test_who_has_the_installers_role_alone_serves_with_rabbitmq_as_its_broker(place: Place) -> None:
+    place.kubectl("apply", "-f", str(ROLE))
     values = suite_values(persistent=place.stores())
     values["broker"]["mode"] = "bundled"
     values["models"] = {"quick": nap(gpu=CPU, scaling={"max": 1})}
     values["test"]["model"] = "quick"
     values["gateway"]["replicas"] = 1
-    release = Release(place, "rabbit", values)
+    release = Release(place, "rabbit", values, INSTALLER)
     release.install()
     outputs = [release.predict("quick", seconds=0) for _ in range(3)]
     assert {output["device"] for output in outputs} == {""}
-    place.helm("uninstall", release.name, "--wait", "--timeout", "10m")
+    place.helm("test", release.name, "--logs", "--timeout", "10m", *INSTALLER)
+    place.helm("uninstall", release.name, "--wait", "--timeout", "10m", *INSTALLER)
     ours = f"app.kubernetes.io/instance={release.name}"
-    place.kubectl("delete", "pvc", "-l", ours, "--wait=false")
+    place.kubectl("delete", "pods,pvc", "-l", ours, "--wait=false")
 
 
 def test_the_demo_model_answers(release: Release) -> None:

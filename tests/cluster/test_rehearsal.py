@@ -1,7 +1,9 @@
 """The suite rehearsed: its client and its stories, with processes for pods and a pretended API server."""
 
 import json
+import re
 from collections.abc import Iterator
+from inspect import getsource
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ import test_cluster_variants as variants
 from gateway_thread import GatewayThread
 from place import NotYet, Place, ProgramFailed, program
 from pretend_cluster import NAMESPACE, PretendCluster, write_catalog
+from pretend_programs import write_programs
 from release import Release, suite_values
 
 from cli.embedded import EmbeddedRedis
@@ -29,24 +32,6 @@ from tests.k8s.served import served
 
 READY = {"conditions": [{"type": "Ready", "status": "True"}]}
 ROLLED_OUT = {"replicas": 1, "updatedReplicas": 1, "availableReplicas": 1, "observedGeneration": 1}
-
-HELM = """#!/bin/sh
-# The chart is rendered with the values that would be installed, and what a guard refuses fails.
-echo "$*" >> {folder}/calls
-case "$3" in
-  install|upgrade) exec {helm} template "$4" "$5" --namespace "$2" --values - > {folder}/rendered-"$4" ;;
-esac
-"""
-KUBECTL = """#!/bin/sh
-# `exec` runs its command here, in the pod's folder; the rest is only noted.
-echo "$*" >> {folder}/calls
-case "$3" in
-  exec) cd {folder}/"$4"; while [ "$1" != "--" ]; do shift; done; shift; exec "$@" ;;
-  apply) cat > {folder}/applied ;;
-  logs) echo no such pod >&2; exit 1 ;;
-  get) case "$*" in *"-o name") echo pod/a ;; *) echo "all of $4" ;; esac ;;
-esac
-"""
 
 
 @pytest.fixture
@@ -60,10 +45,7 @@ def fake(tmp_path: Path) -> Iterator[FakeCluster]:
 @pytest.fixture
 def place(fake: FakeCluster, tmp_path: Path) -> Iterator[Place]:
     cluster = Cluster(NAMESPACE, file=str(tmp_path / "kubeconfig"))
-    for name, text in (("kubectl", KUBECTL), ("helm", HELM)):
-        script = tmp_path / name
-        script.write_text(text.format(folder=tmp_path, helm=program("helm") or "true"))
-        script.chmod(0o755)
+    write_programs(tmp_path)
     yield Place(cluster, str(tmp_path / "kubectl"), str(tmp_path / "helm"))
     cluster.close()
 
@@ -208,6 +190,15 @@ def test_what_is_left_is_canceled_at_once(release: Release, pods: PretendCluster
     release.cancel_all()  # what is over stays over
 
 
+def test_whatever_installs_or_upgrades_is_rehearsed() -> None:
+    """So its values are rendered, and a guard that refuses them is noticed without a cluster."""
+    told = Path(__file__).read_text()
+    for story in (busy, install, losses, rollout, scaling, uninstall, variants):
+        for name, test in vars(story).items():
+            if name.startswith("test_") and re.search(r"\.(install|upgrade)\(", getsource(test)):
+                assert f".{name}(" in told, name
+
+
 # --- the stories ----------------------------------------------------------------------------------
 
 
@@ -315,8 +306,9 @@ def test_the_story_of_rabbitmq(
     fake.behind["rabbit-gateway:http"] = fake.behind["suite-gateway:http"]
     release_as(fake, "rabbit")
     pods.start("quick")
-    variants.test_it_serves_with_rabbitmq_as_its_broker(place)
-    assert "kind: StatefulSet" in (tmp_path / "rendered-rabbit").read_text()
+    variants.test_who_has_the_installers_role_alone_serves_with_rabbitmq_as_its_broker(place)
+    rendered = (tmp_path / "rendered-rabbit").read_text()
+    assert "name: rabbit-broker" in rendered or not program("helm")
 
 
 def test_the_story_of_the_demo_model(
