@@ -276,3 +276,6 @@ SCENARIOS |= {
     f"profile production and {name}": merged(PROFILES["production"], PROFILES[name])
     for name in POOLS
 }
+
+GITOPS = Path(__file__).parents[2] / "examples" / "gitops" / "values.yaml"
+SCENARIOS["gitops"] = yaml.safe_load(GITOPS.read_text("utf-8"))

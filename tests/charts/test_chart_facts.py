@@ -264,7 +264,8 @@ def test_probes_ask_for_paths_and_ports_that_exist(tmp_path: Path) -> None:
     for found in ours(objects):
         container = found.container(found.component)
         paths = paths_of(found.component, catalog_of(objects, found, tmp_path))
-        assert container["ports"] == [{"name": "http", "containerPort": PORTS[found.component]}]
+        port = {"name": "http", "containerPort": PORTS[found.component], "protocol": "TCP"}
+        assert container["ports"] == [port]
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
             assert container[probe]["httpGet"]["port"] == "http"
             assert container[probe]["httpGet"]["path"] in paths

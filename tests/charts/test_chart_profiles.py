@@ -79,7 +79,9 @@ def test_a_worker_asks_for_the_nodes_of_its_pool(name: str) -> None:
         resources = found.container("worker")["resources"]
         assert found.spec.get("nodeSelector") == facts["nodeSelector"]
         assert found.spec["tolerations"] == facts["tolerations"]
-        assert {r: n for r, n in resources["limits"].items() if "/" in r} == {facts["resource"]: 1}
+        assert {r: n for r, n in resources["limits"].items() if "/" in r} == {
+            facts["resource"]: "1"
+        }
         assert (resources["requests"]["memory"], resources["limits"]["memory"]) == facts["memory"]
 
 
@@ -103,7 +105,7 @@ def test_a_slice_is_of_a_product_and_a_larger_model_takes_a_larger_one() -> None
     small, big = (pod(objects, "worker", name) for name in ("spam", "large"))
 
     for found, resource in ((small, "nvidia.com/mig-1g.10gb"), (big, "nvidia.com/mig-3g.40gb")):
-        assert found.container("worker")["resources"]["requests"][resource] == 1
+        assert found.container("worker")["resources"]["requests"][resource] == "1"
         assert found.spec["runtimeClassName"] == "nvidia"
         required = "requiredDuringSchedulingIgnoredDuringExecution"
         (term,) = found.spec["affinity"]["nodeAffinity"][required]["nodeSelectorTerms"]

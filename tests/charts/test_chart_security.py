@@ -16,6 +16,7 @@ SECRETS_OF_USERS = {
     "authority", "hub", "mine", "rabbit", "redis", "sentinel", "tls",
     "soloist-broker-default-user",  # the operator makes it
     "soloist-redis", "soloist-rabbitmq",  # of a profile
+    "ledger",  # of the examples of GitOps
 }  # fmt: skip
 
 
@@ -111,7 +112,7 @@ def test_a_worker_gets_exactly_one_gpu_and_its_fetching_none(scenario: str) -> N
             takes = container["name"] in ("worker", "pause") and found.component != "prepull"
             if scenario != "gpu and cpu":
                 assert holds == (takes and mode != "none")
-            assert all(n == 1 for n in gpus(resources, "limits").values())
+            assert all(n == "1" for n in gpus(resources, "limits").values())
 
 
 def test_every_image_has_a_version(scenario: str) -> None:

@@ -65,7 +65,7 @@
 {{- $resources := deepCopy .resources }}
 {{- with include "soloist.gpuResource" .model }}
   {{- range $side := list "requests" "limits" }}
-    {{- $_ := set $resources $side (merge (dict (include "soloist.gpuResource" $.model) 1) (get $resources $side | default dict)) }}
+    {{- $_ := set $resources $side (merge (dict (include "soloist.gpuResource" $.model) "1") (get $resources $side | default dict)) }}
   {{- end }}
 {{- end }}
 {{- if eq .model.gpu.mode "dra" }}{{ $_ := set $resources "claims" (list (dict "name" "gpu")) }}{{ end }}
