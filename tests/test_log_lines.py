@@ -5,6 +5,7 @@ import json
 import logging
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -17,8 +18,10 @@ from contract.logs import JsonFormatter, start_facts
 from contract.settings import Settings
 from contract.tracing import OFF
 from contract.transitions import Claimed, Outcome
+from worker import started
 from worker.account import Account
 from worker.batch import Batch, answer
+from worker.device import Device
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "tracing-and-logs.md").read_text(encoding="utf-8")
@@ -187,6 +190,23 @@ def test_a_request_has_a_line_with_its_fields_and_no_query(
     assert line.keys() - COMMON == FIELDS["request"]
     assert line["trace_id"] == "a" * 32
     assert "secret" not in str(line)
+
+
+def test_a_worker_says_once_what_it_has_loaded_on_what_and_in_which_time(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    for number, phase in enumerate(started.PHASES):
+        started.took(phase, number + 0.12345)
+    spec = ModelSpec(name="m", source="team/m", task="fill-mask")
+    loaded = SimpleNamespace(model=SimpleNamespace(dtype="torch.bfloat16"))
+    started.tell(spec, "v" * 64, Device("cuda:0", "GPU-1", "NVIDIA H200"), loaded)
+    (line,) = lines(caplog, "ready")
+
+    assert line.keys() - COMMON == FIELDS["ready"] - {"device_memory_bytes"}
+    assert (line["device"], line["dtype"]) == ("NVIDIA H200", "bfloat16")
+    assert (line["import_seconds"], line["connect_seconds"]) == (0.123, 3.123)
+    assert line["memory_bytes"] > 2**20
 
 
 def test_a_process_begins_by_saying_what_it_is_and_no_secret() -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from multiprocessing import Value
 from threading import Thread
 from typing import Any
@@ -19,7 +20,7 @@ from contract.errors import EXIT_REFUSED, StartRefused
 from contract.hosts import Hosts
 from contract.logs import set_up_logging, start_facts
 from contract.settings import Settings, load_settings
-from worker import drain, last_words, metrics
+from worker import drain, last_words, metrics, started
 from worker.device import Device, choose_device
 from worker.fingerprint import content_of
 from worker.gpu import watch_gpu
@@ -68,8 +69,13 @@ def serve(model: str, pool: str, concurrency: int) -> int:
     presence = Presence(settings, spec.name, version, device, health)
     task = Predict(settings, spec, version, device.torch_name, health)
     app.register_task(task)
+
+    def ready() -> None:
+        health.enter("ready")
+        started.tell(spec, version, device, task.model)
+
     if pool == "prefork":
-        loaded = _load_in_children(task, presence, settings.worker_name, health, concurrency)
+        loaded = _load_in_children(task, presence, ready, settings.worker_name, health, concurrency)
     else:
         presence.begin(settings.worker_name)
         task.load()
@@ -87,7 +93,7 @@ def serve(model: str, pool: str, concurrency: int) -> int:
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,
-        ready_callback=lambda consumer: None if pool == "prefork" else _ready(health),
+        ready_callback=lambda consumer: None if pool == "prefork" else _connected(health, ready),
     )
     if pool == "prefork":
         drain.begin(
@@ -150,13 +156,18 @@ def _show(health: Health, device: Device) -> None:
         watch_gpu(device.uuid)
 
 
-def _ready(health: Health) -> None:
-    metrics.START_SECONDS.labels("connect").set(time.monotonic() - health.since)
-    health.enter("ready")
+def _connected(health: Health, ready: Callable[[], None]) -> None:
+    started.took("connect", time.monotonic() - health.since)
+    ready()
 
 
 def _load_in_children(
-    task: Predict, presence: Presence, worker: str, health: Health, concurrency: int
+    task: Predict,
+    presence: Presence,
+    ready: Callable[[], None],
+    worker: str,
+    health: Health,
+    concurrency: int,
 ) -> Any:
     """Load in every child after the fork: a torch that was used before a fork hangs after it."""
     import billiard.pool
@@ -174,7 +185,7 @@ def _load_in_children(
             task.rename(name)
             presence.begin(name)
             task.load()
-            health.enter("ready")  # this child's own; the parent's waits for all
+            ready()  # this child's own; the parent's waits for all
         except BaseException as error:
             # Celery would swallow it, and this child would live on without a model.
             presence.end()

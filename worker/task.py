@@ -34,6 +34,7 @@ from worker.models.faults import translate
 from worker.models.interface import Model
 from worker.models.phases import taken
 from worker.reports import Reporter
+from worker.started import took
 
 logger = logging.getLogger(__name__)
 
@@ -126,9 +127,9 @@ class Predict(Task):  # type: ignore[misc]
                 f"models.{self._spec.name}: its files changed while it was loaded; start it again"
             )
         warm_up = taken().get("warm_up", 0.0)
-        metrics.START_SECONDS.labels("import").set(imported - started)
-        metrics.START_SECONDS.labels("load").set(time.monotonic() - imported - warm_up)
-        metrics.START_SECONDS.labels("warm_up").set(warm_up)
+        took("import", imported - started)
+        took("load", time.monotonic() - imported - warm_up)
+        took("warm_up", warm_up)
         return model
 
     def run(self, ring: int) -> None:

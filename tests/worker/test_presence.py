@@ -141,6 +141,7 @@ def test_a_real_worker_is_seen_from_its_loading_to_its_end(serving: Serving) -> 
     eventually(lambda: words(serving.ledger) == [("starting", "loading")], 20)
     worker.ready()
     eventually(lambda: words(serving.ledger) == [("ready", "")])
+    assert worker.output.count('"message":"ready"') == 1
     id = serving.submit(n=1, seconds=1.0)
     eventually(lambda: words(serving.ledger) == [("busy", "")])
     serving.answers([id])
@@ -154,6 +155,7 @@ def test_a_real_worker_is_seen_from_its_loading_to_its_end(serving: Serving) -> 
 def test_each_child_of_the_process_pool_is_a_worker(serving: Serving) -> None:
     worker = serving.worker("Here", "--pool", "prefork", "--concurrency", "2").ready()
     eventually(lambda: words(serving.ledger) == [("ready", "")] * 2)
+    assert worker.output.count('"message":"ready"') == 2
     assert {w.name for w in workers(serving.ledger)} == {f"w1-{pid}" for pid in serving.loaded_by()}
     assert worker.end() == 0
 
