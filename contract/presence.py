@@ -42,6 +42,8 @@ class Worker:
     version: str = ""
     """Of Soloist."""
     model_version: str = ""
+    loaded: str = ""
+    """What a ready one has loaded, on what, how fast and in how much memory, in a few words."""
     state_seconds: float = 0.0
     """How long it has been in this state; of a busy one, how old its batch is."""
 

@@ -789,6 +789,8 @@ class Sweep:
     """Endings that nobody was told of yet: the replicas were late, or whoever was to tell died."""
     states: dict[str, int] = field(default_factory=dict)
     """How many workers are starting, ready, busy or draining; absent is none."""
+    loaded: dict[str, str] = field(default_factory=dict)
+    """What idle workers have loaded, in a few words."""
 
     @property
     def busy(self) -> int:
@@ -834,7 +836,9 @@ def sweep(
 
     def read(answer: Any) -> Sweep:
         # Lua packs an empty table as a list, and knows no None.
-        maps = {name: dict(answer.get(name, {})) for name in ("workers", "states", "counts")}
+        maps = {
+            name: dict(answer.get(name, {})) for name in ("workers", "states", "loaded", "counts")
+        }
         eta = None if answer["eta_seconds"] is False else answer["eta_seconds"]
         told = Fate.read(answer["told"])
         return Sweep(**{**answer, **maps, "eta_seconds": eta, "told": told})

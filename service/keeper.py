@@ -10,16 +10,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
-from typing import Any
-
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from contextlib import suppress
 
 from contract.broker import Doorbell
 from contract.catalog import Catalog
@@ -28,7 +19,7 @@ from contract.fates import tell
 from contract.ledger import AsyncLedger
 from contract.presence import REPEAT_SHARE
 from contract.settings import Settings
-from contract.tracing import OFF, Tracing, open_tracing
+from contract.tracing import OFF, Tracing
 from contract.transitions import (
     Sweep,
     endings,
@@ -42,10 +33,8 @@ from contract.transitions import (
     unannounced,
 )
 from service import keeper_metrics as metrics
-from service.admission import CheckedLedger, admit
-from service.hosts import HostCheck
 from service.looks import Looks
-from service.pods import Pods, in_cluster
+from service.pods import Pods
 
 logger = logging.getLogger(__name__)
 
@@ -143,7 +132,7 @@ class Keeper:
             await self._expire()
         await self._name(started)
         settle = self._has_watched(started)
-        asking, busy = True, dict[str, float]()
+        asking, busy, loaded = True, dict[str, float](), dict[str, str]()
         for model in models:
             # A broker that is away costs a sweep one timeout, not one for every model.
             depth = await self._depth(model) if asking else None
@@ -151,10 +140,11 @@ class Keeper:
             seen = await self._sweep_model(model, depth)
             self._looks.note(model, seen)
             busy |= seen.workers
+            loaded |= seen.loaded
             if seen.pins:
                 await self._sweep_pins(model, settle)
         if self._pods is not None:
-            self._pods.see(busy)
+            self._pods.see(busy, loaded)
         await self._measure(started)
         if models:
             await self._prune()
@@ -286,64 +276,3 @@ class Keeper:
             )
         if seen.rings:
             logger.info("rang again", extra={"model": model, "rings": len(seen.rings)})
-
-
-def create_keeper(
-    settings: Settings, catalog: Catalog, connect: Callable[[], Any] = in_cluster
-) -> Starlette:
-    """The keeper's application: its sweeps run with its lifespan, its routes are probes and metrics.
-
-    `connect` reaches Kubernetes, where the settings name worker pods.
-
-    Raises:
-        StartRefused: the settings want traces, which is not installed.
-    """
-    tracing = open_tracing(settings, "keeper")
-
-    @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        ledger, doorbell = CheckedLedger(settings), Doorbell(settings)
-        pods = Pods(settings, connect) if settings.pod_selector else None
-        app.state.keeper = keeper = Keeper(settings, catalog, ledger, doorbell, pods, tracing)
-
-        async def sweep() -> None:
-            if await admit(app, ledger):
-                await keeper.run()
-
-        app.state.ledger, app.state.sweeping = ledger, asyncio.create_task(sweep())
-        following = asyncio.create_task(pods.run()) if pods else None
-        try:
-            yield
-        finally:
-            keeper.end()
-            if not ledger.safe:
-                app.state.sweeping.cancel()
-            await asyncio.wait([app.state.sweeping])
-            if following is not None:
-                following.cancel()
-                await asyncio.wait({following})
-            doorbell.close()
-            await ledger.close()
-            await asyncio.to_thread(tracing.close)
-
-    async def livez(request: Request) -> Response:
-        alive = not request.app.state.sweeping.done()
-        return JSONResponse({"alive": alive}, 200 if alive else 503)
-
-    async def readyz(request: Request) -> Response:
-        state = request.app.state
-        if state.keeper.healthy:
-            return JSONResponse({"state": "ready"})
-        detail = state.keeper.trouble if state.ledger.safe else state.ledger.trouble
-        return JSONResponse({"state": "waiting", "detail": detail}, 503)
-
-    async def show_metrics(request: Request) -> Response:
-        return Response(generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})
-
-    routes = [
-        Route("/livez", livez),
-        Route("/readyz", readyz),
-        Route("/metrics", show_metrics),
-    ]
-    checks = [Middleware(HostCheck, settings=settings)]
-    return Starlette(routes=routes, lifespan=lifespan, middleware=checks)

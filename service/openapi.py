@@ -166,6 +166,10 @@ STATE_SCHEMA: dict[str, Any] = {
                         name: {"type": "string"}
                         for name in ("phase", "device", "gpu_name", "gpu_uuid", "version")
                     },
+                    "loaded": {
+                        "type": "string",
+                        "description": "What a ready one has loaded, on what, how fast and in how much memory.",
+                    },
                     "model_version": {
                         "type": "string",
                         "description": "Empty where an older worker does not say.",

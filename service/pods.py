@@ -26,6 +26,8 @@ GUARDS = {
     "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
     "karpenter.sh/do-not-disrupt": "true",
 }
+LOADED = "soloist/loaded"
+"""For people: what the worker in it has loaded, on what, how fast and in how much memory."""
 BUSY_COST = 10
 MOST_COST = 2**31 - 1
 """The annotation is an int32."""
@@ -66,6 +68,7 @@ class Pod:
 
     cost: int
     guards: Mapping[str, str]
+    loaded: str = ""
 
     @classmethod
     def read(cls, annotations: Mapping[str, str]) -> "Pod":
@@ -73,7 +76,8 @@ class Pod:
             cost = int(annotations.get(COST, "0"))
         except ValueError:
             cost = -1  # no number: it will be written anew
-        return cls(cost, {name: annotations[name] for name in GUARDS if name in annotations})
+        guards = {name: annotations[name] for name in GUARDS if name in annotations}
+        return cls(cost, guards, annotations.get(LOADED, ""))
 
 
 class _Trouble(Exception):
@@ -109,6 +113,7 @@ class Pods:
         self._busy: Mapping[str, float] = {}
         self._busy_at: Mapping[str, float] = {}
         """When each worker was last seen busy, until it counts as idle."""
+        self._loaded: dict[str, str] = {}
         self._pods: dict[str, Pod] = {}
         self._strangers: set[str] = set()
         """Busy workers without a pod, which is no reason to list the pods before it is time."""
@@ -117,9 +122,10 @@ class Pods:
         self._away = False
         self._forbidden: set[str] = set()
 
-    def see(self, busy: Mapping[str, float]) -> None:
-        """Take what a sweep of all models found: busy worker -> age of its batch in seconds."""
+    def see(self, busy: Mapping[str, float], loaded: Mapping[str, str] | None = None) -> None:
+        """Take what a sweep found: all busy workers -> age of the batch in seconds; and of some what they have loaded."""
         now = self._clock()
+        self._loaded |= loaded or {}
         left = {name: at for name, at in self._busy_at.items() if now - at < IDLE_SECONDS}
         self._busy_at = left | dict.fromkeys(busy, now)
         self._busy = dict(busy)
@@ -165,31 +171,36 @@ class Pods:
             if "deletionTimestamp" not in metadata
         }
         self._strangers = self._busy.keys() - self._pods.keys()
+        self._loaded = {name: said for name, said in self._loaded.items() if name in self._pods}
         self._listed_at = self._clock()
 
     def _changes(self) -> list[tuple[str, Pod]]:
         """What to patch: first those that became busy, then those whose batch grew old, then the idle
-        ones; in each the oldest batch first.
+        ones, and what is for people only; in each the oldest batch first.
         """
         ranked = []
         for name, pod in self._pods.items():
-            age = max(0.0, self._busy.get(name, 0.0))
+            age, loaded = max(0.0, self._busy.get(name, 0.0)), self._loaded.get(name, pod.loaded)
             if name in self._busy:
                 guards = GUARDS if self._protect else pod.guards
                 fresh = pod.cost < BUSY_COST
                 if fresh or pod.guards != guards or _differs(pod.cost - BUSY_COST, age):
                     cost = min(BUSY_COST + int(age), MOST_COST)
-                    ranked.append((0 if fresh else 1, -age, name, Pod(cost, guards)))
+                    ranked.append((0 if fresh else 1, -age, name, Pod(cost, guards, loaded)))
             elif name not in self._busy_at:
                 guards = {} if self._protect else pod.guards
                 if pod.cost != 0 or pod.guards != guards:
-                    ranked.append((2, 0.0, name, Pod(0, guards)))
+                    ranked.append((2, 0.0, name, Pod(0, guards, loaded)))
+                elif pod.loaded != loaded:
+                    ranked.append((3, 0.0, name, Pod(0, guards, loaded)))
         return [(name, pod) for _, _, name, pod in sorted(ranked, key=lambda row: row[:3])]
 
     async def _patch(self, name: str, pod: Pod) -> None:
         annotations: dict[str, str | None] = {COST: str(pod.cost)}
         if self._protect:
             annotations |= {guard: pod.guards.get(guard) for guard in GUARDS}
+        if pod.loaded:
+            annotations[LOADED] = pod.loaded
         body = {"metadata": {"annotations": annotations}}
         outcome = "failed"
         try:

@@ -38,7 +38,7 @@ def serve_keeper() -> None:
     Raises:
         StartRefused: settings, catalog or ledger do not allow it.
     """
-    from service.keeper import create_keeper
+    from service.keeper_app import create_keeper
 
     _run(create_keeper, lambda settings: settings.keeper_port, ProbeHttpProtocol)
 

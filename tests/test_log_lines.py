@@ -200,13 +200,18 @@ def test_a_worker_says_once_what_it_has_loaded_on_what_and_in_which_time(
         started.took(phase, number + 0.12345)
     spec = ModelSpec(name="m", source="team/m", task="fill-mask")
     loaded = SimpleNamespace(model=SimpleNamespace(dtype="torch.bfloat16"))
-    started.tell(spec, "v" * 64, Device("cuda:0", "GPU-1", "NVIDIA H200"), loaded)
+    words = started.tell(spec, "v" * 64, Device("cuda:0", "GPU-1", "NVIDIA H200"), loaded)
     (line,) = lines(caplog, "ready")
 
     assert line.keys() - COMMON == FIELDS["ready"] - {"device_memory_bytes"}
     assert (line["device"], line["dtype"]) == ("NVIDIA H200", "bfloat16")
     assert (line["import_seconds"], line["connect_seconds"]) == (0.123, 3.123)
     assert line["memory_bytes"] > 2**20
+    assert re.fullmatch(r"bfloat16 on NVIDIA H200, 6 s, \d[\d.]* [MG]iB", words)
+    sizes = {"memory_bytes": 3 * 2**29, "device_memory_bytes": 14 * 2**30}
+    assert started.brief({"dtype": None, "device": "cpu", "load_seconds": 41.4, **sizes}) == (
+        "cpu, 41 s, 1.5 GiB, 14 GiB on the device"
+    )
 
 
 def test_a_process_begins_by_saying_what_it_is_and_no_secret() -> None:

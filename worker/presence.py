@@ -33,6 +33,8 @@ class Presence:
         self._version = version
         self._device = device
         self._health = health
+        self.loaded = ""
+        """What it has loaded, in a few words, once it is ready."""
         self._changed = Event()
         self._ended = False
         self._heard = False
@@ -97,4 +99,5 @@ class Presence:
             gpu_uuid=self._device.uuid,
             version=__version__,
             model_version=self._version,
+            loaded=self.loaded,
         )

@@ -71,8 +71,8 @@ def serve(model: str, pool: str, concurrency: int) -> int:
     app.register_task(task)
 
     def ready() -> None:
+        presence.loaded = started.tell(spec, version, device, task.model)
         health.enter("ready")
-        started.tell(spec, version, device, task.model)
 
     if pool == "prefork":
         loaded = _load_in_children(task, presence, ready, settings.worker_name, health, concurrency)

@@ -1,6 +1,6 @@
 -- The keeper's look at one model. {model, batch, max_attempts, dead_ttl, patience, most, depth?}
 -- -> {taken_back, dead, rings, queued, running, workers: {name: age of its batch}, states: {word: how many workers},
--- oldest_seconds,
+-- loaded: {name: what it has loaded}, oldest_seconds,
 -- pins: how many versions have some that wait for them alone, dead_total, eta_seconds,
 -- counts: {what: how many, ever}, told, unannounced}
 -- `depth` is how many messages the broker holds; without it rings are taken at their word.
@@ -32,7 +32,7 @@ for worker in pairs(claimed_at) do
 end
 
 -- How many do what, as state.lua says it; and those that died without a word.
-local states = {busy = 0}
+local states, loaded = {busy = 0}, {}
 for _ in pairs(workers) do states.busy = states.busy + 1 end
 local announced = redis.call('HGETALL', K.workers .. model)
 for i = 1, #announced, 2 do
@@ -41,6 +41,7 @@ for i = 1, #announced, 2 do
     redis.call('HDEL', K.workers .. model, name)
     if worker.state == 'starting' then note_lost(model, worker.phase) end
   elseif not workers[name] then
+    loaded[name] = worker.loaded
     states[worker.state] = (states[worker.state] or 0) + 1
   elseif worker.state == 'draining' then
     states.busy = states.busy - 1
@@ -75,6 +76,7 @@ return cmsgpack.pack({
   running = redis.call('ZCARD', K.running .. model),
   workers = workers,
   states = states,
+  loaded = loaded,
   oldest_seconds = queued > 0 and oldest_seconds(model) or 0,
   pins = redis.call('SCARD', K.pins .. model),
   dead_total = redis.call('ZCARD', K.dead .. model),

@@ -161,6 +161,26 @@ def test_the_token_of_the_hub_reaches_only_the_container_that_fetches() -> None:
     assert "HF_TOKEN" not in found.env("worker")
 
 
+def test_the_container_that_fetches_can_say_in_the_ledger_why_it_failed() -> None:
+    values = model() | {
+        "broker": {"mode": "bundled"},
+        "ledger": {
+            "mode": "external",
+            "existingSecret": "redis",
+            "external": {"host": "redis.data", "tls": {"enabled": True, "caSecret": "authority"}},
+        },
+    }
+    found = pod(render(values), "worker")
+    fetch, worker = found.env("fetch"), found.env("worker")
+
+    for name in ("SOLOIST_REDIS_URL", "SOLOIST_REDIS_PASSWORD", "SOLOIST_PREFIX"):
+        assert fetch[name] == worker[name]
+    assert not [name for name in fetch if "BROKER" in name]
+    # With the ledger's authority alone it would trust no hub.
+    assert "SSL_CERT_FILE" in worker
+    assert "SSL_CERT_FILE" not in fetch
+
+
 @pytest.mark.parametrize("password", ["plain", 'a"b\\c', "100%s $HOME `id` 'x'", "#no comment"])
 def test_any_password_reaches_the_bundled_redis(password: str, tmp_path: Path) -> None:
     """The pod's own script, with a redis-server that shows the file that it was given."""

@@ -21,7 +21,7 @@ from contract.settings import Settings
 from contract.transitions import expire
 from service import admission
 from service.admission import CheckedLedger
-from service.keeper import create_keeper
+from service.keeper_app import create_keeper
 from tests.absent import KINDS, away, nameless, refused
 
 ALL = "SOLOIST_REDIS_URL, SOLOIST_REDIS_USERNAME, SOLOIST_REDIS_PASSWORD"

@@ -23,7 +23,8 @@ from contract.ledger import AsyncLedger, Ledger
 from contract.prediction import Prediction, Status, new_id
 from contract.settings import Settings
 from contract.transitions import Holder, Outcome, Submission, claim, create, dead, finish, read
-from service.keeper import Keeper, create_keeper
+from service.keeper import Keeper
+from service.keeper_app import create_keeper
 
 CLOCK = "local now = tonumber(redis.call('GET', ARGV[1] .. 'test-clock'))\n"
 LEASE = 15.0

@@ -18,7 +18,7 @@ from contract.prediction import Prediction, new_id
 from contract.settings import Settings
 from contract.transitions import Submission, create
 from service import pods
-from service.keeper import create_keeper
+from service.keeper_app import create_keeper
 from service.pods import COST
 
 

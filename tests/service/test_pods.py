@@ -16,7 +16,7 @@ from prometheus_client import REGISTRY
 
 from contract.settings import Settings
 from service import pods as module
-from service.pods import COST, GUARDS, LIST_SECONDS, MOST_PATCHES, Pods, in_cluster
+from service.pods import COST, GUARDS, LIST_SECONDS, LOADED, MOST_PATCHES, Pods, in_cluster
 
 CLUSTER_AUTOSCALER, KARPENTER = GUARDS
 IN_CLUSTER = {"pod_namespace": NAMESPACE, "pod_selector": SELECTOR}
@@ -40,11 +40,13 @@ class Stand:
         self.close()
         self.pods = self._open(**changed)
 
-    def look(self, busy: Mapping[str, float] | None = None, *, after: float = 1.0) -> list[str]:
+    def look(
+        self, busy: Mapping[str, float] | None = None, *, after: float = 1.0, **loaded: str
+    ) -> list[str]:
         """The pods that were patched in one look, with a sweep before it."""
         if busy is not None:
             self.now += after
-            self.pods.see(busy)
+            self.pods.see(busy, loaded)
         before = len(self.cluster.patches)
         asyncio.run(self.pods.look())
         return [patch.pod for patch in self.cluster.patches[before:]]
@@ -103,6 +105,19 @@ def test_a_busy_pod_costs_ten_and_its_age_and_an_idle_one_nothing(stand: Stand) 
     assert (stand.cost("w1"), stand.cost("w2")) == ("17", None)
     assert stand.look({}, after=6) == ["w1"]
     assert stand.cost("w1") == "0"
+
+
+def test_what_a_worker_has_loaded_stands_on_its_pod_and_is_written_once(stand: Stand) -> None:
+    stand.cluster.add("w1", "w2")
+    said = "bfloat16 on NVIDIA H200, 41 s, 1.2 GiB"
+    assert stand.look({"w2": 1.0}, w1=said, stranger="x") == ["w2", "w1"]
+    assert stand.cluster.annotations("w1")[LOADED] == said
+    assert LOADED not in stand.cluster.annotations("w2")
+    assert stand.look({"w2": 2.0}, w1=said) == []
+    assert stand.look({"w1": 1.0, "w2": 3.0}) == ["w1"]
+    assert stand.cluster.annotations("w1")[LOADED] == said
+    stand.restart()
+    assert stand.look({"w1": 2.0, "w2": 4.0}, w1=said) == []
 
 
 def test_only_changes_are_patched(stand: Stand) -> None:
@@ -451,7 +466,7 @@ def test_in_a_cluster_the_service_account_is_used(
 
 
 def test_a_keeper_that_names_no_pods_does_not_load_the_client() -> None:
-    code = "import sys, service.app, service.keeper; exit('kubernetes' in sys.modules)"
+    code = "import sys, service.app, service.keeper_app; exit('kubernetes' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

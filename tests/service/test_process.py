@@ -16,7 +16,7 @@ from cli.embedded import EmbeddedRedis, free_port
 from contract.catalog import Catalog
 from contract.settings import Settings
 from service import process
-from service.keeper import create_keeper
+from service.keeper_app import create_keeper
 from service.protocol import ProbeHttpProtocol
 
 ODD = "p@ss/w:rd#%"

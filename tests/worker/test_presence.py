@@ -142,6 +142,7 @@ def test_a_real_worker_is_seen_from_its_loading_to_its_end(serving: Serving) -> 
     worker.ready()
     eventually(lambda: words(serving.ledger) == [("ready", "")])
     assert worker.output.count('"message":"ready"') == 1
+    assert workers(serving.ledger)[0].loaded.startswith("cpu, ")
     id = serving.submit(n=1, seconds=1.0)
     eventually(lambda: words(serving.ledger) == [("busy", "")])
     serving.answers([id])

@@ -44,14 +44,12 @@
 {{- toJson $broker }}
 {{- end }}
 
-{{/* The settings that gateway, keeper and workers share. */}}
-{{- define "soloist.env" -}}
-{{- $ledger := include "soloist.ledger" . | fromJson }}
-{{- $broker := include "soloist.broker" . | fromJson -}}
+{{/* What a process needs to reach the ledger, but for an authority of its own (SSL_CERT_FILE): with that alone it would
+     trust nobody else, and a container that fetches could not reach the hub. */}}
+{{- define "soloist.ledgerEnv" -}}
+{{- $ledger := include "soloist.ledger" . | fromJson -}}
 - name: SOLOIST_CATALOG
   value: /etc/soloist/catalog.yaml
-- name: SOLOIST_HOST
-  value: 0.0.0.0
 - name: SOLOIST_PREFIX
   value: {{ .Values.ledger.prefix | quote }}
 - name: SOLOIST_DURABILITY
@@ -76,6 +74,14 @@
   valueFrom: {secretKeyRef: {name: {{ . | quote }}, key: {{ $.Values.ledger.external.sentinel.passwordKey | quote }}}}
 {{- end }}
 {{- end }}
+{{- end }}
+
+{{/* The settings that gateway, keeper and workers share. */}}
+{{- define "soloist.env" -}}
+{{- $broker := include "soloist.broker" . | fromJson -}}
+{{ include "soloist.ledgerEnv" . }}
+- name: SOLOIST_HOST
+  value: 0.0.0.0
 {{- with int .Values.ledger.replicas }}
 - name: SOLOIST_LEDGER_REPLICAS
   value: {{ . | quote }}

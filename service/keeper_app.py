@@ -1,0 +1,81 @@
+"""The keeper's application: its sweeps run with its lifespan, its routes are probes and metrics."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from contract.broker import Doorbell
+from contract.catalog import Catalog
+from contract.settings import Settings
+from contract.tracing import open_tracing
+from service.admission import CheckedLedger, admit
+from service.hosts import HostCheck
+from service.keeper import Keeper
+from service.pods import Pods, in_cluster
+
+
+def create_keeper(
+    settings: Settings, catalog: Catalog, connect: Callable[[], Any] = in_cluster
+) -> Starlette:
+    """The application. `connect` reaches Kubernetes, where the settings name worker pods.
+
+    Raises:
+        StartRefused: the settings want traces, which is not installed.
+    """
+    tracing = open_tracing(settings, "keeper")
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        ledger, doorbell = CheckedLedger(settings), Doorbell(settings)
+        pods = Pods(settings, connect) if settings.pod_selector else None
+        app.state.keeper = keeper = Keeper(settings, catalog, ledger, doorbell, pods, tracing)
+
+        async def sweep() -> None:
+            if await admit(app, ledger):
+                await keeper.run()
+
+        app.state.ledger, app.state.sweeping = ledger, asyncio.create_task(sweep())
+        following = asyncio.create_task(pods.run()) if pods else None
+        try:
+            yield
+        finally:
+            keeper.end()
+            if not ledger.safe:
+                app.state.sweeping.cancel()
+            await asyncio.wait([app.state.sweeping])
+            if following is not None:
+                following.cancel()
+                await asyncio.wait({following})
+            doorbell.close()
+            await ledger.close()
+            await asyncio.to_thread(tracing.close)
+
+    async def livez(request: Request) -> Response:
+        alive = not request.app.state.sweeping.done()
+        return JSONResponse({"alive": alive}, 200 if alive else 503)
+
+    async def readyz(request: Request) -> Response:
+        state = request.app.state
+        if state.keeper.healthy:
+            return JSONResponse({"state": "ready"})
+        detail = state.keeper.trouble if state.ledger.safe else state.ledger.trouble
+        return JSONResponse({"state": "waiting", "detail": detail}, 503)
+
+    async def show_metrics(request: Request) -> Response:
+        return Response(generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})
+
+    routes = [
+        Route("/livez", livez),
+        Route("/readyz", readyz),
+        Route("/metrics", show_metrics),
+    ]
+    checks = [Middleware(HostCheck, settings=settings)]
+    return Starlette(routes=routes, lifespan=lifespan, middleware=checks)
