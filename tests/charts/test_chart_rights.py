@@ -132,7 +132,8 @@ def life(hands: Hands, first: Object, *more: Object) -> None:
     for values in more:
         hands.helm("upgrade", "soloist", str(CHART), *wait, values=values)
     hands.helm("rollback", "soloist", "1", *wait)
-    hands.helm("upgrade", "soloist", str(CHART), "--dry-run=server", values=first)
+    for verb, name in (("upgrade", "soloist"), ("install", "second"), ("template", "second")):
+        hands.helm(verb, name, str(CHART), "--dry-run=server", values=first)
     hands.helm("list")
     hands.helm("uninstall", "soloist", *wait)
 
