@@ -7,7 +7,7 @@ from k8s.findings import Findings, error, ok, warn
 from k8s.gpus import gpus
 from k8s.needs import HOW
 from k8s.values import Plan, look_up
-from k8s.wants import classes, secrets, storage
+from k8s.wants import asking, classes, secrets, storage
 
 KINDS = (
     ("monitoring.podMonitor.enabled", "monitoring.coreos.com/v1", "podmonitors"),
@@ -37,15 +37,15 @@ def optional_kinds(cluster: Cluster, plan: Plan) -> Findings:
 
 
 def metrics_server(cluster: Cluster, plan: Plan) -> Findings:
-    asking = list(_by_cpu_or_memory(plan))
-    if not asking:
+    values = list(_by_cpu_or_memory(plan))
+    if not values:
         return
     if cluster.serves("metrics.k8s.io/v1beta1", "pods"):
         yield ok("metrics server", "HPAs can read CPU and memory")
     else:
         yield error(
             "metrics server",
-            f"{' and '.join(asking)} asks for metrics.k8s.io, which is not served",
+            f"{asking(' and '.join(values))} for metrics.k8s.io, which is not served",
             "install metrics-server, or take that value away",
         )
 

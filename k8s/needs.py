@@ -134,7 +134,7 @@ def keda(cluster: Cluster, needs: Needs) -> Findings:
     namespace = found[0]["metadata"]["namespace"]
     if needs.let_in not in (None, namespace):
         yield error(
-            "network policy",
+            "network policy of the ledger",
             f"KEDA runs in namespace {namespace}, and only {needs.let_in} may read the ledger",
             f"set networkPolicy.kedaNamespace: {namespace}",
         )

@@ -88,14 +88,29 @@ class Wanted:
     """A Secret that the values name, with the keys that are read from it."""
 
     path: str
+    """The value that names it, or those that do."""
     name: str
     keys: tuple[str, ...] = ()
     made_later: bool = False
     """Others may make it when they see the release, as cert-manager does."""
 
 
-def secrets_of(plan: Plan) -> Iterator[Wanted]:
-    """Every Secret that must be there before the install."""
+def secrets_of(plan: Plan) -> list[Wanted]:
+    """Every Secret that must be there before the install, once, with all keys that are read from it."""
+    found: dict[str, Wanted] = {}
+    for each in _named(plan):
+        if each.name in found:
+            first = found[each.name]
+            keys = tuple(dict.fromkeys((*first.keys, *each.keys)))
+            later = first.made_later and each.made_later
+            each = Wanted(f"{first.path} and {each.path}", each.name, keys, later)
+        if each.name:
+            found[each.name] = each
+    return list(found.values())
+
+
+def _named(plan: Plan) -> Iterator[Wanted]:
+    """Each value that may name a Secret."""
     yield from _of_stores(plan)
     for name in plan.values["images"]["pullSecrets"]:
         yield Wanted("images.pullSecrets", name, (REGISTRY,))
@@ -136,14 +151,12 @@ def _of_stores(plan: Plan) -> Iterator[Wanted]:
 
 def secrets(cluster: Cluster, plan: Plan) -> Findings:
     for wanted in secrets_of(plan):
-        if not wanted.name:
-            continue
         subject = f"secret {wanted.name}"
         found = cluster.get(cluster.here(f"secrets/{wanted.name}"))
         if found is None:
             yield (warn if wanted.made_later else error)(
                 subject,
-                f"{wanted.path} asks for it, and namespace {cluster.namespace} has none",
+                f"{asking(wanted.path)} for it, and namespace {cluster.namespace} has none",
                 "see that cert-manager makes it, or make it"
                 if wanted.made_later
                 else f"kubectl -n {cluster.namespace} create secret {_made_by(wanted)}",
@@ -158,6 +171,15 @@ def secrets(cluster: Cluster, plan: Plan) -> Findings:
             )
         else:
             yield ok(subject, f"has {', '.join(wanted.keys)} for {wanted.path}")
+
+
+def asking(paths: str) -> str:
+    """Values and their verb.
+
+    >>> asking("a"), asking("a and b")
+    ('a asks', 'a and b ask')
+    """
+    return f"{paths} {'ask' if ' and ' in paths else 'asks'}"
 
 
 def _made_by(wanted: Wanted) -> str:
@@ -200,15 +222,18 @@ def classes_of(plan: Plan) -> Iterator[tuple[str, str, str]]:
 
 
 def classes(cluster: Cluster, plan: Plan) -> Findings:
+    asked: dict[tuple[str, str], list[str]] = {}
     for path, kind, name in classes_of(plan):
-        if not name:
-            continue
+        if name:
+            asked.setdefault((kind, name), []).append(path)
+    for (kind, name), paths in asked.items():
         word = {PRIORITY: "PriorityClass", RUNTIME: "RuntimeClass", INGRESS: "IngressClass"}[kind]
+        by = " and ".join(paths)
         if cluster.get(f"{kind}/{name}") is None:
             yield error(
                 f"class {name}",
-                f"{path} names it, and there is no such {word}",
+                f"{asking(by)} for it, and there is no such {word}",
                 "make it, or name another",
             )
         else:
-            yield ok(f"class {name}", f"a {word}, for {path}")
+            yield ok(f"class {name}", f"a {word}, for {by}")

@@ -10,6 +10,7 @@ from itertools import product
 from typing import Any
 from urllib.parse import urlencode
 
+import pytest
 from fake_cluster import FakeCluster, Object, refusal
 from furniture import (
     APPS,
@@ -27,12 +28,14 @@ from furniture import (
     labels,
 )
 from running import Run
+from test_check_asks import CASES
 
 from k8s.check import _findings
 from k8s.cluster import Answer, Cluster
 from k8s.findings import Finding
 from k8s.release import Release
 from k8s.values import Plan, Values, load_values
+from tests.charts.scenarios import merged
 
 WORKER = "soloist-worker-spam"
 HPA = f"{HPAS}/keda-hpa-{WORKER}"
@@ -247,6 +250,16 @@ def test_no_two_findings_contradict_each_other() -> None:
 
     assert seen > 2000
     assert faults == []
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_no_two_findings_before_an_install_are_on_one_subject(
+    fit: FakeCluster, check: Run, case: str
+) -> None:
+    elsewhere = merged(CASES[case], {"networkPolicy": {"kedaNamespace": "scalers"}})
+    lines = [json.loads(line) for line in check(elsewhere, "--json").lines]
+
+    assert list(contradictions([Finding(**line) for line in lines])) == []
 
 
 def test_a_contradiction_is_noticed() -> None:

@@ -119,7 +119,7 @@ def test_the_network_policy_must_let_keda_in(fit: FakeCluster, check: Run) -> No
     lines = [line for line in check(values).lines if "network policy" in line]
 
     assert lines[0].startswith(
-        "error network policy: KEDA runs in namespace keda, and only scalers"
+        "error network policy of the ledger: KEDA runs in namespace keda, and only scalers"
     )
     assert lines[0].endswith("set networkPolicy.kedaNamespace: keda")
 
@@ -448,6 +448,32 @@ def test_secrets_that_the_chart_does_not_make_up_must_be_there(
     )
     assert "--from-literal=username=... --from-literal=password=..." in (
         result.line("secret mine-broker")
+    )
+
+
+def test_a_secret_that_several_values_name_is_asked_for_once_with_all_keys(
+    fit: FakeCluster, check: Run
+) -> None:
+    """Two commands that make it would be contrary advice: the second fails."""
+    values = {
+        "ledger": {"existingSecret": "s"},
+        **spam(envFromSecrets={"API": {"name": "s", "key": "api"}}),
+    }
+    line = check(values).line("secret s")
+
+    assert "ledger.existingSecret and models.spam.envFromSecrets.API ask for it" in line
+    assert line.endswith(
+        "create secret generic s --from-literal=password=... --from-literal=api=..."
+    )
+    fit.add(SECRETS, "s", data={"password": "eA=="})
+    assert "it has no key api" in check(values).line("secret s")
+
+
+def test_a_class_that_several_values_name_is_one_finding(fit: FakeCluster, check: Run) -> None:
+    values = {"gateway": {"priorityClassName": "c"}, "keeper": {"priorityClassName": "c"}}
+
+    assert "gateway.priorityClassName and keeper.priorityClassName ask for it" in (
+        check(values).line("class c")
     )
 
 

@@ -8,11 +8,13 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
+import typer
 import yaml
 from fake_cluster import FakeCluster, Object
 from furniture import SECRETS
 from running import Run
 
+from k8s.__main__ import app
 from k8s.values import Plan, load_values
 from k8s.wants import secrets_of
 from tests.charts.objects import of_kind, pods
@@ -123,6 +125,17 @@ def test_both_install_the_chart_with_the_one_file_of_values() -> None:
     given = [ROOT / name for name in spec["chart"]["spec"]["valuesFiles"]]
     assert given == [chart / "values.yaml", VALUES]
     assert source["helm"]["releaseName"] == spec["releaseName"] == "soloist"
+    assert objects_of("argocd")["soloist"]["metadata"]["name"] == source["helm"]["releaseName"]
+
+
+def test_the_pages_commands_name_every_file_and_what_the_check_takes() -> None:
+    page = (ROOT / "docs" / "gitops.md").read_text(encoding="utf-8")
+    blocks = "".join(re.findall(r"^```sh\n(.*?)^```$", page, re.DOTALL | re.MULTILINE))
+    assert {ROOT / name for name in re.findall(r" -f (\S+)", blocks)} == set(FILES)
+    (arguments,) = re.findall(r"python -m k8s check (.*)", blocks)
+    command = typer.main.get_command(app).commands["check"]  # type: ignore[attr-defined]
+    given = command.make_context("check", arguments.split()).params
+    assert [ROOT / file for file in given["values"]] == [VALUES]
 
 
 def test_who_scales_a_deployment_is_not_fought() -> None:
