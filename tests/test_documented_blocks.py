@@ -1,6 +1,7 @@
 """Each block of the pages on clusters runs as it stands, up to the cluster's API; and no block is left out."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name as canonical
 
 from contract.catalog import load_catalog
+from k8s.values import Plan, load_values
+from k8s.wants import secrets_of
 from tests import test_readme
 from tests.charts.rendering import HELM, render
 from tests.charts.scenarios import SPAM, merged
@@ -92,13 +95,23 @@ def answer(method: str, path: str, body: Any, headers: dict[str, str]) -> tuple[
 
 
 def cluster() -> ApiServer:
-    """With KEDA, a default StorageClass and a node with GPUs, and a gateway behind each release."""
+    """With what others install, a default StorageClass and a node with GPUs, and a gateway behind each release."""
     api = ApiServer()
     furnish_for_install(api)
     gpus = {"nvidia.com/gpu": "8"}
     api.add("/api/v1/nodes", "a", spec={}, status={"allocatable": gpus, "capacity": gpus})
+    for namespace in ("argocd", "monitoring"):
+        api.make_namespace(namespace)
     api.behind["soloist-gateway:http"] = answer
     return api
+
+
+def make_secrets(api: ApiServer, folder: Path, block: Block) -> None:
+    """Those that values of an example's take as given."""
+    for file in re.findall(r"--values (examples/\S+)", block.text):
+        for wanted in secrets_of(Plan(load_values([folder / file]))):
+            data = dict.fromkeys(wanted.keys, "")
+            api.add("/api/v1/namespaces/soloist/secrets", wanted.name, kind="Secret", data=data)
 
 
 RUNS = [
@@ -119,6 +132,7 @@ def test_the_commands_run_from_a_fresh_clone(
     (values,) = [each for each in of_kind("values") if each.page == "README.md"]
     (folder / "my-values.yaml").write_text(values.text, "utf-8")
     api = cluster()
+    make_secrets(api, folder, block)
     with served(api, tmp_path) as kubeconfig:
         done = run_in_shell(block.text, folder, path, charts, KUBECONFIG=str(kubeconfig))
     assert done.returncode == 0, done.stdout + done.stderr

@@ -94,7 +94,7 @@ def test_the_chart_takes_the_suites_values(persistent: bool) -> None:
     things = rendered(suite_values(persistent=persistent))
     pod = things["Deployment", "suite-worker-nap"]["spec"]["template"]["spec"]
     (worker,) = pod["containers"]
-    assert worker["resources"]["limits"][RESOURCE] == 1
+    assert worker["resources"]["limits"][RESOURCE] == "1"
     assert {"name": "PYTHONPATH", "value": "/suite"} in worker["env"]
     mounts = {mount["name"]: mount["mountPath"] for mount in worker["volumeMounts"]}
     assert (mounts["suite"], mounts["shm"]) == ("/suite", "/dev/shm")  # noqa: S108

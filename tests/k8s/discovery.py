@@ -8,9 +8,11 @@ from tests.k8s.fake_cluster import Object
 KINDS = {
     "v1": "Pod Secret ServiceAccount Service ConfigMap PersistentVolumeClaim Event",
     "apps/v1": "Deployment StatefulSet DaemonSet ReplicaSet",
+    "argoproj.io/v1alpha1": "Application",
     "autoscaling/v2": "HorizontalPodAutoscaler",
     "batch/v1": "Job",
     "gateway.networking.k8s.io/v1": "HTTPRoute",
+    "helm.toolkit.fluxcd.io/v2": "HelmRelease",
     "keda.sh/v1alpha1": "ScaledObject TriggerAuthentication",
     "monitoring.coreos.com/v1": "PodMonitor PrometheusRule",
     "networking.k8s.io/v1": "NetworkPolicy Ingress",
@@ -18,6 +20,7 @@ KINDS = {
     "rabbitmq.com/v1beta1": "RabbitmqCluster",
     "rbac.authorization.k8s.io/v1": "Role RoleBinding",
     "resource.k8s.io/v1": "ResourceClaimTemplate",
+    "source.toolkit.fluxcd.io/v1": "GitRepository HelmRepository",
 }
 OF_THE_CLUSTER = {
     "v1": "Namespace Node",
