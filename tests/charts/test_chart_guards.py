@@ -144,6 +144,18 @@ GUARDS = [
     Guard(spam("cache.type", "image"), "models.spam.cache.image: cache.type image needs it"),
     Guard(spam("cache.type", "hostPath"), "models.spam.cache.path: cache.type hostPath needs it"),
     Guard(
+        spam("extraVolumes", [{"name": "tmp", "emptyDir": {}}]),
+        "models.spam.extraVolumes: there is a volume tmp already; take another name",
+    ),
+    Guard(
+        spam("extraVolumes", [{"name": "a", "emptyDir": {}}, {"name": "a", "emptyDir": {}}]),
+        "models.spam.extraVolumes: there is a volume a already; take another name",
+    ),
+    Guard(
+        spam("extraVolumeMounts", [{"name": "models", "mountPath": "/models"}]),
+        "models.spam.extraVolumeMounts: something is mounted at /models already; take another path",
+    ),
+    Guard(
         spam("podLabels", {"soloist/model": "other"}),
         "models.spam.podLabels: the chart finds its pods by soloist/model; take another label",
     ),
