@@ -13,7 +13,9 @@ from pretend_worker import CONTENT
 from replicate.exceptions import ModelError, ReplicateError
 
 from contract.catalog import Catalog
+from contract.ledger import Ledger
 from contract.tasks.row import MEDIA
+from contract.transitions import fail
 from worker.models import media
 
 
@@ -28,6 +30,17 @@ def client(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[replicate.Clie
 def test_run_gives_the_output(client: replicate.Client) -> None:
     assert client.run("local/echo", input={"text": "hello"}) == "hello"
     assert client.run("local/items", input={})[0] == {"label": "ham", "score": 0.5}
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_run_goes_on_where_the_answer_warns_of_workers_that_cannot_start(
+    client: replicate.Client, ledger: Ledger, wait: bool
+) -> None:
+    ledger.redis.delete(ledger.key("workers", "echo"))
+    ledger.run(fail("echo", "w9", "no_device", "no GPU is visible"))
+    body = client._client.post("/v1/models/local/echo/predictions", json={"input": {}}).json()
+    assert body["warning"].startswith("no worker of local/echo can start at the moment (no GPU")
+    assert client.run("local/echo", input={"text": "hello"}, wait=wait) == "hello"
 
 
 def test_run_of_a_version_gives_the_output(client: replicate.Client, catalog: Catalog) -> None:

@@ -3,8 +3,8 @@
 import pytest
 from desk import Desk
 
-from contract.presence import Worker, model_word
-from contract.transitions import ModelState, announce, leave, state
+from contract.presence import REPEAT_SHARE, Worker, model_word
+from contract.transitions import ModelState, announce, leave, name, state
 
 
 def say(desk: Desk, name: str = "w1", state: str = "ready", **more: str) -> None:
@@ -146,3 +146,24 @@ def test_the_state_estimates_the_time_of_what_waits(desk: Desk) -> None:
     desk.finish(desk.claim())  # four of them in half a second
 
     assert seen(desk).eta_seconds == 1.0
+
+
+def test_an_idle_worker_that_speaks_as_seldom_as_it_may_is_no_outage(desk: Desk) -> None:
+    for _ in range(5):
+        say(desk)
+        desk.be_away(REPEAT_SHARE * 15)
+    say(desk)
+
+    assert not desk.redis.hexists(desk.ledger.key("heard", "m"), "from")
+
+
+def test_a_keeper_that_only_names_its_catalog_lets_a_worker_that_died_run_out_in_time(
+    desk: Desk,
+) -> None:
+    say(desk)
+    for _ in range(4):
+        desk.be_away(REPEAT_SHARE * 15)
+        desk.run(name({"m": "e" * 32}, 15.0, ["m"]))
+    desk.sweep()
+
+    assert words(desk) == {}
