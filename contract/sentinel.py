@@ -1,6 +1,5 @@
 """A Redis behind Sentinel: how its sentinels are asked, and connections that lead to its primary."""
 
-from copy import copy
 from typing import Any
 
 import redis
@@ -29,28 +28,68 @@ def sentinel_options(known: Sentinels, login: dict[str, str]) -> dict[str, Any]:
     }
 
 
+class _Round:
+    """One round of the sentinels, each asked until one names the primary."""
+
+    def __init__(self, service: str) -> None:
+        self._service = service
+        self._said: list[tuple[Any, Exception | None]] = []
+
+    def note(self, sentinel: Any, error: Exception | None = None) -> None:
+        """This one named none: it does not answer, or knows none."""
+        self._said.append((sentinel, error))
+
+    def fault(self) -> Exception:
+        """What to raise when nobody named it. redis-py quotes a kilobyte of each."""
+        said = ", ".join(f"{_place(one)} {error or 'knows none'}" for one, error in self._said)
+        refused = all(isinstance(error, redis.AuthenticationError) for _, error in self._said)
+        kind = redis.AuthenticationError if refused else redis.sentinel.MasterNotFoundError
+        return kind(f"no sentinel names a primary of {self._service!r}: {said}")
+
+
+def _place(sentinel: Any) -> str:
+    known = sentinel.connection_pool.connection_kwargs
+    return f"{known['host']}:{known['port']}"
+
+
 class _Asked(redis.sentinel.Sentinel):
     """redis-py moves the sentinel that answered to the front in place, and two threads that do so at once
-    lose one for ever. Here each works on a list of its own.
+    lose one for ever. Here a new list takes the place of the old one.
     """
 
     def discover_master(self, service_name: str) -> Any:
-        mine = copy(self)
-        mine.sentinels = list(self.sentinels)
-        found = redis.sentinel.Sentinel.discover_master(mine, service_name)
-        self.sentinels = mine.sentinels
-        return found
+        asked, known = _Round(service_name), list(self.sentinels)
+        for sentinel in known:
+            try:
+                masters: Any = sentinel.sentinel_masters()
+            except (redis.ConnectionError, redis.TimeoutError) as error:
+                asked.note(sentinel, error)
+                continue
+            state = masters.get(service_name)
+            if state and self.check_master_state(state, service_name):  # type: ignore[no-untyped-call]
+                self.sentinels = [sentinel, *(one for one in known if one is not sentinel)]
+                return state["ip"], state["port"]
+            asked.note(sentinel)
+        raise asked.fault()
 
 
 class _AsyncAsked(redis.asyncio.sentinel.Sentinel):
     """As `_Asked`, for tasks."""
 
     async def discover_master(self, service_name: str) -> Any:
-        mine = copy(self)
-        mine.sentinels = list(self.sentinels)
-        found = await redis.asyncio.sentinel.Sentinel.discover_master(mine, service_name)
-        self.sentinels = mine.sentinels
-        return found
+        asked, known = _Round(service_name), list(self.sentinels)
+        for sentinel in known:
+            try:
+                masters: Any = await sentinel.sentinel_masters()
+            except (redis.ConnectionError, redis.TimeoutError) as error:
+                asked.note(sentinel, error)
+                continue
+            state = masters.get(service_name)
+            if state and self.check_master_state(state, service_name):
+                self.sentinels = [sentinel, *(one for one in known if one is not sentinel)]
+                return state["ip"], state["port"]
+            asked.note(sentinel)
+        raise asked.fault()
 
 
 class _Pool(redis.sentinel.SentinelConnectionPool, redis.BlockingConnectionPool):

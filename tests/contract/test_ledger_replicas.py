@@ -11,7 +11,7 @@ import msgpack
 import pytest
 from desk import Desk
 
-from contract.errors import LedgerUnavailable
+from contract.errors import LedgerRefuses, LedgerUnavailable
 from contract.ledger import AsyncLedger, Ledger
 from contract.prediction import Prediction, Status
 from contract.settings import Settings
@@ -438,7 +438,7 @@ def test_sentinels_that_do_not_know_the_service_are_a_ledger_that_is_away(
 ) -> None:
     wrong = guarded.url.replace("/ledger/", "/other/")
     ledger = Ledger(Settings(redis_url=wrong, redis_sentinel_password=OTHER))
-    with pytest.raises(LedgerUnavailable):
+    with pytest.raises(LedgerUnavailable, match="sentinels name no primary"):
         ledger.check()
     ledger.close()
 
@@ -446,7 +446,7 @@ def test_sentinels_that_do_not_know_the_service_are_a_ledger_that_is_away(
 def test_a_wrong_password_behind_sentinels_is_said(guarded: Guarded) -> None:
     settings = Settings(redis_url=guarded.url, redis_password=OTHER, redis_sentinel_password=OTHER)
     ledger = Ledger(settings)
-    with pytest.raises(LedgerUnavailable, match="refuses our user or password"):
+    with pytest.raises(LedgerRefuses, match="refuses our user or password at ledger"):
         ledger.check()
     ledger.close()
 

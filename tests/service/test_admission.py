@@ -22,7 +22,7 @@ from contract.transitions import expire
 from service import admission
 from service.admission import CheckedLedger
 from service.keeper_app import create_keeper
-from tests.absent import KINDS, away, nameless, refused
+from tests.absent import KINDS, away, nameless, refused, unelected
 
 ALL = "SOLOIST_REDIS_URL, SOLOIST_REDIS_USERNAME, SOLOIST_REDIS_PASSWORD"
 ODD = "p@ss/w:rd#%"
@@ -241,3 +241,30 @@ def test_what_is_away_is_told_with_its_place_and_cause_and_no_password(
     assert (told["address"], told["settings"]) == ("soloist-ledger.invalid:6379", ALL)
     assert "not known" in told["cause"]
     assert WRONG not in str(told)
+
+
+@pytest.mark.parametrize("password", [None, WRONG])
+def test_sentinels_that_refuse_our_password_end_the_start_if_all_of_them_do(
+    settings: Settings, tmp_path: Path, tries: Tries, password: str | None
+) -> None:
+    with away(unelected, tmp_path) as (url, _):
+        port = url.rpartition(":")[2].partition("/")[0]
+        with redis.Redis(port=int(port)) as client:
+            client.execute_command("ACL", "SETUSER", "default", "resetpass", f">{ODD}")
+        secret = SecretStr(password) if password else None
+        given = quick(settings, url, redis_sentinel_password=secret)
+
+        async def wait(given: Settings) -> str:
+            ledger = CheckedLedger(given)
+            waiting = asyncio.create_task(ledger.wait())
+            await asyncio.to_thread(until, "it asked", lambda: tries.count > 3 or waiting.done())
+            if waiting.done():
+                return str(waiting.exception())
+            waiting.cancel()
+            await asyncio.wait([waiting])
+            return ledger.trouble
+
+        assert "refuses our user or password at" in asyncio.run(wait(given))
+        tries.count = 0
+        beside = quick(given, url.replace(f":{port}/", f":{port},127.0.0.1:1/"))
+        assert asyncio.run(wait(beside)) == "the ledger's sentinels name no primary"
