@@ -245,26 +245,34 @@ def test_what_is_away_is_told_with_its_place_and_cause_and_no_password(
 
 @pytest.mark.parametrize("password", [None, WRONG])
 def test_sentinels_that_refuse_our_password_end_the_start_if_all_of_them_do(
-    settings: Settings, tmp_path: Path, tries: Tries, password: str | None
+    settings: Settings, tmp_path: Path, password: str | None
 ) -> None:
     with away(unelected, tmp_path) as (url, _):
         port = url.rpartition(":")[2].partition("/")[0]
         with redis.Redis(port=int(port)) as client:
             client.execute_command("ACL", "SETUSER", "default", "resetpass", f">{ODD}")
         secret = SecretStr(password) if password else None
-        given = quick(settings, url, redis_sentinel_password=secret)
+        alone = settings.model_copy(
+            update={"redis_url": SecretStr(url), "redis_sentinel_password": secret}
+        )
+        two = SecretStr(url.replace(f":{port}/", f":{port},127.0.0.1:1/"))
+        beside = alone.model_copy(update={"redis_url": two})
 
-        async def wait(given: Settings) -> str:
-            ledger = CheckedLedger(given)
+        async def refuse() -> None:
+            ledger = CheckedLedger(alone)
+            with pytest.raises(StartRefused, match="refuses our user or password at"):
+                await ledger.wait()
+            await ledger.close()
+
+        async def wait() -> None:
+            ledger = CheckedLedger(beside)
             waiting = asyncio.create_task(ledger.wait())
-            await asyncio.to_thread(until, "it asked", lambda: tries.count > 3 or waiting.done())
-            if waiting.done():
-                return str(waiting.exception())
+            told = "the ledger's sentinels name no primary"
+            await asyncio.to_thread(until, "it says so", lambda: ledger.trouble == told)
+            assert not waiting.done()
             waiting.cancel()
             await asyncio.wait([waiting])
-            return ledger.trouble
+            await ledger.close()
 
-        assert "refuses our user or password at" in asyncio.run(wait(given))
-        tries.count = 0
-        beside = quick(given, url.replace(f":{port}/", f":{port},127.0.0.1:1/"))
-        assert asyncio.run(wait(beside)) == "the ledger's sentinels name no primary"
+        asyncio.run(refuse())
+        asyncio.run(wait())
