@@ -247,6 +247,7 @@ class Doorbell:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="doorbell")
         self.up = True
         self._left = False
+        self._closed: Future[None] | None = None
 
     def ring(self, model: str, rings: Sequence[int]) -> None:
         """Send rings to a model's workers. Returns at once."""
@@ -299,9 +300,10 @@ class Doorbell:
 
     def close(self, *, wait: bool = False) -> None:
         """End the thread; with `wait`, send what was asked for first. A look-up of the broker's name may hang, and
-        is left behind.
+        is left behind. Once more does nothing more.
         """
         self._left = not wait
-        closed = self._thread.submit(self._link.close)
-        self._thread.shutdown(wait=False)
-        futures_wait([closed], 3 * self._timeout if wait else LEAVE_SECONDS)
+        if self._closed is None:
+            self._closed = self._thread.submit(self._link.close)
+            self._thread.shutdown(wait=False)
+        futures_wait([self._closed], 3 * self._timeout if wait else LEAVE_SECONDS)
