@@ -91,10 +91,10 @@ MONITOR = both("monitoring.podMonitor.enabled")
 SHOWN, RULES = both("monitoring.dashboards.enabled"), both("monitoring.rules.enabled")
 OTHER_MODEL = {"models": {"tiny": {"enabled": True, "catalog": SHOUT}}}
 NIGHT = {"night": {"start": "0 0 * * *", "end": "0 6 * * *", "replicas": 1}}
-RATE = {"rate": {"type": "cpu", "metadata": {}}}
+RATE = {"rate": {"type": "prometheus", "metadata": {}}}
 
 USUAL = {
-    "resources.requests": {"cpu": "3", "memory": "3Gi"},
+    "resources.requests": {"cpu": "3", "memory": "200Mi"},
     "resources.limits": {"memory": "5Gi"},
     "priorityClassName": "high",
     "nodeSelector": {"disk": "ssd"},

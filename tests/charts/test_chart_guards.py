@@ -123,6 +123,26 @@ GUARDS = [
         f"{FIVE}warm.office.replicas: 3 is more than scaling.max 1; raise max or lower it",
     ),
     Guard(
+        spam("scaling.warm", {"office": {**WINDOW, "end": WINDOW["start"]}}),
+        f"{FIVE}warm.office.end: it is the start too, and KEDA takes no such window; for workers at all times raise "
+        "scaling.min",
+    ),
+    Guard(
+        spam("scaling", {"formula": "max(queued, load)", "extraTriggers": {"load": {**TRIGGER, "type": "cpu"}}}),
+        f'{FIVE}formula: it is "max(queued, load)", and KEDA counts the trigger load, of the type cpu, beside a '
+        "formula and never in it; leave it out",
+    ),
+    Guard(
+        spam("resources.requests.memory", "16Gi"),
+        "models.spam.resources.requests.memory: 16Gi is more than the limit, which is 4Gi; raise "
+        "models.spam.resources.limits.memory as well",
+    ),
+    Guard(
+        spam("resources.limits", {"nvidia.com/gpu": 1}),
+        "models.spam.resources.limits: a worker's GPU is not asked for here; set gpu.mode (devicePlugin, mig, shared or "
+        "dra), and leave nvidia.com/gpu out",
+    ),
+    Guard(
         model({**SPAM, "device": "cuda"}),
         "models.spam.catalog.device: cuda needs a GPU; set gpu.mode (devicePlugin, mig, shared or dra)",
     ),
@@ -156,6 +176,15 @@ GUARDS = [
         "models.spam.extraVolumeMounts: something is mounted at /models already; take another path",
     ),
     Guard(
+        spam("extraVolumeMounts", [{"name": "disk", "mountPath": "/disk"}]),
+        "models.spam.extraVolumeMounts: there is no volume disk; make it in extraVolumes",
+    ),
+    Guard(
+        spam("cache.mountPath", "/etc/soloist"),
+        "models.spam.cache.mountPath: something is mounted at /etc/soloist already; "
+        "take another path",
+    ),
+    Guard(
         spam("podLabels", {"soloist/model": "other"}),
         "models.spam.podLabels: the chart finds its pods by soloist/model; take another label",
     ),
@@ -185,6 +214,20 @@ GUARDS = [
         nested("ledger.mode", "external"),
         "ledger.external.host: ledger.mode external needs the host of your Redis, or "
         "ledger.external.sentinel.addresses",
+    ),
+    Guard(
+        merged(REDIS, nested("ledger.external.host", "redis:6380")),
+        'ledger.external.host: "redis:6380" is no host alone; the rest of a URL is ledger.external.port, .database, '
+        ".username and .tls",
+    ),
+    Guard(
+        {"broker": {"mode": "external", "external": {"host": "amqp://rabbit"}}},
+        'broker.external.host: "amqp://rabbit" is no host alone; the rest of a URL is broker.external.scheme, .port, '
+        ".path and .username",
+    ),
+    Guard(
+        nested("images.registry", "https://registry.example.org/ml"),
+        'images.registry: "https://registry.example.org/ml" has a scheme, and the name of an image has none; leave it out',
     ),
     Guard(
         merged(GUARDED, nested("ledger.external.host", "redis")),
@@ -312,6 +355,41 @@ def prepared(helms: None) -> None:
     """All of it asked by two threads."""
     jobs = [(guard.values, guard.options) for guard in GUARDS] + [(v, {}) for v, _ in SCHEMA]
     render_all((values, {"helm": helm, **options}) for values, options in jobs for helm in (3, 4))
+
+
+@pytest.mark.parametrize(
+    ("key", "more", "less"),
+    [
+        ("memory", "4097Mi", "4096Mi"),
+        ("memory", 4_400_000_000, 4_200_000_000),
+        ("memory", "4.5G", "4.2G"),
+        ("cpu", 1.6, "1500m"),
+    ],
+)
+def test_a_request_is_compared_with_its_limit_in_whatever_units(
+    key: str, more: Any, less: Any, helm: int
+) -> None:
+    limits = {"limits": {"cpu": "1.5", "memory": "4Gi"}}
+
+    assert "is more than the limit" in refusal(
+        spam("resources", {**limits, "requests": {key: more}}), helm
+    )
+    assert render(spam("resources", {**limits, "requests": {key: less}}), helm=helm)
+
+
+def test_who_runs_a_part_of_soloist_hears_of_its_request_too() -> None:
+    for part in ("gateway", "keeper", "ledger.bundled", "broker.bundled"):
+        values = nested(f"{part}.resources.requests.memory", "1Ti")
+        assert refusal(values).startswith(f"{part}.resources.requests.memory: 1Ti is more than")
+
+
+def test_a_trigger_that_keda_counts_beside_the_formula_needs_no_place_in_it(helm: int) -> None:
+    load = {"type": "cpu", "metricType": "AverageValue", "metadata": {"value": "500m"}}
+    objects = by_name(render(spam("scaling.extraTriggers", {"load": load}), helm=helm))
+    scaled = objects["ScaledObject/soloist-worker-spam"]["spec"]
+
+    assert scaled["triggers"][-1]["type"] == "cpu"
+    assert "load" not in scaled["advanced"]["scalingModifiers"]["formula"]
 
 
 @pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.says[:50])
