@@ -24,7 +24,8 @@ HEADER = """\
 <!-- Written by `python -m k8s.keys` from charts/soloist; not to be edited. -->
 
 `models.<name>` takes what `defaults` has, and `defaults.catalog` the [settings of a model](models.md); `defaults.gpu` and
-`models.<name>.gpu` take what `gpu` has. Maps are merged, so a file of yours holds only what differs.
+`models.<name>.gpu` take what `gpu` has. Maps are merged, so a file of yours holds only what differs. `null` empties a list
+or a map and takes a key out of one, as in `podSecurityContext: {runAsUser: null}`; a word or a number has to be there.
 
 ## Profiles
 

@@ -7,6 +7,10 @@
   {{- $model := mergeOverwrite (deepCopy $.Values.defaults) (deepCopy ($own | default dict)) }}
   {{- $_ := set $model "name" $name }}
   {{- $_ := set $model "gpu" (mergeOverwrite (deepCopy $.Values.gpu) $model.gpu) }}
+  {{- /* What null has taken away from the defaults is empty. */}}
+  {{- range $key := list "affinity" "podLabels" "podAnnotations" "resources" }}{{ $_ := set $model $key (get $model $key | default dict) }}{{ end }}
+  {{- range $holder := list $model $model.gpu }}{{ $_ := set $holder "tolerations" (get $holder "tolerations" | default list) }}{{ end }}
+  {{- range $key := list "warm" "extraTriggers" }}{{ $_ := set $model.scaling $key (get $model.scaling $key | default dict) }}{{ end }}
   {{- if not $model.catalog.device }}
     {{- $_ := set $model.catalog "device" (ternary "cpu" "cuda" (eq $model.gpu.mode "none")) }}
   {{- end }}

@@ -8,7 +8,7 @@ automountServiceAccountToken: {{ and (eq .component "keeper") .root.Values.keepe
 enableServiceLinks: false
 securityContext:
   {{- $ours := dict "runAsNonRoot" true "seccompProfile" (dict "type" "RuntimeDefault") }}
-  {{- mergeOverwrite (deepCopy (.user | default .root.Values.podSecurityContext)) $ours | toYaml | nindent 2 }}
+  {{- mergeOverwrite (deepCopy (.user | default .root.Values.podSecurityContext | default dict)) $ours | toYaml | nindent 2 }}
 {{- with .root.Values.images.pullSecrets }}
 imagePullSecrets:
   {{- range . }}
