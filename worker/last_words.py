@@ -12,6 +12,8 @@ from contract.transitions import MOST_FAILURE_CHARACTERS, fail
 logger = logging.getLogger(__name__)
 
 CUT = "…"
+MOST_READ = 4 * MOST_FAILURE_CHARACTERS
+"""Of a text; the patterns need a time that grows with its square, and hold the interpreter's lock."""
 SECRETS = (
     re.compile(
         r"\b(?:hf_|sk-|gh[a-z]_|xox[a-z]-|AKIA|eyJ)[\w.-]{8,}"
@@ -34,6 +36,8 @@ def redact(text: str) -> str:
     """
     for secret in sorted(secret_values(), key=len, reverse=True):
         text = text.replace(secret, CUT)
+    if len(text) > MOST_READ:  # what is cut in two may look like no secret any more
+        text = re.sub(r"\S{0,200}$", CUT, text[:MOST_READ], count=1)
     text = "".join(c if c.isprintable() else " " for c in text)
     text = NAMED.sub(rf"\1{CUT}", URL.sub(rf"\1{CUT}", text))
     for pattern in (*SECRETS, ADDRESS):

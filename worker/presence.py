@@ -2,11 +2,12 @@
 
 import atexit
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from threading import Event, Thread
 
 from contract import __version__
-from contract.errors import SoloistError
+from contract.errors import SoloistError, StartRefused
 from contract.ledger import Ledger
 from contract.presence import REPEAT_SHARE, Worker
 from contract.settings import Settings
@@ -37,8 +38,9 @@ class Presence:
         """What it has loaded, in a few words, once it is ready."""
         self._changed = Event()
         self._ended = False
-        self._heard = False
-        """Whether the ledger took the last announcement."""
+        self._says_why = False
+        self._heard = True
+        """Whether the ledger may have the last announcement: one that is on its way counts."""
 
     def begin(self, name: str) -> None:
         """Announce the worker of this name until the process ends. In the pools that fork, each child is
@@ -49,12 +51,27 @@ class Presence:
         self._health.on_phase = self.say
         atexit.register(self.end)
 
+    @contextmanager
+    def starting(self, name: str) -> Iterator[None]:
+        """As `begin`, and what is done in here is the start. A worker that is refused it takes its announcement back
+        first, so that nothing comes after its last words.
+        """
+        self.begin(name)
+        try:
+            yield
+        except StartRefused:
+            self.end(says_why=True)
+            raise
+
     def say(self) -> None:
         """Announce now: what it does has changed."""
         self._changed.set()
 
-    def end(self) -> None:
-        """Take the announcement back. From a ledger that is away it is not: it runs out by itself."""
+    def end(self, *, says_why: bool = False) -> None:
+        """Take the announcement back. From a ledger that is away it is not: it runs out by itself. `says_why` is of
+        a worker that says itself why it could not start (worker/last_words.py).
+        """
+        self._says_why = self._says_why or says_why
         self._ended = True
         self._changed.set()
         if self._heard:
@@ -68,7 +85,7 @@ class Presence:
             rarely = max(REPEAT_SHARE * self._settings.lease_seconds, often)
             self._changed.wait(rarely if self._heard else often)
         if self._heard:
-            early = not (self._health.ready or draining())
+            early = not (self._health.ready or draining() or self._says_why)
             self._send(ledger, lambda: leave(self._model, name, early=early))
         ledger.close()
 

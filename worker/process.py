@@ -77,8 +77,8 @@ def serve(model: str, pool: str, concurrency: int) -> int:
     if pool == "prefork":
         loaded = _load_in_children(task, presence, ready, settings.worker_name, health, concurrency)
     else:
-        presence.begin(settings.worker_name)
-        task.load()
+        with presence.starting(settings.worker_name):
+            task.load()
         drain.begin(settings.grace_seconds, task.hand_all_back, presence.say)
     health.enter("connecting")
 
@@ -188,7 +188,7 @@ def _load_in_children(
             ready()  # this child's own; the parent's waits for all
         except BaseException as error:
             # Celery would swallow it, and this child would live on without a model.
-            presence.end()
+            presence.end(says_why=isinstance(error, StartRefused))
             if isinstance(error, StartRefused):
                 last_words.leave(health.facts["model"], error, name)
             with loaded.get_lock():

@@ -8,7 +8,7 @@ from contract.presence import StartFailure
 from contract.settings import Settings
 from contract.transitions import MOST_FAILURE_CHARACTERS, state
 from worker import last_words
-from worker.last_words import redact
+from worker.last_words import MOST_READ, redact
 
 
 @pytest.mark.parametrize(
@@ -52,6 +52,17 @@ def test_what_the_environment_holds_as_a_secret_is_never_said(
 
 def test_it_is_no_longer_than_the_ledger_keeps() -> None:
     assert len(redact("word " * 1000)) == MOST_FAILURE_CHARACTERS
+
+
+def test_a_text_of_any_length_is_read_and_keeps_how_it_begins() -> None:
+    for part in ("a-", "a.", "a:", "/a", "token: ", "你"):
+        assert redact("why: " + part * 20_000).startswith("why: ")
+
+
+def test_a_secret_that_the_cut_of_a_long_text_goes_through_is_not_said() -> None:
+    url = "http://" + "p" * (MOST_READ - 20)
+
+    assert redact(f"{url} hf_abc{'d' * 3000}") == "http://… …"
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from threading import Event
+from threading import Event, Timer
 from typing import NoReturn
 
 import pytest
@@ -10,11 +10,11 @@ from serving import Serving
 from waiting import eventually
 
 from contract import __version__
-from contract.errors import LedgerUnavailable
+from contract.errors import LedgerUnavailable, ModelUnloadable
 from contract.ledger import Ledger
 from contract.presence import Worker
 from contract.settings import Settings
-from contract.transitions import state
+from contract.transitions import ModelState, fail, state
 from worker import presence as module
 from worker.device import Device
 from worker.health import Health
@@ -133,6 +133,48 @@ def test_a_ledger_that_is_away_is_no_news_and_ends_nothing(
     presence.end()
     assert set(asked) == {"announce"}, "there is nothing to take back"
     assert not [record for record in caplog.records if record.levelname != "DEBUG"]
+
+
+def test_an_announcement_that_is_on_its_way_at_the_end_is_taken_back_too(
+    settings: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    under_way, ended = Event(), Event()
+    said: list[str] = []
+
+    class Slow(Ledger):
+        def run(self, transition):
+            under_way.set()
+            ended.wait(1)
+            said.append(transition.script)
+            return super().run(transition)
+
+    monkeypatch.setattr(module, "Ledger", Slow)
+    presence = Presence(settings, "m", VERSION, GPU, Health())
+    presence.begin("w1")
+    assert under_way.wait(10)
+    Timer(0.1, ended.set).start()
+    presence.end()
+    assert said == ["announce", "leave"]
+
+
+def test_nothing_comes_after_the_last_words_of_a_worker_that_cannot_start(
+    settings: Settings, ledger: Ledger
+) -> None:
+    presence = Presence(settings, "m", VERSION, GPU, Health(phase="loading"))
+
+    def start() -> None:
+        with presence.starting("w1"):
+            eventually(lambda: workers(ledger))
+            raise ModelUnloadable
+
+    with pytest.raises(ModelUnloadable):
+        start()
+    assert ledger.run(state(["m"]))["m"] == ModelState(0, 0, 0, 0.0, None)
+    ledger.run(fail("m", "w1", "model_unloadable", "why"))
+    presence.say()
+    presence.end()  # at the process's exit
+    found = ledger.run(state(["m"]))["m"]
+    assert (found.workers, found.failure and found.failure.detail) == ([], "why")
 
 
 @pytest.mark.slow
