@@ -40,7 +40,8 @@ def begin(
     grace_seconds: float, hand_back: Callable[[], None], say: Callable[[], None] = lambda: None
 ) -> None:
     """From now on there may be a batch to finish. `say` is called, in a thread of its own, when the worker is
-    told to end; `hand_back` when the batch is not finished `grace_seconds` later, and must end the process.
+    told to end; `hand_back` when the batch is not finished `grace_seconds` later, and must end the process. One that
+    was told before, and whose model took the end for an error of its own, ends here.
     """
     told = Event()
 
@@ -58,6 +59,8 @@ def begin(
     # handlers run where nothing may wait.
     Thread(target=wait, name="drain", daemon=True).start()
     _Drain.told = told
+    if _Drain.started and not told.is_set():
+        sys.exit(0)
 
 
 def _on_signal(number: int, frame: FrameType | None) -> None:

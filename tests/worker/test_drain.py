@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from threading import Event
 
@@ -81,6 +82,15 @@ def test_a_second_signal_changes_nothing() -> None:
         signal.raise_signal(signal.SIGTERM)
     assert first.wait(10)
     assert calls == [1]
+
+
+def test_a_model_that_takes_the_end_for_an_error_of_its_own_keeps_no_worker_alive() -> None:
+    drain.listen()
+    with suppress(SystemExit):  # as a bare `except` in somebody's `load`
+        signal.raise_signal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as caught:
+        drain.begin(60, lambda: None)
+    assert caught.value.code == 0
 
 
 @pytest.mark.slow
