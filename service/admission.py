@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from starlette.applications import Starlette
 
-from contract.errors import LedgerUnavailable, Refused, StartRefused
+from contract.errors import LedgerUnavailable, SoloistError, StartRefused
 from contract.ledger import AsyncLedger, ledger_trouble
 from contract.settings import Settings
 from contract.transitions import Transition
@@ -49,17 +49,27 @@ class CheckedLedger(AsyncLedger):
                 try:
                     await asked.check()
                     self.safe = True
-                except Refused as error:
-                    self.trouble = error.detail
+                except StartRefused:
+                    raise
+                except Exception as error:  # whatever it is, it may come right, and without a word nobody would know
+                    trouble = error if isinstance(error, SoloistError) else _strange(error)
+                    self.trouble = trouble.detail
                     if self.trouble not in told:
-                        trouble = ledger_trouble(self.settings, error)
-                        logger.warning("waiting for the ledger", extra=trouble)
+                        extra = ledger_trouble(self.settings, trouble)
+                        logger.warning("waiting for the ledger", extra=extra)
                     told.add(self.trouble)
                     await asyncio.sleep(AGAIN_SECONDS)
         finally:
             await asked.close()
         if told:
             logger.info("the ledger is there")
+
+
+def _strange(error: Exception) -> LedgerUnavailable:
+    """What nobody expected of a ledger."""
+    found = LedgerUnavailable(f"the ledger's answer cannot be read ({type(error).__name__})")
+    found.__cause__ = error
+    return found
 
 
 async def admit(app: Starlette, ledger: CheckedLedger) -> bool:

@@ -164,6 +164,30 @@ def test_nothing_is_asked_of_a_ledger_before_it_was_found_safe(settings: Setting
     asyncio.run(early())
 
 
+def test_an_answer_that_nobody_expected_ends_no_waiting(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    check, asked = AsyncLedger.check, list[int]()
+
+    async def odd(self: AsyncLedger) -> None:
+        asked.append(1)
+        if len(asked) < 3:
+            raise ValueError("not a number")
+        await check(self)
+
+    monkeypatch.setattr(AsyncLedger, "check", odd)
+    monkeypatch.setattr(admission, "AGAIN_SECONDS", 0.01)
+
+    async def wait() -> None:
+        ledger = CheckedLedger(settings)
+        await ledger.wait()
+        await ledger.close()
+
+    asyncio.run(wait())
+    said = [record for record in caplog.records if record.msg == "waiting for the ledger"]
+    assert [vars(record)["cause"] for record in said] == ["not a number"]
+
+
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[EmbeddedRedis]:
     with EmbeddedRedis(tmp_path / "redis", appendfsync="no") as opened:
