@@ -47,8 +47,9 @@ SINGLE = {
     "retained": "zset: prediction id -> time its record is deleted",
     "room": "hash: the bytes that new predictions may still take, and until when that holds",
 }
-AT_WORK = ("queued", "running", "busy", "claimed", "rings", "pins", "unannounced")
-"""A model that has none of these is quiet: nothing of it waits, runs or is yet to be told."""
+AT_WORK = ("queued", "running", "busy", "claimed", "pins", "unannounced")
+"""A model that has none of these is quiet: nothing of it waits, runs or is yet to be told. A message that nobody took
+makes none restless: it stays where there is no worker, long after what it was for is canceled."""
 
 
 def key(prefix: str, kind: str, name: str = "") -> str:

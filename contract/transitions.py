@@ -5,6 +5,7 @@ in the gateway and the keeper. Each is atomic and runs by the ledger's clock, an
 after a broken connection: a second run changes nothing.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, Generic, TypeVar
@@ -961,6 +962,11 @@ def forget(model: str, patience_seconds: float) -> Transition[bool]:
     return Transition("forget", {"model": model, "patience": patience_seconds}, _same)
 
 
-def prune(most: int = 500) -> Transition[int]:
-    """Delete what outlived its retention; answers how many."""
-    return Transition("prune", {"most": most}, _same)
+def prune(most: int = 500) -> Transition[tuple[int, float]]:
+    """Delete what outlived its retention; answers how many, and in how many seconds the next is due."""
+
+    def read(answer: Any) -> tuple[int, float]:
+        pruned, due = answer
+        return pruned, math.inf if due is False else due
+
+    return Transition("prune", {"most": most}, read)

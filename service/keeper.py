@@ -67,7 +67,7 @@ class Keeper:
         self._ended = asyncio.Event()
         self._looks = Looks(ledger, settings.lease_seconds)
         self._sized_at = -SIZE_SECONDS
-        self._named_at = -math.inf
+        self._named_at = self._prune_at = -math.inf
         self._swept_at = self._watched_since = -math.inf
         self.healthy = False
         self.trouble = "no sweep has ended yet"
@@ -146,7 +146,7 @@ class Keeper:
         if self._pods is not None:
             self._pods.see(busy, loaded)
         await self._measure(started)
-        if models:
+        if models or started >= self._prune_at:
             await self._prune()
         self._swept_at = time.monotonic()
         metrics.SWEEPS.inc()
@@ -169,9 +169,10 @@ class Keeper:
 
     async def _prune(self) -> None:
         while True:
-            pruned = await self._ledger.run(prune(MOST_AT_ONCE))
+            pruned, due = await self._ledger.run(prune(MOST_AT_ONCE))
             metrics.PRUNED.inc(pruned)
             if pruned < MOST_AT_ONCE:
+                self._prune_at = time.monotonic() + due
                 return
 
     async def _depth(self, model: str) -> int | None:
@@ -184,7 +185,8 @@ class Keeper:
     async def _name(self, now: float) -> None:
         """Answer for the catalog, and give a sign of life, before a third of a lease is over."""
         lease = self._settings.lease_seconds
-        if now - self._named_at < REPEAT_SHARE * lease:
+        next_look = now + self._settings.sweep_seconds
+        if next_look - self._named_at < REPEAT_SHARE * lease:
             return
         entries = {model: spec.entry for model, spec in self._catalog.items()}
         await self._ledger.run(name(entries, lease, await self._models()))

@@ -1,4 +1,4 @@
--- Deletes records that outlived their retention. {most} -> how many
+-- Deletes records that outlived their retention. {most} -> {how many, seconds until the next is due or false}
 local ids = redis.call('ZRANGEBYSCORE', K.retained, '-inf', now, 'LIMIT', 0, a.most)
 for _, id in ipairs(ids) do
   local owner, model, idempotency_key = unpack(fields(id, 'owner', 'model', 'idempotency_key'))
@@ -11,4 +11,4 @@ for _, id in ipairs(ids) do
   redis.call('DEL', K.prediction .. id, K.events .. id)
   redis.call('ZREM', K.retained, id)
 end
-return cmsgpack.pack(#ids)
+return cmsgpack.pack({#ids, until_more_room()})

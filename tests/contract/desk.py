@@ -159,7 +159,7 @@ class Desk:
         return self.run(expire())
 
     def prune(self) -> int:
-        return self.run(prune())
+        return self.run(prune())[0]
 
     def view(self, id: str, since: int = 0, **asked: Any) -> View | None:
         return self.run(read([(id, since)], **asked))[0]

@@ -1,7 +1,9 @@
 """A keeper looks at what needs it: an idle ledger is asked one question, and nothing that changes is overlooked."""
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from contract.ledger import AsyncLedger, Ledger
 from contract.prediction import Prediction, Status, new_id
 from contract.presence import Worker
 from contract.settings import Settings
-from contract.transitions import Submission, announce, create, leave, read
+from contract.transitions import Submission, announce, cancel, create, leave, read
 from service.keeper import Keeper
 
 Act = Callable[[Keeper], Coroutine[Any, Any, None]]
@@ -129,6 +131,37 @@ def test_the_next_look_learns_of_a_model_that_no_catalog_of_its_own_has(room: Ro
     room.keep(other_catalog)
 
 
+def test_what_outlived_its_retention_is_deleted_by_the_next_look_also_where_all_is_quiet(
+    room: Room,
+) -> None:
+    async def retain(keeper: Keeper) -> None:
+        await keeper.look()
+        id = room.submit()
+        room.worker.serve_one()
+        room.ledger.redis.zadd(room.ledger.key("retained"), {id: time.time() + 0.3})
+        until = time.monotonic() + room.settings.lease_seconds / 2
+        while room.ledger.run(read([(id, -1)])) != [None]:
+            assert time.monotonic() < until
+            await keeper.look()
+            await asyncio.sleep(0.05)
+
+    room.keep(retain)
+
+
+def test_a_message_that_nobody_takes_keeps_no_model_at_work(room: Room) -> None:
+    async def cancel_it(keeper: Keeper) -> None:
+        await keeper.look()
+        room.ledger.run(cancel(room.submit(), "local"))
+        await keeper.look()
+        await keeper.look()
+        assert room.ledger.redis.zcard(room.ledger.key("rings", "echo")) == 1
+        before = room.commands()
+        await keeper.look()
+        assert room.commands() - before == 2
+
+    room.keep(cancel_it)
+
+
 def test_only_what_works_is_looked_at_in_full(room: Room) -> None:
     async def one_works(keeper: Keeper) -> None:
         await keeper.look()
@@ -147,6 +180,21 @@ def test_only_what_works_is_looked_at_in_full(room: Room) -> None:
 
     assert len(room.catalog) > 1
     room.keep(one_works)
+
+
+def test_no_silence_of_a_keeper_that_looks_in_time_counts_as_an_outage(room: Room) -> None:
+    async def look_again_and_again(keeper: Keeper) -> None:
+        named: list[float] = []
+        for number in range(30):
+            now = 1.05 * number  # a look takes its time, too
+            await keeper._name(now)
+            if keeper._named_at == now:
+                named.append(now)
+        longest = max(late - early for early, late in pairwise(named))
+        assert longest < room.settings.lease_seconds / 3
+
+    assert room.settings.sweep_seconds == 1.0
+    room.keep(look_again_and_again)
 
 
 def test_all_are_looked_at_once_a_lease(settings: Settings, catalog: Catalog) -> None:
