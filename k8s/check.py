@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from k8s import after, before, needs
+from k8s import after, before, needs, upgrade
 from k8s.cluster import Cluster, Unanswered
-from k8s.findings import Findings, all_of, show, warn
+from k8s.findings import Findings, all_of, ok, show, warn
 from k8s.release import Release
 from k8s.values import CHART, Plan, load_values
 
@@ -49,6 +49,9 @@ def _findings(cluster: Cluster, release: Release, plan: Plan, values_given: bool
     """Values that are given for a release that is there are those of its next upgrade."""
     try:
         there = after.installed(cluster, release)
+        if not there:
+            where = f"there is none called {release.name} in namespace {cluster.namespace}"
+            yield ok("release", f"{where}: what follows is what an install would find")
     except Unanswered as refused:
         there = False
         yield warn("release", f"whether it is installed cannot be seen: {refused}", refused.way_out)
@@ -57,5 +60,6 @@ def _findings(cluster: Cluster, release: Release, plan: Plan, values_given: bool
     else:
         yield from all_of(needs.LOOKS, cluster, needs.planned(plan))
         yield from all_of(before.LOOKS, cluster, plan)
+        yield from all_of(upgrade.LOOKS if there else (), cluster, plan)
     if there:
         yield from after.findings(cluster, release)

@@ -4,8 +4,10 @@ Of each model there is one finding on its scaling: the first thing that is wrong
 from each other.
 """
 
+import math
 import re
 from collections.abc import Iterator
+from string import ascii_letters
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -242,8 +244,14 @@ def _composite(hpa: Object, replicas: int) -> float | None:
 def quantity(text: str) -> float:
     """A number as Kubernetes writes it.
 
-    >>> quantity("2500m"), quantity("3"), quantity("1k")
-    (2.5, 3.0, 1000.0)
+    >>> quantity("2500m"), quantity("3"), quantity("1k"), quantity("0.5Gi")
+    (2.5, 3.0, 1000.0, 536870912.0)
     """
-    factors = {"m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9}
-    return float(text[:-1]) * factors[text[-1]] if text[-1:] in factors else float(text)
+    number = text.rstrip(ascii_letters)
+    unit = text[len(number) :]
+    if unit == "m":
+        return float(number) / 1000
+    base = 1024.0 if unit.endswith("i") else 1000.0
+    return float(number) * math.pow(
+        base, ("", "k", "m", "g", "t", "p", "e").index(unit[:1].lower())
+    )

@@ -61,6 +61,12 @@ def labels(component: str, model: str = "") -> dict[str, str]:
     return {**ours, "soloist/model": model} if model else ours
 
 
+def volume(size: str, **fields: Any) -> Object:
+    """What asks for a volume."""
+    resources = {"requests": {"storage": size}}
+    return {"spec": {"accessModes": ["ReadWriteOnce"], "resources": resources, **fields}}
+
+
 def furnish_release(cluster: FakeCluster) -> None:
     for component, replicas in (("gateway", 2), ("keeper", 1)):
         environment = [{"name": "SOLOIST_POD_SELECTOR", "value": "x"}]
@@ -84,7 +90,7 @@ def furnish_release(cluster: FakeCluster) -> None:
         f"{APPS}/statefulsets",
         "soloist-ledger",
         labels=labels("ledger"),
-        spec={"replicas": 1},
+        spec={"replicas": 1, "volumeClaimTemplates": [volume("8Gi")]},
         status={"readyReplicas": 1},
     )
     cluster.add(CLAIMS, "data-soloist-ledger-0", labels=labels("ledger"), status={"phase": "Bound"})

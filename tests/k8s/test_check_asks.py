@@ -42,7 +42,6 @@ MORE: dict[str, dict[str, Any]] = {
     },
     "a metrics server for a trigger": model(
         scaling={
-            "formula": "max(queued + running, busy * 32, load)",
             "extraTriggers": {"load": {"type": "cpu", "metadata": {"value": "60"}}},
         }
     ),

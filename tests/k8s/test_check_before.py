@@ -77,7 +77,7 @@ def test_keda_must_be_installed(fit: FakeCluster, check: Run) -> None:
     assert result.line("keda").endswith(
         "unknown here; install KEDA, see k8s/README.md, or set scaling.enabled: false"
     )
-    assert [line for line in result.lines if line.startswith("error")] == result.lines[1:2]
+    assert [line for line in result.lines if line.startswith("error")] == result.lines[2:3]
 
 
 def test_keda_must_be_new_enough(fit: FakeCluster, check: Run) -> None:
