@@ -43,6 +43,10 @@ LARGEST = 1048576
 
 GUARDS = [
     Guard(
+        {"enabled": False},
+        "enabled: it turns off a part of another chart, and this is an install of its own; leave it out, or helm uninstall",
+    ),
+    Guard(
         {"models": {"spam": {"enabled": False}}},
         "models: every model has `enabled: false`; leave one enabled",
     ),

@@ -70,7 +70,7 @@ def keys_of_values(values: dict[str, Any], schema: Any, before: str = "") -> Ite
 def test_values_and_schema_hold_the_same_keys() -> None:
     of_schema, of_values = set(keys_of_schema(SCHEMA)), set(keys_of_values(VALUES, SCHEMA))
 
-    assert of_schema - {"global"} - of_values == set(), "not in values.yaml"
+    assert of_schema - {"global", "enabled"} - of_values == set(), "not in values.yaml"
     assert of_values - of_schema == set(), "not in the schema"
     assert len(of_values) > 200
 
