@@ -49,6 +49,8 @@ def make(helm: str, out: Path, images: dict[str, Any], chart: Path = CHART) -> P
             )
     if not images["registry"]:
         raise Failure("--registry: say where the images are, as in registry.example.org/ml", 2)
+    if "://" in images["registry"]:
+        raise Failure(f"--registry: {images['registry']!r} has a scheme; leave it out", 2)
     with TemporaryDirectory() as folder:
         copied = Path(folder) / chart.name
         shutil.copytree(chart, copied)

@@ -104,7 +104,9 @@ def _input(spec: ModelSpec, given: str | None) -> Object:
         sample = sample_input(spec)
         if sample is None:
             raise Failure(
-                f"no input for {spec.name} can be made up; give one with --input '{{...}}'", 2
+                f"no input for {spec.name} can be made up; give one with --input '{{...}}', "
+                "or for `helm test` as test.input in the values",
+                2,
             )
         return sample
     try:

@@ -10,8 +10,10 @@ import jsonschema_rs
 import pytest
 from starlette.testclient import TestClient
 
+from cli.samples import sample_input
 from contract.catalog import Catalog, load_catalog
 from contract.settings import Settings
+from contract.tasks import TASKS
 from service.app import create_gateway
 from tests.charts.objects import by_name, name_of, of_kind, restarted, templates, without_passwords
 from tests.charts.rendering import Object, copy_of_chart, install_notes, render
@@ -153,6 +155,20 @@ def test_the_notes_show_a_request_that_the_gateway_takes(values: Any, tmp_path: 
     assert body.keys() == {"input"}
     assert jsonschema_rs.is_valid(spec.inputs, body["input"])
     assert not values.get("test") or body["input"] == values["test"]["input"]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_no_request_is_shown_that_the_task_would_refuse(task: str, tmp_path: Path) -> None:
+    values = model({"source": "a/b", "task": task})
+    words = told(values)
+    (spec,) = catalog_of(render(values), tmp_path).values()
+    body = words[words.index("-d") + 1]
+
+    if body == "@input.json":
+        assert '{"input": ...} in input.json' in install_notes(values)
+    else:
+        assert jsonschema_rs.is_valid(spec.inputs, json.loads(body)["input"])
+        assert sample_input(spec) is not None  # a text without a mask is none for fill-mask
 
 
 def test_the_notes_warn_of_what_a_production_would_lack() -> None:

@@ -101,6 +101,7 @@ def test_what_is_installed_from_a_package_runs_the_images_of_its_build(
         ({"api": {"digest": "latest"}}, "--api: 'latest' is no digest; give sha256: and 64 hex digits"),
         ({"worker": {"digest": ""}}, "--worker: '' is no digest"),
         ({"registry": ""}, "--registry: say where the images are, as in registry.example.org/ml"),
+        ({"registry": "https://a.b/ml"}, "--registry: 'https://a.b/ml' has a scheme; leave it out"),
     ],
 )  # fmt: skip
 def test_what_is_no_digest_is_refused(changes: dict, says: str, tmp_path: Path) -> None:
