@@ -97,7 +97,10 @@ def serve(model: str, pool: str, concurrency: int) -> int:
     )
     if pool == "prefork":
         drain.begin(
-            settings.grace_seconds, lambda: os._exit(EXIT_REFUSED if loaded.value < 0 else 0)
+            settings.grace_seconds,
+            lambda: os._exit(EXIT_REFUSED if loaded.value < 0 else 0),
+            # Celery would wait for children that wait for their model or for the ledger, and have no batch.
+            lambda: None if loaded.value else os._exit(0),
         )
     controller.start()
     if pool == "prefork" and loaded.value < 0:

@@ -93,6 +93,20 @@ def test_prefork_is_ready_only_when_every_child_has_loaded(serving: Serving) -> 
     assert worker.end() == 0
 
 
+@pytest.mark.parametrize("away", [False, True], ids=["their model", "the ledger"])
+def test_prefork_children_that_wait_for_something_hold_up_no_end(
+    serving: Serving, away: bool
+) -> None:
+    where = {"REDIS_URL": "redis://127.0.0.1:1/0"} if away else {}
+    options = {"load_seconds": 0 if away else 80}
+    worker = serving.worker(
+        "Here", *in_pool("prefork"), options=options, GRACE_SECONDS=600, **where
+    )
+    eventually(lambda: len(serving.loaded_by()) == 2, 20)
+    eventually(lambda: worker.phase() == "connecting", 20)
+    assert worker.end() == 0
+
+
 @pytest.mark.parametrize("how", ["fail", "odd"])
 def test_a_prefork_child_that_cannot_load_ends_the_whole_worker_with_78(
     serving: Serving, how: str
