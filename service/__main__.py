@@ -1,6 +1,7 @@
 """`python -m service gateway` and `python -m service keeper`."""
 
 import argparse
+import os
 import signal
 import sys
 
@@ -9,8 +10,9 @@ from contract.errors import EXIT_REFUSED, StartRefused
 
 def main(argv: list[str] | None = None) -> int:
     """Run one of the two until SIGTERM; answers the exit code."""
-    # First of all: as PID 1 of a container, a signal that nobody handles is ignored.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # First of all: as PID 1 of a container, a signal that nobody handles is ignored. At once, for an exception may be
+    # swallowed by what is just imported, or be taken for an error of its own; and there is nothing to close yet.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     parser = argparse.ArgumentParser(prog="python -m service", description=__doc__)
     parser.add_argument("process", choices=("gateway", "keeper"))
     args = parser.parse_args(argv)

@@ -42,9 +42,15 @@ def main(argv: list[str] | None = None) -> int:
             return fetch(args.model)
         return serve(args.model, args.pool, args.concurrency)
     except StartRefused as error:
+        if drain.draining():
+            return 0
         print(f"soloist worker: {error.detail}", file=sys.stderr, flush=True)
         last_words.leave(args.model, error)
         return EXIT_REFUSED
+    except Exception:
+        if drain.draining():  # what it was just at took the end for an error of its own
+            return 0
+        raise
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The end of a worker: SIGTERM lets it finish its batch, take no more, and exit with 0."""
 
 import logging
+import os
 import signal
 import sys
 import time
@@ -12,6 +13,7 @@ logger = logging.getLogger(__name__)
 
 
 class _Drain:
+    entered = False
     started = False
     since = 0.0
     told: Event | None = None
@@ -34,6 +36,13 @@ def listen() -> None:
     """
     for name in ("SIGTERM", "SIGINT"):
         signal.signal(getattr(signal, name), _on_signal)
+
+
+def enter() -> None:
+    """From now on there is something to take back, so the end is an exception in the main thread. Before, it is at
+    once: an import may swallow an exception, or take it for an error of its own.
+    """
+    _Drain.entered = True
 
 
 def begin(
@@ -70,6 +79,8 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
     _Drain.started = True
     logger.info("draining", extra={"signal": signal.Signals(number).name})
     if _Drain.told is None:
+        if not _Drain.entered:
+            os._exit(0)
         sys.exit(0)
     from celery.worker import state  # imported only now: the handlers stand before Celery is loaded
 

@@ -77,6 +77,7 @@ def serve(model: str, pool: str, concurrency: int) -> int:
     if pool == "prefork":
         loaded = _load_in_children(task, presence, ready, settings.worker_name, health, concurrency)
     else:
+        drain.enter()
         with presence.starting(settings.worker_name):
             task.load()
         drain.begin(settings.grace_seconds, task.hand_all_back, presence.say)

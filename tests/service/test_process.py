@@ -31,6 +31,25 @@ def locked(tmp_path: Path) -> Iterator[EmbeddedRedis]:
         yield own
 
 
+SWALLOWS = """
+import os, signal
+import service.process, service.__main__
+def serve():
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+    except BaseException:
+        raise ValueError
+service.process.serve_keeper = serve
+raise SystemExit(service.__main__.main(["keeper"]))
+"""
+
+
+def test_the_end_of_a_process_that_starts_is_nothing_that_an_import_could_swallow() -> None:
+    folder = Path(process.__file__).parents[1]
+    command = [sys.executable, "-c", SWALLOWS]
+    assert subprocess.run(command, cwd=folder, timeout=60, check=False).returncode == 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["gateway", "keeper"])
 def test_a_process_that_waits_for_its_ledger_ends_when_it_is_told_to(

@@ -35,6 +35,36 @@ def refusal(done: subprocess.CompletedProcess[str]) -> str:
     return line.removeprefix("soloist worker: ")
 
 
+SWALLOWS = """
+import os, signal
+from worker import drain
+drain.listen()
+{entered}
+try:
+    os.kill(os.getpid(), signal.SIGTERM)
+except BaseException:
+    pass
+import worker.process, worker.__main__
+from contract.errors import ModelUnloadable
+def serve(*_):
+    raise {error}("models.m: SystemExit: 0")
+worker.process.serve = serve
+raise SystemExit(worker.__main__.main(["--model", "m"]))
+"""
+
+
+@pytest.mark.parametrize("error", ["ModelUnloadable", "ValueError"])
+@pytest.mark.parametrize("entered", ["", "drain.enter()"])
+def test_a_worker_that_is_told_to_end_ends_with_0_whatever_takes_that_for_an_error(
+    error: str, entered: str
+) -> None:
+    code = SWALLOWS.format(error=error, entered=entered)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr.replace("draining\n", "")) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [

@@ -33,6 +33,7 @@ def _as_before() -> Iterator[None]:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_before_there_is_work_ends_the_process_with_0(number: int) -> None:
     drain.listen()
+    drain.enter()
     with pytest.raises(SystemExit) as caught:
         signal.raise_signal(number)
     assert caught.value.code == 0
@@ -86,6 +87,7 @@ def test_a_second_signal_changes_nothing() -> None:
 
 def test_a_model_that_takes_the_end_for_an_error_of_its_own_keeps_no_worker_alive() -> None:
     drain.listen()
+    drain.enter()
     with suppress(SystemExit):  # as a bare `except` in somebody's `load`
         signal.raise_signal(signal.SIGTERM)
     with pytest.raises(SystemExit) as caught:
