@@ -238,7 +238,7 @@ GROUPS: list[tuple[str, str, dict[str, Any], Rows]] = [
     ("ledger.external.sentinel.", f"{OURS} {AUTHENTICATION}", SENTINEL_SECRET, {"passwordKey": "secret"}),
     ("ledger.external.tls.", f"{OURS} {SCALED} {AUTHENTICATION}", TLS, {"caSecret": "authority"}),
     ("ledger.external.tls.", f"{OURS} {AUTHENTICATION}", AUTHORITY, {"caKey": "root.crt"}),
-    ("ledger.bundled.", f"ConfigMap/ledger {LEDGER}", {}, {"appendfsync": "everysec", "maxmemory": "2gb"}),
+    ("ledger.bundled.", f"ConfigMap/ledger {LEDGER}", {}, {"appendfsync": "everysec", "maxmemory": "700mb"}),
     ("ledger.bundled.", LEDGER, {}, {**USUAL, **SIZES, "persistence.enabled": False}),
     (
         "broker.",

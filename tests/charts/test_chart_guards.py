@@ -259,6 +259,14 @@ GUARDS = [
         "ledger.replicas: the bundled Redis has no replica, and every create would be answered as unknown; set "
         "ledger.mode to external, or this to 0",
     ),
+    *(
+        Guard(
+            nested("ledger.bundled", {"maxmemory": most, "resources": {"limits": {"memory": limit}}}),
+            f"ledger.bundled.maxmemory: {most} is no less than the memory limit, {limit}, at which Redis is killed; raise "
+            "ledger.bundled.resources.limits.memory to well above it",
+        )
+        for most, limit in (("1gb", "1Gi"), ("640mb", "512Mi"), ("2g", "2G"), ("200000kb", "195Mi"))
+    ),
     Guard(
         nested("ledger.external.host", "redis"),
         "ledger.external.host: it is not used while ledger.mode is bundled; set ledger.mode to external",
@@ -379,6 +387,11 @@ def test_a_request_is_compared_with_its_limit_in_whatever_units(
         spam("resources", {**limits, "requests": {key: more}}), helm
     )
     assert render(spam("resources", {**limits, "requests": {key: less}}), helm=helm)
+
+
+@pytest.mark.parametrize("most", ["", "1000m", "1023mb", "1g", "1000000kb", "600000000"])
+def test_a_redis_under_its_limit_is_taken(most: str, helm: int) -> None:
+    assert render(nested("ledger.bundled.maxmemory", most), helm=helm)
 
 
 def test_who_runs_a_part_of_soloist_hears_of_its_request_too() -> None:
