@@ -515,13 +515,17 @@ def report(reports: Sequence[Report]) -> Transition[bool]:
     return Transition("report", args, _same)
 
 
-def announce(model: str, worker: Worker, lifetime_seconds: float = 15.0) -> Transition[bool]:
-    """Say that a worker is there and what it does, until the lifetime is over."""
+def announce(
+    model: str, worker: Worker, lifetime_seconds: float = 15.0, start: str = ""
+) -> Transition[bool]:
+    """Say that a worker is there and what it does, until the lifetime is over. `start` is another one for each
+    process: in a pod the next container has the same name.
+    """
     args = {
         "model": model,
         "worker": worker.name,
         "lifetime": lifetime_seconds,
-        "facts": worker.announcement,
+        "facts": worker.announcement | {"start": start},
     }
     return Transition("announce", args, _same)
 

@@ -2,6 +2,7 @@
 
 import atexit
 import logging
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
@@ -46,6 +47,7 @@ class Presence:
         """Announce the worker of this name until the process ends. In the pools that fork, each child is
         one, and begins after the fork.
         """
+        self._start = secrets.token_hex(4)
         self._thread = Thread(target=self._run, args=[name], name="presence", daemon=True)
         self._thread.start()
         self._health.on_phase = self.say
@@ -102,7 +104,8 @@ class Presence:
         return False
 
     def _announcement(self, name: str) -> Transition[bool]:
-        return announce(self._model, self._worker(name), self._settings.lease_seconds)
+        lease = self._settings.lease_seconds
+        return announce(self._model, self._worker(name), lease, self._start)
 
     def _worker(self, name: str) -> Worker:
         """What there is to say now. That it is busy, the ledger knows by its leases."""

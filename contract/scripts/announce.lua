@@ -6,14 +6,15 @@ local facts = a.facts
 facts.since, facts.expires = now, now + a.lifetime
 local packed = redis.call('HGET', K.workers .. a.model, a.worker)
 local before = packed and cmsgpack.unpack(packed) or {}
-if before.state == facts.state and before.phase == facts.phase then
+local is_same = before.start == facts.start -- else the same name starts anew: in a pod that is its next container
+if is_same and before.state == facts.state and before.phase == facts.phase then
   facts.since = before.since
 else
   redis.call('INCR', K.changes)
   if facts.state == 'ready' then
     redis.call('DEL', K.failure .. a.model)
-  elseif before.state == 'starting' and facts.phase == 'starting' then
-    note_lost(a.model, before.phase) -- the same name starts anew: in a pod that is its next container
+  elseif before.state == 'starting' and not is_same then
+    note_lost(a.model, before.phase)
   end
 end
 if not packed then redis.call('SADD', K.models, a.model) end

@@ -18,8 +18,10 @@ from contract.transitions import (
 FAILURE = StartFailure("model_unloadable", "models.m: no such folder", 0.0)
 
 
-def say(desk: Desk, name: str = "w1", state: str = "ready", **more: str) -> None:
-    desk.run(announce("m", Worker(name, state, **more)))
+def say(
+    desk: Desk, name: str = "w1", state: str = "ready", *, start: str = "1", **more: str
+) -> None:
+    desk.run(announce("m", Worker(name, state, **more), start=start))
 
 
 def break_down(desk: Desk, name: str = "w1") -> None:
@@ -115,13 +117,27 @@ def test_a_worker_that_vanished_when_it_was_ready_is_no_failure_of_a_start(desk:
     assert seen(desk).failure is None
 
 
-def test_the_next_container_of_a_pod_tells_that_the_one_before_was_killed(desk: Desk) -> None:
+@pytest.mark.parametrize("phase", ["starting", "importing", "loading"])
+def test_the_next_container_of_a_pod_tells_that_the_one_before_was_killed(
+    desk: Desk, phase: str
+) -> None:
+    """Whatever either was at when it was heard first."""
     say(desk, state="starting", phase="starting")
-    say(desk, state="starting", phase="loading")
+    say(desk, state="starting", phase="importing")
+    say(desk, state="starting", phase="importing")
     assert seen(desk).failure is None
-    say(desk, state="starting", phase="starting")
+    say(desk, state="starting", phase=phase, start="2")
 
-    assert seen(desk).word == "failing"
+    failure = seen(desk).failure
+    assert failure is not None
+    assert "while it was importing" in failure.detail
+
+
+def test_the_next_container_of_one_that_served_tells_of_no_failed_start(desk: Desk) -> None:
+    say(desk)
+    say(desk, state="starting", phase="starting", start="2")
+
+    assert seen(desk).failure is None
 
 
 def test_a_worker_that_left_before_it_was_ready_without_words_is_told_of_and_one_that_had_words_is_not(
