@@ -150,7 +150,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
             "existingSecret": "mine",
             "bundled": {
                 "appendfsync": "everysec",
-                "maxmemory": "2gb",
+                "maxmemory": "512mb",
                 "persistence": {"enabled": False},
             },
         }
