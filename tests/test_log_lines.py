@@ -5,7 +5,6 @@ import json
 import logging
 import re
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -22,6 +21,7 @@ from worker import started
 from worker.account import Account
 from worker.batch import Batch, answer
 from worker.device import Device
+from worker.models import memory
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "tracing-and-logs.md").read_text(encoding="utf-8")
@@ -193,14 +193,14 @@ def test_a_request_has_a_line_with_its_fields_and_no_query(
 
 
 def test_a_worker_says_once_what_it_has_loaded_on_what_and_in_which_time(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.INFO)
     for number, phase in enumerate(started.PHASES):
         started.took(phase, number + 0.12345)
     spec = ModelSpec(name="m", source="team/m", task="fill-mask")
-    loaded = SimpleNamespace(model=SimpleNamespace(dtype="torch.bfloat16"))
-    words = started.tell(spec, "v" * 64, Device("cuda:0", "GPU-1", "NVIDIA H200"), loaded)
+    monkeypatch.setattr(memory, "weights_type", lambda model: "bfloat16")
+    words = started.tell(spec, "v" * 64, Device("cuda:0", "GPU-1", "NVIDIA H200"), object())
     (line,) = lines(caplog, "ready")
 
     assert line.keys() - COMMON == FIELDS["ready"] - {"device_memory_bytes"}

@@ -26,17 +26,14 @@ def took(phase: str, seconds: float) -> None:
 
 
 def tell(spec: ModelSpec, version: str, device: Device, model: Any) -> str:
-    """Write the line, and give it in a few words for those who see no log. `model` is what was loaded; of a
-    `python` model nobody knows the type of its numbers.
-    """
-    inner = getattr(getattr(model, "model", None), "dtype", None)
+    """Write the line, and give it in a few words for those who see no log. `model` is what was loaded."""
     facts: dict[str, Any] = {
         "model": spec.name,
         "model_version": version,
         "source": spec.source or spec.python,
         "task": spec.task,
         "device": device.name or device.torch_name,
-        "dtype": str(inner).removeprefix("torch.") if inner is not None else None,
+        "dtype": memory.weights_type(model),
         "memory_bytes": resident_bytes(),
         "device_memory_bytes": memory.held().get("reserved"),
         **{f"{phase}_seconds": round(_taken[phase], 3) for phase in PHASES if phase in _taken},

@@ -1,6 +1,11 @@
-"""What torch has of the device's memory. Does not import torch itself."""
+"""What torch has loaded: its share of the device's memory, the type of a model's weights. Imports no torch itself."""
 
 import sys
+from collections.abc import Iterator
+from typing import Any
+
+MOST_STEPS = 4
+"""From a model to the torch module in it: a task, its vectors, their encoder, the module."""
 
 
 def held() -> dict[str, int]:
@@ -16,3 +21,24 @@ def held() -> dict[str, int]:
         "reserved": stats["reserved_bytes.all.current"],
         "peak": stats["allocated_bytes.all.peak"],
     }
+
+
+def weights_type(model: Any) -> str | None:
+    """As in `bfloat16`, of the torch module nearest to a model among its attributes; None where there is none."""
+    torch = sys.modules.get("torch")
+    parts = [model]
+    for _ in range(MOST_STEPS if torch else 0):
+        for part in parts:
+            if isinstance(part, torch.nn.Module):  # type: ignore[union-attr]
+                types = (weight.dtype for weight in part.parameters() if weight.is_floating_point())
+                if found := next(types, None):  # an activation is a module, and has none
+                    return str(found).removeprefix("torch.")
+        home = type(model).__module__.partition(".")[0]
+        parts = [inner for part in parts for inner in _attributes(part, home)]
+    return None
+
+
+def _attributes(part: Any, home: str) -> Iterator[Any]:
+    """Of objects whose class comes from where the model's comes from: others are no part of how it is built."""
+    if type(part).__module__.partition(".")[0] == home:
+        yield from getattr(part, "__dict__", {}).values()

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
+import torch
 from answers import ask, close, item
 from jsonschema_rs import validator_for
 from media_made import noise, picture
@@ -13,6 +14,7 @@ from media_made import noise, picture
 from contract.errors import BadItem
 from contract.tasks import TASKS
 from worker.models import Model
+from worker.models.memory import weights_type
 
 pytestmark = pytest.mark.slow
 
@@ -99,6 +101,21 @@ def case(
         inputs,
         parameters,
     )
+
+
+def test_the_type_of_its_weights_is_found(case: Any) -> None:
+    assert weights_type(case[1]) == "float32"
+
+
+def test_the_type_of_weights_is_found_behind_what_has_none() -> None:
+    class Part:
+        def __init__(self, **parts: Any) -> None:
+            self.__dict__.update(parts)
+
+    weights = torch.nn.Linear(1, 1, dtype=torch.bfloat16)
+    model = Part(activation=torch.nn.Sigmoid(), count=3, part=Part(weights=weights))
+    assert weights_type(model) == "bfloat16"
+    assert weights_type(Part(activation=torch.nn.Sigmoid())) is None
 
 
 def test_a_batch_answers_what_each_item_is_answered_alone(case: Any) -> None:
