@@ -175,10 +175,13 @@ def _load_in_children(
 ) -> Any:
     """Load in every child after the fork: a torch that was used before a fork hangs after it."""
     import billiard.pool
+    import billiard.util
 
     loaded = Value("i", 0)
     # At its end a child may wait for 30 s until its parent has read a result that nobody needs.
     billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 10
+    # What it says of a child goes to our log, as a line of JSON like all others.
+    billiard.util.get_logger().propagate = True
     # As long as nobody listens, Celery sets up logging of its own in the children, and drops our lines.
     setup_logging.connect(lambda **_: None, weak=False)
 

@@ -128,6 +128,8 @@ def test_a_killed_prefork_child_is_replaced_by_one_that_may_load_for_long(
     worker = serving.worker("Here", *in_pool("prefork"), options={"load_seconds": 5}).ready()
     victim, other = serving.loaded_by()
     os.kill(victim, signal.SIGKILL)
+    eventually(lambda: f"pid:{victim} exited" in worker.output, 20)
+    assert all(line.startswith("{") for line in worker.output.splitlines())
     eventually(lambda: len(serving.loaded_by()) == 3, 20)
     fresh = serving.loaded_by()[2]
 
