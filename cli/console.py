@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from contract.errors import EXIT_REFUSED, SoloistError, StartRefused
-from contract.logs import printable, printable_json
+from contract.telemetry.logs import printable, printable_json
 
 
 class Failure(Exception):

@@ -12,10 +12,10 @@ from cli.predictions import Json
 from cli.state import open_ledger
 from contract.catalog import Catalog
 from contract.errors import LedgerUnavailable
-from contract.ledger import Ledger
+from contract.ledger.client import Ledger
+from contract.ledger.transitions import NoRoom, Transition, read, replay
+from contract.ledger.transitions import dead as dead_list
 from contract.prediction import Prediction, new_id
-from contract.transitions import NoRoom, Transition, read, replay
-from contract.transitions import dead as dead_list
 
 if TYPE_CHECKING:
     from contract.broker import Doorbell

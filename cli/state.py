@@ -10,7 +10,7 @@ from pathlib import Path
 
 from contract.catalog import Catalog, load_catalog
 from contract.errors import StartRefused
-from contract.ledger import Ledger
+from contract.ledger.client import Ledger
 from contract.settings import Settings, load_settings
 
 

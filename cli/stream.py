@@ -8,11 +8,12 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from contract.logs import printable, printable_json
+from contract.telemetry.logs import printable, printable_json
 
 COLOURS = ("cyan", "green", "magenta", "yellow", "blue", "bright_red")
 LEVELS = {"warning": "yellow", "error": "red", "critical": "bold red", "debug": "dim"}
-TIME, LEVEL, MESSAGE, TRACE = "at", "level", "message", "trace"  # as contract/logs.py writes them
+# As contract/telemetry/logs.py writes them.
+TIME, LEVEL, MESSAGE, TRACE = "at", "level", "message", "trace"
 LEFT_OUT = (TIME, LEVEL, MESSAGE, TRACE, "logger", "color_message")  # the last is uvicorn's
 OWN_NAME = "up"
 

@@ -5,7 +5,7 @@ import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from contract.tracing import OFF, Span, TraceContext, Tracing, incoming
+from contract.telemetry.tracing import OFF, Span, TraceContext, Tracing, incoming
 from service import metrics
 from service.problems import problem
 

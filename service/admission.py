@@ -7,9 +7,9 @@ from typing import TypeVar
 from starlette.applications import Starlette
 
 from contract.errors import LedgerUnavailable, SoloistError, StartRefused
-from contract.ledger import AsyncLedger, ledger_trouble
+from contract.ledger.client import AsyncLedger, ledger_trouble
+from contract.ledger.transitions import Transition
 from contract.settings import Settings
-from contract.transitions import Transition
 
 logger = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from typing import Any
 import msgpack
 
 from contract.errors import LedgerUnavailable, SoloistError
-from contract.ledger import AsyncLedger
-from contract.subscription import Subscription
-from contract.transitions import read, statuses
+from contract.ledger.client import AsyncLedger
+from contract.ledger.subscription import Subscription
+from contract.ledger.transitions import read, statuses
 from service import metrics
 
 logger = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from contract.broker import Doorbell
 from contract.catalog import Catalog
 from contract.errors import SoloistError
 from contract.settings import Settings
-from contract.tracing import Tracing, open_tracing
+from contract.telemetry.tracing import Tracing, open_tracing
 from service import metrics
 from service.account import Account
 from service.admission import CheckedLedger, admit

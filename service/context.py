@@ -7,9 +7,9 @@ from starlette.requests import Request
 
 from contract.catalog import Catalog, ModelSpec
 from contract.errors import ModelNotFound
+from contract.ledger.transitions import state
 from contract.prediction import Prediction
 from contract.settings import Settings
-from contract.transitions import state
 from contract.versions import is_version
 from service.intake import Intake
 from service.presentation import base_url

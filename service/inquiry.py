@@ -5,8 +5,8 @@ import logging
 from dataclasses import dataclass
 
 from contract.errors import SoloistError
-from contract.ledger import AsyncLedger
-from contract.transitions import Recorded, Submission, recorded
+from contract.ledger.client import AsyncLedger
+from contract.ledger.transitions import Recorded, Submission, recorded
 from service import metrics
 
 logger = logging.getLogger(__name__)

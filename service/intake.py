@@ -20,11 +20,8 @@ from contract.errors import (
     OutcomeUnknown,
     PredictionNotFound,
 )
-from contract.ledger import AsyncLedger
-from contract.prediction import Prediction, Priority, new_id
-from contract.settings import Settings
-from contract.tracing import TraceContext
-from contract.transitions import (
+from contract.ledger.client import AsyncLedger
+from contract.ledger.transitions import (
     Created,
     Streamed,
     Submission,
@@ -35,6 +32,9 @@ from contract.transitions import (
     follow,
     read,
 )
+from contract.prediction import Prediction, Priority, new_id
+from contract.settings import Settings
+from contract.telemetry.tracing import TraceContext
 from service import metrics, strict_json
 from service.answers import Answers, Listener
 from service.readiness import Readiness

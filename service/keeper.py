@@ -15,12 +15,8 @@ from contextlib import suppress
 from contract.broker import Doorbell
 from contract.catalog import Catalog
 from contract.errors import LedgerUnavailable, SoloistError
-from contract.fates import tell
-from contract.ledger import AsyncLedger
-from contract.presence import REPEAT_SHARE
-from contract.settings import Settings
-from contract.tracing import OFF, Tracing
-from contract.transitions import (
+from contract.ledger.client import AsyncLedger
+from contract.ledger.transitions import (
     Sweep,
     endings,
     expire,
@@ -32,6 +28,10 @@ from contract.transitions import (
     sweep,
     unannounced,
 )
+from contract.ledger.workers import REPEAT_SHARE
+from contract.settings import Settings
+from contract.telemetry.endings import tell
+from contract.telemetry.tracing import OFF, Tracing
 from service import keeper_metrics as metrics
 from service.looks import Looks
 from service.pods import Pods

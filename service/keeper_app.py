@@ -15,7 +15,7 @@ from starlette.routing import Route
 from contract.broker import Doorbell
 from contract.catalog import Catalog
 from contract.settings import Settings
-from contract.tracing import open_tracing
+from contract.telemetry.tracing import open_tracing
 from service.admission import CheckedLedger, admit
 from service.hosts import HostCheck
 from service.keeper import Keeper

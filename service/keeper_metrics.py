@@ -20,7 +20,7 @@ from contract.errors import (
     VersionGone,
     WorkerLost,
 )
-from contract.transitions import Memory, Sweep
+from contract.ledger.transitions import Memory, Sweep
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 

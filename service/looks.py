@@ -8,8 +8,8 @@ import math
 import time
 from collections.abc import Callable, Collection
 
-from contract.ledger import AsyncLedger
-from contract.transitions import Sweep, at_work
+from contract.ledger.client import AsyncLedger
+from contract.ledger.transitions import Sweep, at_work
 
 
 class Looks:

@@ -10,9 +10,9 @@ from contextlib import suppress
 
 from contract.catalog import Catalog
 from contract.errors import SoloistError
-from contract.ledger import AsyncLedger
-from contract.presence import REPEAT_SHARE
-from contract.transitions import name
+from contract.ledger.client import AsyncLedger
+from contract.ledger.transitions import name
+from contract.ledger.workers import REPEAT_SHARE
 
 logger = logging.getLogger(__name__)
 

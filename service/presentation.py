@@ -9,8 +9,8 @@ from starlette.requests import Request
 
 from contract.catalog import ModelSpec
 from contract.examples import example
+from contract.ledger.transitions import Created, ModelState
 from contract.prediction import Prediction, Status
-from contract.transitions import Created, ModelState
 from contract.versions import entry_of
 
 PREDICTION_PATH = "/v1/predictions/"

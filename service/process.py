@@ -14,8 +14,8 @@ from starlette.applications import Starlette
 
 from contract.catalog import Catalog, load_catalog
 from contract.errors import StartRefused
-from contract.logs import set_up_logging, start_facts
 from contract.settings import Settings, load_settings
+from contract.telemetry.logs import set_up_logging, start_facts
 from service.protocol import LimitedHttpProtocol, ProbeHttpProtocol
 
 logger = logging.getLogger(__name__)

@@ -5,8 +5,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from contract.errors import SoloistError
-from contract.ledger import AsyncLedger
-from contract.transitions import state
+from contract.ledger.client import AsyncLedger
+from contract.ledger.transitions import state
 
 LOOK_SECONDS = 1.0
 """How old a look may be that another prediction shares."""

@@ -5,8 +5,8 @@ import math
 
 from contract.broker import Doorbell
 from contract.errors import LedgerUnavailable, OutcomeUnknown
-from contract.ledger import AsyncLedger
-from contract.transitions import (
+from contract.ledger.client import AsyncLedger
+from contract.ledger.transitions import (
     Conflicting,
     Created,
     CreateResult,

@@ -11,7 +11,7 @@ from contract.errors import (
     QueueFull,
     SoloistError,
 )
-from contract.transitions import Conflicting, Full, NoRoom, Submission, Unserved
+from contract.ledger.transitions import Conflicting, Full, NoRoom, Submission, Unserved
 from service import metrics, strict_json
 
 MOST_SECONDS = 60.0

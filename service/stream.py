@@ -14,8 +14,8 @@ from typing import Any
 import orjson
 
 from contract.errors import InvalidRequest, LedgerUnavailable, PredictionNotFound
+from contract.ledger.transitions import Streamed
 from contract.prediction import Status
-from contract.transitions import Streamed
 from service.intake import Intake
 
 KEEP_ALIVE_SECONDS = 15.0

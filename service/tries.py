@@ -4,8 +4,8 @@ import asyncio
 from typing import TypeVar
 
 from contract.errors import LedgerFull, LedgerUnavailable
-from contract.ledger import AsyncLedger
-from contract.transitions import Transition
+from contract.ledger.client import AsyncLedger
+from contract.ledger.transitions import Transition
 from service import metrics
 
 T = TypeVar("T")

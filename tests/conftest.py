@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from cli.embedded import EmbeddedRedis
-from contract.ledger import Ledger
+from contract.ledger.client import Ledger
 from contract.settings import Settings
 
 

@@ -14,9 +14,8 @@ import redis
 
 from contract.broker import queue_name
 from contract.catalog import Catalog
-from contract.ledger import Ledger
-from contract.presence import Worker
-from contract.transitions import (
+from contract.ledger.client import Ledger
+from contract.ledger.transitions import (
     Claimed,
     Holder,
     Outcome,
@@ -27,6 +26,7 @@ from contract.transitions import (
     finish,
     report,
 )
+from contract.ledger.workers import Worker
 
 T = TypeVar("T")
 

@@ -3,7 +3,7 @@
 import socket
 import threading
 
-from contract.ledger import load_script
+from contract.ledger.client import load_script
 from tests.forwarder import Forwarder
 
 

@@ -12,11 +12,11 @@ import pytest
 from gateway_thread import GatewayThread
 
 from contract.catalog import Catalog, ModelSpec
-from contract.fates import Fate, tell
-from contract.logs import JsonFormatter, start_facts
+from contract.ledger.transitions import Claimed, Outcome
 from contract.settings import Settings
-from contract.tracing import OFF
-from contract.transitions import Claimed, Outcome
+from contract.telemetry.endings import Fate, tell
+from contract.telemetry.logs import JsonFormatter, start_facts
+from contract.telemetry.tracing import OFF
 from worker import started
 from worker.account import Account
 from worker.batch import Batch, answer

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from contract.broker import create_app
-from contract.keys import PER_MODEL
-from contract.ledger import CONNECTIONS, AsyncLedger, Ledger
+from contract.ledger.client import CONNECTIONS, AsyncLedger, Ledger
+from contract.ledger.keys import PER_MODEL
+from contract.ledger.transitions import state
 from contract.settings import Settings
-from contract.transitions import state
 
 ROOT = Path(__file__).parents[1]
 

@@ -5,9 +5,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 
-from contract.logs import log_each
-from contract.tracing import TraceContext, Tracing, recorded
-from contract.transitions import Claimed, Outcome
+from contract.ledger.transitions import Claimed, Outcome
+from contract.telemetry.logs import log_each
+from contract.telemetry.tracing import TraceContext, Tracing, recorded
 from worker.batch import Batch
 
 logger = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ import time
 from threading import Event, Thread
 
 from contract.errors import Refused
-from contract.ledger import Ledger, ledger_trouble
+from contract.ledger.client import Ledger, ledger_trouble
 from worker.health import Health
 
 logger = logging.getLogger(__name__)

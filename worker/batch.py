@@ -15,7 +15,7 @@ from contract.errors import (
     OutputTooLarge,
     PredictionFailed,
 )
-from contract.transitions import Claimed, Outcome
+from contract.ledger.transitions import Claimed, Outcome
 from worker import metrics
 from worker.models.encoding import encode
 from worker.models.faults import free_memory, place, translate

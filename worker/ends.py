@@ -7,10 +7,10 @@ from typing import NoReturn, TypeVar
 
 from contract.broker import Doorbell
 from contract.errors import LedgerUnavailable, Refused, Timeout
-from contract.fates import tell
-from contract.ledger import Ledger
-from contract.tracing import Tracing
-from contract.transitions import Holder, Outcome, finish_in_parts, release
+from contract.ledger.client import Ledger
+from contract.ledger.transitions import Holder, Outcome, finish_in_parts, release
+from contract.telemetry.endings import tell
+from contract.telemetry.tracing import Tracing
 from worker import metrics
 from worker.account import Account
 from worker.batch import Batch

@@ -5,9 +5,9 @@ import re
 from threading import Thread
 
 from contract.errors import LedgerNewer, LedgerUnsafe, SettingsInvalid, SoloistError, StartRefused
-from contract.ledger import Ledger
+from contract.ledger.client import Ledger
+from contract.ledger.transitions import MOST_FAILURE_CHARACTERS, fail
 from contract.settings import Settings, load_ledger_settings, load_settings, secret_values
-from contract.transitions import MOST_FAILURE_CHARACTERS, fail
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from threading import Condition, Lock, Thread
 from typing import NoReturn
 
 from contract.errors import SoloistError
-from contract.ledger import Ledger
-from contract.transitions import Holder, extend
+from contract.ledger.client import Ledger
+from contract.ledger.transitions import Holder, extend
 from worker.batch import Batch
 
 logger = logging.getLogger(__name__)

@@ -9,10 +9,10 @@ from threading import Event, Thread
 
 from contract import __version__
 from contract.errors import SoloistError, StartRefused
-from contract.ledger import Ledger
-from contract.presence import REPEAT_SHARE, Worker
+from contract.ledger.client import Ledger
+from contract.ledger.transitions import Transition, announce, leave
+from contract.ledger.workers import REPEAT_SHARE, Worker
 from contract.settings import Settings
-from contract.transitions import Transition, announce, leave
 from worker.device import Device
 from worker.drain import draining
 from worker.health import Health

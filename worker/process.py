@@ -18,8 +18,8 @@ from contract.broker import create_app, model_queue
 from contract.catalog import ModelSpec, load_catalog
 from contract.errors import EXIT_REFUSED, StartRefused
 from contract.hosts import Hosts
-from contract.logs import set_up_logging, start_facts
 from contract.settings import Settings, load_settings
+from contract.telemetry.logs import set_up_logging, start_facts
 from worker import drain, last_words, metrics, started
 from worker.device import Device, choose_device
 from worker.fingerprint import content_of

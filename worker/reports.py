@@ -6,8 +6,8 @@ from threading import Condition, Thread
 from typing import Any
 
 from contract.errors import SoloistError
-from contract.ledger import Ledger
-from contract.transitions import (
+from contract.ledger.client import Ledger
+from contract.ledger.transitions import (
     EVENTS_AT_ONCE,
     MOST_LOG_BYTES,
     MOST_STREAMED_BYTES,

@@ -15,11 +15,11 @@ from contract.errors import (
     SoloistError,
     StartRefused,
 )
-from contract.fates import tell
-from contract.ledger import Ledger
+from contract.ledger.client import Ledger
+from contract.ledger.transitions import Claim, Holder, Outcome, claim
 from contract.settings import Settings
-from contract.tracing import open_tracing
-from contract.transitions import Claim, Holder, Outcome, claim
+from contract.telemetry.endings import tell
+from contract.telemetry.tracing import open_tracing
 from worker import metrics
 from worker.account import Account
 from worker.admission import Admission

@@ -5,7 +5,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import JSONResponse, Response
 
 from contract.errors import SoloistError
-from contract.transitions import state
+from contract.ledger.transitions import state
 from service.context import context_of
 
 router = APIRouter(include_in_schema=False)

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from contract.catalog import ModelSpec
 from contract.errors import LedgerUnavailable, NotFound
-from contract.transitions import state
+from contract.ledger.transitions import state
 from service.context import context_of
 from service.openapi import ERRORS
 from service.presentation import show_model, show_version

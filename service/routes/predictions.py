@@ -13,8 +13,8 @@ from starlette.routing import Route
 
 from contract.catalog import ModelSpec
 from contract.errors import InvalidRequest, ModelNotFound
+from contract.ledger.transitions import Created, Page, list_page
 from contract.prediction import Prediction, Priority, Status
-from contract.transitions import Created, Page, list_page
 from contract.versions import UNTOLD, named_version
 from service import strict_json
 from service.body import read_body, require_json

@@ -15,7 +15,7 @@ import worker.drain
 import worker.process
 from contract.addresses import read_sentinels
 from contract.catalog import NOT_FOR_WORKERS, Catalog, ModelSpec, load_catalog
-from contract.keys import PER_MODEL, key
+from contract.ledger.keys import PER_MODEL, key
 from contract.settings import PREFIX, Settings, load_settings
 from service.__main__ import main as serve
 from service.keeper_app import create_keeper

@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from contract.ledger import Ledger
-from contract.prediction import Prediction, Status
-from contract.transitions import (
+from contract.ledger.client import Ledger
+from contract.ledger.transitions import (
     Holder,
     Outcome,
     Submission,
@@ -17,6 +16,7 @@ from contract.transitions import (
     finish,
     read,
 )
+from contract.prediction import Prediction, Status
 
 Soloist = Callable[..., Any]
 

@@ -11,9 +11,9 @@ from gateway_thread import GatewayThread
 from pretend_worker import PretendWorker, until
 
 from contract.catalog import Catalog, ModelSpec
-from contract.ledger import Ledger
+from contract.ledger.client import Ledger
+from contract.ledger.transitions import Claimed
 from contract.settings import Settings
-from contract.transitions import Claimed
 
 MOST_SECONDS = 20.0
 

@@ -13,9 +13,9 @@ from pretend_worker import CONTENT
 from replicate.exceptions import ModelError, ReplicateError
 
 from contract.catalog import Catalog
-from contract.ledger import Ledger
+from contract.ledger.client import Ledger
+from contract.ledger.transitions import fail
 from contract.tasks.row import MEDIA
-from contract.transitions import fail
 from worker.models import media
 
 

@@ -3,10 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from contract.ledger import Ledger
-from contract.prediction import Prediction, Status, new_id
-from contract.settings import Settings
-from contract.transitions import (
+from contract.ledger.client import Ledger
+from contract.ledger.transitions import (
     Claimed,
     Created,
     Creation,
@@ -28,6 +26,8 @@ from contract.transitions import (
     release,
     sweep,
 )
+from contract.prediction import Prediction, Status, new_id
+from contract.settings import Settings
 
 T = TypeVar("T")
 

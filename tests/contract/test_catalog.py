@@ -155,7 +155,7 @@ def test_a_relative_folder_is_relative_to_the_file(file: Path) -> None:
 def test_a_folder_inside_a_python_package_is_found() -> None:
     import contract
 
-    folder = source_folder("package:contract/scripts")
+    folder = source_folder("package:contract/ledger/scripts")
     assert Path(folder) == Path(contract.__file__).parent / "scripts"
     for other in ("org/model", "/models/m", "package:"):
         assert source_folder(other) == other

@@ -15,12 +15,12 @@ import uvloop
 
 from bench.processes import free_port
 from cli.embedded import EmbeddedRedis
-from contract.connections import Call
 from contract.errors import LedgerFull, LedgerUnavailable
-from contract.ledger import CONNECTIONS, AsyncLedger, Ledger
+from contract.ledger.client import CONNECTIONS, AsyncLedger, Ledger
+from contract.ledger.connections import Call
+from contract.ledger.transitions import Submission, Transition, create, expire, read
 from contract.prediction import Prediction
 from contract.settings import Settings
-from contract.transitions import Submission, Transition, create, expire, read
 from tests.forwarder import Forwarder
 
 ECHO = Call(("ECHO", b"hello"))

@@ -7,10 +7,10 @@ import pytest
 from collector import Collector
 from desk import Desk
 
-from contract.fates import Fate, tell
+from contract.ledger.transitions import claim, expire, release, sweep
 from contract.settings import Settings
-from contract.tracing import open_tracing
-from contract.transitions import claim, expire, release, sweep
+from contract.telemetry.endings import Fate, tell
+from contract.telemetry.tracing import open_tracing
 
 TRACE = f"00-{'a' * 32}-{'b' * 16}-01"
 SWEEP = {"max_batch_size": 4, "max_attempts": 3, "dead_ttl_seconds": 60.0, "patience_seconds": 2.0}

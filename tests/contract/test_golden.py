@@ -17,9 +17,9 @@ from celery.worker.request import Request
 from desk import Desk
 
 from contract.broker import TASK, Doorbell, create_app, model_queue, queue_name
+from contract.ledger.transitions import Report, claim, report
 from contract.prediction import Prediction, Priority, Status
 from contract.settings import Settings
-from contract.transitions import Report, claim, report
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from contract import keys
-from contract.keys import (
+from contract.ledger.client import Ledger, keys, load_script
+from contract.ledger.keys import (
     PER_GATEWAY,
     PER_MODEL,
     PER_OWNER,
@@ -17,9 +17,8 @@ from contract.keys import (
     key,
     lua_table,
 )
-from contract.ledger import Ledger, load_script
 
-FOLDER = Path(str(files("contract.scripts")))
+FOLDER = Path(str(files("contract.ledger.scripts")))
 SCRIPTS = sorted(FOLDER.glob("*.lua"))
 LISTED = {**PER_MODEL, **PER_VERSION, **PER_PREDICTION, **PER_OWNER, **PER_GATEWAY, **SINGLE}
 

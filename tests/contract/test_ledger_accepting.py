@@ -3,8 +3,8 @@
 import pytest
 from desk import START, Desk
 
+from contract.ledger.transitions import Conflicting, Created, Full, create
 from contract.prediction import Priority, Status
-from contract.transitions import Conflicting, Created, Full, create
 
 
 def test_an_accepted_prediction_is_recorded_and_queued(desk: Desk) -> None:
@@ -207,7 +207,7 @@ def test_never_more_than_64_messages_are_out_there(desk: Desk) -> None:
 def test_repeated_creates_are_answered_with_their_records_up_to_a_bound(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("contract.transitions.MOST_PAGE_BYTES", 2500)
+    monkeypatch.setattr("contract.ledger.transitions.MOST_PAGE_BYTES", 2500)
     many = [desk.submission(id=id, input="x" * 1000, digest="d", receipt="1") for id in "abc"]
     desk.create(*many)
     for one in many:

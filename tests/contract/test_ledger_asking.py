@@ -3,9 +3,7 @@
 import pytest
 from desk import START, Desk
 
-from contract.prediction import Priority, Status
-from contract.presence import Worker
-from contract.transitions import (
+from contract.ledger.transitions import (
     ModelState,
     Page,
     Report,
@@ -17,6 +15,8 @@ from contract.transitions import (
     state,
     statuses,
 )
+from contract.ledger.workers import Worker
+from contract.prediction import Priority, Status
 
 
 def test_reading_gives_each_prediction_or_nothing_in_order(desk: Desk) -> None:

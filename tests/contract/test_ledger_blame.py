@@ -3,8 +3,8 @@
 import pytest
 from desk import Desk
 
+from contract.ledger.transitions import dead
 from contract.prediction import Status
-from contract.transitions import dead
 
 LIMIT = 60.0
 

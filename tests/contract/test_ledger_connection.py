@@ -14,10 +14,19 @@ from desk import Desk
 
 from cli.embedded import EmbeddedRedis
 from contract.errors import LedgerFull, LedgerRefuses, LedgerUnavailable, LedgerUnsafe
-from contract.ledger import AsyncLedger, Ledger, check_safety, ledger_trouble
+from contract.ledger.client import AsyncLedger, Ledger, check_safety, ledger_trouble
+from contract.ledger.transitions import (
+    Claim,
+    Holder,
+    Submission,
+    Transition,
+    claim,
+    create,
+    expire,
+    read,
+)
 from contract.prediction import Prediction, Status
 from contract.settings import Settings
-from contract.transitions import Claim, Holder, Submission, Transition, claim, create, expire, read
 
 SAFE = {"maxmemory_policy": "noeviction", "aof_enabled": 1}
 

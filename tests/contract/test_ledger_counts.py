@@ -3,7 +3,7 @@
 import pytest
 from desk import Desk
 
-from contract.transitions import dead, release, replay
+from contract.ledger.transitions import dead, release, replay
 
 
 def counts(desk: Desk) -> dict[str, int]:

@@ -5,12 +5,11 @@ import asyncio
 import pytest
 from desk import Desk
 
-from contract import keys
 from contract.errors import LedgerNewer
-from contract.ledger import AsyncLedger, Ledger
+from contract.ledger.client import AsyncLedger, Ledger, keys
+from contract.ledger.transitions import Report, dead, erase, list_page, mark, replay, report
 from contract.prediction import Status
 from contract.settings import Settings
-from contract.transitions import Report, dead, erase, list_page, mark, replay, report
 
 PRIVATE = '{"text": "who knows this"}'
 
@@ -138,7 +137,7 @@ def test_a_ledger_of_a_newer_release_is_refused_with_the_way_out(
 def test_an_older_release_never_lowers_the_mark(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("contract.transitions.SCHEMA", 7)
+    monkeypatch.setattr("contract.ledger.transitions.SCHEMA", 7)
     assert ledger.run(mark()) == 7
-    monkeypatch.setattr("contract.transitions.SCHEMA", 3)
+    monkeypatch.setattr("contract.ledger.transitions.SCHEMA", 3)
     assert ledger.run(mark()) == 7

@@ -3,8 +3,7 @@
 import pytest
 from desk import Desk
 
-from contract.presence import StartFailure, Worker, model_word
-from contract.transitions import (
+from contract.ledger.transitions import (
     MOST_FAILURE_CHARACTERS,
     Created,
     ModelState,
@@ -14,6 +13,7 @@ from contract.transitions import (
     leave,
     state,
 )
+from contract.ledger.workers import StartFailure, Worker, model_word
 
 FAILURE = StartFailure("model_unloadable", "models.m: no such folder", 0.0)
 

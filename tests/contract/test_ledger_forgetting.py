@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 from desk import Desk
 
-from contract.presence import Worker
-from contract.transitions import announce, forget, leave
+from contract.ledger.transitions import announce, forget, leave
+from contract.ledger.workers import Worker
 
 PATIENCE = 1000.0
 

@@ -3,8 +3,8 @@
 import pytest
 from desk import Desk
 
+from contract.ledger.transitions import Report, dead, report
 from contract.prediction import Status
-from contract.transitions import Report, dead, report
 
 
 def test_an_expired_lease_gives_its_predictions_back(desk: Desk) -> None:

@@ -3,8 +3,8 @@
 import pytest
 from desk import START, Desk
 
+from contract.ledger.transitions import Conflicting, Created, Full, Late, create, recorded
 from contract.prediction import Status
-from contract.transitions import Conflicting, Created, Full, Late, create, recorded
 
 
 def test_a_create_that_is_read_after_its_caller_gave_up_records_nothing(desk: Desk) -> None:

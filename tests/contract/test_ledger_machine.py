@@ -25,9 +25,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from contract.prediction import Status
-from contract.settings import Settings
-from contract.transitions import (
+from contract.ledger.transitions import (
     Claimed,
     Created,
     Full,
@@ -43,6 +41,8 @@ from contract.transitions import (
     report,
     sweep,
 )
+from contract.prediction import Status
+from contract.settings import Settings
 
 BATCH, MAX_QUEUE, MAX_ATTEMPTS, MOST_RINGS = 3, 12, 3, 64
 LEASE, LIMIT, RESULT_TTL, DEAD_TTL = 15.0, 40.0, 300.0, 900.0

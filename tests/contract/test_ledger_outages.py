@@ -3,9 +3,9 @@
 import pytest
 from desk import Desk
 
+from contract.ledger.transitions import Claimed, announce, claim, state
+from contract.ledger.workers import Worker
 from contract.prediction import Status
-from contract.presence import Worker
-from contract.transitions import Claimed, announce, claim, state
 
 LEASE = 15.0
 LIMIT = 4.0

@@ -3,8 +3,8 @@
 import pytest
 from desk import Desk
 
-from contract.presence import REPEAT_SHARE, Worker, model_word
-from contract.transitions import ModelState, announce, leave, name, state
+from contract.ledger.transitions import ModelState, announce, leave, name, state
+from contract.ledger.workers import REPEAT_SHARE, Worker, model_word
 
 
 def say(desk: Desk, name: str = "w1", state: str = "ready", **more: str) -> None:

@@ -12,10 +12,8 @@ import pytest
 from desk import Desk
 
 from contract.errors import LedgerRefuses, LedgerUnavailable
-from contract.ledger import AsyncLedger, Ledger
-from contract.prediction import Prediction, Status
-from contract.settings import Settings
-from contract.transitions import (
+from contract.ledger.client import AsyncLedger, Ledger
+from contract.ledger.transitions import (
     Created,
     cancel,
     create,
@@ -27,6 +25,8 @@ from contract.transitions import (
     statuses,
     unannounced,
 )
+from contract.prediction import Prediction, Status
+from contract.settings import Settings
 from tests.sentinels import Guarded, Node, until
 
 ODD = "p@ss/w:rd#%"
@@ -315,7 +315,7 @@ def test_an_event_loop_waits_for_replicas_too(desk: Desk, ours: Settings, replic
 def test_trouble_with_replicas_is_told_once_and_so_is_its_end(
     desk: Desk, replica: Node, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("INFO", "contract.replicas")
+    caplog.set_level("INFO", "contract.ledger.replicas")
     replica.pause()
     for _ in range(2):
         with pytest.raises(LedgerUnavailable):
@@ -325,7 +325,11 @@ def test_trouble_with_replicas_is_told_once_and_so_is_its_end(
     desk.accept()
     desk.accept()
 
-    told = [record.getMessage() for record in caplog.records if record.name == "contract.replicas"]
+    told = [
+        record.getMessage()
+        for record in caplog.records
+        if record.name == "contract.ledger.replicas"
+    ]
     assert told == [
         "too few replicas of the ledger answer",
         "the ledger's replicas answer again",

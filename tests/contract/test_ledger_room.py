@@ -8,9 +8,18 @@ import redis
 from desk import Desk
 
 from bench.brokers import Redis
+from contract.ledger.transitions import (
+    Claimed,
+    Created,
+    Memory,
+    NoRoom,
+    create,
+    dead,
+    memory,
+    replay,
+)
 from contract.prediction import Status
 from contract.settings import Settings
-from contract.transitions import Claimed, Created, Memory, NoRoom, create, dead, memory, replay
 
 MIB = 1024 * 1024
 LIMIT = 48 * MIB

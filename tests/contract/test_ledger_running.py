@@ -4,8 +4,7 @@ import msgpack
 import pytest
 from desk import START, Desk
 
-from contract.prediction import Prediction, Status
-from contract.transitions import (
+from contract.ledger.transitions import (
     MOST_EVENTS,
     MOST_FINISH_BYTES,
     MOST_LOG_BYTES,
@@ -19,6 +18,7 @@ from contract.transitions import (
     follow,
     report,
 )
+from contract.prediction import Prediction, Status
 
 
 def test_a_claim_takes_the_oldest_up_to_a_batch_and_rings_for_the_rest(desk: Desk) -> None:
@@ -600,7 +600,7 @@ def test_an_error_is_kept_up_to_a_bound(desk: Desk) -> None:
 def test_a_claim_takes_inputs_up_to_a_bound_and_one_that_is_larger_alone(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("contract.transitions.MOST_CLAIM_BYTES", 1000)
+    monkeypatch.setattr("contract.ledger.transitions.MOST_CLAIM_BYTES", 1000)
     for id, size in (("a", 600), ("b", 300), ("c", 300), ("d", 5000), ("e", 10)):
         desk.advance(1)
         desk.accept(id=id, input="x" * size)

@@ -8,11 +8,8 @@ import msgpack
 import pytest
 from desk import CLOCK, Desk
 
-from contract.keys import PER_VERSION, lua_table
-from contract.prediction import Status
-from contract.presence import Worker
-from contract.settings import Settings
-from contract.transitions import (
+from contract.ledger.keys import PER_VERSION, lua_table
+from contract.ledger.transitions import (
     Created,
     Pins,
     Transition,
@@ -27,6 +24,9 @@ from contract.transitions import (
     replay,
     state,
 )
+from contract.ledger.workers import Worker
+from contract.prediction import Status
+from contract.settings import Settings
 from contract.versions import UNTOLD, entry_of, is_version, named_version
 
 T = TypeVar("T")

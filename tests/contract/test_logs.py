@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from contract.logs import JsonFormatter, TextFormatter
+from contract.telemetry.logs import JsonFormatter, TextFormatter
 
 
 def record(message: str, **extra: object) -> logging.LogRecord:
@@ -68,7 +68,7 @@ def test_a_letter_of_any_script_stays_as_it_is() -> None:
 
 THREAD = """
 from threading import Thread
-from contract.logs import set_up_logging
+from contract.telemetry.logs import set_up_logging
 from contract.settings import Settings
 
 set_up_logging(Settings(log_format="json"))

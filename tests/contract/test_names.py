@@ -10,10 +10,10 @@ import pytest
 
 from cli.embedded import EmbeddedRedis
 from contract.errors import LedgerUnavailable
-from contract.ledger import Ledger
-from contract.names import Names
+from contract.ledger.client import Ledger
+from contract.ledger.resolver import Names
+from contract.ledger.transitions import expire
 from contract.settings import Settings
-from contract.transitions import expire
 
 NAME = "looked-up-for-long.invalid"  # and in no other test
 

@@ -13,7 +13,7 @@ from desk import Desk
 
 from contract.errors import StartRefused
 from contract.settings import Settings
-from contract.tracing import (
+from contract.telemetry.tracing import (
     MOST_WAITING,
     NO_SPAN,
     OFF,
@@ -122,7 +122,7 @@ def test_a_process_without_traces_loads_nothing_for_them(entry: str) -> None:
     code = (
         f"import sys, {entry}\n"
         "from contract.settings import Settings\n"
-        "from contract.tracing import open_tracing\n"
+        "from contract.telemetry.tracing import open_tracing\n"
         "open_tracing(Settings(), 'worker').start('x').end()\n"
         "print(*{name for name in sys.modules if name.startswith('opentelemetry.')})"
     )

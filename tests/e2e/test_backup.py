@@ -14,10 +14,19 @@ from stack import wait_for
 
 from bench.processes import free_port
 from cli.embedded import EmbeddedRedis
-from contract.ledger import Ledger
+from contract.ledger.client import Ledger
+from contract.ledger.transitions import (
+    Holder,
+    Outcome,
+    Submission,
+    claim,
+    create,
+    finish,
+    read,
+    sweep,
+)
 from contract.prediction import Prediction, Status
 from contract.settings import Settings
-from contract.transitions import Holder, Outcome, Submission, claim, create, finish, read, sweep
 from tests.outside import missing
 
 pytestmark = pytest.mark.slow

@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from stack import BATCH, Stack, wait_for
 
+from contract.ledger.transitions import Memory, memory
 from contract.prediction import new_id
-from contract.transitions import Memory, memory
 
 pytestmark = [pytest.mark.slow, pytest.mark.brokers("shared", "shared-7")]
 

@@ -9,7 +9,7 @@ from stack import LIMIT_SECONDS, Stack, Worker, wait_for
 
 from bench.brokers import Redis
 from bench.processes import free_port
-from contract.ledger import Ledger
+from contract.ledger.client import Ledger
 from contract.prediction import Status
 from contract.settings import Settings
 from tests.forwarder import Forwarder

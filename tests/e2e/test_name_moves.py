@@ -12,7 +12,7 @@ import redis
 from stack import Stack, wait_for
 
 from bench.brokers import Redis
-from contract.ledger import Ledger
+from contract.ledger.client import Ledger
 from contract.settings import Settings
 from tests.forwarder import Forwarder
 from tests.outside import newer_redis

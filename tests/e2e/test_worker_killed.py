@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from stack import BATCH, Stack, Worker, wait_for
 
+from contract.ledger.transitions import replay
 from contract.prediction import Status
-from contract.transitions import replay
 
 pytestmark = [pytest.mark.slow, pytest.mark.brokers("shared", "rabbitmq")]
 

@@ -15,7 +15,7 @@ from running import Run
 from smoking import DONE, Answer, FakeGateway, Smoke, prediction, shown
 
 from contract.catalog import load_catalog
-from contract.ledger import Ledger
+from contract.ledger.client import Ledger
 from contract.settings import Settings
 from k8s import smoke as module
 

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 from pretend_worker import PretendWorker
 
 from contract.catalog import Catalog, ModelSpec
-from contract.ledger import Ledger
+from contract.ledger.client import Ledger
 from contract.settings import Settings
 from tests.outside import missing
 

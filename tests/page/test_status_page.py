@@ -9,9 +9,9 @@ from gateway_thread import GatewayThread
 from playwright.sync_api import Locator, Page, Route, expect
 from pretend_worker import PretendWorker
 
-from contract.ledger import Ledger
-from contract.presence import Worker
-from contract.transitions import announce, fail
+from contract.ledger.client import Ledger
+from contract.ledger.transitions import announce, fail
+from contract.ledger.workers import Worker
 
 OpenPage = Callable[..., Page]
 ECHO, FEELINGS = "local/echo", "acme/feelings"

@@ -11,7 +11,7 @@ from gateway_thread import GatewayThread
 from pretend_worker import PretendWorker
 
 from contract.catalog import Catalog, ModelSpec
-from contract.ledger import Ledger
+from contract.ledger.client import Ledger
 from contract.settings import Settings
 
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from contract.errors import LedgerFull, LedgerUnavailable
-from contract.ledger import AsyncLedger
+from contract.ledger.client import AsyncLedger
+from contract.ledger.transitions import Transition
 from contract.settings import Settings
-from contract.transitions import Transition
 
 T = TypeVar("T")
 Fault = Callable[["LossyLedger", Transition[Any]], Awaitable[Any]]

@@ -16,9 +16,9 @@ from starlette.testclient import TestClient
 from cli.embedded import EmbeddedRedis
 from contract.catalog import Catalog
 from contract.errors import LedgerUnavailable, StartRefused
-from contract.ledger import AsyncLedger
+from contract.ledger.client import AsyncLedger
+from contract.ledger.transitions import expire
 from contract.settings import Settings
-from contract.transitions import expire
 from service import admission
 from service.admission import CheckedLedger
 from service.keeper_app import create_keeper

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from cli.embedded import EmbeddedRedis
 from contract.catalog import Catalog
-from contract.ledger import Ledger
+from contract.ledger.client import Ledger
 from contract.settings import Settings
 from tests.forwarder import Forwarder
 

@@ -13,7 +13,7 @@ from pretend_worker import PretendWorker
 from pydantic import SecretStr
 
 from cli.embedded import EmbeddedRedis
-from contract.ledger import Ledger
+from contract.ledger.client import Ledger
 
 CREATE = "/v1/models/local/echo/predictions"
 JSON = {"content-type": "application/json"}

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from pretend_worker import PretendWorker
 
-from contract.ledger import Ledger
+from contract.ledger.client import Ledger
 
 LIST = "/v1/predictions"
 

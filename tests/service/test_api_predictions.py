@@ -10,8 +10,8 @@ from gateway_thread import GatewayThread
 from pretend_worker import PretendWorker
 
 from contract.catalog import Catalog
-from contract.ledger import Ledger
-from contract.transitions import expire
+from contract.ledger.client import Ledger
+from contract.ledger.transitions import expire
 
 CREATE = "/v1/models/local/echo/predictions"
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")

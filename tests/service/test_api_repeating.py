@@ -11,7 +11,7 @@ from gateway_thread import GatewayThread
 from pretend_worker import PretendWorker
 
 from contract.catalog import Catalog
-from contract.transitions import Created
+from contract.ledger.transitions import Created
 from service.intake import Wish
 
 CREATE = "/v1/models/local/echo/predictions"
@@ -131,7 +131,7 @@ def test_fifty_at_once_create_one(http: httpx.Client, worker: PretendWorker, way
 def test_large_records_that_are_repeated_at_once_are_each_answered_whole(
     gateway: GatewayThread, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("contract.transitions.MOST_PAGE_BYTES", 1)
+    monkeypatch.setattr("contract.ledger.transitions.MOST_PAGE_BYTES", 1)
     intake = gateway.app.state.context.intake
     wishes = [Wish(catalog["echo"], {"text": "x" * 1000}, "local", id=f"p{n}") for n in range(5)]
 

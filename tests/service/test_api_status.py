@@ -9,9 +9,9 @@ import pytest
 from gateway_thread import GatewayThread
 from pretend_worker import PretendWorker
 
-from contract.ledger import Ledger
-from contract.presence import Worker
-from contract.transitions import announce
+from contract.ledger.client import Ledger
+from contract.ledger.transitions import announce
+from contract.ledger.workers import Worker
 
 CREATE = "/v1/models/local/echo/predictions"
 FOLDER = files("service") / "page"

@@ -11,8 +11,8 @@ import pytest
 from gateway_thread import GatewayThread
 from pretend_worker import PretendWorker, until
 
-from contract.ledger import Ledger
-from contract.transitions import EVENTS_AT_ONCE, release
+from contract.ledger.client import Ledger
+from contract.ledger.transitions import EVENTS_AT_ONCE, release
 from service import stream
 
 CREATE = "/v1/models/local/echo/predictions"

@@ -9,7 +9,7 @@ from gateway_thread import GatewayThread
 from pretend_worker import PretendWorker, until
 
 from contract.catalog import Catalog
-from contract.ledger import Ledger
+from contract.ledger.client import Ledger
 from contract.settings import Settings
 from contract.versions import UNTOLD
 

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from cli.embedded import EmbeddedRedis
 from contract.catalog import Catalog
-from contract.ledger import Ledger
+from contract.ledger.client import Ledger
 from contract.settings import Settings
 from service.routes.predictions import prefer_wait
 

@@ -9,10 +9,10 @@ import pytest
 from lossy_ledger import LossyLedger, away, lost
 from prometheus_client import REGISTRY
 
-from contract.ledger import Ledger
+from contract.ledger.client import Ledger
+from contract.ledger.transitions import Submission, create, read
 from contract.prediction import Prediction, Status, new_id
 from contract.settings import Settings
-from contract.transitions import Submission, create, read
 from service import inquiry
 from service.inquiry import Inquiry
 

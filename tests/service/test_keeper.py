@@ -19,10 +19,19 @@ from cli.embedded import EmbeddedRedis
 from contract.broker import Doorbell, queue_name
 from contract.catalog import Catalog
 from contract.errors import LedgerUnavailable
-from contract.ledger import AsyncLedger, Ledger
+from contract.ledger.client import AsyncLedger, Ledger
+from contract.ledger.transitions import (
+    Holder,
+    Outcome,
+    Submission,
+    claim,
+    create,
+    dead,
+    finish,
+    read,
+)
 from contract.prediction import Prediction, Status, new_id
 from contract.settings import Settings
-from contract.transitions import Holder, Outcome, Submission, claim, create, dead, finish, read
 from service.keeper import Keeper
 from service.keeper_app import create_keeper
 

@@ -9,11 +9,8 @@ from prometheus_client import REGISTRY
 
 from contract.broker import Doorbell
 from contract.catalog import Catalog, ModelSpec
-from contract.ledger import AsyncLedger, Ledger
-from contract.prediction import Prediction, new_id
-from contract.presence import Worker
-from contract.settings import Settings
-from contract.transitions import (
+from contract.ledger.client import AsyncLedger, Ledger
+from contract.ledger.transitions import (
     Memory,
     Submission,
     Transition,
@@ -22,6 +19,9 @@ from contract.transitions import (
     create,
     release,
 )
+from contract.ledger.workers import Worker
+from contract.prediction import Prediction, new_id
+from contract.settings import Settings
 from service import keeper_metrics
 from service.keeper import Keeper
 

@@ -13,10 +13,10 @@ from starlette.testclient import TestClient
 
 from cli.embedded import EmbeddedRedis
 from contract.catalog import Catalog
-from contract.ledger import Ledger
+from contract.ledger.client import Ledger
+from contract.ledger.transitions import Submission, create
 from contract.prediction import Prediction, new_id
 from contract.settings import Settings
-from contract.transitions import Submission, create
 from service import pods
 from service.keeper_app import create_keeper
 from service.pods import COST

@@ -12,11 +12,11 @@ from prometheus_client import REGISTRY
 
 from contract.broker import Doorbell
 from contract.catalog import Catalog
-from contract.ledger import AsyncLedger, Ledger
+from contract.ledger.client import AsyncLedger, Ledger
+from contract.ledger.transitions import Submission, announce, cancel, create, leave, read
+from contract.ledger.workers import Worker
 from contract.prediction import Prediction, Status, new_id
-from contract.presence import Worker
 from contract.settings import Settings
-from contract.transitions import Submission, announce, cancel, create, leave, read
 from service.keeper import Keeper
 
 Act = Callable[[Keeper], Coroutine[Any, Any, None]]

@@ -17,9 +17,9 @@ from bench.processes import free_port
 from cli.embedded import EmbeddedRedis
 from contract.catalog import Catalog
 from contract.errors import LedgerUnavailable
-from contract.ledger import Ledger
-from contract.presence import Worker
-from contract.transitions import ModelState, Transition, announce
+from contract.ledger.client import Ledger
+from contract.ledger.transitions import ModelState, Transition, announce
+from contract.ledger.workers import Worker
 from service.readiness import Readiness
 
 CREATE = "/v1/models/local/echo/predictions"

@@ -9,10 +9,10 @@ from lossy_ledger import Fault, LossyLedger, away, delayed, full, lost, silent, 
 from prometheus_client import REGISTRY
 
 from contract.errors import LedgerFull, LedgerUnavailable, OutcomeUnknown
-from contract.ledger import Ledger
+from contract.ledger.client import Ledger
+from contract.ledger.transitions import Created, Full, Submission, create
 from contract.prediction import Prediction, new_id
 from contract.settings import Settings
-from contract.transitions import Created, Full, Submission, create
 from service import recorder, tries
 from service.recorder import Recorder
 

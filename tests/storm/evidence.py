@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from contract.ledger import Ledger
+from contract.ledger.client import Ledger
+from contract.ledger.transitions import list_page
 from contract.prediction import Prediction
-from contract.transitions import list_page
 from tests.storm.book import Book, Request
 from tests.storm.faults import Struck
 from tests.storm.places import Exit

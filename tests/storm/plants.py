@@ -42,7 +42,7 @@ UNFENCED_FINISH = Plant(
     "a finish that is not fenced",
     (
         (
-            "contract/scripts/finish.lua",
+            "contract/ledger/scripts/finish.lua",
             "if (status == 'processing' or status == 'starting') and tonumber(attempt) == p.attempt then",
             "if status then",
         ),
@@ -52,7 +52,7 @@ LATE_CREATE = Plant(
     "a create that ignores not_after",
     (
         (
-            "contract/scripts/create.lua",
+            "contract/ledger/scripts/create.lua",
             "if p.not_after and now > p.not_after then",
             "if false then",
         ),
@@ -81,7 +81,7 @@ FORGOTTEN_KEY = Plant(
     "an Idempotency-Key that is not looked for",
     (
         (
-            "contract/scripts/create.lua",
+            "contract/ledger/scripts/create.lua",
             "  if p.idempotency_key then\n    id = redis.call('HGET'",
             "  if false then\n    id = redis.call('HGET'",
         ),

@@ -12,7 +12,7 @@ import yaml
 
 from bench.brokers import Broker, RabbitMQ, Redis
 from bench.processes import PROJECT, StartFailed, free_port
-from contract.ledger import Ledger
+from contract.ledger.client import Ledger
 from contract.settings import Settings
 from tests.programs import Program, wait_for
 from tests.storm.faults import STOP, Fault, Struck

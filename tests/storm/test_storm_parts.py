@@ -36,6 +36,6 @@ def test_every_plant_fits_the_product_as_it_is(tmp_path: Path, plant: Plant) -> 
 
 
 def test_a_plant_whose_text_is_gone_fails_loudly(tmp_path: Path) -> None:
-    plant = Plant("nowhere", (("contract/keys.py", "no such text", "x"),))
-    with pytest.raises(LookupError, match=r"nowhere: contract/keys.py has 0 times"):
+    plant = Plant("nowhere", (("contract/ledger/keys.py", "no such text", "x"),))
+    with pytest.raises(LookupError, match=r"nowhere: contract/ledger/keys.py has 0 times"):
         plant.plant(tmp_path)

@@ -10,10 +10,10 @@ import yaml
 
 from bench.processes import free_port
 from contract.broker import Doorbell
-from contract.ledger import Ledger
+from contract.ledger.client import Ledger
+from contract.ledger.transitions import Submission, create, read
 from contract.prediction import Prediction, Status, new_id
 from contract.settings import Settings
-from contract.transitions import Submission, create, read
 from tests.e2e.stack import Program, Worker, wait_for
 
 

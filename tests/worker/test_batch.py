@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from contract.errors import BadItem, DeviceLost, ModelError, OutOfMemory, OutputInvalid
-from contract.transitions import Claimed
+from contract.ledger.transitions import Claimed
 from worker.batch import Batch, answer, outcome
 from worker.models.encoding import encode
 from worker.models.interface import Item

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from contract.errors import LedgerUnavailable
-from contract.tracing import OFF
-from contract.transitions import Claimed, Holder, Outcome, Transition
+from contract.ledger.transitions import Claimed, Holder, Outcome, Transition
+from contract.telemetry.tracing import OFF
 from worker.account import Account
 from worker.batch import Batch
 from worker.ends import EXIT_BROKEN, Ends

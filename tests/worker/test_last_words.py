@@ -3,10 +3,10 @@
 import pytest
 
 from contract.errors import LedgerNewer, LedgerUnsafe, ModelUnloadable, SettingsInvalid
-from contract.ledger import Ledger
-from contract.presence import StartFailure
+from contract.ledger.client import Ledger
+from contract.ledger.transitions import MOST_FAILURE_CHARACTERS, state
+from contract.ledger.workers import StartFailure
 from contract.settings import Settings
-from contract.transitions import MOST_FAILURE_CHARACTERS, state
 from worker import last_words
 from worker.last_words import MOST_READ, redact
 

@@ -8,9 +8,8 @@ import pytest
 from waiting import eventually
 
 from contract.errors import LedgerUnavailable
-from contract.ledger import Ledger
-from contract.prediction import Prediction
-from contract.transitions import (
+from contract.ledger.client import Ledger
+from contract.ledger.transitions import (
     Claimed,
     Holder,
     Submission,
@@ -19,6 +18,7 @@ from contract.transitions import (
     claim,
     create,
 )
+from contract.prediction import Prediction
 from worker.batch import Batch
 from worker.leases import HARD_EXIT_SLACK_SECONDS, SILENCE_SLACK_SECONDS, Leases
 

@@ -11,10 +11,10 @@ from waiting import eventually
 
 from contract import __version__
 from contract.errors import LedgerUnavailable, ModelUnloadable
-from contract.ledger import Ledger
-from contract.presence import Worker
+from contract.ledger.client import Ledger
+from contract.ledger.transitions import ModelState, fail, state
+from contract.ledger.workers import Worker
 from contract.settings import Settings
-from contract.transitions import ModelState, fail, state
 from worker import presence as module
 from worker.device import Device
 from worker.health import Health

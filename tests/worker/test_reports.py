@@ -7,9 +7,8 @@ import pytest
 from waiting import eventually
 
 from contract.errors import LedgerUnavailable
-from contract.ledger import Ledger
-from contract.prediction import Prediction
-from contract.transitions import (
+from contract.ledger.client import Ledger
+from contract.ledger.transitions import (
     MOST_LOG_BYTES,
     MOST_STREAMED_BYTES,
     Claimed,
@@ -23,6 +22,7 @@ from contract.transitions import (
     read,
     release,
 )
+from contract.prediction import Prediction
 from worker.models.interface import Item
 from worker.reports import Output, Reporter
 

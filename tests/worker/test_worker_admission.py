@@ -13,7 +13,7 @@ from waiting import eventually
 
 from cli.embedded import EmbeddedRedis
 from contract.errors import LedgerRefuses, LedgerUnsafe, StartRefused
-from contract.ledger import Ledger
+from contract.ledger.client import Ledger
 from contract.settings import Settings
 from tests.absent import KINDS, away, refused, silent
 from worker import admission
@@ -114,7 +114,7 @@ def test_one_that_turns_out_wrong_when_it_comes_is_refused_then(
     with away(silent, tmp_path) as (url, heal):
         desk = Desk(settings, url, monkeypatch)
         desk.admission.ask()
-        monkeypatch.setattr("contract.ledger.SCHEMA", -1)
+        monkeypatch.setattr("contract.ledger.client.SCHEMA", -1)
         heal()
         with pytest.raises(StartRefused, match="newer release"):
             desk.admission.wait()

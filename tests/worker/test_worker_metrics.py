@@ -11,8 +11,8 @@ from test_batch import Fake, Followed, claimed, numbers
 from waiting import eventually
 
 from contract.errors import OutOfMemory
-from contract.ledger import Ledger
-from contract.transitions import sweep
+from contract.ledger.client import Ledger
+from contract.ledger.transitions import sweep
 from worker import drain, metrics
 from worker.batch import Batch, answer
 from worker.health import PHASES, Health

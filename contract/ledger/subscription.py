@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import redis.asyncio
 
-from contract.refusals import translate
+from contract.ledger.redis_errors import translate
 
 
 class Subscription:

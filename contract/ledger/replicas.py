@@ -9,8 +9,8 @@ import logging
 from typing import Any, TypeVar
 
 from contract.errors import LedgerUnavailable
+from contract.ledger.transitions import Transition, endings
 from contract.settings import Settings
-from contract.transitions import Transition, endings
 
 logger = logging.getLogger(__name__)
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
-from contract.fates import Fate
-from contract.keys import AT_WORK, SCHEMA
+from contract.ledger.keys import AT_WORK, SCHEMA
+from contract.ledger.workers import ModelWord, StartFailure, Worker, model_word
 from contract.prediction import Prediction, Status, new_id
-from contract.presence import ModelWord, StartFailure, Worker, model_word
+from contract.telemetry.endings import Fate
 
 T = TypeVar("T")
 

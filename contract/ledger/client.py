@@ -14,7 +14,6 @@ import redis.asyncio
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from contract.connections import AsyncConnections, Call, Connections
 from contract.errors import (
     LedgerNewer,
     LedgerRefuses,
@@ -22,13 +21,14 @@ from contract.errors import (
     LedgerUnsafe,
     SoloistError,
 )
-from contract.keys import AT_WORK, SCHEMA, key, lua_table
-from contract.refusals import is_stranger
-from contract.replicas import Replicas
+from contract.ledger.connections import AsyncConnections, Call, Connections
+from contract.ledger.keys import AT_WORK, SCHEMA, key, lua_table
+from contract.ledger.redis_errors import is_stranger
+from contract.ledger.replicas import Replicas
+from contract.ledger.subscription import Subscription
+from contract.ledger.transitions import Transition, mark
 from contract.sentinel import open_async_pool, open_pool
 from contract.settings import Settings
-from contract.subscription import Subscription
-from contract.transitions import Transition, mark
 
 T = TypeVar("T")
 
@@ -47,7 +47,7 @@ def load_script(name: str, clock: str | None = None) -> Script:
 
     `clock` is Lua that says what time it is, in place of clock.lua; tests give one that they can move.
     """
-    folder = files("contract.scripts")
+    folder = files("contract.ledger.scripts")
     parts = {
         part: (folder / f"{part}.lua").read_text("utf-8") for part in ("clock", "common", name)
     }
@@ -129,7 +129,7 @@ class _Base:
         self.replicas = Replicas(settings)
 
     def key(self, kind: str, name: str = "") -> str:
-        """The Redis key of a kind (contract/keys.py) in this ledger."""
+        """The Redis key of a kind (contract/ledger/keys.py) in this ledger."""
         return key(self.prefix, kind, name)
 
     def _call(

@@ -19,8 +19,8 @@ import redis.asyncio
 from redis.exceptions import NoScriptError
 from redis.sentinel import SentinelManagedConnection
 
-from contract.names import Names
-from contract.refusals import is_answer, is_demoted, is_elsewhere, translate
+from contract.ledger.redis_errors import is_answer, is_demoted, is_elsewhere, translate
+from contract.ledger.resolver import Names
 
 Command = tuple[Any, ...]
 

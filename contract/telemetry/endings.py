@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from contract.logs import log_each
-from contract.tracing import Tracing, recorded
+from contract.telemetry.logs import log_each
+from contract.telemetry.tracing import Tracing, recorded
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""The ledger: what it records, and every step that changes it."""

@@ -1,0 +1,1 @@
+"""What every process says of itself: logs, traces, and how predictions ended."""
