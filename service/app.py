@@ -19,17 +19,17 @@ from contract.catalog import Catalog
 from contract.errors import SoloistError
 from contract.settings import Settings
 from contract.telemetry.tracing import Tracing, open_tracing
-from service import metrics
-from service.account import Account
-from service.admission import CheckedLedger, admit
-from service.answers import Answers
-from service.context import Context
-from service.front import Front
-from service.hosts import HostCheck
-from service.intake import Intake
-from service.named import answer_for
-from service.openapi import describe
-from service.problems import problem, refuse
+from service.gateway import metrics
+from service.gateway.catalog_heartbeat import answer_for
+from service.gateway.context import Context
+from service.gateway.outcomes import Answers
+from service.gateway.predictions import Intake
+from service.http.access_log import Account
+from service.http.fast_routes import Front
+from service.http.host_check import HostCheck
+from service.http.openapi import describe
+from service.http.problems import problem, refuse
+from service.ledger_start import CheckedLedger, admit
 from service.routes import health, models, page, predictions
 
 ROUTERS = (predictions.router, models.router, page.router, health.router)

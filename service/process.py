@@ -16,7 +16,7 @@ from contract.catalog import Catalog, load_catalog
 from contract.errors import StartRefused
 from contract.settings import Settings, load_settings
 from contract.telemetry.logs import set_up_logging, start_facts
-from service.protocol import LimitedHttpProtocol, ProbeHttpProtocol
+from service.http.protocol import LimitedHttpProtocol, ProbeHttpProtocol
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def serve_keeper() -> None:
     Raises:
         StartRefused: settings, catalog or ledger do not allow it.
     """
-    from service.keeper_app import create_keeper
+    from service.keeper.app import create_keeper
 
     _run(create_keeper, lambda settings: settings.keeper_port, ProbeHttpProtocol)
 
@@ -112,7 +112,7 @@ class _Server(uvicorn.Server):
 
     @property
     def refusal(self) -> StartRefused | None:
-        """Why it must not, found out after its start (service/admission.py)."""
+        """Why it must not, found out after its start (service/ledger_start.py)."""
         return getattr(self.config.app.state, "refusal", None)  # type: ignore[union-attr]
 
     async def on_tick(self, counter: int) -> bool:

@@ -11,7 +11,7 @@ import uvicorn
 from contract.catalog import Catalog
 from contract.settings import Settings
 from service.app import create_gateway
-from service.protocol import LimitedHttpProtocol
+from service.http.protocol import LimitedHttpProtocol
 
 T = TypeVar("T")
 

@@ -19,7 +19,7 @@ from contract.errors import (
     SoloistError,
     StartRefused,
 )
-from service.problems import STATUS
+from service.http.problems import STATUS
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT = ROOT / "pyproject.toml"
@@ -73,7 +73,7 @@ def test_the_import_rules_know_every_room() -> None:
 @pytest.mark.parametrize(
     ("entry", "strangers"),
     [
-        ("service.app, service.keeper_app, service.process", "torch transformers worker cli bench"),
+        ("service.app, service.keeper.app, service.process", "torch transformers worker cli bench"),
         ("worker.process, worker.task", "fastapi starlette uvicorn torch transformers service cli"),
         ("cli.main", "fastapi starlette uvicorn torch transformers service worker k8s kubernetes"),
         ("k8s.__main__", "fastapi starlette uvicorn torch transformers service worker bench"),

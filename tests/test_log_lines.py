@@ -17,9 +17,9 @@ from contract.settings import Settings
 from contract.telemetry.endings import Fate, tell
 from contract.telemetry.logs import JsonFormatter, start_facts
 from contract.telemetry.tracing import OFF
-from worker import started
-from worker.account import Account
+from worker import start_log
 from worker.batch import Batch, answer
+from worker.batch_log import Account
 from worker.device import Device
 from worker.models import memory
 
@@ -196,11 +196,11 @@ def test_a_worker_says_once_what_it_has_loaded_on_what_and_in_which_time(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.INFO)
-    for number, phase in enumerate(started.PHASES):
-        started.took(phase, number + 0.12345)
+    for number, phase in enumerate(start_log.PHASES):
+        start_log.took(phase, number + 0.12345)
     spec = ModelSpec(name="m", source="team/m", task="fill-mask")
     monkeypatch.setattr(memory, "weights_type", lambda model: "bfloat16")
-    words = started.tell(spec, "v" * 64, Device("cuda:0", "GPU-1", "NVIDIA H200"), object())
+    words = start_log.tell(spec, "v" * 64, Device("cuda:0", "GPU-1", "NVIDIA H200"), object())
     (line,) = lines(caplog, "ready")
 
     assert line.keys() - COMMON == FIELDS["ready"] - {"device_memory_bytes"}
@@ -209,7 +209,7 @@ def test_a_worker_says_once_what_it_has_loaded_on_what_and_in_which_time(
     assert line["memory_bytes"] > 2**20
     assert re.fullmatch(r"bfloat16 on NVIDIA H200, 6 s, \d[\d.]* [MG]iB", words)
     sizes = {"memory_bytes": 3 * 2**29, "device_memory_bytes": 14 * 2**30}
-    assert started.brief({"dtype": None, "device": "cpu", "load_seconds": 41.4, **sizes}) == (
+    assert start_log.brief({"dtype": None, "device": "cpu", "load_seconds": 41.4, **sizes}) == (
         "cpu, 41 s, 1.5 GiB, 14 GiB on the device"
     )
 

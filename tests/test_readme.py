@@ -15,7 +15,7 @@ from bench.processes import free_port
 from contract.catalog import ModelSpec
 from contract.errors import PredictionFailed
 from contract.tasks import TASKS
-from service.problems import STATUS
+from service.http.problems import STATUS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

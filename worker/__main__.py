@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
         maybe_patch_concurrency(["worker", "-P", args.pool], ["-P"], ["--pool"])
 
     from contract.errors import EXIT_REFUSED, StartRefused
-    from worker import last_words
+    from worker import start_failure
     from worker.process import fetch, serve
 
     try:
@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
         if drain.draining():
             return 0
         print(f"soloist worker: {error.detail}", file=sys.stderr, flush=True)
-        last_words.leave(args.model, error)
+        start_failure.leave(args.model, error)
         return EXIT_REFUSED
     except Exception:
         if drain.draining():  # what it was just at took the end for an error of its own

@@ -20,12 +20,12 @@ from contract.errors import EXIT_REFUSED, StartRefused
 from contract.hosts import Hosts
 from contract.settings import Settings, load_settings
 from contract.telemetry.logs import set_up_logging, start_facts
-from worker import drain, last_words, metrics, started
+from worker import drain, metrics, start_failure, start_log
 from worker.device import Device, choose_device
 from worker.fingerprint import content_of
 from worker.gpu import watch_gpu
 from worker.health import Health, serve_health
-from worker.presence import Presence
+from worker.heartbeat import Presence
 from worker.task import Predict
 
 logger = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ def serve(model: str, pool: str, concurrency: int) -> int:
     app.register_task(task)
 
     def ready() -> None:
-        presence.loaded = started.tell(spec, version, device, task.model)
+        presence.loaded = start_log.tell(spec, version, device, task.model)
         health.enter("ready")
 
     if pool == "prefork":
@@ -161,7 +161,7 @@ def _show(health: Health, device: Device) -> None:
 
 
 def _connected(health: Health, ready: Callable[[], None]) -> None:
-    started.took("connect", time.monotonic() - health.since)
+    start_log.took("connect", time.monotonic() - health.since)
     ready()
 
 
@@ -197,7 +197,7 @@ def _load_in_children(
             # Celery would swallow it, and this child would live on without a model.
             presence.end(says_why=isinstance(error, StartRefused))
             if isinstance(error, StartRefused):
-                last_words.leave(health.facts["model"], error, name)
+                start_failure.leave(health.facts["model"], error, name)
             with loaded.get_lock():
                 first, loaded.value = loaded.value >= 0, -(2**30)
             if first:

@@ -21,20 +21,20 @@ from contract.settings import Settings
 from contract.telemetry.endings import tell
 from contract.telemetry.tracing import open_tracing
 from worker import metrics
-from worker.account import Account
-from worker.admission import Admission
 from worker.batch import Batch
+from worker.batch_log import Account
+from worker.completion import Ends, pauses
 from worker.drain import draining
-from worker.ends import Ends, pauses
 from worker.fingerprint import content_of
 from worker.health import Health
 from worker.leases import Leases
+from worker.ledger_start import Admission
 from worker.models import open_model
 from worker.models.faults import translate
 from worker.models.interface import Model
 from worker.models.phases import taken
 from worker.reports import Reporter
-from worker.started import took
+from worker.start_log import took
 
 logger = logging.getLogger(__name__)
 

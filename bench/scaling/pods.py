@@ -35,7 +35,7 @@ class Keeper:
     """Sets the deletion cost of each pod: 0 when it is idle, 10 and the age of its batch in seconds when it is busy.
 
     What the ReplicaSet reads is as old as the last look whose patches have arrived, and a pod counts as idle only
-    when it had no batch for a while; the seconds are those of service/pods.py.
+    when it had no batch for a while; the seconds are those of service/keeper/pods.py.
     """
 
     look_seconds: float = 1.0

@@ -6,7 +6,7 @@ from starlette.responses import JSONResponse, Response
 
 from contract.errors import SoloistError
 from contract.ledger.transitions import state
-from service.context import context_of
+from service.gateway.context import context_of
 
 router = APIRouter(include_in_schema=False)
 

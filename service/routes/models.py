@@ -9,9 +9,9 @@ from starlette.responses import Response
 from contract.catalog import ModelSpec
 from contract.errors import LedgerUnavailable, NotFound
 from contract.ledger.transitions import state
-from service.context import context_of
-from service.openapi import ERRORS
-from service.presentation import show_model, show_version
+from service.gateway.context import context_of
+from service.http.openapi import ERRORS
+from service.http.representation import show_model, show_version
 
 router = APIRouter(tags=["models"])
 

@@ -13,9 +13,9 @@ from starlette.responses import Response
 from contract import __version__
 from contract.errors import NotFound
 from contract.ledger.transitions import list_page, state
-from service.context import context_of, owner_of
-from service.openapi import ERRORS, STATUS
-from service.presentation import instant, show_briefly, show_state
+from service.gateway.context import context_of, owner_of
+from service.http.openapi import ERRORS, STATUS
+from service.http.representation import instant, show_briefly, show_state
 
 router = APIRouter()
 

@@ -16,13 +16,13 @@ from contract.errors import InvalidRequest, ModelNotFound
 from contract.ledger.transitions import Created, Page, list_page
 from contract.prediction import Prediction, Priority, Status
 from contract.versions import UNTOLD, named_version
-from service import strict_json
-from service.body import read_body, require_json
-from service.context import Context, context_of, owner_of
-from service.intake import Wish
-from service.openapi import ERRORS, NOT_OVER, PREDICTION, PREDICTIONS, UNKNOWN
-from service.presentation import PREDICTION_PATH, show_created, show_prediction
-from service.stream import last_event_number, stream_events
+from service.gateway.context import Context, context_of, owner_of
+from service.gateway.predictions import Wish
+from service.http import strict_json
+from service.http.body import read_body, require_json
+from service.http.openapi import ERRORS, NOT_OVER, PREDICTION, PREDICTIONS, UNKNOWN
+from service.http.representation import PREDICTION_PATH, show_created, show_prediction
+from service.http.sse import last_event_number, stream_events
 
 router = APIRouter(tags=["predictions"])
 
@@ -70,7 +70,7 @@ async def create_with_id(request: Request) -> Response:
     return await _create(request, context_of(request), None, id)
 
 
-# Plain routes of Starlette, which service/front.py answers past FastAPI.
+# Plain routes of Starlette, which service/http/fast_routes.py answers past FastAPI.
 hot_routes = [
     Route("/v1/models/{owner}/{name}/predictions", create_for_model, methods=["POST"]),
     Route("/v1/predictions", create_for_version, methods=["POST"]),

@@ -17,7 +17,7 @@ from bench.scaling.autoscaler import (
 from bench.scaling.load import HOUR, Load, Service
 from bench.scaling.outcome import Outcome
 from bench.scaling.pods import Keeper, Pod, victims
-from service import pods as keeper_of_the_gateway
+from service.keeper import pods as keeper_of_the_gateway
 
 NOW = 10_000.0
 

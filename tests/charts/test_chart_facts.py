@@ -18,7 +18,7 @@ from contract.catalog import NOT_FOR_WORKERS, Catalog, ModelSpec, load_catalog
 from contract.ledger.keys import PER_MODEL, key
 from contract.settings import PREFIX, Settings, load_settings
 from service.__main__ import main as serve
-from service.keeper_app import create_keeper
+from service.keeper.app import create_keeper
 from service.routes import health as gateway_health
 from tests.charts.objects import Pod, by_name, of_kind, pod, pods, scaled_object
 from tests.charts.rendering import CHART, ROOT, render

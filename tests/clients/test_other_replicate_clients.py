@@ -8,7 +8,7 @@ from official import HERE, javascript, python_2, tell
 from pretend_worker import CONTENT
 
 from contract.catalog import Catalog
-from service.stream import DIFFERS
+from service.http.sse import DIFFERS
 
 pytestmark = pytest.mark.slow
 

@@ -116,7 +116,7 @@ def test_without_a_collector_nothing_is_traced(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize(
-    "entry", ["service.app, service.keeper_app", "worker.task, worker.process"]
+    "entry", ["service.app, service.keeper.app", "worker.task, worker.process"]
 )
 def test_a_process_without_traces_loads_nothing_for_them(entry: str) -> None:
     code = (

@@ -11,7 +11,7 @@ import replicate
 from stack import Stack
 
 from contract.prediction import Status
-from service.stream import DIFFERS
+from service.http.sse import DIFFERS
 from tests.clients import official
 from tests.programs import wait_for
 

@@ -181,7 +181,7 @@ def test_what_is_handed_back_and_what_ends_in_the_queue_is_in_its_trace(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ends: list[int] = []
-    monkeypatch.setattr("worker.ends.end_process", ends.append)
+    monkeypatch.setattr("worker.completion.end_process", ends.append)
     with here(settings, tmp_path, otlp_endpoint=collector.url) as soloist:
         id = soloist.post("lose_device")
         with pytest.raises(UnboundLocalError):  # the process would have ended

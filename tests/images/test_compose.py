@@ -105,7 +105,7 @@ def test_probes_ask_a_path_that_answers_on_the_port_of_the_settings(name: str) -
         r"http://127\.0\.0\.1:(\d+)(/\w+)", SERVICES[name]["healthcheck"]["test"][-1]
     )
     assert asked[0] == str(port(name))
-    sources = {"gateway": "service/routes/health.py", "keeper": "service/keeper_app.py"}
+    sources = {"gateway": "service/routes/health.py", "keeper": "service/keeper/app.py"}
     text = (ROOT / sources.get(name, "worker/health.py")).read_text(encoding="utf-8")
     assert f'"{asked[1]}"' in text
 

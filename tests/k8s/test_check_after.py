@@ -237,7 +237,7 @@ def test_a_keeper_out_of_reach_is_a_warning(installed: FakeCluster, check: Run) 
 
 
 def test_the_metrics_that_are_read_are_those_that_the_keeper_has() -> None:
-    from service import keeper_metrics as real  # after the room's rule: only a test may
+    from service.keeper import metrics as real  # after the room's rule: only a test may
 
     names = {line.partition("{")[0].partition(" ")[0] for line in METRICS.splitlines()}
     gauges = (real.QUEUE_DEPTH, real.BUSY_WORKERS, real.LEDGER_UP, real.BROKER_UP)

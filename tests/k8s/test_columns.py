@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.pods import COST, LOADED
+from service.keeper.pods import COST, LOADED
 from tests.charts.rendering import HELM
 from tests.documented import blocks_of, run_in_shell
 from tests.k8s.api_server import ApiServer

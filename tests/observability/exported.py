@@ -7,8 +7,8 @@ from types import ModuleType
 
 from prometheus_client.metrics import MetricWrapperBase
 
-import service.keeper_metrics
-import service.metrics
+import service.gateway.metrics
+import service.keeper.metrics
 import worker.metrics
 
 SUFFIXES = {
@@ -17,8 +17,8 @@ SUFFIXES = {
     "histogram": ("_bucket", "_sum", "_count"),
 }
 MODULES = {
-    "gateway": service.metrics,
-    "keeper": service.keeper_metrics,
+    "gateway": service.gateway.metrics,
+    "keeper": service.keeper.metrics,
     "worker": worker.metrics,
 }
 OWN = re.compile(r"\bsoloist_\w+")

@@ -19,9 +19,9 @@ from contract.errors import LedgerUnavailable, StartRefused
 from contract.ledger.client import AsyncLedger
 from contract.ledger.transitions import expire
 from contract.settings import Settings
-from service import admission
-from service.admission import CheckedLedger
-from service.keeper_app import create_keeper
+from service import ledger_start
+from service.keeper.app import create_keeper
+from service.ledger_start import CheckedLedger
 from tests.absent import KINDS, away, nameless, refused, unelected
 
 ALL = "SOLOIST_REDIS_URL, SOLOIST_REDIS_USERNAME, SOLOIST_REDIS_PASSWORD"
@@ -41,7 +41,7 @@ class Tries:
             await check(ledger)
 
         monkeypatch.setattr(AsyncLedger, "check", counted)
-        monkeypatch.setattr(admission, "AGAIN_SECONDS", 0.02)
+        monkeypatch.setattr(ledger_start, "AGAIN_SECONDS", 0.02)
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def quick(settings: Settings, url: str, **more: object) -> Settings:
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
     """What the log says of the wait: (line, trouble)."""
-    ours = [record for record in caplog.records if record.name == admission.logger.name]
+    ours = [record for record in caplog.records if record.name == ledger_start.logger.name]
     return [(record.message, getattr(record, "detail", "")) for record in ours]
 
 
@@ -75,7 +75,7 @@ def test_a_gateway_whose_ledger_is_away_lives_refuses_and_heals(
     caplog: pytest.LogCaptureFixture,
     kind: Callable,
 ) -> None:
-    caplog.set_level("INFO", admission.logger.name)
+    caplog.set_level("INFO", ledger_start.logger.name)
     with (
         away(kind, tmp_path) as (url, heal),
         GatewayThread(quick(settings, url), catalog) as gateway,
@@ -132,7 +132,7 @@ def test_a_wait_of_thousands_of_tries_leaves_nothing_behind(
     settings: Settings, tmp_path: Path, tries: Tries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An hour are 7,200 of them."""
-    monkeypatch.setattr(admission, "AGAIN_SECONDS", 0)
+    monkeypatch.setattr(ledger_start, "AGAIN_SECONDS", 0)
 
     async def wait(url: str) -> None:
         ledger = CheckedLedger(quick(settings, url))
@@ -176,7 +176,7 @@ def test_an_answer_that_nobody_expected_ends_no_waiting(
         await check(self)
 
     monkeypatch.setattr(AsyncLedger, "check", odd)
-    monkeypatch.setattr(admission, "AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(ledger_start, "AGAIN_SECONDS", 0.01)
 
     async def wait() -> None:
         ledger = CheckedLedger(settings)
@@ -261,7 +261,9 @@ def test_what_is_away_is_told_with_its_place_and_cause_and_no_password(
 
     with away(nameless, tmp_path) as (url, _):
         asyncio.run(wait(url.replace("//", f"//:{WRONG}@")))
-    told = vars([record for record in caplog.records if record.name == admission.logger.name][-1])
+    told = vars(
+        [record for record in caplog.records if record.name == ledger_start.logger.name][-1]
+    )
     assert (told["address"], told["settings"]) == ("soloist-ledger.invalid:6379", ALL)
     assert "not known" in told["cause"]
     assert WRONG not in str(told)

@@ -12,7 +12,7 @@ from pretend_worker import PretendWorker
 
 from contract.catalog import Catalog
 from contract.ledger.transitions import Created
-from service.intake import Wish
+from service.gateway.predictions import Wish
 
 CREATE = "/v1/models/local/echo/predictions"
 MINE = "/v1/predictions/mine-1"

@@ -13,7 +13,7 @@ from pretend_worker import PretendWorker, until
 
 from contract.ledger.client import Ledger
 from contract.ledger.transitions import EVENTS_AT_ONCE, release
-from service import stream
+from service.http import sse
 
 CREATE = "/v1/models/local/echo/predictions"
 
@@ -212,7 +212,7 @@ def test_a_prediction_that_starts_again_repeats_nothing(
     ]
 
 
-DIFFERS = Event("error", 3, f'{{"detail":"{stream.DIFFERS}"}}')
+DIFFERS = Event("error", 3, f'{{"detail":"{sse.DIFFERS}"}}')
 
 
 def test_an_output_that_is_not_what_was_streamed_ends_in_an_error_and_stays_right(
@@ -307,7 +307,7 @@ def test_who_listens_is_told_that_the_output_was_removed(
     worker.serve_one(output="a text")
     assert http.delete(url.removesuffix("/stream")).status_code == 200
     (error, done) = listen(http, url)
-    assert (error.name, error.data) == ("error", f'{{"detail":"{stream.REMOVED}"}}')
+    assert (error.name, error.data) == ("error", f'{{"detail":"{sse.REMOVED}"}}')
     assert done.name == "done"
 
 
@@ -355,7 +355,7 @@ def test_a_stream_costs_its_pieces_and_not_its_input(
 def test_silence_is_broken_by_comments(
     http: httpx.Client, worker: PretendWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.stream.KEEP_ALIVE_SECONDS", 0.05)
+    monkeypatch.setattr("service.http.sse.KEEP_ALIVE_SECONDS", 0.05)
     with listening(http, create(http)) as texts:
         assert read_until(texts, "\n\n").startswith(": keep-alive\n\n")
         worker.serve_one(output="late")

@@ -7,7 +7,7 @@ import pytest
 from starlette.requests import Request
 
 from contract.errors import InvalidRequest, TooLarge, UnsupportedMediaType
-from service.body import read_body, require_json
+from service.http.body import read_body, require_json
 
 Header = tuple[bytes, bytes]
 

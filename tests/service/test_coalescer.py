@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from service import coalescer
-from service.coalescer import Asked, Coalescer, TimeOver
+from service.gateway import coalescer
+from service.gateway.coalescer import Asked, Coalescer, TimeOver
 
 Batch = list[Asked[int, int]]
 

@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 
 from contract.catalog import Catalog
 from contract.settings import Settings
-from service.keeper_app import create_keeper
+from service.keeper.app import create_keeper
 
 ROUTES = (
     "/",

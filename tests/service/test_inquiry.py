@@ -13,8 +13,8 @@ from contract.ledger.client import Ledger
 from contract.ledger.transitions import Submission, create, read
 from contract.prediction import Prediction, Status, new_id
 from contract.settings import Settings
-from service import inquiry
-from service.inquiry import Inquiry
+from service.gateway import inquiry
+from service.gateway.inquiry import Inquiry
 
 
 def submission(not_after: float, **what: Any) -> Submission:

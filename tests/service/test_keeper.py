@@ -32,8 +32,8 @@ from contract.ledger.transitions import (
 )
 from contract.prediction import Prediction, Status, new_id
 from contract.settings import Settings
-from service.keeper import Keeper
-from service.keeper_app import create_keeper
+from service.keeper.app import create_keeper
+from service.keeper.sweeper import Keeper
 
 CLOCK = "local now = tonumber(redis.call('GET', ARGV[1] .. 'test-clock'))\n"
 LEASE = 15.0
@@ -245,7 +245,7 @@ def test_a_record_is_deleted_when_its_retention_is_over(house: House) -> None:
 def test_more_than_one_call_may_touch_is_put_right_in_one_look(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.keeper.MOST_AT_ONCE", 3)
+    monkeypatch.setattr("service.keeper.sweeper.MOST_AT_ONCE", 3)
     late = [house.submit("small", deadline_seconds=10.0) for _ in range(7)]
     lost = [house.submit() for _ in range(8)]
     assert len(house.worker.claim()) == 8
@@ -380,7 +380,7 @@ def test_a_look_without_a_ledger_says_so(settings: Settings, catalog: Catalog) -
 def test_the_probes_follow_the_ledger_away_and_back(
     settings: Settings, catalog: Catalog, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("INFO", "service.keeper")
+    caplog.set_level("INFO", "service.keeper.sweeper")
     with EmbeddedRedis(tmp_path / "redis", appendfsync="no") as own:
         quick = {
             "sweep_seconds": 0.02,
@@ -465,7 +465,7 @@ class Watch:
 
     def __init__(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
         self._house, self._process = house, 1000.0
-        monkeypatch.setattr("service.keeper.time.monotonic", lambda: self._process)
+        monkeypatch.setattr("service.keeper.sweeper.time.monotonic", lambda: self._process)
 
     def look(self, *pauses: float) -> None:
         """Sweep once, and again after each of these pauses."""
@@ -528,7 +528,7 @@ def test_what_the_keepers_catalog_names_is_not_gone(house: House, watch: Watch) 
 def test_more_than_one_look_holds_are_ended_in_steps(
     house: House, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.keeper.MOST_AT_ONCE", 2)
+    monkeypatch.setattr("service.keeper.sweeper.MOST_AT_ONCE", 2)
     ids = [submit_pinned(house, "1" * 32) for _ in range(5)]
     watch.look(*[1.0] * 16)
     assert {house.get(id).error_code for id in ids} == {"version_gone"}

@@ -22,8 +22,8 @@ from contract.ledger.transitions import (
 from contract.ledger.workers import Worker
 from contract.prediction import Prediction, new_id
 from contract.settings import Settings
-from service import keeper_metrics
-from service.keeper import Keeper
+from service.keeper import metrics as keeper_metrics
+from service.keeper.sweeper import Keeper
 
 MODEL = "counted"
 
@@ -211,7 +211,7 @@ def test_the_ledgers_size_is_asked_for_now_and_then(
         found = Memory(used=1, limit=2, reserved=3, keys=4)
         return Transition("memory", {}, lambda answer: found)
 
-    monkeypatch.setattr("service.keeper.memory", memory)
+    monkeypatch.setattr("service.keeper.sweeper.memory", memory)
     desk.look(3)
     assert asked == [1]
     assert metric("ledger_memory_limit_bytes") == 2

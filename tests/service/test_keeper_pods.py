@@ -17,9 +17,9 @@ from contract.ledger.client import Ledger
 from contract.ledger.transitions import Submission, create
 from contract.prediction import Prediction, new_id
 from contract.settings import Settings
-from service import pods
-from service.keeper_app import create_keeper
-from service.pods import COST
+from service.keeper import pods
+from service.keeper.app import create_keeper
+from service.keeper.pods import COST
 
 
 @pytest.fixture

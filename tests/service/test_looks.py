@@ -17,7 +17,7 @@ from contract.ledger.transitions import Submission, announce, cancel, create, le
 from contract.ledger.workers import Worker
 from contract.prediction import Prediction, Status, new_id
 from contract.settings import Settings
-from service.keeper import Keeper
+from service.keeper.sweeper import Keeper
 
 Act = Callable[[Keeper], Coroutine[Any, Any, None]]
 

@@ -20,7 +20,7 @@ from contract.errors import LedgerUnavailable
 from contract.ledger.client import Ledger
 from contract.ledger.transitions import ModelState, Transition, announce
 from contract.ledger.workers import Worker
-from service.readiness import Readiness
+from service.gateway.readiness import Readiness
 
 CREATE = "/v1/models/local/echo/predictions"
 WAIT = {"prefer": "wait=30"}

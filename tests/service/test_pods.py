@@ -15,8 +15,8 @@ from pretend_worker import until
 from prometheus_client import REGISTRY
 
 from contract.settings import Settings
-from service import pods as module
-from service.pods import COST, GUARDS, LIST_SECONDS, LOADED, MOST_PATCHES, Pods, in_cluster
+from service.keeper import pods as module
+from service.keeper.pods import COST, GUARDS, LIST_SECONDS, LOADED, MOST_PATCHES, Pods, in_cluster
 
 CLUSTER_AUTOSCALER, KARPENTER = GUARDS
 IN_CLUSTER = {"pod_namespace": NAMESPACE, "pod_selector": SELECTOR}
@@ -466,7 +466,7 @@ def test_in_a_cluster_the_service_account_is_used(
 
 
 def test_a_keeper_that_names_no_pods_does_not_load_the_client() -> None:
-    code = "import sys, service.app, service.keeper_app; exit('kubernetes' in sys.modules)"
+    code = "import sys, service.app, service.keeper.app; exit('kubernetes' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

@@ -16,8 +16,8 @@ from cli.embedded import EmbeddedRedis, free_port
 from contract.catalog import Catalog
 from contract.settings import Settings
 from service import process
-from service.keeper_app import create_keeper
-from service.protocol import ProbeHttpProtocol
+from service.http.protocol import ProbeHttpProtocol
+from service.keeper.app import create_keeper
 
 ODD = "p@ss/w:rd#%"
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from service.protocol import LimitedHttpProtocol
+from service.http.protocol import LimitedHttpProtocol
 
 GET = b"GET /echo HTTP/1.1\r\nHost: x\r\n\r\n"
 

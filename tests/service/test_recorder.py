@@ -13,8 +13,8 @@ from contract.ledger.client import Ledger
 from contract.ledger.transitions import Created, Full, Submission, create
 from contract.prediction import Prediction, new_id
 from contract.settings import Settings
-from service import recorder, tries
-from service.recorder import Recorder
+from service.gateway import recorder, retries
+from service.gateway.recorder import Recorder
 
 QUICK = 0.25
 """How fast these tests live: a request has so much of its real time."""
@@ -51,7 +51,7 @@ Tell = Callable[..., None]
 def tell(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Tell:
     """Run a story at a desk whose first creates meet these faults."""
     for module, names in (
-        (tries, ("TRY_SECONDS", "LEAST_SECONDS", "MOST_PAUSE_SECONDS")),
+        (retries, ("TRY_SECONDS", "LEAST_SECONDS", "MOST_PAUSE_SECONDS")),
         (recorder, ("ANSWER_SECONDS", "RECORD_SECONDS", "CLOSE_SECONDS")),
     ):
         for name in names:

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.errors import InvalidJson
-from service import strict_json
-from service.strict_json import dump, parse, parse_async
+from service.http import strict_json
+from service.http.strict_json import dump, parse, parse_async
 
 scalars = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)

@@ -62,7 +62,7 @@ EARLY_ANSWER = Plant(
     "a 201 before the record",
     (
         (
-            "service/recorder.py",
+            "service/gateway/recorder.py",
             "            result = await self._creates.submit(submission, started + ANSWER_SECONDS)\n",
             "            asyncio.ensure_future(self._creates.submit(submission, started + ANSWER_SECONDS))\n"
             "            return Created(submission.prediction)\n",
@@ -71,11 +71,11 @@ EARLY_ANSWER = Plant(
 )
 LOST_WAKE_UP = Plant(
     "a lost message that nobody sends again",
-    (("service/keeper.py", "            self._doorbell.ring(model, seen.rings)\n", ""),),
+    (("service/keeper/sweeper.py", "            self._doorbell.ring(model, seen.rings)\n", ""),),
 )
 BARE_ERROR = Plant(
     "a 500 where the ledger is away",
-    (("service/problems.py", '    "ledger_unavailable": 503,\n', ""),),
+    (("service/http/problems.py", '    "ledger_unavailable": 503,\n', ""),),
 )
 FORGOTTEN_KEY = Plant(
     "an Idempotency-Key that is not looked for",

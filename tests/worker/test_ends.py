@@ -9,9 +9,9 @@ import pytest
 from contract.errors import LedgerUnavailable
 from contract.ledger.transitions import Claimed, Holder, Outcome, Transition
 from contract.telemetry.tracing import OFF
-from worker.account import Account
 from worker.batch import Batch
-from worker.ends import EXIT_BROKEN, Ends
+from worker.batch_log import Account
+from worker.completion import EXIT_BROKEN, Ends
 from worker.leases import Leases
 
 LIMIT = 60.0
@@ -97,7 +97,7 @@ def desk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
         def cancel_dump_traceback_later(self) -> None: ...
 
     monkeypatch.setattr("worker.leases.faulthandler", Timer())
-    monkeypatch.setattr("worker.ends.end_process", end)
+    monkeypatch.setattr("worker.completion.end_process", end)
     opened = Desk()
     with opened.held:
         yield opened
@@ -245,7 +245,7 @@ def test_outcomes_are_kept_for_as_long_as_the_ledger_is_away_and_told_of_once(
         if away > hours * 3600:
             desk.ledger.fails.clear()
 
-    monkeypatch.setattr("worker.ends.time.sleep", sleep)
+    monkeypatch.setattr("worker.completion.time.sleep", sleep)
     assert batch.outcomes is not None
     assert desk.ends.finish(batch, batch.outcomes) == []
     assert desk.ledger.ids("finish") == [["a"]]

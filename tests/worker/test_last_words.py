@@ -7,8 +7,8 @@ from contract.ledger.client import Ledger
 from contract.ledger.transitions import MOST_FAILURE_CHARACTERS, state
 from contract.ledger.workers import StartFailure
 from contract.settings import Settings
-from worker import last_words
-from worker.last_words import MOST_READ, redact
+from worker import start_failure
+from worker.start_failure import MOST_READ, redact
 
 
 @pytest.mark.parametrize(
@@ -80,13 +80,13 @@ def failure(ledger: Ledger) -> StartFailure | None:
 def test_they_are_in_the_ledger_also_where_another_setting_is_wrong(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    last_words.leave("m", ModelUnloadable("no such model"))
+    start_failure.leave("m", ModelUnloadable("no such model"))
     found = failure(ledger)
     assert found is not None
     assert (found.code, found.detail) == ("model_unloadable", "no such model")
 
     monkeypatch.setenv("SOLOIST_GRACE_SECONDS", "soon")
-    last_words.leave("m", SettingsInvalid("SOLOIST_GRACE_SECONDS: not a number"))
+    start_failure.leave("m", SettingsInvalid("SOLOIST_GRACE_SECONDS: not a number"))
     found = failure(ledger)
     assert found is not None
     assert found.code == "settings_invalid"
@@ -97,7 +97,7 @@ def test_they_are_in_the_ledger_also_where_another_setting_is_wrong(
 def test_a_ledger_that_is_wrong_for_us_gets_nothing(
     ledger: Ledger, error: LedgerUnsafe | LedgerNewer
 ) -> None:
-    last_words.leave("m", error)
+    start_failure.leave("m", error)
 
     assert failure(ledger) is None
 
@@ -108,4 +108,4 @@ def test_a_ledger_that_is_away_or_not_named_holds_up_no_end(
     monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
     monkeypatch.setenv("SOLOIST_REDIS_URL", url)
-    last_words.leave("m", SettingsInvalid("x"))
+    start_failure.leave("m", SettingsInvalid("x"))

@@ -15,10 +15,10 @@ from contract.ledger.client import Ledger
 from contract.ledger.transitions import ModelState, fail, state
 from contract.ledger.workers import Worker
 from contract.settings import Settings
-from worker import presence as module
+from worker import heartbeat as module
 from worker.device import Device
 from worker.health import Health
-from worker.presence import Presence
+from worker.heartbeat import Presence
 
 GPU = Device("cuda:0", "GPU-1", "NVIDIA H200")
 VERSION = "5f" * 32

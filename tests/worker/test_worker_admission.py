@@ -16,18 +16,18 @@ from contract.errors import LedgerRefuses, LedgerUnsafe, StartRefused
 from contract.ledger.client import Ledger
 from contract.settings import Settings
 from tests.absent import KINDS, away, refused, silent
-from worker import admission
-from worker.admission import Admission
+from worker import ledger_start
 from worker.health import Health
+from worker.ledger_start import Admission
 
 NOWHERE = "amqp://guest:guest@127.0.0.1:1//"
 
 
 class Desk:
-    """An admission, and how often it asked."""
+    """A start that waits for the ledger, and how often it asked."""
 
     def __init__(self, settings: Settings, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(admission, "AGAIN_SECONDS", 0.02)
+        monkeypatch.setattr(ledger_start, "AGAIN_SECONDS", 0.02)
         self.tries, self.health = 0, Health()
         how = {"redis_url": SecretStr(url), "ledger_timeout_seconds": 0.3}
         self.ledger = Ledger(settings.model_copy(update=how))
@@ -59,7 +59,7 @@ def test_a_ledger_that_is_away_is_waited_for(
     caplog: pytest.LogCaptureFixture,
     kind: Callable,
 ) -> None:
-    caplog.set_level(logging.INFO, admission.logger.name)
+    caplog.set_level(logging.INFO, ledger_start.logger.name)
     with away(kind, tmp_path) as (url, heal):
         desk = Desk(settings, url, monkeypatch)
         desk.admission.ask()  # returns, so that the model can be loaded meanwhile

@@ -6,7 +6,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from contract.errors import Misdirected
 from contract.hosts import Hosts
 from contract.settings import Settings
-from service.problems import refuse
+from service.http.problems import refuse
 
 REFUSAL = Misdirected(
     "this process does not answer to the name in `Host`; SOLOIST_ALLOWED_HOSTS names those that it does"

@@ -32,9 +32,9 @@ from contract.ledger.workers import REPEAT_SHARE
 from contract.settings import Settings
 from contract.telemetry.endings import tell
 from contract.telemetry.tracing import OFF, Tracing
-from service import keeper_metrics as metrics
-from service.looks import Looks
-from service.pods import Pods
+from service.keeper import metrics
+from service.keeper.active_models import Looks
+from service.keeper.pods import Pods
 
 logger = logging.getLogger(__name__)
 

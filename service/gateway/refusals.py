@@ -12,7 +12,8 @@ from contract.errors import (
     SoloistError,
 )
 from contract.ledger.transitions import Conflicting, Full, NoRoom, Submission, Unserved
-from service import metrics, strict_json
+from service.gateway import metrics
+from service.http import strict_json
 
 MOST_SECONDS = 60.0
 """The longest `Retry-After`."""

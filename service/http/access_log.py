@@ -6,8 +6,8 @@ import time
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from contract.telemetry.tracing import OFF, Span, TraceContext, Tracing, incoming
-from service import metrics
-from service.problems import problem
+from service.gateway import metrics
+from service.http.problems import problem
 
 logger = logging.getLogger(__name__)
 

@@ -18,10 +18,10 @@ from contract.ledger.transitions import (
     create,
     recorded,
 )
-from service import metrics
-from service.coalescer import Asked, Coalescer, TimeOver
-from service.inquiry import Inquiry
-from service.tries import ANSWER_SECONDS, Tries
+from service.gateway import metrics
+from service.gateway.coalescer import Asked, Coalescer, TimeOver
+from service.gateway.inquiry import Inquiry
+from service.gateway.retries import ANSWER_SECONDS, Tries
 
 RECORD_SECONDS = 2.0
 """How long after its request a prediction may be recorded. What the ledger says later is final: it is

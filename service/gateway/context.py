@@ -11,8 +11,8 @@ from contract.ledger.transitions import state
 from contract.prediction import Prediction
 from contract.settings import Settings
 from contract.versions import is_version
-from service.intake import Intake
-from service.presentation import base_url
+from service.gateway.predictions import Intake
+from service.http.representation import base_url
 
 
 @dataclass(frozen=True, slots=True)

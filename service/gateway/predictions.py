@@ -35,12 +35,13 @@ from contract.ledger.transitions import (
 from contract.prediction import Prediction, Priority, new_id
 from contract.settings import Settings
 from contract.telemetry.tracing import TraceContext
-from service import metrics, strict_json
-from service.answers import Answers, Listener
-from service.readiness import Readiness
-from service.recorder import Recorder
-from service.refusals import refusal, unfit
-from service.tries import ANSWER_SECONDS, Tries
+from service.gateway import metrics
+from service.gateway.outcomes import Answers, Listener
+from service.gateway.readiness import Readiness
+from service.gateway.recorder import Recorder
+from service.gateway.refusals import refusal, unfit
+from service.gateway.retries import ANSWER_SECONDS, Tries
+from service.http import strict_json
 
 T = TypeVar("T")
 

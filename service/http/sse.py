@@ -16,7 +16,7 @@ import orjson
 from contract.errors import InvalidRequest, LedgerUnavailable, PredictionNotFound
 from contract.ledger.transitions import Streamed
 from contract.prediction import Status
-from service.intake import Intake
+from service.gateway.predictions import Intake
 
 KEEP_ALIVE_SECONDS = 15.0
 KEEP_ALIVE = b": keep-alive\n\n"

@@ -18,7 +18,7 @@ from contract.errors import LedgerUnavailable, SoloistError
 from contract.ledger.client import AsyncLedger
 from contract.ledger.subscription import Subscription
 from contract.ledger.transitions import read, statuses
-from service import metrics
+from service.gateway import metrics
 
 logger = logging.getLogger(__name__)
 

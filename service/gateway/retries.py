@@ -6,7 +6,7 @@ from typing import TypeVar
 from contract.errors import LedgerFull, LedgerUnavailable
 from contract.ledger.client import AsyncLedger
 from contract.ledger.transitions import Transition
-from service import metrics
+from service.gateway import metrics
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from contract.errors import SoloistError
 from contract.ledger.client import AsyncLedger
 from contract.ledger.transitions import Recorded, Submission, recorded
-from service import metrics
+from service.gateway import metrics
 
 logger = logging.getLogger(__name__)
 

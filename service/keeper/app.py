@@ -16,10 +16,10 @@ from contract.broker import Doorbell
 from contract.catalog import Catalog
 from contract.settings import Settings
 from contract.telemetry.tracing import open_tracing
-from service.admission import CheckedLedger, admit
-from service.hosts import HostCheck
-from service.keeper import Keeper
-from service.pods import Pods, in_cluster
+from service.http.host_check import HostCheck
+from service.keeper.pods import Pods, in_cluster
+from service.keeper.sweeper import Keeper
+from service.ledger_start import CheckedLedger, admit
 
 
 def create_keeper(

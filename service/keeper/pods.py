@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from contract.settings import Settings
-from service import keeper_metrics as metrics
+from service.keeper import metrics
 
 logger = logging.getLogger(__name__)
 

@@ -71,7 +71,7 @@ class Presence:
 
     def end(self, *, says_why: bool = False) -> None:
         """Take the announcement back. From a ledger that is away it is not: it runs out by itself. `says_why` is of
-        a worker that says itself why it could not start (worker/last_words.py).
+        a worker that says itself why it could not start (worker/start_failure.py).
         """
         self._says_why = self._says_why or says_why
         self._ended = True

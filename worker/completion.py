@@ -12,8 +12,8 @@ from contract.ledger.transitions import Holder, Outcome, finish_in_parts, releas
 from contract.telemetry.endings import tell
 from contract.telemetry.tracing import Tracing
 from worker import metrics
-from worker.account import Account
 from worker.batch import Batch
+from worker.batch_log import Account
 from worker.leases import Leases, end_process
 
 logger = logging.getLogger(__name__)

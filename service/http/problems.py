@@ -8,9 +8,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from contract.errors import OutcomeUnknown, Refused, RequestError, SoloistError
-from service import metrics
-from service.context import context_of
-from service.presentation import PREDICTION_PATH
+from service.gateway import metrics
+from service.gateway.context import context_of
+from service.http.representation import PREDICTION_PATH
 
 STATUS = {
     "invalid_request": 422,

@@ -7,7 +7,7 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from contract.errors import SoloistError
-from service.problems import refuse
+from service.http.problems import refuse
 
 
 class Front:

@@ -1,0 +1,1 @@
+"""HTTP as the gateway speaks it: bytes in, JSON and events out."""
