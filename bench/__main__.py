@@ -19,12 +19,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bench import idle, topologies
 from bench.models import BenchModel, models
-from bench.processes import PROJECT
 from bench.report import Report
 from bench.run import DEFAULT_STACKS, STACKS, Run
 from bench.scaling import picture, tables
 from bench.stacks.stack import ONE_THREAD
 from bench.visit import FULL, QUICK
+from local.processes import PROJECT
 
 MODELS = ["tiny", "minilm"]
 MAKE_TINY = "import sys, pathlib, bench.offline; bench.offline.make_tiny(pathlib.Path(sys.argv[1]))"

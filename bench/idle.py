@@ -16,11 +16,11 @@ import yaml
 from rich.progress import Progress
 
 from bench.http import request
-from bench.processes import PROJECT, Process, free_port
 from bench.report import table
 from bench.stacks.stack import ONE_THREAD, exchange
-from cli.embedded import EmbeddedRedis
 from contract.settings import Settings
+from local.processes import PROJECT, Process, free_port
+from local.redis import EmbeddedRedis
 
 MODELS = 3
 WORKERS = 2

@@ -6,7 +6,7 @@ Not in our environment, where they would change what is measured: uvicorn, for o
 import subprocess
 import sys
 
-from bench.processes import PROJECT
+from local.processes import PROJECT
 
 FOLDER = PROJECT / ".soloist/bench-packages"
 # With what they need beyond our own requirements; without --no-deps pip would fetch all those again.

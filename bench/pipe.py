@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.processes import PROJECT, dies_with_us
+from local.processes import PROJECT, dies_with_us
 
 
 class Ended(RuntimeError):

@@ -15,7 +15,6 @@ from bench.bound import Bound
 from bench.models import BenchModel
 from bench.packages import PACKAGES
 from bench.pipe import Ended
-from bench.processes import StartFailed, pinned
 from bench.stacks.litserve import LitServe
 from bench.stacks.mosec import Mosec
 from bench.stacks.ours import Ours, OursOnRabbitMQ
@@ -23,6 +22,7 @@ from bench.stacks.stack import Stack
 from bench.stacks.usual import Usual, UsualWait
 from bench.texts import TEXTS, texts
 from bench.visit import CALLERS, Cores, Plan, WrongAnswers, generator_ceiling, visit
+from local.processes import StartFailed, pinned
 
 STACKS: dict[str, type[Stack]] = {
     stack.name: stack for stack in (Ours, OursOnRabbitMQ, Mosec, LitServe, Usual, UsualWait)

@@ -16,12 +16,12 @@ from bench.bound import Bound
 from bench.generator import Generator
 from bench.measure import Tree
 from bench.models import BenchModel
-from bench.processes import pinned
 from bench.report import Spread, cell, table
 from bench.run import FAILURES, machine, split_cores
 from bench.stacks.ours import Ours
 from bench.texts import TEXTS, texts
 from bench.visit import Cores, Plan, check, measured
+from local.processes import pinned
 
 CALLERS = 64
 READY_SECONDS = 120.0

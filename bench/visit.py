@@ -12,9 +12,9 @@ from bench.generator import Generator
 from bench.http import request
 from bench.measure import Tree
 from bench.models import difference
-from bench.processes import PROJECT, Process, accepts, free_port, pinned
 from bench.stacks.stack import Stack
 from bench.target import Target
+from local.processes import PROJECT, Process, accepts, free_port, pinned
 
 CALLERS = (1, 8, 64, 256)
 TOLERANCE = 1e-3

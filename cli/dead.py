@@ -9,13 +9,13 @@ from rich.table import Table
 
 from cli.console import Failure, complain, out, plain, print_json
 from cli.predictions import Json
-from cli.state import open_ledger
 from contract.catalog import Catalog
 from contract.errors import LedgerUnavailable
 from contract.ledger.client import Ledger
 from contract.ledger.transitions import NoRoom, Transition, read, replay
 from contract.ledger.transitions import dead as dead_list
 from contract.prediction import Prediction, new_id
+from local.run_file import open_ledger
 
 if TYPE_CHECKING:
     from contract.broker import Doorbell

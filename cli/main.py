@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import typer
 
-from cli import capacity, console, dead, models, predict, predictions, processes, purge, up
+from cli import console, dead, models, plan, predict, predictions, processes, purge, up
 from contract import __version__
 
 app = typer.Typer(
@@ -22,7 +22,7 @@ app.command()(predictions.status)
 app.command()(predictions.cancel)
 app.command()(purge.purge)
 app.command()(models.models)
-app.command()(capacity.plan)
+app.command()(plan.plan)
 app.add_typer(dead.dead, name="dead")
 for process in (processes.gateway, processes.keeper, processes.worker, processes.bench):
     app.command(

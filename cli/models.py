@@ -9,10 +9,10 @@ from rich.table import Table
 
 from cli.console import out, plain, print_json
 from cli.predictions import Json, Url, models_of, public_id
-from cli.state import gateway_url
 from contract.catalog import load_catalog, source_folder
 from contract.errors import CatalogInvalid
 from contract.settings import load_settings
+from local.run_file import gateway_url
 
 
 def models(

@@ -1,162 +1,238 @@
-"""Which processes make up a Soloist on one machine, and with which settings each of them starts."""
+"""`soloist plan`: the chart's scaling values for a load, found by simulating it, and what to expect of them."""
 
-import os
+import math
 import re
-import shutil
-import socket
-import subprocess
-from collections.abc import Mapping
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-from cli.console import Failure
-from cli.embedded import free_port
-from contract.catalog import Catalog
-from contract.settings import Settings
+import typer
+import yaml
+from rich.progress import BarColumn, Progress, TextColumn
 
-VISIBLE = "CUDA_VISIBLE_DEVICES"
-NEEDED = {"fastapi": "gateway", "uvicorn": "gateway", "torch": "worker", "transformers": "worker"}
+from cli.console import Failure, err
 
+if TYPE_CHECKING:
+    from planner.autoscaler import Scaling
+    from planner.search import Expectation, Search, Wish
 
-@dataclass(frozen=True, slots=True)
-class Process:
-    """One process: `python -m` its arguments, with `environment` and its port in `port_variable`."""
-
-    name: str
-    arguments: tuple[str, ...]
-    environment: Mapping[str, str]
-    port_variable: str
-    port: int = 0
-    """0: a free one, chosen anew at each start."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    gateway: Process
-    keeper: Process
-    workers: list[Process]
-    on_cpu: list[str]
-    """Names of workers that find no GPU left, on a machine that has some."""
+UNITS = {"s": 3600.0, "min": 60.0, "h": 1.0, "day": 1 / 24}
+MOST_PER_HOUR = 200_000.0
+NAME = "[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?"
 
 
 def plan(
-    settings: Settings, catalog: Catalog, ledger_url: str | None, workers_per_model: int | None
-) -> "Plan":
-    """The gateway, the keeper and the workers.
+    rate: Annotated[
+        str, typer.Option(help="How many predictions come: 10/s, 600/min, 2000/h or 5000/day.")
+    ],
+    seconds: Annotated[
+        float, typer.Option(help="Seconds of a batch of one prediction on the device.")
+    ],
+    each: Annotated[
+        float, typer.Option(help="Seconds that each further prediction adds to its batch.")
+    ] = 0.0,
+    batch: Annotated[
+        int, typer.Option(min=1, max=4096, help="The model's max_batch_size; 1: no batching.")
+    ] = 1,
+    shape: Annotated[
+        str, typer.Option(help="How they come: steady, daily, bursts or spike.")
+    ] = "steady",
+    gpus: Annotated[
+        int, typer.Option(min=1, max=10_000, help="The most GPUs that the model can have.")
+    ] = 4,
+    cold_start: Annotated[
+        float, typer.Option(help="Seconds that a pod needs from its GPU to ready.")
+    ] = 60.0,
+    wait: Annotated[
+        float, typer.Option(help="The seconds that 95 % of the predictions may wait at most.")
+    ] = 10.0,
+    price: Annotated[
+        float | None, typer.Option(min=0, help="What a GPU costs an hour, in any currency.")
+    ] = None,
+    model: Annotated[str, typer.Option(help="The model's name in the values.")] = "my-model",
+    picture: Annotated[
+        Path | None, typer.Option(help="Draw the simulated time: FILE.svg or FILE.png.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Another seed, other arrivals.")] = 0,
+) -> None:
+    """Find scaling values for a load by simulating KEDA, HPA and pods; prints values for the chart."""
+    check(model, picture, shape=shape)
+    from planner.load import HOUR, Service
+    from planner.search import Wish
+    from planner.simulation import Cluster
 
-    Args:
-        ledger_url: the embedded ledger; None where the settings name one.
-        workers_per_model: None: one, and one more on each further GPU.
+    positive("--seconds", seconds)
+    positive("--wait", wait)
+    service = Service(seconds, not_negative("--each", each), batch)
+    if service.full_seconds > HOUR / 2:
+        raise Failure(
+            f"a full batch would take {service.full_seconds:g} s, the most that can be planned is "
+            f"{HOUR / 2:g} s: lower --batch, --each or --seconds",
+            2,
+        )
+    cluster = Cluster(gpus, not_negative("--cold-start", cold_start))
+    wish = serveable(Wish(per_hour(rate), shape, service, cluster, wait, seed))
+    found = simulate(wish)
+    sys.stdout.write("\n".join([*told(wish, found, price), values(model, found.scaling)]))
+    if picture:
+        draw(picture, model, found, wish)
 
-    Raises:
-        Failure: a part is not installed, or a port is taken.
-    """
-    _check_installed()
-    port = settings.port or free_port()
-    if not is_free(settings.host, port):
-        raise Failure(f"port {port} is taken; choose another with --port")
-    keeper_port = settings.keeper_port
-    if keeper_port and not is_free(settings.host, keeper_port):
-        if "keeper_port" in settings.model_fields_set:
-            raise Failure(
-                f"the keeper's port {keeper_port} is taken; set SOLOIST_KEEPER_PORT to another"
-            )
-        keeper_port = 0
-    shared = {
-        **os.environ,
-        "SOLOIST_CATALOG": str(settings.catalog.resolve()),
-        "SOLOIST_PORT": str(port),
-        "SOLOIST_LOG_FORMAT": "json",
-        "PYTHONUNBUFFERED": "1",
-    }
-    if ledger_url:
-        shared["SOLOIST_REDIS_URL"] = ledger_url
-    gateway = Process("gateway", ("service", "gateway"), shared, "SOLOIST_PORT", port)
-    keeper = Process("keeper", ("service", "keeper"), shared, "SOLOIST_KEEPER_PORT", keeper_port)
-    gpus = count_gpus()
-    counts = worker_counts(catalog, gpus, workers_per_model)
-    surplus = on_cpu(catalog, gpus, counts)
-    workers = [
-        _worker(model, name, shared, cpu=n > count - surplus[model])
-        for model, count in counts.items()
-        for n in range(1, count + 1)
-        for name in [model if count == 1 else f"{model}-{n}"]
-    ]
-    return Plan(
-        gateway,
-        keeper,
-        workers,
-        [w.name for w in workers if gpus and w.environment.get(VISIBLE) == ""],
+
+def per_hour(rate: str) -> float:
+    """`10/s`, `600/min`, `2000/h` or `5000/day` as predictions an hour."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*/\s*(s|min|h|day)", rate.strip())
+    if not match or not float(match[1]):
+        raise Failure(f"--rate {rate!r} is no rate: write 10/s, 600/min, 2000/h or 5000/day", 2)
+    found = float(match[1]) * UNITS[match[2]]
+    if found > MOST_PER_HOUR:
+        raise Failure(
+            f"--rate {rate} is more than {MOST_PER_HOUR:,.0f}/h, too much to simulate: divide the rate and "
+            "--gpus by the same number, and multiply min and max by it",
+            2,
+        )
+    return found
+
+
+def check(model: str, picture: Path | None, shape: str) -> None:
+    """Refuse what cannot be planned before anything is simulated."""
+    if find_spec("planner") is None:
+        raise Failure("the simulation is not part of this installation: use a checkout of Soloist")
+    from planner.load import SHAPES
+
+    if shape not in SHAPES:
+        raise Failure(f"--shape {shape!r} is none of {', '.join(SHAPES)}", 2)
+    if not re.fullmatch(NAME, model):
+        raise Failure(
+            f"--model {model!r} is no model name: use up to 40 of a-z, 0-9 and - inside", 2
+        )
+    if picture:
+        if picture.suffix not in (".svg", ".png"):
+            raise Failure(f"--picture {picture} must end in .svg or .png", 2)
+        if not picture.absolute().parent.is_dir():
+            raise Failure(f"--picture {picture}: its folder does not exist; make it first", 2)
+        if find_spec("matplotlib") is None:
+            raise Failure("--picture needs matplotlib: pip install 'soloist[plan]'")
+
+
+def positive(option: str, value: float) -> float:
+    if not (math.isfinite(value) and value > 0):
+        raise Failure(f"{option} {value:g} must be greater than 0", 2)
+    return value
+
+
+def not_negative(option: str, value: float) -> float:
+    return value if value == 0 else positive(option, value)
+
+
+def serveable(wish: "Wish") -> "Wish":
+    """The wish itself, or, with a warning, for as many GPUs as the load needs at least."""
+    given, least = wish.cluster.gpus, wish.least_gpus
+    if given >= least:
+        return wish
+    err().print(
+        f"{given} GPU{'s' * (given > 1)} cannot serve this load: in its busiest hours even full batches keep "
+        f"{least} busy. What follows is for {least} GPUs."
+    )
+    return wish.on(least)
+
+
+def simulate(wish: "Wish") -> "Expectation":
+    """Search, then look at the result once more; says so when the wait cannot be kept."""
+    from planner.search import Search
+
+    with progress() as advance:
+        search = Search(wish, advance)
+        found = search.plan()
+        if found.wait > wish.wait:
+            err().print(missed(wish, found, search))
+    return found
+
+
+def missed(wish: "Wish", found: "Expectation", search: "Search") -> str:
+    """Why the wait is longer than asked for, and the way out."""
+    gpus = wish.cluster.gpus
+    needed = search.gpus_needed(found.scaling, 4 * gpus)
+    way_out = (
+        f"{needed} GPUs would keep it"
+        if needed
+        else "more GPUs alone would not help: accept a longer --wait, or make the start shorter"
+    )
+    return (
+        f"No values that were tried keep a p95 wait of {wish.wait:g} s with {gpus} GPU{'s' * (gpus > 1)}, "
+        f"the best keep {found.wait:.1f} s; {way_out}."
     )
 
 
-def _worker(model: str, name: str, shared: Mapping[str, str], *, cpu: bool) -> Process:
-    host = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())
-    environment = {**shared, "SOLOIST_WORKER_NAME": f"{host}-{name}-{os.getpid()}"}
-    if cpu:
-        environment[VISIBLE] = ""
-    return Process(name, ("worker", "--model", model), environment, "SOLOIST_WORKER_PORT")
+@contextmanager
+def progress() -> Iterator[Callable[..., None]]:
+    """A bar on stderr while it simulates."""
+    columns = (TextColumn("simulating"), BarColumn(), TextColumn("{task.percentage:3.0f} %"))
+    with Progress(*columns, console=err(), transient=True) as shown:
+        bar = shown.add_task("", total=None)
+
+        def advance(total: int | None = None) -> None:
+            if total:
+                shown.reset(bar, total=total)
+            else:
+                shown.advance(bar)
+
+        yield advance
 
 
-def on_cpu(catalog: Catalog, gpus: int, counts: Mapping[str, int]) -> dict[str, int]:
-    """How many workers of each model must do without a GPU because others hold them all.
-
-    Models with `device: cuda` come first. Where there is no GPU at all nobody has to be told.
-    """
-    left = gpus
-    without = dict.fromkeys(catalog, 0)
-    for device in ("cuda", "auto"):
-        for name, spec in catalog.items():
-            if spec.device == device:
-                served = min(left, counts[name])
-                left -= served
-                if gpus and device == "auto":
-                    without[name] = counts[name] - served
-    return without
-
-
-def worker_counts(catalog: Catalog, gpus: int, per_model: int | None) -> dict[str, int]:
-    """How many workers each model gets: GPUs beyond one a model are dealt out in turn."""
-    counts = dict.fromkeys(catalog, per_model or 1)
-    takers = [name for name, spec in catalog.items() if spec.device != "cpu"]
-    if per_model is None and takers:
-        for spare in range(max(0, gpus - len(takers))):
-            counts[takers[spare % len(takers)]] += 1
-    return counts
+def told(wish: "Wish", found: "Expectation", price: float | None) -> Iterator[str]:
+    """What was simulated and what to expect, as comments above the values."""
+    service, outcome = wish.service, found.outcome
+    hours, day = outcome.paid / 3600, found.per_day(outcome.paid / 3600)
+    oracle = found.per_day(outcome.oracle(wish.cluster.cold_start) / 3600)
+    sizes = f"a batch of 1 takes {service.first:g} s"
+    if service.max_batch_size > 1:
+        sizes += f", of {service.max_batch_size} {service.full_seconds:g} s"
+    pressed = ", in which a day passes" if found.hours < 24 and wish.shape == "daily" else ""
+    yield f"# {wish.per_hour:g} predictions/h, {wish.shape}; {sizes}; a pod starts in {wish.cluster.cold_start:g} s;"
+    yield f"# at most {wish.cluster.gpus} GPUs; 95 % shall start within {wish.wait:g} s."
+    yield f"# Expected, from {found.hours:.3g} simulated hours{pressed} with {outcome.arrivals} predictions:"
+    yield f"#   wait until started: half up to {number(outcome.wait(0.5))} s, 95 % up to {number(found.wait)} s"
+    yield (
+        f"#   GPU-hours a day: {number(day)}, {outcome.used:.0%} of them compute; "
+        f"who knew the arrivals would pay {number(oracle)}"
+    )
+    if price is not None:
+        thousand = hours * price / outcome.arrivals * 1000
+        yield f"#   cost a day: {day * price:.2f}; of 1000 predictions: {thousand:.3f}"
+    yield f"#   cold starts a day: {number(found.per_day(outcome.cold_starts))}"
+    hits = number(found.per_day(len(outcome.hits)))
+    yield f"#   busy pods chosen by scale-in a day: {hits}; predictions killed: {outcome.killed}"
 
 
-def count_gpus() -> int:
-    """The GPUs that workers may use; 0 without NVIDIA's driver."""
-    visible = os.environ.get(VISIBLE)
-    if visible is not None:
-        return len([device for device in visible.split(",") if device.strip() not in ("", "-1")])
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return 0
+def number(value: float) -> str:
+    """Three digits that count, and never an exponent."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}" if value >= 0.001 else "0"
+
+
+def values(model: str, scaling: "Scaling") -> str:
+    """The part of the chart's values; `max` and `target` always, others where they differ from its defaults."""
+    down: dict[str, int] = {}
+    if scaling.stabilization_seconds != 300:
+        down["stabilizationSeconds"] = scaling.stabilization_seconds
+    if scaling.down_pods_per_minute != 1:
+        down["podsPerMinute"] = scaling.down_pods_per_minute
+    found: dict[str, Any] = {"min": scaling.min} if scaling.min else {}
+    found |= {"max": scaling.max, "target": scaling.target}
+    if scaling.cooldown_seconds != 300:
+        found["cooldownSeconds"] = scaling.cooldown_seconds
+    if down:
+        found["scaleDown"] = down
+    return yaml.safe_dump({"models": {model: {"scaling": found}}}, sort_keys=False)
+
+
+def draw(path: Path, model: str, found: "Expectation", wish: "Wish") -> None:
+    """The run that the expectation is from."""
+    from planner.picture import draw_days
+
     try:
-        asked = subprocess.run(  # noqa: S603
-            [program, "-L"], capture_output=True, text=True, timeout=20, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return 0
-    return sum(line.startswith("GPU ") for line in asked.stdout.splitlines())
-
-
-def is_free(host: str, port: int) -> bool:
-    """True if this machine can listen there."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        if os.name == "posix":
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True
-
-
-def _check_installed() -> None:
-    missing = sorted({extra for package, extra in NEEDED.items() if find_spec(package) is None})
-    if missing:
-        extras = ",".join(missing)
-        raise Failure(f"parts are missing on this machine; run: pip install 'soloist[{extras}]'")
+        draw_days(path, found.arrivals, {model: found.outcome}, wish.cluster.gpus)
+    except OSError as error:
+        raise Failure(f"cannot write --picture {path}: {error.strerror}") from None

@@ -16,8 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from cli.client import Away, Gateway, Refusal
 from cli.console import Failure, err, out, print_json
 from cli.inputs import Input, gather_inputs
-from cli.state import gateway_url
 from contract.settings import load_settings
+from local.run_file import gateway_url
 
 Line = dict[str, Any]
 TERMINAL = ("succeeded", "failed", "canceled")

@@ -8,8 +8,8 @@ from rich.table import Table
 
 from cli.client import Gateway
 from cli.console import Failure, complain, out, plain, print_json, shorten
-from cli.state import gateway_url
 from contract.settings import load_settings
+from local.run_file import gateway_url
 
 Url = Annotated[
     str | None, typer.Option("--url", help="The gateway; found by itself on this machine.")

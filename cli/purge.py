@@ -9,13 +9,13 @@ import typer
 
 from cli.console import Failure, err, out, print_json
 from cli.predictions import Json
-from cli.state import open_ledger
 from contract.catalog import Catalog
 from contract.errors import ModelNotFound
 from contract.ledger.client import Ledger
 from contract.ledger.transitions import cancel as cancel_one
 from contract.ledger.transitions import erase, list_page
 from contract.prediction import Prediction, Status
+from local.run_file import open_ledger
 
 OWNER = "local"
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

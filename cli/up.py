@@ -12,17 +12,17 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from cli.children import Child
 from cli.client import Gateway
 from cli.console import Failure, shorten
-from cli.embedded import EmbeddedRedis
-from cli.plan import plan
 from cli.samples import curl, sample_input
-from cli.state import Running, local_url, remove_state, write_state
-from cli.stream import Stream
 from contract.catalog import Catalog, load_catalog
 from contract.errors import StartRefused
 from contract.settings import Settings, load_settings
+from local.log_stream import Stream
+from local.redis import EmbeddedRedis
+from local.run_file import Running, local_url, remove_state, write_state
+from local.supervisor import Child
+from local.topology import plan
 
 LEDGER_POLL_SECONDS = 0.5
 SLACK_SECONDS = 10.0

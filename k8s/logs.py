@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from cli.stream import message_of
 from k8s.cluster import Cluster, Denied, Unanswered
+from local.log_stream import message_of
 
 GONE = (
     "unable to retrieve container logs",

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import redis
 
-from bench.processes import Process, accepts
-from cli.embedded import EmbeddedRedis, free_port
+from local.processes import Process, accepts
+from local.redis import EmbeddedRedis, free_port
 from tests.sentinels import SERVICE, newest_redis
 
 Heal = Callable[[], None]

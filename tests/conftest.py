@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from cli.embedded import EmbeddedRedis
 from contract.ledger.client import Ledger
 from contract.settings import Settings
+from local.redis import EmbeddedRedis
 
 
 @pytest.fixture(scope="session")

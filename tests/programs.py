@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from bench.processes import PROJECT, Process, free_port
+from local.processes import PROJECT, Process, free_port
 
 T = TypeVar("T")
 

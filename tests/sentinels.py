@@ -10,8 +10,8 @@ from typing import Any, Self
 
 import redis
 
-from bench.processes import Process, StartFailed, free_port
-from cli.embedded import server_program
+from local.processes import Process, StartFailed, free_port
+from local.redis import server_program
 
 SERVICE = "ledger"
 START_SECONDS = 30.0

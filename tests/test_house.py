@@ -23,7 +23,7 @@ from service.http.problems import STATUS
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT = ROOT / "pyproject.toml"
-ROOMS = ("contract", "service", "worker", "cli", "k8s", "bench")
+ROOMS = ("contract", "service", "worker", "cli", "k8s", "local", "planner", "bench")
 OUTSIDE = ("tests", "docs", "examples")
 MOST_LINES = 350
 LONGER = {
@@ -33,7 +33,8 @@ LONGER = {
 READS_ENVIRONMENT = {
     "contract/settings.py": "the one place of all settings",
     "worker/device.py": "CUDA_VISIBLE_DEVICES is how a device is chosen and the others hidden",
-    "cli/plan.py": "the processes of `soloist up` get our environment and a device each",
+    "local/processes.py": "a child process gets our environment and its own settings over it",
+    "local/topology.py": "the processes of `soloist up` get our environment and a device each",
 }
 SHARED_CODES = {
     "invalid_input": "the same fault of an input, found by the gateway or by the model",
@@ -73,7 +74,10 @@ def test_the_import_rules_know_every_room() -> None:
 @pytest.mark.parametrize(
     ("entry", "strangers"),
     [
-        ("service.app, service.keeper.app, service.process", "torch transformers worker cli bench"),
+        (
+            "service.app, service.keeper.app, service.process",
+            "torch transformers worker cli local planner bench",
+        ),
         ("worker.process, worker.task", "fastapi starlette uvicorn torch transformers service cli"),
         ("cli.main", "fastapi starlette uvicorn torch transformers service worker k8s kubernetes"),
         ("k8s.__main__", "fastapi starlette uvicorn torch transformers service worker bench"),

@@ -11,10 +11,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bench.processes import free_port
 from contract.catalog import ModelSpec
 from contract.errors import PredictionFailed
 from contract.tasks import TASKS
+from local.processes import free_port
 from service.http.problems import STATUS
 
 ROOT = Path(__file__).parent.parent

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from random import Random
 
-from bench.scaling.autoscaler import Scaling, ready_and_running, ready_only, with_busy
-from bench.scaling.load import HOUR, Load, Service
-from bench.scaling.outcome import Outcome
-from bench.scaling.pods import Keeper
-from bench.scaling.simulation import OURS, Cluster, Simulation, Variant
+from planner.autoscaler import Scaling, ready_and_running, ready_only, with_busy
+from planner.load import HOUR, Load, Service
+from planner.outcome import Outcome
+from planner.pods import Keeper
+from planner.simulation import OURS, Cluster, Simulation, Variant
 
 INSTANT = Variant("ours, were the keeper instant", with_busy, Keeper(0.0, 0.0, 0.0), reaction=0.0)
 VARIANTS = [

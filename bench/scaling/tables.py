@@ -6,8 +6,8 @@ from typing import Any
 from rich.progress import Progress
 
 from bench.report import figure, table
-from bench.scaling.outcome import Outcome
 from bench.scaling.scenarios import INSTANT, SCENARIOS, VARIANTS, Scenario
+from planner.outcome import Outcome
 
 SEEDS, QUICK_SEEDS = 20, 1
 Row = dict[str, Any]

@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 from bench.packages import FOLDER, install
-from bench.processes import PROJECT
 from bench.stacks.stack import Stack, with_path
+from local.processes import PROJECT
 
 
 class LitServe(Stack):

@@ -1,8 +1,8 @@
 """mosec: a Rust front and an in-memory queue before a Python process."""
 
 from bench.packages import FOLDER, install
-from bench.processes import PROJECT
 from bench.stacks.stack import Stack, with_path
+from local.processes import PROJECT
 
 
 class Mosec(Stack):

@@ -10,12 +10,12 @@ from typing import Any, ClassVar
 
 import yaml
 
-from bench.brokers import RabbitMQ
 from bench.http import request
 from bench.models import BenchModel
-from bench.processes import free_port
 from bench.stacks.stack import Stack, exchange
-from cli.embedded import EmbeddedRedis
+from local.processes import free_port
+from local.rabbitmq import RabbitMQ
+from local.redis import EmbeddedRedis
 
 
 class Ours(Stack):

@@ -15,8 +15,8 @@ from typing import Any, ClassVar, Self
 
 from bench.http import request
 from bench.models import BenchModel
-from bench.processes import PROJECT, Process, StartFailed, free_port
 from bench.target import Poll, Target
+from local.processes import PROJECT, Process, StartFailed, free_port
 
 START_SECONDS = 120.0
 ONE_THREAD = {

@@ -4,9 +4,9 @@ import json
 from contextlib import ExitStack
 from typing import Any, ClassVar
 
-from bench.brokers import Redis
 from bench.stacks.stack import Stack
 from bench.target import Poll
+from local.rabbitmq import Redis
 
 
 class Usual(Stack):

@@ -10,7 +10,6 @@ import pytest
 
 from bench.measure import Tree
 from bench.models import BenchModel, difference
-from bench.processes import OUTSIDE_EPHEMERAL, Process, StartFailed, free_port, pinned
 from bench.stacks.litserve import LitServe
 from bench.stacks.mosec import Mosec
 from bench.stacks.ours import Ours
@@ -18,6 +17,7 @@ from bench.stacks.stack import Stack
 from bench.stacks.usual import Usual
 from bench.texts import texts
 from bench.visit import WrongAnswers, check
+from local.processes import OUTSIDE_EPHEMERAL, Process, StartFailed, free_port, pinned
 
 FAMILY = """
 import subprocess, sys, time

@@ -9,7 +9,7 @@ import psutil
 import pytest
 from redis import Redis as Client
 
-from bench.brokers import Broker, RabbitMQ, Redis
+from local.rabbitmq import Broker, RabbitMQ, Redis
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from bench.scaling.autoscaler import (
+from planner.autoscaler import (
     Activation,
     Demand,
     HorizontalPodAutoscaler,
@@ -14,9 +14,9 @@ from bench.scaling.autoscaler import (
     ready_only,
     with_busy,
 )
-from bench.scaling.load import HOUR, Load, Service
-from bench.scaling.outcome import Outcome
-from bench.scaling.pods import Keeper, Pod, victims
+from planner.load import HOUR, Load, Service
+from planner.outcome import Outcome
+from planner.pods import Keeper, Pod, victims
 from service.keeper import pods as keeper_of_the_gateway
 
 NOW = 10_000.0

@@ -8,13 +8,13 @@ import pytest
 from rich.progress import Progress
 
 from bench.scaling import picture, tables
-from bench.scaling.autoscaler import Scaling, with_busy
-from bench.scaling.load import HOUR, Load, Service
-from bench.scaling.outcome import Outcome
-from bench.scaling.pods import Keeper
 from bench.scaling.scenarios import INSTANT, SCENARIOS, VARIANTS, Scenario
-from bench.scaling.search import Search, Wish
-from bench.scaling.simulation import MAX_ATTEMPTS, OURS, Cluster, Simulation, Variant
+from planner.autoscaler import Scaling, with_busy
+from planner.load import HOUR, Load, Service
+from planner.outcome import Outcome
+from planner.pods import Keeper
+from planner.search import Search, Wish
+from planner.simulation import MAX_ATTEMPTS, OURS, Cluster, Simulation, Variant
 
 ROOT = Path(__file__).parents[2]
 LONG = Scenario(

@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bench.brokers import Redis
-from bench.processes import free_port
+from local.processes import free_port
+from local.rabbitmq import Redis
 from tests.charts.objects import MIB, amount, asked, by_name, pod
 from tests.charts.rendering import render
 from tests.programs import Program, Worker, wait_for

@@ -13,9 +13,9 @@ import pytest
 from fake_gateway import FakeGateway, Handler, Server
 
 from cli import main
-from cli.embedded import EmbeddedRedis
 from contract.ledger.client import Ledger
 from contract.settings import load_settings
+from local.redis import EmbeddedRedis
 
 CATALOG = "models:\n  m:\n    python: a:B\n  other:\n    python: a:B\n    id: acme/other\n"
 

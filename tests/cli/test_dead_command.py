@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from cli.state import Running, write_state
 from contract.errors import LedgerUnavailable
 from contract.ledger.client import Ledger
 from contract.ledger.transitions import Holder, Submission, claim, create, list_page, read, release
 from contract.prediction import Prediction
 from contract.settings import Settings
+from local.run_file import Running, write_state
 
 
 def kill_a_worker(ledger: Ledger, name: str, model: str = "m") -> None:

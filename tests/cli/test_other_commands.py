@@ -10,10 +10,10 @@ import pytest
 from fake_gateway import FakeGateway, prediction, problem
 
 from cli import processes
-from cli.state import Running, gateway_url, local_url, read_state, remove_state, write_state
 from contract import __version__
 from contract.errors import StartRefused
 from contract.settings import load_settings
+from local.run_file import Running, gateway_url, local_url, read_state, remove_state, write_state
 
 MODELS = {
     "results": [

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from bench.scaling import search
-from bench.scaling.autoscaler import Scaling
-from cli import capacity
+from cli import plan
+from planner import search
+from planner.autoscaler import Scaling
 
 SMALL = ("--rate", "60/h", "--seconds", "5")
 KEYS = {"min", "max", "target", "cooldownSeconds", "scaleDown"}
@@ -88,9 +88,7 @@ def test_the_picture_is_written(soloist, tmp_path: Path) -> None:
 def test_a_picture_without_matplotlib_is_refused_with_the_way_out(
     soloist, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        capacity, "find_spec", lambda name: None if name == "matplotlib" else object()
-    )
+    monkeypatch.setattr(plan, "find_spec", lambda name: None if name == "matplotlib" else object())
     result = soloist("plan", *SMALL, "--picture", "plan.svg")
     assert (result.code, result.out) == (1, "")
     assert result.err == "soloist: --picture needs matplotlib: pip install 'soloist[plan]'\n"
@@ -133,14 +131,14 @@ def test_bad_input_is_one_sentence_that_names_the_option(
     ("text", "rate"), [("10/s", 36_000), ("1.5/min", 90), ("2000/h", 2000), ("48 / day", 2)]
 )
 def test_a_rate_is_read_in_each_unit(text: str, rate: float) -> None:
-    assert capacity.per_hour(text) == rate
+    assert plan.per_hour(text) == rate
 
 
 def test_only_values_that_differ_from_the_charts_are_printed_but_max_and_target_always() -> None:
-    plain = scaling_of(capacity.values("m", Scaling(target=8, max=1)), "m")
+    plain = scaling_of(plan.values("m", Scaling(target=8, max=1)), "m")
     assert plain == {"max": 1, "target": 8}
     scaling = Scaling(4, 9, 2, 5, 60, stabilization_seconds=120, down_pods_per_minute=3)
-    assert scaling_of(capacity.values("m", scaling), "m") == {
+    assert scaling_of(plan.values("m", scaling), "m") == {
         "min": 2,
         "max": 9,
         "target": 4,

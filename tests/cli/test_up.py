@@ -15,14 +15,15 @@ import psutil
 import pytest
 import redis
 
-from cli import children, plan, up
+from cli import up
 from cli.console import Failure
-from cli.embedded import EmbeddedRedis, free_port
-from cli.plan import Plan, Process
-from cli.state import read_state
-from cli.stream import Stream
 from contract.catalog import Catalog, ModelSpec
 from contract.settings import Settings, load_settings
+from local import supervisor, topology
+from local.log_stream import Stream
+from local.redis import EmbeddedRedis, free_port
+from local.run_file import read_state
+from local.topology import Plan, Process
 
 FAKE = '''
 """Stands in for each process: answers probes and predictions, and writes down how it ends."""
@@ -79,8 +80,8 @@ HTTPServer(("127.0.0.1", port), Handler).serve_forever()
 @pytest.fixture(autouse=True)
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "fake.py").write_text(FAKE)
-    monkeypatch.setattr(children, "POLL_SECONDS", 0.01)
-    monkeypatch.setattr(children, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(supervisor, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(supervisor, "FIRST_PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(up, "LEDGER_POLL_SECONDS", 0.01)
 
 
@@ -252,7 +253,7 @@ def test_when_it_is_killed_nothing_stays_behind(tmp_path: Path) -> None:
     sys.path.insert(0, {str(Path(__file__).parent)!r})
     from pathlib import Path
     import pytest, test_up
-    from cli.embedded import EmbeddedRedis
+    from local.redis import EmbeddedRedis
     with pytest.MonkeyPatch.context() as monkeypatch:
         scene = test_up.Scene(monkeypatch)
         scene.on("Ctrl-C ends it", lambda: print("READY", flush=True))
@@ -271,7 +272,7 @@ def test_when_it_is_killed_nothing_stays_behind(tmp_path: Path) -> None:
 
 
 def test_a_taken_port_is_one_sentence(soloist, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "find_spec", lambda name: True)
+    monkeypatch.setattr(topology, "find_spec", lambda name: True)
     Path("catalog.yaml").write_text("models:\n  m:\n    python: m:C\n")
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
@@ -301,7 +302,7 @@ def test_a_missing_catalog_says_how_to_name_one(soloist) -> None:
 
 
 def test_missing_parts_are_named(soloist, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "find_spec", lambda name: None)
+    monkeypatch.setattr(topology, "find_spec", lambda name: None)
     Path("catalog.yaml").write_text("models:\n  m:\n    python: m:C\n")
     result = soloist("up")
     assert result.code == 1
@@ -324,8 +325,8 @@ def catalog(**devices: str) -> Catalog:
 )
 def test_gpus_are_dealt_out_to_the_models(gpus, per_model, counts, without_gpu) -> None:
     models = catalog(a="auto", b="cuda", c="cpu")
-    assert plan.worker_counts(models, gpus, per_model) == counts
-    without = plan.on_cpu(models, gpus, counts)
+    assert topology.worker_counts(models, gpus, per_model) == counts
+    without = topology.on_cpu(models, gpus, counts)
     assert {name: number for name, number in without.items() if number} == without_gpu
 
 
@@ -335,18 +336,18 @@ def test_gpus_are_counted_by_the_driver(tmp_path: Path, monkeypatch: pytest.Monk
     program.write_text("#!/bin/sh\necho 'GPU 0: H200 (UUID: a)'; echo 'GPU 1: H200 (UUID: b)'\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    assert plan.count_gpus() == 2
+    assert topology.count_gpus() == 2
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    assert plan.count_gpus() == 1
+    assert topology.count_gpus() == 1
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert plan.count_gpus() == 0
+    assert topology.count_gpus() == 0
 
 
 def test_each_process_gets_its_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "find_spec", lambda name: True)
-    monkeypatch.setattr(plan, "count_gpus", lambda: 1)
+    monkeypatch.setattr(topology, "find_spec", lambda name: True)
+    monkeypatch.setattr(topology, "count_gpus", lambda: 1)
     settings = Settings(port=0, keeper_port=0, catalog=Path("c.yaml"))
-    parts = plan.plan(settings, catalog(a="auto", b="cuda"), "redis://embedded", None)
+    parts = topology.plan(settings, catalog(a="auto", b="cuda"), "redis://embedded", None)
     first, second = parts.workers
     assert first.arguments == ("worker", "--model", "a")
     assert first.environment["SOLOIST_REDIS_URL"] == "redis://embedded"

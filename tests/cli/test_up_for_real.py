@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cli.embedded import free_port
+from local.redis import free_port
 
 pytestmark = pytest.mark.slow
 

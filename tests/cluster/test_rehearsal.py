@@ -23,10 +23,10 @@ from pretend_cluster import NAMESPACE, PretendCluster, write_catalog
 from pretend_programs import write_programs
 from release import Release, suite_values
 
-from cli.embedded import EmbeddedRedis
 from contract.catalog import load_catalog
 from contract.settings import Settings
 from k8s.cluster import Cluster
+from local.redis import EmbeddedRedis
 from tests.k8s.fake_cluster import FakeCluster
 from tests.k8s.served import served
 

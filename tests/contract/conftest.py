@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from desk import Desk
 
-from cli.embedded import EmbeddedRedis
 from contract.settings import Settings
+from local.redis import EmbeddedRedis
 from tests.outside import newer_redis
 
 

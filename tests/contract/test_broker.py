@@ -12,8 +12,6 @@ import pytest
 import redis
 from amqp.exceptions import AccessRefused
 
-from bench.brokers import RabbitMQ
-from cli.embedded import EmbeddedRedis
 from contract.broker import (
     TASK,
     Doorbell,
@@ -26,6 +24,8 @@ from contract.broker import (
 )
 from contract.prediction import new_id
 from contract.settings import Settings
+from local.rabbitmq import RabbitMQ
+from local.redis import EmbeddedRedis
 from tests.sentinels import Guarded, until
 
 

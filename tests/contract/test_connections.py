@@ -13,14 +13,14 @@ import pytest
 import redis
 import uvloop
 
-from bench.processes import free_port
-from cli.embedded import EmbeddedRedis
 from contract.errors import LedgerFull, LedgerUnavailable
 from contract.ledger.client import CONNECTIONS, AsyncLedger, Ledger
 from contract.ledger.connections import Call
 from contract.ledger.transitions import Submission, Transition, create, expire, read
 from contract.prediction import Prediction
 from contract.settings import Settings
+from local.processes import free_port
+from local.redis import EmbeddedRedis
 from tests.forwarder import Forwarder
 
 ECHO = Call(("ECHO", b"hello"))

@@ -12,7 +12,6 @@ import pytest
 import redis
 from desk import Desk
 
-from cli.embedded import EmbeddedRedis
 from contract.errors import LedgerFull, LedgerRefuses, LedgerUnavailable, LedgerUnsafe
 from contract.ledger.client import AsyncLedger, Ledger, check_safety, ledger_trouble
 from contract.ledger.transitions import (
@@ -27,6 +26,7 @@ from contract.ledger.transitions import (
 )
 from contract.prediction import Prediction, Status
 from contract.settings import Settings
+from local.redis import EmbeddedRedis
 
 SAFE = {"maxmemory_policy": "noeviction", "aof_enabled": 1}
 

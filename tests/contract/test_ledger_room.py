@@ -7,7 +7,6 @@ import pytest
 import redis
 from desk import Desk
 
-from bench.brokers import Redis
 from contract.ledger.transitions import (
     Claimed,
     Created,
@@ -20,6 +19,7 @@ from contract.ledger.transitions import (
 )
 from contract.prediction import Status
 from contract.settings import Settings
+from local.rabbitmq import Redis
 
 MIB = 1024 * 1024
 LIMIT = 48 * MIB

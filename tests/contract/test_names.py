@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from cli.embedded import EmbeddedRedis
 from contract.errors import LedgerUnavailable
 from contract.ledger.client import Ledger
 from contract.ledger.resolver import Names
 from contract.ledger.transitions import expire
 from contract.settings import Settings
+from local.redis import EmbeddedRedis
 
 NAME = "looked-up-for-long.invalid"  # and in no other test
 

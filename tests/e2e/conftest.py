@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from stack import Stack
 
-from bench.brokers import RabbitMQ
+from local.rabbitmq import RabbitMQ
 from tests.outside import missing, newer_redis
 
 RABBITMQ = pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)

@@ -11,13 +11,13 @@ import httpx
 import redis
 import yaml
 
-from bench.brokers import Broker, RabbitMQ, Redis
-from bench.processes import free_port
 from contract.broker import create_app, queue_name
 from contract.ledger.client import Ledger
 from contract.ledger.transitions import Transition, dead, follow, read
 from contract.prediction import Prediction, Status
 from contract.settings import Settings
+from local.processes import free_port
+from local.rabbitmq import Broker, RabbitMQ, Redis
 from tests.programs import START_SECONDS, Program, Worker, wait_for
 
 T = TypeVar("T")

@@ -12,8 +12,6 @@ import pytest
 import redis
 from stack import wait_for
 
-from bench.processes import free_port
-from cli.embedded import EmbeddedRedis
 from contract.ledger.client import Ledger
 from contract.ledger.transitions import (
     Holder,
@@ -27,6 +25,8 @@ from contract.ledger.transitions import (
 )
 from contract.prediction import Prediction, Status
 from contract.settings import Settings
+from local.processes import free_port
+from local.redis import EmbeddedRedis
 from tests.outside import missing
 
 pytestmark = pytest.mark.slow

@@ -9,8 +9,8 @@ import httpx
 import pytest
 from stack import Stack, Worker, wait_for
 
-from bench.processes import free_port
 from contract.broker import queue_name
+from local.processes import free_port
 from tests.absent import away, blackholed, nameless, refused, silent, unelected
 from tests.outside import program
 from tests.programs import START_SECONDS, Program

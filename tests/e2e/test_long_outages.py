@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from stack import LIMIT_SECONDS, Stack, Worker, wait_for
 
-from bench.brokers import Redis
-from bench.processes import free_port
 from contract.ledger.client import Ledger
 from contract.prediction import Status
 from contract.settings import Settings
+from local.processes import free_port
+from local.rabbitmq import Redis
 from tests.forwarder import Forwarder
 
 pytestmark = pytest.mark.slow

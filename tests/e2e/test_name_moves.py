@@ -11,9 +11,9 @@ import pytest
 import redis
 from stack import Stack, wait_for
 
-from bench.brokers import Redis
 from contract.ledger.client import Ledger
 from contract.settings import Settings
+from local.rabbitmq import Redis
 from tests.forwarder import Forwarder
 from tests.outside import newer_redis
 

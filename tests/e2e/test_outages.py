@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 from stack import Stack, Worker, wait_for
 
-from bench.processes import free_port
 from contract.prediction import Status
+from local.processes import free_port
 
 pytestmark = pytest.mark.slow
 LEDGERS = pytest.mark.brokers("shared", "redis", "rabbitmq")

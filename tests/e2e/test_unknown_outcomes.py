@@ -14,7 +14,7 @@ import httpx
 import pytest
 from stack import START_SECONDS, Stack, wait_for
 
-from bench.processes import free_port
+from local.processes import free_port
 from tests.programs import Program
 from tests.swallower import Swallower
 

@@ -11,10 +11,10 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from stack import Stack
 
-from bench.processes import PROJECT
 from contract.catalog import load_catalog
 from contract.prediction import Prediction, Status
 from contract.versions import entry_of
+from local.processes import PROJECT
 from tests.programs import Worker, wait_for
 
 pytestmark = pytest.mark.slow

@@ -15,7 +15,7 @@ from contract.settings import PREFIX, Settings
 NAMES = ("api", "worker")
 LABELS = {"title", "description", "licenses", "version", "revision", "created", "source"}
 ROOMS = {
-    "api": {"bench", "cli", "contract", "k8s", "service"},
+    "api": {"cli", "contract", "k8s", "local", "planner", "service"},
     "worker": {"contract", "worker"},
 }
 PORTS = {"api": ("port", "keeper_port"), "worker": ("worker_port",)}

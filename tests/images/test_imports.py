@@ -81,7 +81,7 @@ def strangers(brought: set[str]) -> set[str]:
 @pytest.mark.parametrize(
     ("name", "rooms"),
     [
-        ("api", ("contract", "service", "cli", "k8s", "bench/scaling")),
+        ("api", ("contract", "service", "cli", "k8s", "local", "planner")),
         pytest.param("worker", ("contract", "worker"), marks=pytest.mark.slow),
     ],
 )
@@ -108,6 +108,6 @@ def test_no_web_framework_is_in_the_worker_image() -> None:
 
 
 def test_what_the_api_image_leaves_out_of_kubernetes_nobody_imports() -> None:
-    for room in ("contract", "service", "cli", "k8s", "bench/scaling"):
+    for room in ("contract", "service", "cli", "k8s", "local", "planner"):
         for path in (ROOT / room).rglob("*.py"):
             assert "kubernetes.aio" not in path.read_text(encoding="utf-8"), path

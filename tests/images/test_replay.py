@@ -9,8 +9,8 @@ import httpx
 import pytest
 from dockerfile import ROOT, Build, parse
 
-from bench.processes import Process, free_port
 from contract.settings import Settings
+from local.processes import Process, free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # it installs what the image holds
 

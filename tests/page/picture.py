@@ -16,8 +16,8 @@ import yaml
 from PIL import Image
 from playwright.sync_api import Browser, expect, sync_playwright
 
-from bench.processes import Process, free_port
-from cli.embedded import EmbeddedRedis
+from local.processes import Process, free_port
+from local.redis import EmbeddedRedis
 
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "docs" / "pictures"

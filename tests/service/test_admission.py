@@ -13,12 +13,12 @@ from pretend_worker import until
 from pydantic import SecretStr
 from starlette.testclient import TestClient
 
-from cli.embedded import EmbeddedRedis
 from contract.catalog import Catalog
 from contract.errors import LedgerUnavailable, StartRefused
 from contract.ledger.client import AsyncLedger
 from contract.ledger.transitions import expire
 from contract.settings import Settings
+from local.redis import EmbeddedRedis
 from service import ledger_start
 from service.keeper.app import create_keeper
 from service.ledger_start import CheckedLedger

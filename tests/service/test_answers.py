@@ -14,10 +14,10 @@ from pretend_worker import PretendWorker, until
 from prometheus_client import REGISTRY
 from pydantic import SecretStr
 
-from cli.embedded import EmbeddedRedis
 from contract.catalog import Catalog
 from contract.ledger.client import Ledger
 from contract.settings import Settings
+from local.redis import EmbeddedRedis
 from tests.forwarder import Forwarder
 
 SECONDS = 10.0

@@ -12,8 +12,8 @@ from gateway_thread import GatewayThread
 from pretend_worker import PretendWorker
 from pydantic import SecretStr
 
-from cli.embedded import EmbeddedRedis
 from contract.ledger.client import Ledger
+from local.redis import EmbeddedRedis
 
 CREATE = "/v1/models/local/echo/predictions"
 JSON = {"content-type": "application/json"}

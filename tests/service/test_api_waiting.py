@@ -13,10 +13,10 @@ from gateway_thread import GatewayThread
 from pretend_worker import PretendWorker, until
 from pydantic import SecretStr
 
-from cli.embedded import EmbeddedRedis
 from contract.catalog import Catalog
 from contract.ledger.client import Ledger
 from contract.settings import Settings
+from local.redis import EmbeddedRedis
 from service.routes.predictions import prefer_wait
 
 CREATE = "/v1/models/local/echo/predictions"

@@ -14,8 +14,6 @@ from prometheus_client import REGISTRY
 from pydantic import SecretStr
 from starlette.testclient import TestClient
 
-from bench.processes import free_port
-from cli.embedded import EmbeddedRedis
 from contract.broker import Doorbell, queue_name
 from contract.catalog import Catalog
 from contract.errors import LedgerUnavailable
@@ -32,6 +30,8 @@ from contract.ledger.transitions import (
 )
 from contract.prediction import Prediction, Status, new_id
 from contract.settings import Settings
+from local.processes import free_port
+from local.redis import EmbeddedRedis
 from service.keeper.app import create_keeper
 from service.keeper.sweeper import Keeper
 

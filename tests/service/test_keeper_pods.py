@@ -11,12 +11,12 @@ from prometheus_client import REGISTRY
 from pydantic import SecretStr
 from starlette.testclient import TestClient
 
-from cli.embedded import EmbeddedRedis
 from contract.catalog import Catalog
 from contract.ledger.client import Ledger
 from contract.ledger.transitions import Submission, create
 from contract.prediction import Prediction, new_id
 from contract.settings import Settings
+from local.redis import EmbeddedRedis
 from service.keeper import pods
 from service.keeper.app import create_keeper
 from service.keeper.pods import COST

@@ -13,13 +13,13 @@ from pretend_worker import PretendWorker, until
 from prometheus_client import REGISTRY
 from pydantic import SecretStr
 
-from bench.processes import free_port
-from cli.embedded import EmbeddedRedis
 from contract.catalog import Catalog
 from contract.errors import LedgerUnavailable
 from contract.ledger.client import Ledger
 from contract.ledger.transitions import ModelState, Transition, announce
 from contract.ledger.workers import Worker
+from local.processes import free_port
+from local.redis import EmbeddedRedis
 from service.gateway.readiness import Readiness
 
 CREATE = "/v1/models/local/echo/predictions"

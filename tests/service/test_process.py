@@ -12,9 +12,9 @@ import pytest
 import redis
 import uvicorn
 
-from cli.embedded import EmbeddedRedis, free_port
 from contract.catalog import Catalog
 from contract.settings import Settings
+from local.redis import EmbeddedRedis, free_port
 from service import process
 from service.http.protocol import ProbeHttpProtocol
 from service.keeper.app import create_keeper

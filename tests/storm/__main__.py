@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.processes import PROJECT
+from local.processes import PROJECT
 from tests.storm.storm import Outcome, run_storm
 
 RESULTS = PROJECT / ".soloist" / "storms"

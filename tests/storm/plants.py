@@ -4,7 +4,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.processes import PROJECT
+from local.processes import PROJECT
 
 PACKAGES = ("contract", "service", "worker")
 

@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 from enum import StrEnum
 from typing import Any, Self, TypeVar
 
-from bench.processes import free_port
+from local.processes import free_port
 
 T = TypeVar("T")
 

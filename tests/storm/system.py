@@ -10,10 +10,10 @@ from typing import Any, Self
 import psutil
 import yaml
 
-from bench.brokers import Broker, RabbitMQ, Redis
-from bench.processes import PROJECT, StartFailed, free_port
 from contract.ledger.client import Ledger
 from contract.settings import Settings
+from local.processes import PROJECT, StartFailed, free_port
+from local.rabbitmq import Broker, RabbitMQ, Redis
 from tests.programs import Program, wait_for
 from tests.storm.faults import STOP, Fault, Struck
 from tests.storm.places import Exit, Place

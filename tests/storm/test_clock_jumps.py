@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.brokers import Redis
+from local.rabbitmq import Redis
 from tests.outside import missing
 from tests.storm.storm import Storm
 from tests.storm.system import System

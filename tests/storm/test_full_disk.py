@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.brokers import Redis
+from local.rabbitmq import Redis
 from tests.programs import wait_for
 from tests.storm.storm import Storm
 from tests.storm.system import System

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.brokers import RabbitMQ
+from local.rabbitmq import RabbitMQ
 from tests.outside import missing
 from tests.storm.storm import run_storm
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.processes import PROJECT
+from local.processes import PROJECT
 from tests.storm import plants
 from tests.storm.faults import schedule
 from tests.storm.plants import Plant

@@ -8,12 +8,12 @@ from typing import Any
 import httpx
 import yaml
 
-from bench.processes import free_port
 from contract.broker import Doorbell
 from contract.ledger.client import Ledger
 from contract.ledger.transitions import Submission, create, read
 from contract.prediction import Prediction, Status, new_id
 from contract.settings import Settings
+from local.processes import free_port
 from tests.e2e.stack import Program, Worker, wait_for
 
 

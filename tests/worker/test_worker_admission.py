@@ -11,10 +11,10 @@ from pydantic import SecretStr
 from serving import Serving
 from waiting import eventually
 
-from cli.embedded import EmbeddedRedis
 from contract.errors import LedgerRefuses, LedgerUnsafe, StartRefused
 from contract.ledger.client import Ledger
 from contract.settings import Settings
+from local.redis import EmbeddedRedis
 from tests.absent import KINDS, away, refused, silent
 from worker import ledger_start
 from worker.health import Health

@@ -8,7 +8,7 @@ from typing import Any, Self
 import httpx
 import yaml
 
-from bench.processes import Process, free_port
+from local.processes import Process, free_port
 
 Found = list[dict[str, Any]]
 """Series: `metric` holds the labels, `value` or `values` the moments (seconds) and the values (text)."""

@@ -22,9 +22,9 @@ from typing import IO, Literal, Self
 
 import redis
 
-from cli.guard import Guard
-from cli.leftover import LOOPBACK, client, served_by, stop_left_over
 from contract.errors import StartRefused
+from local.parent_watch import Guard
+from local.stale_redis import LOOPBACK, client, served_by, stop_left_over
 
 INSTEAD = "set SOLOIST_REDIS_URL to the address of a Redis (7 or newer, or Valkey) instead"
 
@@ -172,7 +172,7 @@ class EmbeddedRedis:
     def _launch(self, program: Path) -> bool:
         """Start the program and wait until it answers; False if the port is taken."""
         self.log.unlink(missing_ok=True)
-        self._process = subprocess.Popen(  # noqa: S603
+        self._process = subprocess.Popen(
             [str(program), *self._arguments()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from bench.scaling.autoscaler import (
+from planner.autoscaler import (
     HPA_SECONDS,
     Activation,
     Demand,
@@ -16,9 +16,9 @@ from bench.scaling.autoscaler import (
     Scaling,
     with_busy,
 )
-from bench.scaling.load import Service
-from bench.scaling.outcome import Moment, Outcome
-from bench.scaling.pods import Keeper, Pod, victims
+from planner.load import Service
+from planner.outcome import Moment, Outcome
+from planner.pods import Keeper, Pod, victims
 
 EXIT_SECONDS = 2.0  # from SIGTERM to a free GPU, for a pod that has nothing to finish
 LEASE_SECONDS = 15.0  # until what a killed worker held is queued again

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from random import Random
 
-from bench.scaling.autoscaler import Scaling
-from bench.scaling.load import HOUR, Load, Service
-from bench.scaling.outcome import Outcome
-from bench.scaling.simulation import Cluster, Simulation
+from planner.autoscaler import Scaling
+from planner.load import HOUR, Load, Service
+from planner.outcome import Outcome
+from planner.simulation import Cluster, Simulation
 
 SEARCH_PREDICTIONS, FINAL_PREDICTIONS = 40_000, 500_000
 FULL = 0.95  # of what the GPUs can do; nearer to it waits grow without end

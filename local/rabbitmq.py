@@ -8,8 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from bench.processes import Process, StartFailed, free_port
-from cli.embedded import server_program
+from local.processes import Process, StartFailed, free_port
+from local.redis import server_program
 
 RABBITMQ_SCRIPT = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # Debian's wrapper changes the user
 START_SECONDS = 90.0

@@ -78,7 +78,7 @@ def title_of(pid: int) -> str:
     with contextlib.suppress(OSError):
         return proc.read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
     with contextlib.suppress(OSError):
-        asked = subprocess.run(  # noqa: S603
+        asked = subprocess.run(
             ["/bin/ps", "-o", "command=", "-p", str(pid)],
             capture_output=True,
             text=True,

@@ -32,7 +32,7 @@ class Guard:
     def __init__(self, pid: int, grace_seconds: float = 10.0) -> None:
         self._shell: subprocess.Popen[bytes] | None = None
         if os.name == "posix":
-            self._shell = subprocess.Popen(  # noqa: S603
+            self._shell = subprocess.Popen(
                 ["/bin/sh", "-c", SCRIPT, "soloist-guard", str(pid), str(round(grace_seconds))],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,

@@ -11,12 +11,12 @@ from typing import Any
 import httpx
 
 from cli.console import Failure
-from cli.embedded import free_port
-from cli.guard import Guard
-from cli.plan import Process
-from cli.state import local_url
-from cli.stream import Stream, message_of
 from contract.errors import EXIT_REFUSED
+from local.log_stream import Stream, message_of
+from local.parent_watch import Guard
+from local.redis import free_port
+from local.run_file import local_url
+from local.topology import Process
 
 POLL_SECONDS = 0.2
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0

@@ -1,0 +1,162 @@
+"""Which processes make up a Soloist on one machine, and with which settings each of them starts."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from cli.console import Failure
+from contract.catalog import Catalog
+from contract.settings import Settings
+from local.redis import free_port
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+NEEDED = {"fastapi": "gateway", "uvicorn": "gateway", "torch": "worker", "transformers": "worker"}
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process: `python -m` its arguments, with `environment` and its port in `port_variable`."""
+
+    name: str
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str]
+    port_variable: str
+    port: int = 0
+    """0: a free one, chosen anew at each start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    gateway: Process
+    keeper: Process
+    workers: list[Process]
+    on_cpu: list[str]
+    """Names of workers that find no GPU left, on a machine that has some."""
+
+
+def plan(
+    settings: Settings, catalog: Catalog, ledger_url: str | None, workers_per_model: int | None
+) -> "Plan":
+    """The gateway, the keeper and the workers.
+
+    Args:
+        ledger_url: the embedded ledger; None where the settings name one.
+        workers_per_model: None: one, and one more on each further GPU.
+
+    Raises:
+        Failure: a part is not installed, or a port is taken.
+    """
+    _check_installed()
+    port = settings.port or free_port()
+    if not is_free(settings.host, port):
+        raise Failure(f"port {port} is taken; choose another with --port")
+    keeper_port = settings.keeper_port
+    if keeper_port and not is_free(settings.host, keeper_port):
+        if "keeper_port" in settings.model_fields_set:
+            raise Failure(
+                f"the keeper's port {keeper_port} is taken; set SOLOIST_KEEPER_PORT to another"
+            )
+        keeper_port = 0
+    shared = {
+        **os.environ,
+        "SOLOIST_CATALOG": str(settings.catalog.resolve()),
+        "SOLOIST_PORT": str(port),
+        "SOLOIST_LOG_FORMAT": "json",
+        "PYTHONUNBUFFERED": "1",
+    }
+    if ledger_url:
+        shared["SOLOIST_REDIS_URL"] = ledger_url
+    gateway = Process("gateway", ("service", "gateway"), shared, "SOLOIST_PORT", port)
+    keeper = Process("keeper", ("service", "keeper"), shared, "SOLOIST_KEEPER_PORT", keeper_port)
+    gpus = count_gpus()
+    counts = worker_counts(catalog, gpus, workers_per_model)
+    surplus = on_cpu(catalog, gpus, counts)
+    workers = [
+        _worker(model, name, shared, cpu=n > count - surplus[model])
+        for model, count in counts.items()
+        for n in range(1, count + 1)
+        for name in [model if count == 1 else f"{model}-{n}"]
+    ]
+    return Plan(
+        gateway,
+        keeper,
+        workers,
+        [w.name for w in workers if gpus and w.environment.get(VISIBLE) == ""],
+    )
+
+
+def _worker(model: str, name: str, shared: Mapping[str, str], *, cpu: bool) -> Process:
+    host = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())
+    environment = {**shared, "SOLOIST_WORKER_NAME": f"{host}-{name}-{os.getpid()}"}
+    if cpu:
+        environment[VISIBLE] = ""
+    return Process(name, ("worker", "--model", model), environment, "SOLOIST_WORKER_PORT")
+
+
+def on_cpu(catalog: Catalog, gpus: int, counts: Mapping[str, int]) -> dict[str, int]:
+    """How many workers of each model must do without a GPU because others hold them all.
+
+    Models with `device: cuda` come first. Where there is no GPU at all nobody has to be told.
+    """
+    left = gpus
+    without = dict.fromkeys(catalog, 0)
+    for device in ("cuda", "auto"):
+        for name, spec in catalog.items():
+            if spec.device == device:
+                served = min(left, counts[name])
+                left -= served
+                if gpus and device == "auto":
+                    without[name] = counts[name] - served
+    return without
+
+
+def worker_counts(catalog: Catalog, gpus: int, per_model: int | None) -> dict[str, int]:
+    """How many workers each model gets: GPUs beyond one a model are dealt out in turn."""
+    counts = dict.fromkeys(catalog, per_model or 1)
+    takers = [name for name, spec in catalog.items() if spec.device != "cpu"]
+    if per_model is None and takers:
+        for spare in range(max(0, gpus - len(takers))):
+            counts[takers[spare % len(takers)]] += 1
+    return counts
+
+
+def count_gpus() -> int:
+    """The GPUs that workers may use; 0 without NVIDIA's driver."""
+    visible = os.environ.get(VISIBLE)
+    if visible is not None:
+        return len([device for device in visible.split(",") if device.strip() not in ("", "-1")])
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return 0
+    try:
+        asked = subprocess.run(
+            [program, "-L"], capture_output=True, text=True, timeout=20, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return 0
+    return sum(line.startswith("GPU ") for line in asked.stdout.splitlines())
+
+
+def is_free(host: str, port: int) -> bool:
+    """True if this machine can listen there."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        if os.name == "posix":
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def _check_installed() -> None:
+    missing = sorted({extra for package, extra in NEEDED.items() if find_spec(package) is None})
+    if missing:
+        extras = ",".join(missing)
+        raise Failure(f"parts are missing on this machine; run: pip install 'soloist[{extras}]'")

@@ -1,0 +1,1 @@
+"""A simulated cluster and the search over it: what `soloist plan` proposes."""
