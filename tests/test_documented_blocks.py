@@ -20,7 +20,10 @@ from k8s.wants import secrets_of
 from tests import test_readme
 from tests.charts.rendering import HELM, render
 from tests.charts.scenarios import SPAM, merged
-from tests.documented import (
+from tests.k8s.api_server import ApiServer
+from tests.k8s.furniture import furnish_for_install
+from tests.k8s.served import served
+from tests.support.documented import (
     BLOCKS,
     MORE,
     PAGES,
@@ -32,10 +35,7 @@ from tests.documented import (
     programs,
     run_in_shell,
 )
-from tests.k8s.api_server import ApiServer
-from tests.k8s.furniture import furnish_for_install
-from tests.k8s.served import served
-from tests.outside import missing
+from tests.support.outside import missing
 
 WITH_A_CLUSTER = {"helm", "kubectl", "python-m-k8s", "docker", "kind", "echo"}
 ELSEWHERE = {

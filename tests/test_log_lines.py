@@ -9,7 +9,6 @@ from typing import Any
 
 import httpx
 import pytest
-from gateway_thread import GatewayThread
 
 from contract.catalog import Catalog, ModelSpec
 from contract.ledger.transitions import Claimed, Outcome
@@ -17,6 +16,7 @@ from contract.settings import Settings
 from contract.telemetry.endings import Fate, tell
 from contract.telemetry.logs import JsonFormatter, start_facts
 from contract.telemetry.tracing import OFF
+from tests.support.gateway_thread import GatewayThread
 from worker import start_log
 from worker.batch import Batch, answer
 from worker.batch_log import Account

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 from rich.progress import Progress
 
-from bench.scaling import picture, tables
+from bench.scaling import comparison, tables
 from bench.scaling.scenarios import INSTANT, SCENARIOS, VARIANTS, Scenario
 from planner.autoscaler import Scaling, with_busy
 from planner.load import HOUR, Load, Service
@@ -181,7 +181,7 @@ def test_the_table_in_the_docs_is_one_of_ours() -> None:
 def test_the_picture_is_the_same_each_time(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     for name in ("one.svg", "two.svg"):
-        picture.compare(tmp_path / name)
+        comparison.compare(tmp_path / name)
     drawn = (tmp_path / "one.svg").read_bytes()
     assert drawn == (tmp_path / "two.svg").read_bytes()
     assert b"<dc:date>" not in drawn

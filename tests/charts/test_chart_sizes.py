@@ -12,7 +12,7 @@ from local.processes import free_port
 from local.rabbitmq import Redis
 from tests.charts.objects import MIB, amount, asked, by_name, pod
 from tests.charts.rendering import render
-from tests.programs import Program, Worker, wait_for
+from tests.support.programs import Program, Worker, wait_for
 
 
 def test_an_idle_trial_asks_for_half_a_cpu_and_about_a_gibibyte() -> None:

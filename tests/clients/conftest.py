@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from gateway_thread import GatewayThread
-from pretend_worker import PretendWorker, until
 
 from contract.catalog import Catalog, ModelSpec
 from contract.ledger.client import Ledger
 from contract.ledger.transitions import Claimed
 from contract.settings import Settings
+from tests.support.gateway_thread import GatewayThread
+from tests.support.pretend_worker import PretendWorker, until
 
 MOST_SECONDS = 20.0
 

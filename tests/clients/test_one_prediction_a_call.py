@@ -7,15 +7,15 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 import replicate
-from gateway_thread import GatewayThread
 from official import HERE, javascript, python_2, tell
-from pretend_worker import CONTENT
 from pydantic import SecretStr
 from replicate.exceptions import ReplicateError
-from swallower import Swallower
 
 from contract.catalog import Catalog
 from contract.settings import Settings
+from tests.support.gateway_thread import GatewayThread
+from tests.support.pretend_worker import CONTENT
+from tests.support.swallower import Swallower
 
 CREATE = "/v1/models/local/echo/predictions"
 INPUT = {"text": "hello"}

@@ -5,10 +5,10 @@ import sys
 
 import pytest
 from official import HERE, javascript, python_2, tell
-from pretend_worker import CONTENT
 
 from contract.catalog import Catalog
 from service.http.sse import DIFFERS
+from tests.support.pretend_worker import CONTENT
 
 pytestmark = pytest.mark.slow
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 import replicate
-from pretend_worker import CONTENT
 from replicate.exceptions import ModelError, ReplicateError
 
 from contract.catalog import Catalog
 from contract.ledger.client import Ledger
 from contract.ledger.transitions import fail
 from contract.tasks.row import MEDIA
+from tests.support.pretend_worker import CONTENT
 from worker.models import media
 
 

@@ -17,7 +17,6 @@ import test_cluster_rollout as rollout
 import test_cluster_scaling as scaling
 import test_cluster_uninstall as uninstall
 import test_cluster_variants as variants
-from gateway_thread import GatewayThread
 from place import NotYet, Place, ProgramFailed, program
 from pretend_cluster import NAMESPACE, PretendCluster, write_catalog
 from pretend_programs import write_programs
@@ -29,6 +28,7 @@ from k8s.cluster import Cluster
 from local.redis import EmbeddedRedis
 from tests.k8s.fake_cluster import FakeCluster
 from tests.k8s.served import served
+from tests.support.gateway_thread import GatewayThread
 
 READY = {"conditions": [{"type": "Ready", "status": "True"}]}
 ROLLED_OUT = {"replicas": 1, "updatedReplicas": 1, "availableReplicas": 1, "observedGeneration": 1}

@@ -8,7 +8,7 @@ from desk import Desk
 
 from contract.settings import Settings
 from local.redis import EmbeddedRedis
-from tests.outside import newer_redis
+from tests.support.outside import newer_redis
 
 
 @pytest.fixture(scope="session", params=["redis 6.2", "redis 7"])

@@ -21,7 +21,7 @@ from contract.prediction import Prediction
 from contract.settings import Settings
 from local.processes import free_port
 from local.redis import EmbeddedRedis
-from tests.forwarder import Forwarder
+from tests.support.forwarder import Forwarder
 
 ECHO = Call(("ECHO", b"hello"))
 CUTS = 15

@@ -4,13 +4,13 @@ import logging
 from collections.abc import Iterator
 
 import pytest
-from collector import Collector
 from desk import Desk
 
 from contract.ledger.transitions import claim, expire, release, sweep
 from contract.settings import Settings
 from contract.telemetry.endings import Fate, tell
 from contract.telemetry.tracing import open_tracing
+from tests.support.collector import Collector
 
 TRACE = f"00-{'a' * 32}-{'b' * 16}-01"
 SWEEP = {"max_batch_size": 4, "max_attempts": 3, "dead_ttl_seconds": 60.0, "patience_seconds": 2.0}

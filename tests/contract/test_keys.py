@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from contract.ledger.client import Ledger, keys, load_script
+from contract.ledger import keys
+from contract.ledger.client import Ledger, load_script
 from contract.ledger.keys import (
     PER_GATEWAY,
     PER_MODEL,

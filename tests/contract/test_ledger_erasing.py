@@ -6,7 +6,8 @@ import pytest
 from desk import Desk
 
 from contract.errors import LedgerNewer
-from contract.ledger.client import AsyncLedger, Ledger, keys
+from contract.ledger import keys
+from contract.ledger.client import AsyncLedger, Ledger
 from contract.ledger.transitions import Report, dead, erase, list_page, mark, replay, report
 from contract.prediction import Status
 from contract.settings import Settings

@@ -27,7 +27,7 @@ from contract.ledger.transitions import (
 )
 from contract.prediction import Prediction, Status
 from contract.settings import Settings
-from tests.sentinels import Guarded, Node, until
+from tests.support.sentinels import Guarded, Node, until
 
 ODD = "p@ss/w:rd#%"
 OTHER = "watchword"

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from collector import Collector
 from desk import Desk
 
 from contract.errors import StartRefused
@@ -23,6 +22,7 @@ from contract.telemetry.tracing import (
     open_tracing,
     recorded,
 )
+from tests.support.collector import Collector
 
 ROOT = Path(__file__).parents[2]
 ID, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"

@@ -18,7 +18,7 @@ from contract.prediction import Prediction, Status
 from contract.settings import Settings
 from local.processes import free_port
 from local.rabbitmq import Broker, RabbitMQ, Redis
-from tests.programs import START_SECONDS, Program, Worker, wait_for
+from tests.support.programs import START_SECONDS, Program, Worker, wait_for
 
 T = TypeVar("T")
 

@@ -27,7 +27,7 @@ from contract.prediction import Prediction, Status
 from contract.settings import Settings
 from local.processes import free_port
 from local.redis import EmbeddedRedis
-from tests.outside import missing
+from tests.support.outside import missing
 
 pytestmark = pytest.mark.slow
 PAGE = (Path(__file__).parents[2] / "docs" / "backup.md").read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from stack import Stack
 
-from tests.programs import Program, wait_for
+from tests.support.programs import Program, wait_for
 
 pytestmark = pytest.mark.slow
 

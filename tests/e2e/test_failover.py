@@ -15,7 +15,7 @@ import redis
 from stack import Stack, wait_for
 
 from contract.prediction import Status, new_id
-from tests.sentinels import Guarded
+from tests.support.sentinels import Guarded
 
 pytestmark = pytest.mark.slow
 

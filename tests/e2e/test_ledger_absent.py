@@ -11,9 +11,9 @@ from stack import Stack, Worker, wait_for
 
 from contract.broker import queue_name
 from local.processes import free_port
-from tests.absent import away, blackholed, nameless, refused, silent, unelected
-from tests.outside import program
-from tests.programs import START_SECONDS, Program
+from tests.support.absent import away, blackholed, nameless, refused, silent, unelected
+from tests.support.outside import program
+from tests.support.programs import START_SECONDS, Program
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,7 @@ from contract.prediction import Status
 from contract.settings import Settings
 from local.processes import free_port
 from local.rabbitmq import Redis
-from tests.forwarder import Forwarder
+from tests.support.forwarder import Forwarder
 
 pytestmark = pytest.mark.slow
 

@@ -14,8 +14,8 @@ from stack import Stack, wait_for
 from contract.ledger.client import Ledger
 from contract.settings import Settings
 from local.rabbitmq import Redis
-from tests.forwarder import Forwarder
-from tests.outside import newer_redis
+from tests.support.forwarder import Forwarder
+from tests.support.outside import newer_redis
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,7 @@ from stack import Stack
 from contract.prediction import Status
 from service.http.sse import DIFFERS
 from tests.clients import official
-from tests.programs import wait_for
+from tests.support.programs import wait_for
 
 pytestmark = pytest.mark.slow
 

@@ -10,14 +10,14 @@ from typing import Any
 
 import httpx
 import pytest
-from collector import Collector, Got
-from gateway_thread import GatewayThread
 from stack import Stack, wait_for
 
 from contract.broker import create_app
 from contract.catalog import Catalog, ModelSpec
 from contract.settings import Settings
 from local.processes import free_port
+from tests.support.collector import Collector, Got
+from tests.support.gateway_thread import GatewayThread
 from worker.fingerprint import content_of
 from worker.health import Health
 from worker.task import Predict

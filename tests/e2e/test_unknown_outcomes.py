@@ -15,8 +15,8 @@ import pytest
 from stack import START_SECONDS, Stack, wait_for
 
 from local.processes import free_port
-from tests.programs import Program
-from tests.swallower import Swallower
+from tests.support.programs import Program
+from tests.support.swallower import Swallower
 
 pytestmark = [pytest.mark.slow, pytest.mark.brokers("shared", "shared-7")]
 

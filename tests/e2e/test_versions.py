@@ -15,7 +15,7 @@ from contract.catalog import load_catalog
 from contract.prediction import Prediction, Status
 from contract.versions import entry_of
 from local.processes import PROJECT
-from tests.programs import Worker, wait_for
+from tests.support.programs import Worker, wait_for
 
 pytestmark = pytest.mark.slow
 BOTH = pytest.mark.brokers("shared", "rabbitmq")

@@ -8,10 +8,10 @@ import pytest
 
 from service.keeper.pods import COST, LOADED
 from tests.charts.rendering import HELM
-from tests.documented import blocks_of, run_in_shell
 from tests.k8s.api_server import ApiServer
 from tests.k8s.served import served
-from tests.outside import missing
+from tests.support.documented import blocks_of, run_in_shell
+from tests.support.outside import missing
 
 
 @pytest.mark.slow

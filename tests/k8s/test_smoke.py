@@ -9,8 +9,6 @@ import pytest
 import yaml
 from fake_cluster import FakeCluster, Object, refusal
 from furniture import add_pod, condition
-from gateway_thread import GatewayThread
-from pretend_worker import PretendWorker
 from running import Run
 from smoking import DONE, Answer, FakeGateway, Smoke, prediction, shown
 
@@ -18,6 +16,8 @@ from contract.catalog import load_catalog
 from contract.ledger.client import Ledger
 from contract.settings import Settings
 from k8s import smoke as module
+from tests.support.gateway_thread import GatewayThread
+from tests.support.pretend_worker import PretendWorker
 
 # --- through the API server -------------------------------------------------------------------------
 

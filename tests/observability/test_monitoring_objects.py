@@ -6,7 +6,7 @@ import pytest
 
 from tests.charts.rendering import HELM, refusal, render
 from tests.observability.boards import FILES
-from tests.outside import missing
+from tests.support.outside import missing
 
 ASKED = {
     "monitoring": {

@@ -10,7 +10,7 @@ import yaml
 from k8s.rules import TARGET, plain
 from tests.charts.rendering import HELM, render
 from tests.observability.tools import promtool
-from tests.outside import missing
+from tests.support.outside import missing
 
 pytestmark = pytest.mark.slow
 

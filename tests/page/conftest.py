@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gateway_thread import GatewayThread
 from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
-from pretend_worker import PretendWorker
 
 from contract.catalog import Catalog, ModelSpec
 from contract.ledger.client import Ledger
 from contract.settings import Settings
-from tests.outside import missing
+from tests.support.gateway_thread import GatewayThread
+from tests.support.outside import missing
+from tests.support.pretend_worker import PretendWorker
 
 CHROMIUM = Path("/usr/bin/chromium")
 expect.set_options(timeout=10_000)

@@ -5,13 +5,13 @@ from collections.abc import Callable
 
 import httpx
 import pytest
-from gateway_thread import GatewayThread
 from playwright.sync_api import Locator, Page, Route, expect
-from pretend_worker import PretendWorker
 
 from contract.ledger.client import Ledger
 from contract.ledger.transitions import announce, fail
 from contract.ledger.workers import Worker
+from tests.support.gateway_thread import GatewayThread
+from tests.support.pretend_worker import PretendWorker
 
 OpenPage = Callable[..., Page]
 ECHO, FEELINGS = "local/echo", "acme/feelings"

@@ -7,12 +7,12 @@ from typing import Any
 
 import httpx
 import pytest
-from gateway_thread import GatewayThread
-from pretend_worker import PretendWorker
 
 from contract.catalog import Catalog, ModelSpec
 from contract.ledger.client import Ledger
 from contract.settings import Settings
+from tests.support.gateway_thread import GatewayThread
+from tests.support.pretend_worker import PretendWorker
 
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Saves each client the reading of every root certificate."""

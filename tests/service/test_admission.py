@@ -8,8 +8,6 @@ from pathlib import Path
 import httpx
 import pytest
 import redis
-from gateway_thread import GatewayThread
-from pretend_worker import until
 from pydantic import SecretStr
 from starlette.testclient import TestClient
 
@@ -22,7 +20,9 @@ from local.redis import EmbeddedRedis
 from service import ledger_start
 from service.keeper.app import create_keeper
 from service.ledger_start import CheckedLedger
-from tests.absent import KINDS, away, nameless, refused, unelected
+from tests.support.absent import KINDS, away, nameless, refused, unelected
+from tests.support.gateway_thread import GatewayThread
+from tests.support.pretend_worker import until
 
 ALL = "SOLOIST_REDIS_URL, SOLOIST_REDIS_USERNAME, SOLOIST_REDIS_PASSWORD"
 ODD = "p@ss/w:rd#%"

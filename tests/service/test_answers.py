@@ -9,8 +9,6 @@ from typing import Any
 import httpx
 import pytest
 import redis
-from gateway_thread import GatewayThread
-from pretend_worker import PretendWorker, until
 from prometheus_client import REGISTRY
 from pydantic import SecretStr
 
@@ -18,7 +16,9 @@ from contract.catalog import Catalog
 from contract.ledger.client import Ledger
 from contract.settings import Settings
 from local.redis import EmbeddedRedis
-from tests.forwarder import Forwarder
+from tests.support.forwarder import Forwarder
+from tests.support.gateway_thread import GatewayThread
+from tests.support.pretend_worker import PretendWorker, until
 
 SECONDS = 10.0
 """Longer than it takes to find out that nothing is heard any more."""

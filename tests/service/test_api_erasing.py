@@ -1,7 +1,8 @@
 """DELETE removes the data of a prediction that is over, as an answer to people's duty to forget."""
 
 import httpx
-from pretend_worker import PretendWorker
+
+from tests.support.pretend_worker import PretendWorker
 
 CREATE = "/v1/models/local/echo/predictions"
 

@@ -8,12 +8,12 @@ from typing import Any
 import httpx
 import orjson
 import pytest
-from gateway_thread import GatewayThread
-from pretend_worker import PretendWorker
 from pydantic import SecretStr
 
 from contract.ledger.client import Ledger
 from local.redis import EmbeddedRedis
+from tests.support.gateway_thread import GatewayThread
+from tests.support.pretend_worker import PretendWorker
 
 CREATE = "/v1/models/local/echo/predictions"
 JSON = {"content-type": "application/json"}

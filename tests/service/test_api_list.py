@@ -5,9 +5,9 @@ from typing import Any
 
 import httpx
 import pytest
-from pretend_worker import PretendWorker
 
 from contract.ledger.client import Ledger
+from tests.support.pretend_worker import PretendWorker
 
 LIST = "/v1/predictions"
 

@@ -10,13 +10,13 @@ import httpx
 import jsonschema_rs
 import pytest
 from fastapi.routing import APIRoute
-from gateway_thread import GatewayThread
-from pretend_worker import PretendWorker
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.routing import Route
 
 from contract.catalog import Catalog
 from service import app as service_app
+from tests.support.gateway_thread import GatewayThread
+from tests.support.pretend_worker import PretendWorker
 
 CREATE = "/v1/models/local/echo/predictions"
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import httpx
 import pytest
-from gateway_thread import GatewayThread
-from pretend_worker import PretendWorker
 
 from contract.catalog import Catalog
 from contract.ledger.client import Ledger
 from contract.ledger.transitions import expire
+from tests.support.gateway_thread import GatewayThread
+from tests.support.pretend_worker import PretendWorker
 
 CREATE = "/v1/models/local/echo/predictions"
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")

@@ -5,13 +5,13 @@ from typing import Any
 
 import httpx
 import pytest
-from gateway_thread import GatewayThread
 
 from contract.catalog import Catalog, ModelSpec
 from contract.examples import example
 from contract.settings import Settings
 from contract.tasks import TASKS
 from contract.tasks.row import MAX_MEDIA
+from tests.support.gateway_thread import GatewayThread
 
 CASES = [(task.name, name) for task in TASKS.values() for name in task.refused]
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import httpx
 import pytest
-from gateway_thread import GatewayThread
-from pretend_worker import PretendWorker
 
 from contract.catalog import Catalog
 from contract.ledger.transitions import Created
 from service.gateway.predictions import Wish
+from tests.support.gateway_thread import GatewayThread
+from tests.support.pretend_worker import PretendWorker
 
 CREATE = "/v1/models/local/echo/predictions"
 MINE = "/v1/predictions/mine-1"

@@ -6,12 +6,12 @@ from importlib.resources import files
 
 import httpx
 import pytest
-from gateway_thread import GatewayThread
-from pretend_worker import PretendWorker
 
 from contract.ledger.client import Ledger
 from contract.ledger.transitions import announce
 from contract.ledger.workers import Worker
+from tests.support.gateway_thread import GatewayThread
+from tests.support.pretend_worker import PretendWorker
 
 CREATE = "/v1/models/local/echo/predictions"
 FOLDER = files("service") / "page"

@@ -8,12 +8,12 @@ from typing import Any
 
 import httpx
 import pytest
-from gateway_thread import GatewayThread
-from pretend_worker import PretendWorker, until
 
 from contract.ledger.client import Ledger
 from contract.ledger.transitions import EVENTS_AT_ONCE, release
 from service.http import sse
+from tests.support.gateway_thread import GatewayThread
+from tests.support.pretend_worker import PretendWorker, until
 
 CREATE = "/v1/models/local/echo/predictions"
 

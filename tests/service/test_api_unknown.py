@@ -7,14 +7,14 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from gateway_thread import GatewayThread
-from pretend_worker import PretendWorker, until
 from prometheus_client import REGISTRY
 from pydantic import SecretStr
-from swallower import Swallower
 
 from contract.catalog import Catalog
 from contract.settings import Settings
+from tests.support.gateway_thread import GatewayThread
+from tests.support.pretend_worker import PretendWorker, until
+from tests.support.swallower import Swallower
 
 CREATE = "/v1/models/local/echo/predictions"
 MINE = "/v1/predictions/mine"

@@ -5,13 +5,13 @@ from typing import Any
 
 import httpx
 import pytest
-from gateway_thread import GatewayThread
-from pretend_worker import PretendWorker, until
 
 from contract.catalog import Catalog
 from contract.ledger.client import Ledger
 from contract.settings import Settings
 from contract.versions import UNTOLD
+from tests.support.gateway_thread import GatewayThread
+from tests.support.pretend_worker import PretendWorker, until
 
 URL = "/v1/predictions"
 CREATE = "/v1/models/local/echo/predictions"

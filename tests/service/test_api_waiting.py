@@ -9,8 +9,6 @@ from typing import Any
 import httpx
 import pytest
 import redis
-from gateway_thread import GatewayThread
-from pretend_worker import PretendWorker, until
 from pydantic import SecretStr
 
 from contract.catalog import Catalog
@@ -18,6 +16,8 @@ from contract.ledger.client import Ledger
 from contract.settings import Settings
 from local.redis import EmbeddedRedis
 from service.routes.predictions import prefer_wait
+from tests.support.gateway_thread import GatewayThread
+from tests.support.pretend_worker import PretendWorker, until
 
 CREATE = "/v1/models/local/echo/predictions"
 

@@ -8,12 +8,12 @@ from threading import Event
 import httpx
 import pytest
 import redis
-from gateway_thread import GatewayThread
 from pydantic import SecretStr
 
 from contract.catalog import Catalog
 from contract.settings import Settings
-from tests.forwarder import Forwarder
+from tests.support.forwarder import Forwarder
+from tests.support.gateway_thread import GatewayThread
 
 CUTS = 25
 CLIENTS = 12

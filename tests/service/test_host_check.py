@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import httpx
 import pytest
-from gateway_thread import GatewayThread
 from starlette.testclient import TestClient
 
 from contract.catalog import Catalog
 from contract.settings import Settings
 from service.keeper.app import create_keeper
+from tests.support.gateway_thread import GatewayThread
 
 ROUTES = (
     "/",

@@ -9,7 +9,6 @@ from typing import Any
 import msgpack
 import pytest
 import redis
-from pretend_worker import PretendWorker, ring_of, until
 from prometheus_client import REGISTRY
 from pydantic import SecretStr
 from starlette.testclient import TestClient
@@ -34,6 +33,7 @@ from local.processes import free_port
 from local.redis import EmbeddedRedis
 from service.keeper.app import create_keeper
 from service.keeper.sweeper import Keeper
+from tests.support.pretend_worker import PretendWorker, ring_of, until
 
 CLOCK = "local now = tonumber(redis.call('GET', ARGV[1] .. 'test-clock'))\n"
 LEASE = 15.0

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
-from pretend_worker import PretendWorker
 from prometheus_client import REGISTRY
 
 from contract.broker import Doorbell
@@ -24,6 +23,7 @@ from contract.prediction import Prediction, new_id
 from contract.settings import Settings
 from service.keeper import metrics as keeper_metrics
 from service.keeper.sweeper import Keeper
+from tests.support.pretend_worker import PretendWorker
 
 MODEL = "counted"
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from fake_kubernetes import HANG, NAMESPACE, SELECTOR, FakeKubernetes
-from pretend_worker import PretendWorker, until
 from prometheus_client import REGISTRY
 from pydantic import SecretStr
 from starlette.testclient import TestClient
@@ -20,6 +19,7 @@ from local.redis import EmbeddedRedis
 from service.keeper import pods
 from service.keeper.app import create_keeper
 from service.keeper.pods import COST
+from tests.support.pretend_worker import PretendWorker, until
 
 
 @pytest.fixture

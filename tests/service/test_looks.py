@@ -7,7 +7,6 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from pretend_worker import PretendWorker
 from prometheus_client import REGISTRY
 
 from contract.broker import Doorbell
@@ -18,6 +17,7 @@ from contract.ledger.workers import Worker
 from contract.prediction import Prediction, Status, new_id
 from contract.settings import Settings
 from service.keeper.sweeper import Keeper
+from tests.support.pretend_worker import PretendWorker
 
 Act = Callable[[Keeper], Coroutine[Any, Any, None]]
 

@@ -9,7 +9,6 @@ from typing import Any
 import httpx
 import pytest
 import redis
-from pretend_worker import PretendWorker, until
 from prometheus_client import REGISTRY
 from pydantic import SecretStr
 
@@ -21,6 +20,7 @@ from contract.ledger.workers import Worker
 from local.processes import free_port
 from local.redis import EmbeddedRedis
 from service.gateway.readiness import Readiness
+from tests.support.pretend_worker import PretendWorker, until
 
 CREATE = "/v1/models/local/echo/predictions"
 WAIT = {"prefer": "wait=30"}

@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import httpx
 import pytest
-from gateway_thread import GatewayThread
+
+from tests.support.gateway_thread import GatewayThread
 
 CREATE = "/v1/models/local/echo/predictions"
 MINE = "/v1/predictions/mine"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from tests.programs import Program
+from tests.support.programs import Program
 
 
 @dataclass(slots=True)

@@ -14,10 +14,10 @@ from contract.ledger.client import Ledger
 from contract.settings import Settings
 from local.processes import PROJECT, StartFailed, free_port
 from local.rabbitmq import Broker, RabbitMQ, Redis
-from tests.programs import Program, wait_for
 from tests.storm.faults import STOP, Fault, Struck
 from tests.storm.places import Exit, Place
 from tests.storm.proxy import Network, Weather
+from tests.support.programs import Program, wait_for
 
 MOST_ATTEMPTS = 3
 SETTINGS = {

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from local.rabbitmq import Redis
-from tests.outside import missing
 from tests.storm.storm import Storm
 from tests.storm.system import System
+from tests.support.outside import missing
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 

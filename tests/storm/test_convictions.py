@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.programs import wait_for
 from tests.storm import plants
 from tests.storm.evidence import read_runs
 from tests.storm.faults import Fault
@@ -13,6 +12,7 @@ from tests.storm.plants import Plant
 from tests.storm.proxy import Weather
 from tests.storm.storm import Storm
 from tests.storm.system import System
+from tests.support.programs import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 

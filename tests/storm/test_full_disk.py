@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from local.rabbitmq import Redis
-from tests.programs import wait_for
 from tests.storm.storm import Storm
 from tests.storm.system import System
+from tests.support.programs import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 

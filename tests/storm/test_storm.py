@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from local.rabbitmq import RabbitMQ
-from tests.outside import missing
 from tests.storm.storm import run_storm
+from tests.support.outside import missing
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 

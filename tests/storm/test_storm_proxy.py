@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.programs import wait_for
 from tests.storm.proxy import DELAY_SECONDS, Network, Weather
+from tests.support.programs import wait_for
 
 
 class EchoServer:

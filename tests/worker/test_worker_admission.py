@@ -15,7 +15,7 @@ from contract.errors import LedgerRefuses, LedgerUnsafe, StartRefused
 from contract.ledger.client import Ledger
 from contract.settings import Settings
 from local.redis import EmbeddedRedis
-from tests.absent import KINDS, away, refused, silent
+from tests.support.absent import KINDS, away, refused, silent
 from worker import ledger_start
 from worker.health import Health
 from worker.ledger_start import Admission

@@ -11,7 +11,7 @@ import redis
 
 from local.processes import Process, accepts
 from local.redis import EmbeddedRedis, free_port
-from tests.sentinels import SERVICE, newest_redis
+from tests.support.sentinels import SERVICE, newest_redis
 
 Heal = Callable[[], None]
 Away = tuple[str, Heal | None]

@@ -4,7 +4,7 @@ import socket
 import threading
 
 from contract.ledger.client import load_script
-from tests.forwarder import Forwarder
+from tests.support.forwarder import Forwarder
 
 
 class Swallower(Forwarder):

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import pytest
 
-FETCHED = Path(__file__).parents[1] / ".soloist" / "clients"
+FETCHED = Path(__file__).parents[2] / ".soloist" / "clients"
 SECONDS = 120
 
 
