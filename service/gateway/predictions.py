@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-import jsonschema_rs
 import orjson
 
 from contract.broker import Doorbell
@@ -20,6 +19,7 @@ from contract.errors import (
     OutcomeUnknown,
     PredictionNotFound,
 )
+from contract.input_schema import InputSchema
 from contract.ledger.client import AsyncLedger
 from contract.ledger.transitions import (
     Created,
@@ -39,7 +39,7 @@ from service.gateway import metrics
 from service.gateway.outcomes import Answers, Listener
 from service.gateway.readiness import Readiness
 from service.gateway.recorder import Recorder
-from service.gateway.refusals import refusal, unfit
+from service.gateway.refusals import refusal
 from service.gateway.retries import ANSWER_SECONDS, Tries
 from service.http import strict_json
 
@@ -81,9 +81,7 @@ class Intake:
         self._answers = answers
         self._readiness = Readiness(ledger)
         self._recorder = Recorder(ledger, doorbell)
-        self._validators = {
-            name: jsonschema_rs.Draft202012Validator(spec.inputs) for name, spec in catalog.items()
-        }
+        self._schemas = {name: InputSchema(spec) for name, spec in catalog.items()}
 
     @property
     def draining(self) -> bool:
@@ -246,9 +244,7 @@ class Intake:
 
     def _submission(self, wish: Wish) -> Submission:
         spec = wish.spec
-        validator = self._validators[spec.name]
-        if not validator.is_valid(wish.input):
-            raise unfit(validator, wish.input, spec)
+        self._schemas[spec.name].check(wish.input)
         # Only a request that can be repeated needs to be compared.
         repeatable = wish.id or wish.idempotency_key
         prediction = Prediction(

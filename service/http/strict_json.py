@@ -9,12 +9,12 @@ import asyncio
 import json
 import math
 import re
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from contract import exact_json
 from contract.errors import InvalidJson
+from contract.json_pointer import json_pointer
 
 MAX_DEPTH = 64
 MAX_KEYS = 10_000
@@ -28,8 +28,6 @@ INLINE_REFUSED_BYTES = 4 * 1024
 
 MAX_STEPS = 100_000
 """How far the second pass looks, about 40 ms: a refusal must not be a cheap attack."""
-MAX_POINTER = 500
-"""Characters of a pointer that go back to the client: keys may be as long as the body."""
 
 DUPLICATE_KEY = "An object has the same key twice."
 TOO_DEEP = f"The body is nested deeper than {MAX_DEPTH} levels."
@@ -78,17 +76,6 @@ async def parse_async(body: bytes) -> Any:
         if len(body) <= INLINE_REFUSED_BYTES:
             raise _refusal(body, fault) from None
         raise await loop.run_in_executor(_threads, _refusal, body, fault) from None
-
-
-def pointer(steps: Iterable[str | int]) -> str:
-    """A JSON pointer (RFC 6901), cut before the step that makes it longer than MAX_POINTER."""
-    pointer = ""
-    for step in steps:
-        longer = f"{pointer}/{str(step).replace('~', '~0').replace('/', '~1')}"
-        if len(longer) > MAX_POINTER:
-            break
-        pointer = longer
-    return pointer
 
 
 def dump(value: Any) -> bytes:
@@ -166,7 +153,7 @@ def _refusal(body: bytes, fault: Exception) -> InvalidJson:
     except FAULTS as found:
         # The walk knows no bytes, so that a body that is not UTF-8 keeps the first sentence.
         told = fault if isinstance(fault, UnicodeDecodeError) else found
-        return InvalidJson(_sentence(told), pointer=pointer(walk.path))
+        return InvalidJson(_sentence(told), pointer=json_pointer(walk.path))
     return InvalidJson(_sentence(fault))  # never so far: the walk is as strict as the reader
 
 

@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from contract.catalog import ModelSpec
 from contract.errors import InvalidRequest, ModelNotFound
+from contract.json_pointer import json_pointer
 from contract.ledger.transitions import Created, Page, list_page
 from contract.prediction import Prediction, Priority, Status
 from contract.versions import UNTOLD, named_version
@@ -149,7 +150,7 @@ def _parse(body: Any) -> PredictionRequest:
         wanted = PredictionRequest.model_validate(body)
     except ValidationError as error:
         first = error.errors()[0]
-        pointer = strict_json.pointer(first["loc"])
+        pointer = json_pointer(first["loc"])
         detail = f"{pointer or 'an unknown field'}: {first['msg']}"
         raise InvalidRequest(detail, pointer=pointer) from None
     if wanted.webhook is not None:
