@@ -11,9 +11,10 @@ import httpx
 import pytest
 
 from contract.catalog import Catalog, ModelSpec
+from contract.ledger.endings import Ending
 from contract.ledger.transitions import Claimed, Outcome
 from contract.settings import Settings
-from contract.telemetry.endings import Fate, tell
+from contract.telemetry.endings import log_endings
 from contract.telemetry.logs import JsonFormatter, start_facts
 from contract.telemetry.tracing import OFF
 from tests.support.gateway_thread import GatewayThread
@@ -156,7 +157,9 @@ def test_the_keeper_has_a_line_for_each_prediction_that_it_ends_or_takes_back(
 ) -> None:
     caplog.set_level(logging.INFO)
     whats = ("worker_lost", "timeout", "deadline_exceeded", "queued")
-    tell(logging.getLogger("keeper"), OFF, [Fate("a", "m", what, 3, TRACE) for what in whats])
+    log_endings(
+        logging.getLogger("keeper"), OFF, [Ending("a", "m", what, 3, TRACE) for what in whats]
+    )
     told = {
         (line["outcome"], line.get("error_code"), line["level"])
         for line in lines(caplog, "prediction")

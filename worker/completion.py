@@ -9,7 +9,7 @@ from contract.broker import Doorbell
 from contract.errors import LedgerUnavailable, Refused, Timeout
 from contract.ledger.client import Ledger
 from contract.ledger.transitions import Holder, Outcome, finish_in_parts, release
-from contract.telemetry.endings import tell
+from contract.telemetry.endings import log_endings
 from contract.telemetry.tracing import Tracing
 from worker import metrics
 from worker.batch import Batch
@@ -137,7 +137,7 @@ class Ends:
         logger.warning("handed back", extra={"reason": reason, "predictions": len(batch.attempts)})
         self._doorbell.ring(self._holder.model, released.rings)
         self._account.handed_back(batch, reason)
-        tell(logger, self._tracing, released.told)
+        log_endings(logger, self._tracing, released.endings)
 
     def _part(self, reason: str, batches: list[Batch], **blame: bool) -> None:
         """The last try for the batches of a process that ends now, each apart: what fails for one may work for

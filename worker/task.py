@@ -18,7 +18,7 @@ from contract.errors import (
 from contract.ledger.client import Ledger
 from contract.ledger.transitions import Claim, Holder, Outcome, claim
 from contract.settings import Settings
-from contract.telemetry.endings import tell
+from contract.telemetry.endings import log_endings
 from contract.telemetry.tracing import open_tracing
 from worker import metrics
 from worker.batch import Batch
@@ -152,7 +152,7 @@ class Predict(Task):  # type: ignore[misc]
             return False
         seconds = time.monotonic() - started
         self._doorbell.ring(self._spec.name, claimed.rings)
-        tell(logger, self._tracing, claimed.told)
+        log_endings(logger, self._tracing, claimed.endings)
         if claimed.predictions:
             self._serve(claimed, seconds)
         return claimed.more

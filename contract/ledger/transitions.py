@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
+from contract.ledger.endings import Ending
 from contract.ledger.keys import AT_WORK, SCHEMA
 from contract.ledger.workers import ModelWord, StartFailure, Worker, model_word
 from contract.prediction import Prediction, Status, new_id
-from contract.telemetry.endings import Fate
 
 T = TypeVar("T")
 
@@ -290,7 +290,7 @@ class Claim:
     rings: list[int]
     more: bool = False
     """Others wait that only workers of this version may take."""
-    told: list[Fate] = field(default_factory=list)
+    endings: list[Ending] = field(default_factory=list)
     """Their deadline had passed."""
 
 
@@ -330,7 +330,7 @@ def claim(holder: Holder, ring: int, limit: int | None = None) -> Transition[Cla
 
     def read(answer: Any) -> Claim:
         claimed = [Claimed(**p) for p in answer["predictions"]]
-        return Claim(claimed, answer["rings"], answer["more"], Fate.read(answer["told"]))
+        return Claim(claimed, answer["rings"], answer["more"], Ending.read_all(answer["endings"]))
 
     return Transition("claim", args, read)
 
@@ -437,7 +437,7 @@ def finish_in_parts(
 @dataclass(frozen=True, slots=True)
 class Released:
     rings: list[int]
-    told: list[Fate]
+    endings: list[Ending]
 
 
 def release(
@@ -470,7 +470,7 @@ def release(
     }
 
     def read(answer: Any) -> Released:
-        return Released(answer["rings"], Fate.read(answer["told"]))
+        return Released(answer["rings"], Ending.read_all(answer["endings"]))
 
     return Transition("release", args, read)
 
@@ -789,7 +789,7 @@ class Sweep:
     `handed_back:REASON`."""
     pins: int = 0
     """How many versions have predictions waiting for them alone."""
-    told: list[Fate] = field(default_factory=list)
+    endings: list[Ending] = field(default_factory=list)
     unannounced: int = 0
     """Endings that nobody was told of yet: the replicas were late, or whoever was to tell died."""
     states: dict[str, int] = field(default_factory=dict)
@@ -845,8 +845,8 @@ def sweep(
             name: dict(answer.get(name, {})) for name in ("workers", "states", "loaded", "counts")
         }
         eta = None if answer["eta_seconds"] is False else answer["eta_seconds"]
-        told = Fate.read(answer["told"])
-        return Sweep(**{**answer, **maps, "eta_seconds": eta, "told": told})
+        endings = Ending.read_all(answer["endings"])
+        return Sweep(**{**answer, **maps, "eta_seconds": eta, "endings": endings})
 
     return Transition("sweep", args, read)
 
@@ -869,7 +869,7 @@ class Pins:
 
     ended: int
     rings: list[int]
-    told: list[Fate] = field(default_factory=list)
+    endings: list[Ending] = field(default_factory=list)
 
 
 def pins(
@@ -884,7 +884,7 @@ def pins(
     args = {"model": model, "batch": max_batch_size, "settle": settle, "most": most}
 
     def read(answer: Any) -> Pins:
-        return Pins(**{**answer, "told": Fate.read(answer["told"])})
+        return Pins(**{**answer, "endings": Ending.read_all(answer["endings"])})
 
     return Transition("pins", args, read)
 
@@ -894,7 +894,7 @@ class Expired:
     deadlines: int
     limits: int
     """Past their hard limit: ended, or given back to run alone."""
-    told: list[Fate] = field(default_factory=list)
+    endings: list[Ending] = field(default_factory=list)
 
 
 def expire(
@@ -909,7 +909,7 @@ def expire(
     }
 
     def read(answer: Any) -> Expired:
-        return Expired(**{**answer, "told": Fate.read(answer["told"])})
+        return Expired(**{**answer, "endings": Ending.read_all(answer["endings"])})
 
     return Transition("expire", args, read)
 

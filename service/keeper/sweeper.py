@@ -30,7 +30,7 @@ from contract.ledger.transitions import (
 )
 from contract.ledger.workers import REPEAT_SHARE
 from contract.settings import Settings
-from contract.telemetry.endings import tell
+from contract.telemetry.endings import log_endings
 from contract.telemetry.tracing import OFF, Tracing
 from service.keeper import metrics
 from service.keeper.active_models import Looks
@@ -161,7 +161,7 @@ class Keeper:
                     dead_ttl_seconds=self._settings.dead_ttl_seconds,
                 )
             )
-            tell(logger, self._tracing, expired.told)
+            log_endings(logger, self._tracing, expired.endings)
             metrics.EXPIRED.labels("deadline").inc(expired.deadlines)
             metrics.EXPIRED.labels("limit").inc(expired.limits)
             if max(expired.deadlines, expired.limits) < MOST_AT_ONCE:
@@ -231,7 +231,7 @@ class Keeper:
             )
             self._doorbell.ring(model, found.rings)
             metrics.RINGS.labels(model).inc(len(found.rings))
-            tell(logger, self._tracing, found.told)
+            log_endings(logger, self._tracing, found.endings)
             if found.ended:
                 logger.warning("versions gone", extra={"model": model, "predictions": found.ended})
             if found.ended < MOST_AT_ONCE:
@@ -270,7 +270,7 @@ class Keeper:
 
     def _note(self, model: str, seen: Sweep) -> None:
         metrics.show_model(model, self._catalog.get(model), seen)
-        tell(logger, self._tracing, seen.told)
+        log_endings(logger, self._tracing, seen.endings)
         if seen.taken_back:
             logger.warning(
                 "leases taken back",

@@ -375,7 +375,7 @@ def test_what_waits_for_a_version_that_is_gone_fails_and_says_so(desk: Desk) -> 
     found = look(desk, entries=OTHER)
 
     assert found.ended == 1
-    assert [(fate.id, fate.what, fate.outcome) for fate in found.told] == [
+    assert [(ending.id, ending.what, ending.outcome) for ending in found.endings] == [
         ("a", "version_gone", "failed")
     ]
     gone = desk.get("a")
@@ -431,6 +431,9 @@ def test_one_look_ends_so_many_at_most(desk: Desk) -> None:
 
 # --- with an older Soloist ------------------------------------------------------------------------
 
+RENAMED = {"told": "endings"}
+"""What older scripts answer under another name."""
+
 
 class OlderDesk(Desk):
     """A desk whose worker, gateway and keeper run the scripts from before versions could be named."""
@@ -443,6 +446,8 @@ class OlderDesk(Desk):
             lua_table() + CLOCK + "".join(parts), 0, self.ledger.prefix, arguments
         )
         answer = msgpack.unpackb(packed, strict_map_key=False)
+        if isinstance(answer, dict):
+            answer = {RENAMED.get(name, name): value for name, value in answer.items()}
         if transition.script == "create":  # it said less
             answer["results"] = [[*row, False, "f" * 64] for row in answer["results"]]
         if transition.script == "claim":

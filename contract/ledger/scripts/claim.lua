@@ -1,5 +1,5 @@
 -- Takes the oldest that wait for any worker, or for one of this version. {model, worker, version?, limit, batch,
--- lease, timeout, ring, token, most_bytes} -> {predictions: [{id, attempt, input, ...}], more, rings: [ring], told}
+-- lease, timeout, ring, token, most_bytes} -> {predictions: [{id, attempt, input, ...}], more, rings: [ring], endings}
 -- `more`: others wait that only workers of this version may take. A claim that is sent again, as its answer
 -- was lost, has the same token and gets the same predictions.
 insist()
@@ -73,7 +73,7 @@ while not again and #taken < a.limit do
       error = 'the deadline passed before it was started',
       error_code = 'deadline_exceeded',
     })
-    tell(id, a.model, 'deadline_exceeded')
+    note_ending(id, a.model, 'deadline_exceeded')
   elseif #taken > 0 and (suspect == '1' or bytes + #input > a.most_bytes) then
     break
   else
@@ -101,4 +101,4 @@ end
 local more = own and redis.call('ZCARD', K.pinned .. own) or 0
 local rings = rings_short(a.model, a.batch, more)
 conclude()
-return cmsgpack.pack({predictions = taken, more = more > 0, rings = rings, told = told})
+return cmsgpack.pack({predictions = taken, more = more > 0, rings = rings, endings = endings})

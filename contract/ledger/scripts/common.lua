@@ -348,12 +348,12 @@ end
 
 -- What the caller's log says of predictions that it did not run to their end, at most so many a call:
 -- {id, model, its error's code or 'queued', attempt, traceparent}.
-local MOST_TOLD = 100
-local told = {}
-local function tell(id, model, fate)
+local MOST_ENDINGS = 100
+local endings = {}
+local function note_ending(id, model, what)
   local attempt, traceparent = unpack(fields(id, 'attempt', 'traceparent'))
-  if not attempt or #told == MOST_TOLD then return end
-  told[#told + 1] = {id, model, fate, tonumber(attempt), traceparent}
+  if not attempt or #endings == MOST_ENDINGS then return end
+  endings[#endings + 1] = {id, model, what, tonumber(attempt), traceparent}
 end
 
 -- Typical seconds until the prediction at `position` (1 is next) is done, or false when unknown.

@@ -1,5 +1,5 @@
 -- Ends what ran past its deadline or its hard limit. {most, limit_slack, max_attempts, dead_ttl}
--- -> {deadlines, limits, told}
+-- -> {deadlines, limits, endings}
 local function over(index, bound)
   return redis.call('ZRANGEBYSCORE', index, '-inf', bound, 'LIMIT', 0, a.most)
 end
@@ -7,7 +7,7 @@ local function ended(id, index, status, code, sentence)
   local was, model, watchers, ttl = unpack(fields(id, 'status', 'model', 'watchers', 'result_ttl'))
   if was == 'starting' or was == 'processing' then
     settle(id, model, watchers, ttl, status, {error = sentence[was], error_code = code})
-    tell(id, model, code)
+    note_ending(id, model, code)
     return 1
   end
   redis.call('ZREM', index, id)
@@ -53,11 +53,11 @@ for _, id in ipairs(over(K.limits, now - a.limit_slack)) do
   elseif late(model, tonumber(limit)) and not lost_in_outage(id, model) then
     limits = limits + 1
     if several(claimed_with, limit) then
-      tell(id, model, give_back(id, model, {suspect = true}, a.max_attempts, a.dead_ttl))
+      note_ending(id, model, give_back(id, model, {suspect = true}, a.max_attempts, a.dead_ttl))
     else
       ended(id, K.limits, 'failed', 'timeout', {processing = 'it ran past the hard limit of the model'})
     end
   end
 end
 conclude()
-return cmsgpack.pack({deadlines = deadlines, limits = limits, told = told})
+return cmsgpack.pack({deadlines = deadlines, limits = limits, endings = endings})

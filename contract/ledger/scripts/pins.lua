@@ -1,5 +1,5 @@
 -- The keeper's look at what waits for one version alone: rings where a worker of it is there, and, with
--- `settle`, ends what no worker will come for. {model, batch, most, settle} -> {ended, rings, told}
+-- `settle`, ends what no worker will come for. {model, batch, most, settle} -> {ended, rings, endings}
 insist()
 local model = a.model
 redis.call('ZREMRANGEBYSCORE', K.named .. model, '-inf', late_since(model))
@@ -21,7 +21,7 @@ local function finish(id, version)
       error = 'it named version ' .. version .. ', and no worker of that version will come any more',
       error_code = 'version_gone',
     })
-    tell(id, model, 'version_gone')
+    note_ending(id, model, 'version_gone')
   else
     unqueue(id, model, version)
   end
@@ -41,4 +41,4 @@ for _, version in ipairs(redis.call('SMEMBERS', K.pins .. model)) do
 end
 local rings = rings_short(model, a.batch, waiting)
 conclude()
-return cmsgpack.pack({ended = ended, rings = rings, told = told})
+return cmsgpack.pack({ended = ended, rings = rings, endings = endings})

@@ -2,7 +2,7 @@
 -- -> {taken_back, dead, rings, queued, running, workers: {name: age of its batch}, states: {word: how many workers},
 -- loaded: {name: what it has loaded}, oldest_seconds,
 -- pins: how many versions have some that wait for them alone, dead_total, eta_seconds,
--- counts: {what: how many, ever}, told, unannounced}
+-- counts: {what: how many, ever}, endings, unannounced}
 -- `depth` is how many messages the broker holds; without it rings are taken at their word.
 insist()
 local taken_back, dead = 0, 0
@@ -10,9 +10,9 @@ local model = a.model
 hear(model)
 local late = late_since(model)
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', K.running .. model, '-inf', late, 'LIMIT', 0, a.most)) do
-  local fate = give_back(id, model, {lost = true, suspect = true}, a.max_attempts, a.dead_ttl)
-  if fate ~= 'queued' and fate ~= 'gone' then dead = dead + 1 end
-  tell(id, model, fate)
+  local what = give_back(id, model, {lost = true, suspect = true}, a.max_attempts, a.dead_ttl)
+  if what ~= 'queued' and what ~= 'gone' then dead = dead + 1 end
+  note_ending(id, model, what)
   taken_back = taken_back + 1
 end
 redis.call('ZREMRANGEBYSCORE', K.busy .. model, '-inf', late)
@@ -82,6 +82,6 @@ return cmsgpack.pack({
   dead_total = redis.call('ZCARD', K.dead .. model),
   eta_seconds = queued == 0 and 0 or eta(model, queued),
   counts = counted,
-  told = told,
+  endings = endings,
   unannounced = redis.call('ZCARD', K.unannounced .. model),
 })

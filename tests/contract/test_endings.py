@@ -1,4 +1,4 @@
-"""What the ledger tells of predictions that no worker ran to their end, and the spans of them."""
+"""The endings that the ledger notes of predictions which no worker ran to their end, and the log lines and spans of them."""
 
 import logging
 from collections.abc import Iterator
@@ -6,9 +6,10 @@ from collections.abc import Iterator
 import pytest
 from desk import Desk
 
+from contract.ledger.endings import Ending
 from contract.ledger.transitions import claim, expire, release, sweep
 from contract.settings import Settings
-from contract.telemetry.endings import Fate, tell
+from contract.telemetry.endings import log_endings
 from contract.telemetry.tracing import open_tracing
 from tests.support.collector import Collector
 
@@ -24,42 +25,42 @@ def collector() -> Iterator[Collector]:
 
 def test_a_lost_worker_gives_back_what_it_had_and_at_last_it_is_dead(desk: Desk) -> None:
     desk.accept(id="a", traceparent=TRACE)
-    fates = []
+    endings = []
     for _ in range(3):
         desk.claim()
         desk.advance(16)
-        fates += desk.sweep().told
+        endings += desk.sweep().endings
 
-    assert fates == [
-        Fate("a", "m", "queued", 1, TRACE),
-        Fate("a", "m", "queued", 2, TRACE),
-        Fate("a", "m", "worker_lost", 3, TRACE),
+    assert endings == [
+        Ending("a", "m", "queued", 1, TRACE),
+        Ending("a", "m", "queued", 2, TRACE),
+        Ending("a", "m", "worker_lost", 3, TRACE),
     ]
 
 
 def test_a_deadline_is_told_by_whoever_finds_it_over(desk: Desk) -> None:
     desk.accept(id="a", deadline_seconds=5)
     desk.advance(6)
-    assert desk.run(expire()).told == [Fate("a", "m", "deadline_exceeded", 0)]
+    assert desk.run(expire()).endings == [Ending("a", "m", "deadline_exceeded", 0)]
 
     desk.accept(id="b", deadline_seconds=5, traceparent=TRACE)
     desk.advance(6)
     found = desk.run(claim(desk.holder(), 0))
     assert found.predictions == []
-    assert found.told == [Fate("b", "m", "deadline_exceeded", 0, TRACE)]
+    assert found.endings == [Ending("b", "m", "deadline_exceeded", 0, TRACE)]
 
 
 def test_a_hard_limit_is_told_of_one_alone_and_of_several(desk: Desk) -> None:
     desk.accept(id="a")
     desk.claim(timeout_seconds=5)
     desk.advance(8)
-    assert desk.expire().told == [Fate("a", "m", "timeout", 1)]
+    assert desk.expire().endings == [Ending("a", "m", "timeout", 1)]
 
     desk.accept(id="b")
     desk.accept(id="c")
     desk.claim(timeout_seconds=5)
     desk.advance(8)
-    assert desk.expire().told == [Fate(id, "m", "queued", 1) for id in "bc"]
+    assert desk.expire().endings == [Ending(id, "m", "queued", 1) for id in "bc"]
 
 
 def test_what_is_handed_back_is_told(desk: Desk) -> None:
@@ -67,7 +68,7 @@ def test_what_is_handed_back_is_told(desk: Desk) -> None:
     (claimed,) = desk.claim()
     done = desk.run(release(desk.holder(), [(claimed.id, 1)], idle=True, suspect=False))
 
-    assert done.told == [Fate("a", "m", "queued", 1, TRACE)]
+    assert done.endings == [Ending("a", "m", "queued", 1, TRACE)]
 
 
 def test_one_call_tells_of_at_most_a_hundred(desk: Desk) -> None:
@@ -76,18 +77,18 @@ def test_one_call_tells_of_at_most_a_hundred(desk: Desk) -> None:
     desk.advance(16)
     swept = desk.run(sweep("m", depth=None, **SWEEP))  # type: ignore[arg-type]
 
-    assert (swept.taken_back, len(swept.told)) == (150, 100)
+    assert (swept.taken_back, len(swept.endings)) == (150, 100)
 
 
 def test_each_is_an_instant_in_its_trace(collector: Collector) -> None:
     tracing = open_tracing(Settings(otlp_endpoint=collector.url), "keeper")
-    fates = [
-        Fate("a", "m", "queued", 1, TRACE),
-        Fate("b", "m", "timeout", 1, TRACE),
-        Fate("c", "m", "timeout", 1, TRACE[:-2] + "00"),
-        Fate("d", "m", "timeout", 1),
+    endings = [
+        Ending("a", "m", "queued", 1, TRACE),
+        Ending("b", "m", "timeout", 1, TRACE),
+        Ending("c", "m", "timeout", 1, TRACE[:-2] + "00"),
+        Ending("d", "m", "timeout", 1),
     ]
-    tell(logging.getLogger("keeper"), tracing, fates)
+    log_endings(logging.getLogger("keeper"), tracing, endings)
     tracing.close()
     back, ended = collector.spans
 
