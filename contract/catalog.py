@@ -245,7 +245,7 @@ def load_catalog(path: Path) -> Catalog:
         raise CatalogInvalid(f"{path} must hold one map, `models`, of model names")
     if not data["models"]:
         raise CatalogInvalid(f"{path} names no model")
-    specs = [_spec(path, name, entry) for name, entry in data["models"].items()]
+    specs = [read_entry(path, name, entry) for name, entry in data["models"].items()]
     try:
         return Catalog(specs)
     except CatalogInvalid as error:
@@ -264,7 +264,12 @@ class _Strict(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _spec(path: Path, name: Any, entry: Any) -> ModelSpec:
+def read_entry(path: Path, name: Any, entry: Any) -> ModelSpec:
+    """The model `name` of a catalog, by its entry; `path` is the catalog's file.
+
+    Raises:
+        CatalogInvalid: the entry is wrong; the message names the place.
+    """
     if not isinstance(entry, dict):
         raise CatalogInvalid(f"{path}: models.{name} must be a map")
     entry = {**entry, "name": name}

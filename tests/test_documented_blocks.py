@@ -1,6 +1,7 @@
 """Each block of the pages on clusters runs as it stands, up to the cluster's API; and no block is left out."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -56,6 +57,8 @@ def kind_of(block: Block) -> str | None:
         return "shell"
     if any(block.text.startswith(beginning) for beginning in ELSEWHERE):
         return "elsewhere"
+    if block.language == "python":
+        return "test" if "\ndef test_" in block.text else "class"
     if block.language != "yaml":
         return None
     content = yaml.safe_load(block.text)
@@ -173,6 +176,20 @@ def test_a_kustomization_over_ours_is_built(block: Block, tmp_path: Path) -> Non
     assert done.returncode == 0, done.stderr
     for image in yaml.safe_load(block.text)["images"]:
         assert f"image: {image['newName']}:" in done.stdout
+
+
+# --- a model that is a Python class -------------------------------------------------------------------
+
+
+def test_the_class_passes_its_test_from_a_folder_of_the_readers_own(tmp_path: Path) -> None:
+    (model,), (test,) = of_kind("class"), of_kind("test")
+    assert {model.page, test.page} == {"docs/models.md"}
+    (tmp_path / "shout.py").write_text(model.text, "utf-8")
+    (tmp_path / "test_shout.py").write_text(test.text, "utf-8")
+    command = [sys.executable, "-m", "pytest", "-p", "no:randomly", "--rootdir", tmp_path]
+    env = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert "2 passed" in done.stdout, done.stdout + done.stderr
 
 
 # --- a Python without packages ----------------------------------------------------------------------

@@ -79,6 +79,7 @@ def test_the_import_rules_know_every_room() -> None:
             "torch transformers worker cli local planner bench",
         ),
         ("worker.process, worker.task", "fastapi starlette uvicorn torch transformers service cli"),
+        ("worker.testing", "fastapi starlette uvicorn torch transformers numpy celery service cli"),
         ("cli.main", "fastapi starlette uvicorn torch transformers service worker k8s kubernetes"),
         ("k8s.__main__", "fastapi starlette uvicorn torch transformers service worker bench"),
         (

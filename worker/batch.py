@@ -14,6 +14,7 @@ from contract.errors import (
     OutOfMemory,
     OutputTooLarge,
     PredictionFailed,
+    Timeout,
 )
 from contract.ledger.transitions import Claimed, Outcome
 from worker import metrics
@@ -105,6 +106,15 @@ class Batch:
         ]
         self._split_time(read, seconds - read)
         return outcomes
+
+    def timed_out(self, limit_seconds: float) -> list[Outcome]:
+        """The outcomes of a batch that is to blame for running past the model's hard limit."""
+        failure = Timeout(f"it ran past the model's hard limit of {limit_seconds:g} s")
+        error, code = str(failure), failure.code
+        return [
+            Outcome(id, attempt, error=error, error_code=code, predict_seconds=limit_seconds)
+            for id, attempt in self.attempts
+        ]
 
     def _split_time(self, read: float, predict: float) -> None:
         """A model that marks nothing does nothing but infer."""

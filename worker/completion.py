@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import NoReturn, TypeVar
 
 from contract.broker import Doorbell
-from contract.errors import LedgerUnavailable, Refused, Timeout
+from contract.errors import LedgerUnavailable, Refused
 from contract.ledger.client import Ledger
 from contract.ledger.transitions import Holder, Outcome, finish_in_parts, release
 from contract.telemetry.endings import log_endings
@@ -180,20 +180,15 @@ class Ends:
         logger.error("hard limit", extra={"predictions": len(attempts), "seconds": batch.seconds})
         try:
             if len(batch.claimed) == 1:
-                self._time_out(batch, attempts)
+                self._time_out(batch)
             else:
                 self._hand_back(batch, "timeout", suspect=True)
         except Exception as error:
             code = getattr(error, "code", type(error).__name__)
             logger.warning("the keeper must end it", extra={"code": code})
 
-    def _time_out(self, batch: Batch, attempts: list[tuple[str, int]]) -> None:
-        limit = self._holder.timeout_seconds
-        failure = Timeout(f"it ran past the model's hard limit of {limit:g} s")
-        outcomes = [
-            Outcome(id, attempt, error=str(failure), error_code=failure.code, predict_seconds=limit)
-            for id, attempt in attempts
-        ]
+    def _time_out(self, batch: Batch) -> None:
+        outcomes = batch.timed_out(self._holder.timeout_seconds)
         self._account.finished(batch, outcomes, self._write(batch, outcomes))
 
     def _end(self, code: int) -> NoReturn:

@@ -77,6 +77,9 @@ class Reporter:
         self._sending = False
         self._flushing = 0
         self._changed = Condition()
+        self._start()
+
+    def _start(self) -> None:
         Thread(target=self._run, name="reporter", daemon=True).start()
 
     def follow(self, claimed: Iterable[Claimed]) -> None:
@@ -135,20 +138,25 @@ class Reporter:
             with self._changed:
                 while not self._waiting:
                     self._changed.wait()
-                reports, self._waiting = list(self._waiting.values()), {}
-                self._sending = True
-            try:
-                for some in _parts(reports):
-                    self._send(report(some))
-            except Exception as error:
-                # The output is complete without its pieces. And this thread must go on, or no batch would
-                # end any more.
-                code = getattr(error, "code", type(error).__name__)
-                logger.warning("a report was lost", extra={"code": code})
-            finally:
-                with self._changed:
-                    self._sending = False
-                    self._changed.notify_all()
+            self.send_waiting()
+
+    def send_waiting(self) -> None:
+        """Send what gathered since the last report."""
+        with self._changed:
+            reports, self._waiting = list(self._waiting.values()), {}
+            self._sending = True
+        try:
+            for some in _parts(reports):
+                self._send(report(some))
+        except Exception as error:
+            # The output is complete without its pieces. And whoever sends must go on, or no batch would end
+            # any more.
+            code = getattr(error, "code", type(error).__name__)
+            logger.warning("a report was lost", extra={"code": code})
+        finally:
+            with self._changed:
+                self._sending = False
+                self._changed.notify_all()
 
     def _send(self, sent: Transition[bool]) -> None:
         """Send, and again while the ledger is away and the model still runs: nothing can go on behind a gap."""

@@ -9,12 +9,7 @@ from celery import Task
 
 from contract.broker import TASK, Doorbell
 from contract.catalog import ModelSpec
-from contract.errors import (
-    DeviceLost,
-    ModelUnloadable,
-    SoloistError,
-    StartRefused,
-)
+from contract.errors import DeviceLost, SoloistError
 from contract.ledger.client import Ledger
 from contract.ledger.transitions import Claim, Holder, Outcome, claim
 from contract.settings import Settings
@@ -25,16 +20,12 @@ from worker.batch import Batch
 from worker.batch_log import Account
 from worker.completion import Ends, pauses
 from worker.drain import draining
-from worker.fingerprint import content_of
 from worker.health import Health
 from worker.leases import Leases
 from worker.ledger_start import Admission
-from worker.models import open_model
-from worker.models.faults import translate
+from worker.loading import load_model
 from worker.models.interface import Model
-from worker.models.phases import taken
 from worker.reports import Reporter
-from worker.start_log import took
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +79,7 @@ class Predict(Task):  # type: ignore[misc]
         self._ledger = Ledger(self._settings)
         admission = Admission(self._ledger, self._health)
         admission.ask()  # one that is wrong is refused before anything is loaded
-        self.model = self._load_model()
+        self.model = load_model(self._spec, self._version, self._device, self._health.enter)
         self._health.enter("connecting")
         admission.wait()
         self._doorbell = Doorbell(self._settings)
@@ -106,31 +97,6 @@ class Predict(Task):  # type: ignore[misc]
         self._health.busy = lambda: bool(self._leases.batches)
         metrics.BUSY.set_function(self._health.busy)
         metrics.BUSY_SECONDS.ask = lambda: self._leases.busy_seconds
-
-    def _load_model(self) -> Model:
-        self._health.enter("importing")
-        started = time.monotonic()
-        try:
-            model = open_model(self._spec)
-            self._health.enter("loading")
-            imported = time.monotonic()
-            model.load(self._spec, self._device)
-        except StartRefused:
-            raise
-        except (Exception, SystemExit) as error:  # user code may say that it is to end
-            if draining():
-                raise
-            logger.debug("the model failed to load", exc_info=True)
-            raise ModelUnloadable(f"models.{self._spec.name}: {translate(error).detail}") from error
-        if self._spec.version(content_of(self._spec)) != self._version:
-            raise ModelUnloadable(
-                f"models.{self._spec.name}: its files changed while it was loaded; start it again"
-            )
-        warm_up = taken().get("warm_up", 0.0)
-        took("import", imported - started)
-        took("load", time.monotonic() - imported - warm_up)
-        took("warm_up", warm_up)
-        return model
 
     def run(self, ring: int) -> None:
         """Look for work once; `ring` is the number of the message that asked for it."""

@@ -1,12 +1,10 @@
-"""The catalogs of the examples are right, and the custom model does what its page says."""
+"""The catalogs of the examples are right."""
 
 from pathlib import Path
 
-import pytest
 import yaml
 
 from contract.catalog import load_catalog, source_folder
-from worker.models.interface import Item
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -39,23 +37,6 @@ def test_the_spam_lines_in_the_demo_catalog_work_when_uncommented(tmp_path: Path
         head + "\n".join(line.replace("# ", "", 1) for line in lines)
     )
     assert load_catalog(tmp_path / "catalog.yaml")["spam"].task == "text-classification"
-
-
-def test_the_custom_model_answers_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(EXAMPLES.parent)
-    from worker.models import open_model
-
-    spec = load_catalog(EXAMPLES / "custom" / "catalog.yaml")["readability"]
-    model = open_model(spec)
-    model.load(spec, "cpu")
-    easy, hard = model.predict(
-        [
-            Item("1", {"text": "The cat sat. The dog ran."}),
-            Item("2", {"text": "Incomprehensible terminology obfuscates communication."}),
-        ]
-    )
-    assert easy == {"ease": 119.2, "lines": 1}
-    assert hard["ease"] < 0
 
 
 def test_every_catalog_of_the_examples_is_tested() -> None:

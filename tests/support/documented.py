@@ -22,7 +22,7 @@ PAGES = (
 )
 """Of these, each block must be run by a test."""
 MORE = ("docs/models.md", "docs/scaling.md")
-"""Of these, the catalogs and the values are."""
+"""Of these, the catalogs, the values and the Python are."""
 WRITTEN_TO = ("charts", "examples", "k8s")
 """Folders that a reader may write into: a checkout has copies of them, and links to the rest."""
 CHARTS = re.compile(r"helm install \S+ (?:\S+/)?(\S+) (?:--repo \S+ )?--version (\S+)")

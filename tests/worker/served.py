@@ -1,4 +1,4 @@
-"""Models for workers of real processes: one that does nothing but say where, and one that uses torch."""
+"""Models for workers of real processes: one that says where it runs, one that uses torch, one that does what it is told."""
 
 import os
 import threading
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from contract.catalog import ModelSpec
+from contract.errors import BadItem
 from worker.models.interface import Item
 
 
@@ -43,3 +44,53 @@ class Torch(Here):
     def predict(self, items: list[Item]) -> list[Any]:
         products = (self._weights @ self._weights).sum()
         return [{**answer, "sum": products} for answer in super().predict(items)]
+
+
+class Storyteller:
+    """Does what its input says. {"do": what, ...}"""
+
+    def load(self, spec: ModelSpec, device: str) -> None:
+        if spec.options.get("load") == "fail":
+            raise OSError("no file named voice.bin")
+        self.mark = spec.options.get("mark", "!")
+        self.sizes: list[int] = []
+
+    def predict(self, items: list[Item]) -> Any:
+        self.sizes.append(len(items))
+        if any(item.input.get("do") == "shorten" for item in items):
+            return [1] * (len(items) - 1)
+        return [self._answer(item) for item in items]
+
+    def _answer(self, item: Item) -> Any:
+        match item.input:
+            case {"do": "raise"}:
+                raise ValueError(item.input["why"])
+            case {"do": "lose the device"}:
+                raise RuntimeError("CUDA error: device-side assert triggered")
+            case {"do": "emit half a pair"}:
+                item.emit("half \ud83d")
+                return {"text": "none", "more": 1}
+            case {"do": "place"}:
+                return BadItem("the picture is empty")
+            case {"do": "nan"}:
+                return {"score": float("nan")}
+            case {"do": "bytes"}:
+                return b"no JSON"
+            case {"do": "large", "bytes": size}:
+                return "x" * size
+            case {"do": "sleep", "seconds": seconds}:
+                time.sleep(seconds)
+                return "slept"
+            case {"do": "stream", "pieces": pieces}:
+                for done, piece in enumerate(pieces, 1):
+                    item.emit(piece)
+                    item.log(f"piece {done}")
+                    item.progress(done / len(pieces))
+                return "".join(pieces) + item.input.get("more", "")
+            case {"do": "wait"}:
+                item.emit("waiting")
+                item.progress(0.5)
+                while not item.should_stop():
+                    time.sleep(0.01)
+                return "stopped"
+        return {"said": item.input.get("text"), "mark": self.mark}

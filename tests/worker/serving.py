@@ -57,15 +57,17 @@ class Serving:
         model: str,
         *more: str,
         options: dict[str, Any] | None = None,
+        entry: dict[str, Any] | None = None,
         program: str = "worker",
         **settings: object,
     ) -> "Served":
-        """Start a worker of `tests.worker.served:<model>`, in batches of one."""
+        """Start a worker of `tests.worker.served:<model>`, in batches of one; `entry` is more of its entry."""
         entry = {
             "python": f"tests.worker.served:{model}",
             "device": "cpu",
             "max_batch_size": 1,
             "options": {"loads": str(self.loads), **(options or {})},
+            **(entry or {}),
         }
         catalog = self.folder / "catalog.yaml"
         catalog.write_text(yaml.safe_dump({"models": {"m": entry}}))

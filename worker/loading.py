@@ -1,0 +1,49 @@
+"""Opens and loads the model of a catalog entry; whatever goes wrong becomes one line."""
+
+import logging
+import time
+from collections.abc import Callable
+
+from contract.catalog import ModelSpec
+from contract.errors import ModelUnloadable, StartRefused
+from worker.drain import draining
+from worker.fingerprint import content_of
+from worker.models import open_model
+from worker.models.faults import translate
+from worker.models.interface import Model
+from worker.models.phases import taken
+from worker.start_log import took
+
+logger = logging.getLogger(__name__)
+
+
+def load_model(spec: ModelSpec, version: str, device: str, enter: Callable[[str], None]) -> Model:
+    """The model, loaded onto `device` (`cpu`, `cuda:0`). `enter` is called with each state on the way:
+    `importing`, `loading`.
+
+    Raises:
+        ModelUnloadable: it cannot be loaded, or its files are not those of `version` any more.
+    """
+    enter("importing")
+    started = time.monotonic()
+    try:
+        model = open_model(spec)
+        enter("loading")
+        imported = time.monotonic()
+        model.load(spec, device)
+    except StartRefused:
+        raise
+    except (Exception, SystemExit) as error:  # user code may say that it is to end
+        if draining():
+            raise
+        logger.debug("the model failed to load", exc_info=True)
+        raise ModelUnloadable(f"models.{spec.name}: {translate(error).detail}") from error
+    if spec.version(content_of(spec)) != version:
+        raise ModelUnloadable(
+            f"models.{spec.name}: its files changed while it was loaded; start it again"
+        )
+    warm_up = taken().get("warm_up", 0.0)
+    took("import", imported - started)
+    took("load", time.monotonic() - imported - warm_up)
+    took("warm_up", warm_up)
+    return model
