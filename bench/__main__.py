@@ -21,7 +21,7 @@ from bench import idle, topologies
 from bench.models import BenchModel, models
 from bench.report import Report
 from bench.run import DEFAULT_STACKS, STACKS, Run
-from bench.scaling import picture, tables
+from bench.scaling import comparison, tables
 from bench.stacks.stack import ONE_THREAD
 from bench.visit import FULL, QUICK
 from local.processes import PROJECT
@@ -137,7 +137,7 @@ def main() -> int:
         shutil.rmtree(folder, ignore_errors=True)
     options.out.mkdir(parents=True, exist_ok=True)
     if options.what == "scaling" and find_spec("matplotlib"):
-        picture.compare(options.out / "scaling.svg")
+        comparison.compare(options.out / "scaling.svg")
     (options.out / f"{options.what}.json").write_text(json.dumps(results, indent=1) + "\n")
     (options.out / f"{options.what}.md").write_text(text)
     console.print(Markdown(text))

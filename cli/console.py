@@ -36,7 +36,7 @@ def run(app: typer.Typer, name: str, arguments: Sequence[str]) -> int:
         return failure.exit_code
     except SoloistError as error:
         complain(error.detail)
-        return EXIT_REFUSED if isinstance(error, StartRefused) else 1
+        return exit_code_of(error)
     except typer.TyperException as error:
         if error.format_message():
             complain(error.format_message())
@@ -49,6 +49,11 @@ def run(app: typer.Typer, name: str, arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return result if isinstance(result, int) else 0
+
+
+def exit_code_of(error: SoloistError) -> int:
+    """The exit code of a command that ends with this error."""
+    return EXIT_REFUSED if isinstance(error, StartRefused) else 1
 
 
 def out() -> Console:

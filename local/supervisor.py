@@ -10,11 +10,10 @@ from typing import Any
 
 import httpx
 
-from cli.console import Failure
-from contract.errors import EXIT_REFUSED
+from contract.errors import EXIT_REFUSED, StartRefused
 from local.log_stream import Stream, message_of
 from local.parent_watch import Guard
-from local.redis import free_port
+from local.processes import StartFailed, free_port
 from local.run_file import local_url
 from local.topology import Process
 
@@ -63,7 +62,8 @@ class Child:
         """Run it, again and again, until `stop`.
 
         Raises:
-            Failure: it refuses to start, or fails each time before it gets ready.
+            StartRefused: it refuses to start.
+            StartFailed: it ends each time before it is ready.
         """
         failures = 0
         while not self._stopping.is_set():
@@ -73,7 +73,8 @@ class Child:
             refused = code == EXIT_REFUSED
             failures = 1 if self.ready.is_set() and not refused else failures + 1
             if (refused and not self.ready.is_set()) or failures > MOST_FAILED_STARTS:
-                raise Failure(f"{self.name}: {self._reason(code)}", EXIT_REFUSED if refused else 1)
+                error = StartRefused if refused else StartFailed
+                raise error(f"{self.name}: {self._reason(code)}")
             self.ready.clear()
             pause = min(FIRST_PAUSE_SECONDS * 2 ** (failures - 1), LONGEST_PAUSE_SECONDS)
             self._stream.say(

@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-from cli.console import Failure
 from contract.catalog import Catalog
 from contract.settings import Settings
-from local.redis import free_port
+from local.processes import StartFailed, free_port
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 NEEDED = {"fastapi": "gateway", "uvicorn": "gateway", "torch": "worker", "transformers": "worker"}
@@ -49,16 +48,16 @@ def plan(
         workers_per_model: None: one, and one more on each further GPU.
 
     Raises:
-        Failure: a part is not installed, or a port is taken.
+        StartFailed: a part is not installed, or a port is taken.
     """
     _check_installed()
     port = settings.port or free_port()
     if not is_free(settings.host, port):
-        raise Failure(f"port {port} is taken; choose another with --port")
+        raise StartFailed(f"port {port} is taken; choose another with --port")
     keeper_port = settings.keeper_port
     if keeper_port and not is_free(settings.host, keeper_port):
         if "keeper_port" in settings.model_fields_set:
-            raise Failure(
+            raise StartFailed(
                 f"the keeper's port {keeper_port} is taken; set SOLOIST_KEEPER_PORT to another"
             )
         keeper_port = 0
@@ -159,4 +158,6 @@ def _check_installed() -> None:
     missing = sorted({extra for package, extra in NEEDED.items() if find_spec(package) is None})
     if missing:
         extras = ",".join(missing)
-        raise Failure(f"parts are missing on this machine; run: pip install 'soloist[{extras}]'")
+        raise StartFailed(
+            f"parts are missing on this machine; run: pip install 'soloist[{extras}]'"
+        )

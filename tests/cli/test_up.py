@@ -16,12 +16,14 @@ import pytest
 import redis
 
 from cli import up
-from cli.console import Failure
+from cli.console import exit_code_of
 from contract.catalog import Catalog, ModelSpec
+from contract.errors import StartRefused
 from contract.settings import Settings, load_settings
 from local import supervisor, topology
 from local.log_stream import Stream
-from local.redis import EmbeddedRedis, free_port
+from local.processes import StartFailed, free_port
+from local.redis import EmbeddedRedis
 from local.run_file import read_state
 from local.topology import Plan, Process
 
@@ -194,15 +196,15 @@ def test_a_process_that_dies_is_started_again(scene: Scene) -> None:
 def test_a_process_that_refuses_to_start_ends_everything_with_its_reason(
     scene: Scene, tmp_path: Path
 ) -> None:
-    with pytest.raises(Failure, match=r"^m-2: the model is broken$") as failure:
+    with pytest.raises(StartRefused, match=r"^m-2: the model is broken$") as failure:
         scene.run("loads", "refuses")
-    assert failure.value.exit_code == 78
+    assert exit_code_of(failure.value) == 78
 
 
 def test_a_process_that_never_gets_ready_ends_everything(scene: Scene) -> None:
-    with pytest.raises(Failure, match=r"^m-1: exit code 1: some trouble$") as failure:
+    with pytest.raises(StartFailed, match=r"^m-1: exit code 1: some trouble$") as failure:
         scene.run("crashes")
-    assert failure.value.exit_code == 1
+    assert exit_code_of(failure.value) == 1
     assert len([line for line in scene.lines if "starts again" in line]) == 5
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from local.redis import free_port
+from local.processes import free_port
 
 pytestmark = pytest.mark.slow
 

@@ -14,7 +14,8 @@ import uvicorn
 
 from contract.catalog import Catalog
 from contract.settings import Settings
-from local.redis import EmbeddedRedis, free_port
+from local.processes import free_port
+from local.redis import EmbeddedRedis
 from service import process
 from service.http.protocol import ProbeHttpProtocol
 from service.keeper.app import create_keeper

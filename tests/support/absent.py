@@ -9,8 +9,8 @@ from pathlib import Path
 
 import redis
 
-from local.processes import Process, accepts
-from local.redis import EmbeddedRedis, free_port
+from local.processes import Process, accepts, free_port
+from local.redis import EmbeddedRedis
 from tests.support.sentinels import SERVICE, newest_redis
 
 Heal = Callable[[], None]
