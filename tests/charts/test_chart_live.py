@@ -11,7 +11,8 @@ import redis
 
 from tests.charts.objects import scaled_object
 from tests.charts.rendering import Object, render
-from tests.e2e.stack import BATCH, Stack, Worker, wait_for
+from tests.e2e.stack import BATCH, Stack, Worker
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -78,7 +79,7 @@ def keda(stack: Stack) -> Iterator[dict[int, Keda]]:
 def says(keda: dict[int, Keda], state: tuple[int, int, int], replicas: tuple[int, int]) -> None:
     """Return when KEDA counts these queued, running and busy; the replicas follow."""
     wanted = dict(zip(("queued", "running", "busy"), state, strict=True))
-    wait_for(f"KEDA reads {wanted}", lambda: keda[1].counts() == wanted, 30)
+    until(f"KEDA reads {wanted}", lambda: keda[1].counts() == wanted, 30)
     assert (keda[BATCH].replicas(), keda[1].replicas()) == replicas
 
 

@@ -12,7 +12,8 @@ from local.processes import free_port
 from local.rabbitmq import Redis
 from tests.charts.objects import MIB, amount, asked, by_name, pod
 from tests.charts.rendering import render
-from tests.support.programs import Program, Worker, wait_for
+from tests.support.programs import Program, Worker
+from tests.support.waiting import until
 
 
 def test_an_idle_trial_asks_for_half_a_cpu_and_about_a_gibibyte() -> None:
@@ -59,7 +60,7 @@ def trial(tmp_path: Path) -> Iterator[dict[str, Program]]:
             with httpx.Client(trust_env=False, timeout=60) as http:
                 for name, where in (("gateway", port), ("keeper", keeper_port)):
                     url = f"http://127.0.0.1:{where}/readyz"
-                    wait_for(f"the {name} is ready", lambda u=url: _answers(http, u), 60)  # type: ignore[misc]
+                    until(f"the {name} is ready", lambda u=url: _answers(http, u), 60)  # type: ignore[misc]
                 url = f"http://127.0.0.1:{port}/v1/models/local/minilm/predictions"
                 headers = {"Prefer": "wait", "Content-Type": "application/json"}
                 body = json.dumps({"input": {"text": "a quick brown fox"}})

@@ -13,7 +13,8 @@ from contract.ledger.client import Ledger
 from contract.ledger.transitions import Claimed
 from contract.settings import Settings
 from tests.support.gateway_thread import GatewayThread
-from tests.support.pretend_worker import PretendWorker, until
+from tests.support.pretend_worker import PretendWorker
+from tests.support.waiting import until
 
 MOST_SECONDS = 20.0
 

@@ -22,7 +22,7 @@ from h2.settings import SettingCodes, Settings
 from manifests import PLUGIN, PROGRAM, device_plugin, models, plugin_program
 from protobuf_wire import field, fields, number
 
-from tests.e2e.stack import wait_for
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -83,7 +83,7 @@ class Kubelet:
         return b""
 
     def wait_for_registration(self, count: int = 1) -> None:
-        wait_for("the plugin registers", lambda: len(self.registered) >= count, SECONDS)
+        until("the plugin registers", lambda: len(self.registered) >= count, SECONDS)
 
     def channel(self, *options: tuple[str, int]) -> grpc.Channel:
         endpoint = dict(fields(self.registered[-1]))[2]
@@ -171,7 +171,7 @@ def test_a_refused_registration_is_tried_again(
     kubelet.refuses = False
     start()
     told = f"registered 3 devices of {RESOURCE}"
-    wait_for("the plugin says so", lambda: told in capsys.readouterr().out, SECONDS)
+    until("the plugin says so", lambda: told in capsys.readouterr().out, SECONDS)
 
 
 def test_many_calls_and_long_lists_fit_through_one_connection(

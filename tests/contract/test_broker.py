@@ -26,7 +26,8 @@ from contract.prediction import new_id
 from contract.settings import Settings
 from local.rabbitmq import RabbitMQ
 from local.redis import EmbeddedRedis
-from tests.support.sentinels import Guarded, until
+from tests.support.sentinels import Guarded
+from tests.support.waiting import until
 
 
 @pytest.fixture

@@ -27,7 +27,8 @@ from contract.ledger.transitions import (
 )
 from contract.prediction import Prediction, Status
 from contract.settings import Settings
-from tests.support.sentinels import Guarded, Node, until
+from tests.support.sentinels import Guarded, Node
+from tests.support.waiting import until
 
 ODD = "p@ss/w:rd#%"
 OTHER = "watchword"

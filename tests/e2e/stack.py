@@ -18,7 +18,8 @@ from contract.prediction import Prediction, Status
 from contract.settings import Settings
 from local.processes import free_port
 from local.rabbitmq import Broker, RabbitMQ, Redis
-from tests.support.programs import START_SECONDS, Program, Worker, wait_for
+from tests.support.programs import START_SECONDS, Program, Worker
+from tests.support.waiting import until
 
 T = TypeVar("T")
 
@@ -134,7 +135,7 @@ class Stack:
                 setattr(self, name, self.serve(name))
             else:
                 program.wake()
-        wait_for("gateway and keeper are ready", self.ready, START_SECONDS)
+        until("gateway and keeper are ready", self.ready, START_SECONDS)
 
     def clear(self) -> None:
         """As new: no workers, no predictions, no messages."""
@@ -236,7 +237,7 @@ class Stack:
             return all(p.status.terminal for p in self.records(ids))
 
         try:
-            wait_for("all are over", over, seconds)
+            until("all are over", over, seconds)
         except AssertionError as error:
             open_ones = [p for p in self.records(ids) if not p.status.terminal]
             raise AssertionError(f"{error}; still open: {open_ones[:5]}") from None
@@ -270,7 +271,7 @@ class Stack:
     def running(self, ids: Iterable[str] | str, seconds: float = 20.0) -> None:
         """Return when the model was asked for all of these."""
         wanted = {ids} if isinstance(ids, str) else set(ids)
-        wait_for("the model runs", lambda: wanted <= set(self.runs()), seconds)
+        until("the model runs", lambda: wanted <= set(self.runs()), seconds)
 
     @contextlib.contextmanager
     def amqp(self):

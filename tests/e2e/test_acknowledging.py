@@ -4,9 +4,10 @@ import time
 
 import pytest
 import redis
-from stack import Stack, wait_for
+from stack import Stack
 
 from contract.broker import queue_name
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.brokers("redis", "rabbitmq")]
 
@@ -63,7 +64,7 @@ def test_a_message_is_acknowledged_before_its_batch_is_done(stack: Stack) -> Non
     if stack.kind == "rabbitmq":
         with stack.amqp() as channel:
             name = queue_name("single")
-            wait_for(
+            until(
                 "the broker has seen the worker go",
                 lambda: not channel.queue_declare(name, passive=True).consumer_count,
                 20,
@@ -82,7 +83,7 @@ def test_a_busy_worker_holds_no_message_that_another_could_answer(stack: Stack) 
     stack.running(first)
     stack.keeper.freeze()  # else it would ring again for what the busy one holds
     waiting = [stack.submit(model="single", text=str(number)) for number in range(5)]
-    wait_for("all messages are with the broker", lambda: depth(stack, "single") == 5, 10)
+    until("all messages are with the broker", lambda: depth(stack, "single") == 5, 10)
     other = stack.worker("single").ready()
     stack.succeeded(waiting)
     gate.touch()

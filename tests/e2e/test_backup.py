@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import redis
-from stack import wait_for
 
 from contract.ledger.client import Ledger
 from contract.ledger.transitions import (
@@ -28,6 +27,7 @@ from contract.settings import Settings
 from local.processes import free_port
 from local.redis import EmbeddedRedis
 from tests.support.outside import missing
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 PAGE = (Path(__file__).parents[2] / "docs" / "backup.md").read_text(encoding="utf-8")
@@ -160,7 +160,7 @@ def test_a_restored_ledger_ends_all_that_was_accepted_before_the_backup(
     after.check()  # it is safe: an append-only file, and nothing is evicted
     assert get(after, *ALL) == at_backup
     assert get(after, "later") == [None]
-    wait_for("what ran is taken back", lambda: take_back(after), 20)
+    until("what ran is taken back", lambda: take_back(after), 20)
     ended: list[str] = []
     while batch := end(after):
         ended += batch
@@ -178,7 +178,7 @@ def test_what_a_restored_ledger_answers_survives_its_death(
     accept(ledgers.open(port), "fresh")
     pid = ledgers.pid(port)
     os.kill(pid, signal.SIGKILL)
-    wait_for("it is gone", lambda: not Path(f"/proc/{pid}/exe").exists(), 20)
+    until("it is gone", lambda: not Path(f"/proc/{pid}/exe").exists(), 20)
     ledgers.run(START, FOLDER=ledgers.folder / f"new-{port}", PORT=port)
     assert None not in get(ledgers.open(port), *ALL, "fresh")
 

@@ -3,9 +3,10 @@
 import time
 
 import pytest
-from stack import BATCH, LIMIT_SECONDS, Stack, wait_for
+from stack import BATCH, LIMIT_SECONDS, Stack
 
 from contract.prediction import Status
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -88,7 +89,7 @@ def test_a_lost_device_hands_its_batch_back_and_ends_its_worker(stack: Stack) ->
 
     for _ in range(2):  # the same prediction loses the next devices too, but alone
         again = stack.worker(LEASE_SECONDS=60)
-        wait_for("the innocents are over or it ended", lambda w=again: not w.alive, 20)
+        until("the innocents are over or it ended", lambda w=again: not w.alive, 20)
         assert again.code() == 70
     stack.worker(LEASE_SECONDS=60)
     records = stack.succeeded(innocents)
@@ -121,7 +122,7 @@ def test_a_hang_ends_as_timeout_and_another_worker_serves_on(stack: Stack, do: s
 def test_the_innocents_in_a_batch_that_hangs_succeed(stack: Stack, do: str) -> None:
     bad, innocents = batch_with(stack, do, "brief", seconds=60)
     worker = stack.worker("brief", LEASE_SECONDS=15)
-    until = time.monotonic() + 40
+    deadline = time.monotonic() + 40
 
     def over() -> bool:
         nonlocal worker
@@ -130,7 +131,7 @@ def test_the_innocents_in_a_batch_that_hangs_succeed(stack: Stack, do: str) -> N
             worker = stack.worker("brief", LEASE_SECONDS=15)
         return all(p.status.terminal for p in stack.records([bad, *innocents]))
 
-    wait_for("all are over", over, until - time.monotonic())
+    until("all are over", over, deadline - time.monotonic())
     (record,) = stack.records([bad])
     assert (record.status, record.error_code) == (Status.FAILED, "timeout")
     assert {(p.status, p.error_code) for p in stack.records(innocents)} == {
@@ -167,7 +168,7 @@ def test_a_hang_with_a_limit_longer_than_the_lease_ends_and_so_does_its_worker(
             workers.append(stack.worker("brief", **short))
         return stack.record(hanging).status.terminal
 
-    wait_for("it is over", over, 40)
+    until("it is over", over, 40)
     record = stack.record(hanging)
     # Without the interpreter's lock no lease can be renewed: such a worker counts as lost.
     expected = {"sleep": ("timeout", 1), "hold": ("worker_lost", 3)}

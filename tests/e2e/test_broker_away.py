@@ -4,9 +4,10 @@ import time
 from collections.abc import Callable
 
 import pytest
-from stack import Stack, wait_for
+from stack import Stack
 
 from contract.broker import queue_name
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.brokers("redis", "rabbitmq")]
 
@@ -107,13 +108,13 @@ def test_a_worker_lost_while_the_broker_is_away_loses_nothing(stack: Stack) -> N
     stack.broker.pause()
     worker.kill()
     gate.touch()
-    wait_for(
+    until(
         "the keeper takes them back",
         lambda: {p.status.value for p in stack.records(ids)} == {"starting"},
         20,
     )
     other = stack.worker()
-    wait_for("it connects", lambda: other.phase() == "connecting", 20)
+    until("it connects", lambda: other.phase() == "connecting", 20)
     stack.broker.resume()
     records = stack.succeeded(ids, HEAL_SECONDS)
     assert {p.attempt for p in records} == {2}
@@ -127,7 +128,7 @@ def test_a_deleted_queue_is_declared_again(stack: Stack) -> None:
         channel.queue_delete(queue_name("echo"))
     ids = [stack.submit(text=str(n)) for n in range(3)]
     with stack.amqp() as channel:
-        declared = wait_for(
+        declared = until(
             "the gateway declares it",
             lambda: channel.queue_declare(queue_name("echo"), durable=True, auto_delete=False),
             5,

@@ -7,7 +7,8 @@ import pytest
 import yaml
 from stack import Stack
 
-from tests.support.programs import Program, wait_for
+from tests.support.programs import Program
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -19,7 +20,7 @@ def shown(stack: Stack, model: str) -> dict[str, Any]:
 
 
 def becomes(stack: Stack, model: str, word: str) -> None:
-    wait_for(f"{model} is {word}", lambda: shown(stack, model)["state"] == word, 20)
+    until(f"{model} is {word}", lambda: shown(stack, model)["state"] == word, 20)
 
 
 def test_a_broken_model_is_failing_beside_a_good_one_until_it_is_mended(stack: Stack) -> None:
@@ -67,8 +68,8 @@ def by_a_kill(stack: Stack) -> None:
     loading = stack.folder / "loading"
     loading.unlink(missing_ok=True)
     worker = stack.worker("loading")
-    wait_for("it loads", loading.exists, 20)
-    wait_for("it said so", lambda: "loading" in str(shown(stack, "loading")["workers"]), 20)
+    until("it loads", loading.exists, 20)
+    until("it said so", lambda: "loading" in str(shown(stack, "loading")["workers"]), 20)
     worker.kill()
 
 
@@ -112,7 +113,7 @@ def test_a_worker_that_is_told_to_end_while_it_loads_failed_at_nothing(stack: St
     loading = stack.folder / "loading"
     loading.unlink(missing_ok=True)
     worker = stack.worker("loading")
-    wait_for("it loads", loading.exists, 20)
+    until("it loads", loading.exists, 20)
     assert worker.end() == 0
 
     assert (shown(stack, "loading")["state"], shown(stack, "loading")["failure"]) == ("cold", None)

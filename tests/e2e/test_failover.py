@@ -12,10 +12,11 @@ from typing import Any
 import httpx
 import pytest
 import redis
-from stack import Stack, wait_for
+from stack import Stack
 
 from contract.prediction import Status, new_id
 from tests.support.sentinels import Guarded
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -136,16 +137,16 @@ def test_with_one_replica_nothing_that_was_answered_is_lost_when_the_primary_is_
         book = Book(f"http://127.0.0.1:{stack.port}")
         first = stack.guarded.primary
         with book.kept():
-            wait_for("many are accepted", lambda: len(book.answered) > 100, 30)
+            until("many are accepted", lambda: len(book.answered) > 100, 30)
             killed = stack.replace()
             known = next(iter(book.answered))
-            wait_for("reads are answered", lambda: stack.get(known).is_success, 20)
+            until("reads are answered", lambda: stack.get(known).is_success, 20)
             read_after = time.monotonic() - killed
             assert book.accepted_since(time.monotonic()) == 0
             first.start()  # the only other one: until it follows, nothing can be promised
-            wait_for("it follows", lambda: first.role() == "slave" and first.in_step(), 40)
+            until("it follows", lambda: first.role() == "slave" and first.in_step(), 40)
             followed = time.monotonic()
-            wait_for("many more", lambda: book.accepted_since(followed) > 50, 30)
+            until("many more", lambda: book.accepted_since(followed) > 50, 30)
 
         assert read_after < FOLLOWED_SECONDS
         assert not {500, 502} & set(book.statuses)
@@ -160,9 +161,9 @@ def test_a_second_replica_takes_the_place_of_the_first(tmp_path: Path) -> None:
             stack.worker().ready()
         book = Book(f"http://127.0.0.1:{stack.port}")
         with book.kept():
-            wait_for("many are accepted", lambda: len(book.answered) > 100, 30)
+            until("many are accepted", lambda: len(book.answered) > 100, 30)
             killed = stack.replace()
-            wait_for("many more", lambda: book.accepted_since(killed + 1) > 50, 30)
+            until("many more", lambda: book.accepted_since(killed + 1) > 50, 30)
             again = min(at for at in book.accepted_at if at > killed + 1) - killed
 
         assert again < FOLLOWED_SECONDS
@@ -183,13 +184,13 @@ def test_without_asking_for_replicas_every_process_follows_the_new_primary(
         running = stack.submit("wait", gate=str(gate))
         stack.running(running)
         _, replica = stack.guarded.nodes
-        wait_for("the replica has all", lambda: holds(replica, stack, running), 10)
+        until("the replica has all", lambda: holds(replica, stack, running), 10)
         gone = stack.replace(how)
 
         gate.touch()
         assert [p.attempt for p in stack.succeeded([running])] == [1]
         kept = time.monotonic() - gone
-        wait_for("creates are answered", lambda: stack.post(text="first").is_success, 5)
+        until("creates are answered", lambda: stack.post(text="first").is_success, 5)
         stack.succeeded([stack.submit(text="after")])
         served = time.monotonic() - gone
         answer = stack.post(text="waited for", headers={"Prefer": "wait=5"})
@@ -199,7 +200,7 @@ def test_without_asking_for_replicas_every_process_follows_the_new_primary(
         assert worker.alive
         assert stack.keeper.alive
         ready = f"http://127.0.0.1:{stack.keeper_port}/readyz"
-        wait_for("the keeper is ready again", lambda: httpx.get(ready).is_success, 10)
+        until("the keeper is ready again", lambda: httpx.get(ready).is_success, 10)
         assert kept < FOLLOWED_SECONDS
         assert served < SERVED_SECONDS
 

@@ -1,7 +1,9 @@
 """The keeper may die and come back, or be there twice: nothing is lost and nothing is done twice."""
 
 import pytest
-from stack import Stack, wait_for
+from stack import Stack
+
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.brokers("shared", "rabbitmq")]
 
@@ -40,7 +42,7 @@ def test_a_frozen_keeper_goes_on_where_it_was(stack: Stack) -> None:
 
 def test_two_keepers_at_once_are_harmless(stack: Stack) -> None:
     other = stack.serve("keeper", KEEPER_PORT=0)
-    wait_for("the second one sweeps", lambda: "the ledger answers" in other.output, 20)
+    until("the second one sweeps", lambda: "the ledger answers" in other.output, 20)
     gate = stack.gate()
     ids = [stack.submit("stubborn", gate=str(gate)) for _ in range(8)]
     worker = stack.worker().ready()

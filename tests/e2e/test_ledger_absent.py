@@ -7,13 +7,14 @@ from pathlib import Path
 
 import httpx
 import pytest
-from stack import Stack, Worker, wait_for
+from stack import Stack, Worker
 
 from contract.broker import queue_name
 from local.processes import free_port
 from tests.support.absent import away, blackholed, nameless, refused, silent, unelected
 from tests.support.outside import program
 from tests.support.programs import START_SECONDS, Program
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -59,7 +60,7 @@ class Three:
         return 0
 
     def live(self) -> None:
-        wait_for("all live", lambda: self.probes("/livez") == [200] * 3, START_SECONDS)
+        until("all live", lambda: self.probes("/livez") == [200] * 3, START_SECONDS)
 
     def wait(self) -> None:
         """Return when each says that it waits."""
@@ -69,7 +70,7 @@ class Three:
         assert self.probes("/readyz") == [503] * 3
 
     def ready(self) -> None:
-        wait_for("all are ready", lambda: self.probes("/readyz") == [200] * 3, START_SECONDS)
+        until("all are ready", lambda: self.probes("/readyz") == [200] * 3, START_SECONDS)
 
     def post(self) -> httpx.Response:
         return self.http.post("/v1/models/local/echo/predictions", json={"input": {"text": "a"}})
@@ -81,7 +82,7 @@ class Three:
             found = self.http.get(f"/v1/predictions/{id}").json()
             return found if found["status"] in ("succeeded", "failed", "canceled") else {}
 
-        return wait_for("it is over", over, 20)
+        return until("it is over", over, 20)
 
 
 @pytest.fixture
@@ -147,7 +148,7 @@ def test_a_resolver_that_keeps_silent_holds_up_neither_a_probe_nor_the_end(
     some.live()
     for one in (some.gateway, some.keeper):
         one.says("waiting for the ledger", 0)
-    wait_for("its model is loaded", lambda: some.worker.phase() == "connecting", START_SECONDS)
+    until("its model is loaded", lambda: some.worker.phase() == "connecting", START_SECONDS)
     assert some.probes("/readyz") == [503] * 3
     assert some.post().status_code == 503
     assert [one.end(15) for one in some.all] == [0, 0, 0]
@@ -163,8 +164,8 @@ def test_what_starts_before_its_broker_accepts_and_delivers_when_it_comes(
     stack.broker.kill()
     some = three(REDIS_URL=stack.store.url, BROKER_URL=stack.broker.url)
     some.live()
-    wait_for("the gateway is ready", lambda: some.probes("/readyz") == [200, 200, 503], 60)
-    wait_for("it says for what it waits", lambda: "broker" in some.worker.probe()["detail"], 20)
+    until("the gateway is ready", lambda: some.probes("/readyz") == [200, 200, 503], 60)
+    until("it says for what it waits", lambda: "broker" in some.worker.probe()["detail"], 20)
     id = some.post().json()["id"]
     assert all(one.alive for one in some.all)
     stack.broker.start()

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
-from stack import Stack, wait_for
+from stack import Stack
 
 from contract.prediction import Status
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.brokers("shared", "shared-7")]
 LEDGERS = pytest.mark.brokers("shared", "shared-7", "rabbitmq")
@@ -40,7 +41,7 @@ def kill(stack: Stack) -> Callable[[], None]:
 
 def heal(stack: Stack, how: Callable[[], None]) -> None:
     how()
-    wait_for("all are ready again", stack.ready, 20)
+    until("all are ready again", stack.ready, 20)
 
 
 @LEDGERS
@@ -96,7 +97,7 @@ def test_a_worker_keeps_its_result_until_the_ledger_is_back(
     stack.running(ids[0])
     how = fault(stack)
     gate.touch()
-    wait_for("it keeps its result", lambda: "outcomes are kept back" in worker.output, 15)
+    until("it keeps its result", lambda: "outcomes are kept back" in worker.output, 15)
     heal(stack, how)
     records = stack.succeeded(ids)
     assert {p.attempt for p in records} == {1}
@@ -156,7 +157,7 @@ def accepted_again(stack: Stack) -> str:
         assert answer.status_code in (201, 503)
         return str(answer.json()["id"]) if answer.status_code == 201 else None
 
-    return str(wait_for("it accepts again", post, 5))
+    return str(until("it accepts again", post, 5))
 
 
 @pytest.mark.brokers("redis", "rabbitmq")
@@ -172,7 +173,7 @@ def test_a_full_ledger_refuses_new_predictions_and_finishes_what_it_has(
     refused(lambda: stack.post(text="refused"), "ledger_full")
     assert stack.get(running).status_code == 200
     # Longer than the lease: a full ledger must not cost an attempt.
-    wait_for("leases were renewed", lambda: stack.running_seconds(running) > 4, 10)
+    until("leases were renewed", lambda: stack.running_seconds(running) > 4, 10)
     gate.touch()
     records = stack.succeeded([running, *waiting], 30)
     assert {p.attempt for p in records} == {1}
@@ -216,7 +217,7 @@ def test_a_ledger_that_would_lose_predictions_is_refused_with_one_line(
         assert "SOLOIST_DURABILITY=none" in line
 
         bold = start(stack, program, DURABILITY="none")
-        wait_for("it starts", lambda: '"listening"' in bold.output or ready(bold), 20)
+        until("it starts", lambda: '"listening"' in bold.output or ready(bold), 20)
         assert bold.end() == 0
     finally:
         stack.store_client(lambda client: client.config_set(setting, before))
@@ -235,7 +236,7 @@ def ready(program) -> bool:
 def test_a_worker_waits_for_a_ledger_that_is_not_there_yet(stack: Stack) -> None:
     stack.store.kill()
     worker = stack.worker()
-    wait_for("it waits", lambda: "waiting for the ledger" in worker.output, 20)
+    until("it waits", lambda: "waiting for the ledger" in worker.output, 20)
     heal(stack, stack.store.start)
     stack.succeeded([stack.submit()])
 

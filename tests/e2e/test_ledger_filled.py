@@ -3,10 +3,11 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from stack import BATCH, Stack, wait_for
+from stack import BATCH, Stack
 
 from contract.ledger.transitions import Memory, memory
 from contract.prediction import new_id
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.brokers("shared", "shared-7")]
 
@@ -67,6 +68,6 @@ def test_what_was_accepted_ends_nothing_refused_runs_and_there_is_room_again_aft
     assert put(stack, refused[0]) == "ledger_full"
     for id in accepted[:10]:
         assert stack.http.delete(f"/v1/predictions/{id}").status_code == 200
-    wait_for("there is room again", lambda: put(stack, refused[0]) == "created", 5)
+    until("there is room again", lambda: put(stack, refused[0]) == "created", 5)
     stack.succeeded([refused[0]])
     assert not set(stack.runs()) & set(refused[1:])

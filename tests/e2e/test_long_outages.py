@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from stack import LIMIT_SECONDS, Stack, Worker, wait_for
+from stack import LIMIT_SECONDS, Stack, Worker
 
 from contract.ledger.client import Ledger
 from contract.prediction import Status
@@ -13,6 +13,7 @@ from contract.settings import Settings
 from local.processes import free_port
 from local.rabbitmq import Redis
 from tests.support.forwarder import Forwarder
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -25,16 +26,16 @@ OUTAGE_SECONDS = 9.0
 
 def pass_by(seconds: float, *alive: Worker, busy: Worker | None = None) -> None:
     """Let so much time pass; these live meanwhile, and one of them is busy and ready."""
-    until = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds
 
     def over() -> bool:
         for worker in alive:
             assert worker.alive, worker.tail()
             assert worker.probe("/livez") == {"alive": True}
         assert busy is None or busy.state() == "busy"
-        return time.monotonic() > until
+        return time.monotonic() > deadline
 
-    wait_for("the outage is long enough", over, seconds + 10, every=1.0)
+    until("the outage is long enough", over, seconds + 10)
 
 
 def line_of(worker: Worker, message: str) -> dict[str, object]:
@@ -56,7 +57,7 @@ def test_a_minute_without_a_ledger_costs_no_second_run(stack: Stack) -> None:
     said = {one: len(one.output) for one in (stack.gateway, stack.keeper)}
     stack.store.kill()
     gate.touch()
-    wait_for("it keeps its outcome", lambda: "outcomes are kept back" in brief.output, 15)
+    until("it keeps its outcome", lambda: "outcomes are kept back" in brief.output, 15)
     pass_by(MINUTE, *workers, brief, busy=busy)
     stack.store.start()
     records = stack.succeeded([working, done, *behind])
@@ -76,7 +77,7 @@ def test_what_is_streamed_in_an_outage_is_heard_once_and_whole(stack: Stack) -> 
     given = {"pieces": pieces, "hold_at": 10}
     streams = [stack.submit("stream", gate=str(gate), **given) for gate in (before, after)]
     stack.running(streams[:1])
-    wait_for("it streams", lambda: stack.streamed(streams[0]) == "".join(pieces[:10]), 10)
+    until("it streams", lambda: stack.streamed(streams[0]) == "".join(pieces[:10]), 10)
     stack.store.kill()
     before.touch()  # the rest of the first is said while nobody hears it
     pass_by(OUTAGE_SECONDS, worker)
@@ -152,7 +153,7 @@ def test_outcomes_that_are_large_are_kept_too_and_nothing_is_claimed_beside_them
     stack.running(blocked)
     ids = [stack.submit("fill", bytes=size) for _ in range(16)]
     gate.touch()
-    wait_for("they run", lambda: set(ids) & set(stack.runs()), 20)
+    until("they run", lambda: set(ids) & set(stack.runs()), 20)
     stack.store.kill()
     pass_by(OUTAGE_SECONDS, worker)
     stack.store.start()
@@ -187,7 +188,7 @@ def test_a_grace_that_is_shorter_than_the_outage_is_used_whole(stack: Stack) -> 
     stack.running(id)
     stack.store.kill()
     gate.touch()
-    wait_for("it keeps its outcome", lambda: "outcomes are kept back" in worker.output, 15)
+    until("it keeps its outcome", lambda: "outcomes are kept back" in worker.output, 15)
     worker.ask_to_end()
     told = time.monotonic()
     pass_by(grace - 1.5, worker)

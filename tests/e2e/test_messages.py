@@ -4,10 +4,11 @@ import re
 import time
 
 import pytest
-from stack import Stack, wait_for
+from stack import Stack
 
 from contract.broker import Doorbell, queue_name
 from contract.settings import Settings
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 BOTH = pytest.mark.brokers("shared", "rabbitmq")
@@ -58,7 +59,7 @@ def test_every_second_message_dropped_loses_no_prediction(stack: Stack) -> None:
 @BOTH
 def test_without_any_message_the_keeper_rings(stack: Stack) -> None:
     ids = [stack.submit(text=str(n)) for n in range(3)]
-    wait_for("the messages are dropped", lambda: not stack.drop_message("echo"), 5)
+    until("the messages are dropped", lambda: not stack.drop_message("echo"), 5)
     stack.worker()
     stack.succeeded(ids)
     assert stack.runs() == dict.fromkeys(ids, 1)

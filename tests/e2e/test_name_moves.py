@@ -9,13 +9,14 @@ from pathlib import Path
 import httpx
 import pytest
 import redis
-from stack import Stack, wait_for
+from stack import Stack
 
 from contract.ledger.client import Ledger
 from contract.settings import Settings
 from local.rabbitmq import Redis
 from tests.support.forwarder import Forwarder
 from tests.support.outside import newer_redis
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -41,7 +42,7 @@ class Pair:
         for client in (self.old, self.new):
             client.config_set("repl-diskless-sync-delay", 0)
         self.new.execute_command("REPLICAOF", "127.0.0.1", self.first.port)
-        wait_for("it follows", self._follows, 20)
+        until("it follows", self._follows, 20)
         around.enter_context(self.stack)
 
     def _follows(self) -> bool:
@@ -59,8 +60,8 @@ class Pair:
         self._moved()
 
     def _moved(self) -> None:
-        wait_for("it is promoted", lambda: self.new.info("replication")["role"] == "master", 10)
-        wait_for("it is demoted", lambda: self.old.info("replication")["role"] == "slave", 10)
+        until("it is promoted", lambda: self.new.info("replication")["role"] == "master", 10)
+        until("it is demoted", lambda: self.old.info("replication")["role"] == "slave", 10)
         self.name.target = self.second.port
         self.stack.ledger.close()
         self.stack.ledger = Ledger(Settings(redis_url=self.second.url))
@@ -118,11 +119,11 @@ def test_all_processes_are_back_within_seconds_of_a_failover(
     stack.running(running)
     behind = stack.submit(model="single")
     client = Client(stack)
-    wait_for("predictions flow", lambda: len(client.accepted()) > 5, 20)
+    until("predictions flow", lambda: len(client.accepted()) > 5, 20)
     how(pair)
     moved = time.monotonic()
-    wait_for("it accepts again", lambda: client.accepted(since=moved), BACK_SECONDS)
-    wait_for("all are ready again", stack.ready, BACK_SECONDS)
+    until("it accepts again", lambda: client.accepted(since=moved), BACK_SECONDS)
+    until("all are ready again", stack.ready, BACK_SECONDS)
     # The worker's own connection to the broker, and the announcement of its outcome.
     asked = stack.post(headers={"prefer": "wait=30"})
     assert (asked.status_code, asked.json()["status"]) == (201, "succeeded")

@@ -4,10 +4,11 @@ import time
 from collections.abc import Callable
 
 import pytest
-from stack import Stack, Worker, wait_for
+from stack import Stack, Worker
 
 from contract.prediction import Status
 from local.processes import free_port
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 LEDGERS = pytest.mark.brokers("shared", "redis", "rabbitmq")
@@ -37,7 +38,7 @@ def outlast(worker: Worker, since: float, seconds: float = OUTAGE_SECONDS) -> No
         assert worker.alive, worker.tail()
         return time.monotonic() - since > seconds
 
-    wait_for("the outage is long enough", over, seconds + 5)
+    until("the outage is long enough", over, seconds + 5)
 
 
 def kept_back(
@@ -52,7 +53,7 @@ def kept_back(
     worker = next(worker for worker in started if worker.called == name)
     heal, since = fault(stack), time.monotonic()
     gate.touch()
-    wait_for("it keeps its outcome", lambda: "outcomes are kept back" in worker.output, 15)
+    until("it keeps its outcome", lambda: "outcomes are kept back" in worker.output, 15)
     return worker, id, since, heal
 
 
@@ -100,7 +101,7 @@ def test_a_claim_whose_answer_comes_after_an_outage_is_run_once(stack: Stack) ->
     stack.store.pause()
     since = time.monotonic()
     worker.wake()
-    wait_for("it claims in vain", lambda: "nothing claimed" in worker.output, 20)
+    until("it claims in vain", lambda: "nothing claimed" in worker.output, 20)
     outlast(worker, since)
     stack.store.resume()
     assert {p.attempt for p in stack.succeeded(ids)} == {1}
@@ -140,7 +141,7 @@ def test_a_device_that_is_lost_in_an_outage_is_told_of_when_the_ledger_is_back(
     stack.store.kill()
     since = time.monotonic()
     gate.touch()
-    wait_for("it lost its device", lambda: "the device is lost" in worker.output, 15)
+    until("it lost its device", lambda: "the device is lost" in worker.output, 15)
     outlast(worker, since)
     stack.store.start()
     assert worker.code() == 70

@@ -5,7 +5,9 @@ import time
 
 import httpx
 import pytest
-from stack import Stack, wait_for
+from stack import Stack
+
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -20,8 +22,8 @@ def test_probes_answer_while_a_batch_computes_for_20_seconds(stack: Stack) -> No
     stack.running(id)
     seconds: dict[str, list[float]] = {path: [] for path in PATHS}
     with httpx.Client(base_url=f"http://127.0.0.1:{worker.port}", trust_env=False) as http:
-        until = time.monotonic() + BATCH_SECONDS - 3
-        while time.monotonic() < until:
+        deadline = time.monotonic() + BATCH_SECONDS - 3
+        while time.monotonic() < deadline:
             for path, times in seconds.items():
                 started = time.monotonic()
                 answer = http.get(path, headers={"connection": "close"})
@@ -37,7 +39,7 @@ def test_probes_answer_while_a_batch_computes_for_20_seconds(stack: Stack) -> No
         assert statistics.median(times) < 0.2, path
         assert max(times) < 2, path
     stack.succeeded([id], 30)
-    wait_for("it is idle again", lambda: worker.state() == "idle", 10)
+    until("it is idle again", lambda: worker.state() == "idle", 10)
 
 
 def test_a_worker_past_its_limit_does_not_claim_to_be_alive(stack: Stack) -> None:
@@ -45,13 +47,13 @@ def test_a_worker_past_its_limit_does_not_claim_to_be_alive(stack: Stack) -> Non
     id = stack.submit("sleep", "brief", seconds=30)
     stack.running(id)
     # Its watchdog ends it, so the probe fails, in whichever way.
-    wait_for("it ends", lambda: not worker.alive, 10)
+    until("it ends", lambda: not worker.alive, 10)
     assert worker.probe("/livez") == {}
 
 
 def test_a_worker_whose_ledger_is_away_stays_alive_and_ready(stack: Stack) -> None:
     worker = stack.worker().ready()
     stack.store.pause()
-    wait_for("the gateway notices", lambda: stack.http.get("/readyz").status_code == 503, 10)
+    until("the gateway notices", lambda: stack.http.get("/readyz").status_code == 503, 10)
     assert worker.probe("/livez") == {"alive": True}
     assert worker.state() == "idle"

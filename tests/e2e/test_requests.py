@@ -8,9 +8,10 @@ from typing import Any
 
 import httpx
 import pytest
-from stack import Stack, wait_for
+from stack import Stack
 
 from contract.prediction import Status
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 BOTH = pytest.mark.brokers("shared", "rabbitmq")
@@ -85,7 +86,7 @@ def test_a_gateway_killed_at_any_moment_leaves_no_orphan_and_no_double(stack: St
 
         with ThreadPoolExecutor(8) as threads:
             asked = [threads.submit(ask, key) for key in keys]
-            wait_for("half are asked", lambda k=keys: sum(x in answered for x in k) > 15, 20, 0.001)
+            until("half are asked", lambda k=keys: sum(x in answered for x in k) > 15, 20, 0.001)
             stack.gateway.kill()
             stack.heal()
             for one in asked:
@@ -105,7 +106,7 @@ def test_a_gateway_killed_at_any_moment_leaves_no_orphan_and_no_double(stack: St
 def test_what_a_killed_gateway_recorded_but_did_not_ring_for_is_run(stack: Stack) -> None:
     id = stack.submit(text="recorded")
     stack.gateway.kill()
-    wait_for("its message is gone", lambda: not stack.drop_message("echo"), 5)
+    until("its message is gone", lambda: not stack.drop_message("echo"), 5)
     stack.heal()
     stack.worker()
     stack.succeeded([id], 30)
@@ -133,7 +134,7 @@ def test_a_running_prediction_that_cooperates_stops_soon_after_its_cancel(stack:
     id = stack.submit("wait", gate=str(gate))
     stack.running(id)
     assert cancel(stack, id)["status"] == "canceled"
-    wait_for("the worker is free", lambda: worker.state() == "idle", 5)
+    until("the worker is free", lambda: worker.state() == "idle", 5)
     stack.succeeded([stack.submit()])
     record = stack.record(id)
     assert (record.status, record.output) == (Status.CANCELED, None)
@@ -150,7 +151,7 @@ def test_a_cancel_stands_against_a_running_prediction_that_does_not_cooperate(
     assert cancel(stack, ids[0])["status"] == "canceled"
     gate.touch()
     stack.finished(ids)
-    wait_for("the worker is free", lambda: worker.state() == "idle", 10)
+    until("the worker is free", lambda: worker.state() == "idle", 10)
     first, second = stack.records(ids)
     assert (first.status, first.output) == (Status.CANCELED, None)
     assert second.status is Status.SUCCEEDED
@@ -181,7 +182,7 @@ def test_a_running_prediction_past_its_deadline_is_stopped(stack: Stack) -> None
     stack.running(id)
     (record,) = stack.finished([id], 5)
     assert (record.status, record.error_code) == (Status.CANCELED, "deadline_exceeded")
-    wait_for("the worker is free", lambda: worker.state() == "idle", 5)
+    until("the worker is free", lambda: worker.state() == "idle", 5)
     assert stack.record(id) == record
 
 

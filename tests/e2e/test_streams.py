@@ -13,7 +13,7 @@ from stack import Stack
 from contract.prediction import Status
 from service.http.sse import DIFFERS
 from tests.clients import official
-from tests.support.programs import wait_for
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -71,7 +71,7 @@ class Hearing(threading.Thread):
 
 def asked(stack: Stack) -> str:
     """The id of the prediction that the client makes."""
-    return next(iter(wait_for("the model runs", stack.runs, 60)))
+    return next(iter(until("the model runs", stack.runs, 60)))
 
 
 @pytest.mark.parametrize("listen", [python_1, python_2, javascript])
@@ -86,8 +86,8 @@ def test_a_listener_gets_the_text_once_over_splits_kills_and_hand_backs(
     id = asked(stack)
     assert first.code(30) == -signal.SIGKILL
     second = stack.worker("small", GRACE_SECONDS=0.5)
-    wait_for("the second worker has it", lambda: stack.runs()[id] == 3, 60)
-    wait_for("it has streamed", lambda: len(stack.streamed(id)) > len(TEXT) / 2, 20)
+    until("the second worker has it", lambda: stack.runs()[id] == 3, 60)
+    until("it has streamed", lambda: len(stack.streamed(id)) > len(TEXT) / 2, 20)
     assert second.end() == 0
     assert stack.record(id).status is Status.STARTING
     stack.worker("small")

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from stack import Stack, wait_for
+from stack import Stack
 
 from contract.broker import create_app
 from contract.catalog import Catalog, ModelSpec
@@ -18,6 +18,7 @@ from contract.settings import Settings
 from local.processes import free_port
 from tests.support.collector import Collector, Got
 from tests.support.gateway_thread import GatewayThread
+from tests.support.waiting import until
 from worker.fingerprint import content_of
 from worker.health import Health
 from worker.task import Predict
@@ -211,7 +212,7 @@ def test_real_processes_send_one_trace_and_log_its_id(
         except httpx.HTTPError:
             return False
 
-    wait_for("the gateway is ready", answers, 60)
+    until("the gateway is ready", answers, 60)
     body = {"input": {"text": "x"}}
     answer = httpx.post(
         f"{url}/v1/models/local/echo/predictions",

@@ -12,11 +12,12 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from stack import START_SECONDS, Stack, wait_for
+from stack import START_SECONDS, Stack
 
 from local.processes import free_port
 from tests.support.programs import Program
 from tests.support.swallower import Swallower
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.brokers("shared", "shared-7")]
 
@@ -48,7 +49,7 @@ def line(stack: Stack) -> Iterator[Line]:
         gateway = stack.serve("gateway", REDIS_URL=wire.url, PORT=own)
         url = f"http://127.0.0.1:{own}"
         with httpx.Client(base_url=url, timeout=10, trust_env=False) as http:
-            wait_for("it is ready", lambda: is_ready(http), START_SECONDS)
+            until("it is ready", lambda: is_ready(http), START_SECONDS)
             yield Line(wire, gateway, http)
 
 
@@ -115,7 +116,7 @@ def test_while_all_answers_get_lost_each_call_is_one_prediction_and_says_which(
     assert found
     # What it could not say then it finds out by itself.
     known = '"message":"a create\'s outcome is known"'
-    wait_for("it knows", lambda: line.gateway.output.count(known) == statuses[504], 20)
+    until("it knows", lambda: line.gateway.output.count(known) == statuses[504], 20)
     assert line.gateway.output.count('"outcome":"recorded"') == len(found)
 
 
@@ -138,7 +139,7 @@ def test_a_ledger_that_freezes_for_a_while_makes_no_answer_a_lie(
         time.sleep(seconds)  # how long the fault lasts
         stack.store.resume()
         answers = [answer.result() for answer in asked]
-    wait_for("all are ready again", stack.ready, 20)
+    until("all are ready again", stack.ready, 20)
     assert answers[-1].status_code == 201 or seconds > 2.5
     check(stack, answers, more=1)
 
@@ -152,7 +153,7 @@ def test_a_gateway_that_is_told_to_end_answers_the_creates_that_are_under_way(
     line.wire.lose("create", 1)
     with ThreadPoolExecutor(1) as thread:
         asked = thread.submit(create, line.http, "last")
-        wait_for("it is under way", lambda: line.wire.lost, 5, every=0.005)
+        until("it is under way", lambda: line.wire.lost, 5)
         line.gateway.signal(code)
         answer = asked.result()
     assert line.gateway.code() == 0
@@ -165,7 +166,7 @@ def test_a_gateway_that_is_told_to_end_says_what_it_does_not_know(stack: Stack, 
     line.wire.lose("create")
     with ThreadPoolExecutor(1) as thread:
         asked = thread.submit(create, line.http, "last")
-        wait_for("it is under way", lambda: line.wire.lost, 5, every=0.005)
+        until("it is under way", lambda: line.wire.lost, 5)
         started = time.monotonic()
         line.gateway.ask_to_end()
         answer = asked.result()
@@ -184,5 +185,5 @@ def test_a_client_that_leaves_while_its_create_is_under_way_leaves_one_predictio
     line.wire.lose("create", 1)
     with pytest.raises(httpx.ReadTimeout):
         line.http.post(CREATE, json={"input": {"text": "gone"}}, timeout=0.3)
-    wait_for("both ran", lambda: len(stack.runs()) == 2, 20)
+    until("both ran", lambda: len(stack.runs()) == 2, 20)
     check(stack, [], more=2)

@@ -15,7 +15,8 @@ from contract.catalog import load_catalog
 from contract.prediction import Prediction, Status
 from contract.versions import entry_of
 from local.processes import PROJECT
-from tests.support.programs import Worker, wait_for
+from tests.support.programs import Worker
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 BOTH = pytest.mark.brokers("shared", "rabbitmq")
@@ -47,7 +48,7 @@ def version_of(stack: Stack, worker: Worker) -> str:
             (w["model_version"] for w in model["workers"] or [] if w["name"] == worker.called), ""
         )
 
-    return wait_for("it is announced", announced, 20)
+    return until("it is announced", announced, 20)
 
 
 def create(stack: Stack, version: str = "", **more: Any) -> str:
@@ -110,7 +111,7 @@ def test_a_rollout_ends_what_waits_for_the_version_that_went(stack: Stack, newer
     for name in ("gateway", "keeper"):
         getattr(stack, name).end()
         setattr(stack, name, stack.serve(name, CATALOG=newer))
-    wait_for("both are ready", stack.ready, 60)
+    until("both are ready", stack.ready, 60)
     late = create(stack, version)
     assert {p.status for p in stack.records([waits, anybody, late])} == {Status.STARTING}
     fresh = stack.worker(MODEL, CATALOG=newer).ready()
@@ -136,11 +137,11 @@ def test_a_keeper_with_the_older_catalog_ends_nothing_of_the_newer(
     version = version_of(stack, fresh)
     stack.gateway.end()
     stack.gateway = stack.serve("gateway", CATALOG=newer)
-    wait_for("it is ready", stack.ready, 60)
+    until("it is ready", stack.ready, 60)
     assert fresh.end() == 0  # scaled to zero
     id = create(stack, version)
     swept = sweeps(stack)
-    wait_for("the keeper looked often", lambda: sweeps(stack) > swept + 25, 30)
+    until("the keeper looked often", lambda: sweeps(stack) > swept + 25, 30)
     assert stack.record(id).status is Status.STARTING
     stack.worker(MODEL, CATALOG=newer)
     assert stack.succeeded([id])[0].version == version

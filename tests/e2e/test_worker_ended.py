@@ -3,9 +3,10 @@
 import time
 
 import pytest
-from stack import Stack, wait_for
+from stack import Stack
 
 from contract.prediction import Status
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 BOTH = pytest.mark.brokers("shared", "rabbitmq")
@@ -19,7 +20,7 @@ def test_sigterm_lets_a_worker_finish_its_batch_and_take_no_more(stack: Stack) -
     stack.running(first)
     later = [stack.submit(model="single", text=str(n)) for n in range(5)]
     worker.ask_to_end()
-    wait_for("it was told", lambda: "draining" in worker.output, 10)
+    until("it was told", lambda: "draining" in worker.output, 10)
     gate.touch()
     assert worker.code() == 0
     assert stack.record(first).status is Status.SUCCEEDED
@@ -59,7 +60,7 @@ def test_an_idle_worker_ends_at_once_on_sigterm(stack: Stack) -> None:
 def test_sigterm_ends_a_worker_that_cannot_reach_its_broker(stack: Stack) -> None:
     stack.broker.pause()
     worker = stack.worker()
-    wait_for("it connects", lambda: worker.phase() == "connecting", 20)
+    until("it connects", lambda: worker.phase() == "connecting", 20)
     told = time.monotonic()
     assert worker.end() == 0
     assert time.monotonic() - told < 10
@@ -74,9 +75,9 @@ def test_sigterm_before_the_model_is_loaded_ends_a_worker_at_once(
     loading.unlink(missing_ok=True)
     worker = stack.worker("loading")
     if from_start:
-        wait_for("Python listens", lambda: worker.listens_to_sigterm, 10, every=0.002)
+        until("Python listens", lambda: worker.listens_to_sigterm, 10)
     else:
-        wait_for("it loads", loading.exists, 20)
+        until("it loads", loading.exists, 20)
         assert worker.state() == "loading"
     told = time.monotonic()
     assert worker.end() == 0
@@ -96,7 +97,7 @@ def test_what_the_grace_is_too_short_for_is_handed_back_at_once(stack: Stack) ->
     told = time.monotonic()
     assert worker.end() == 0
     assert 0.9 < time.monotonic() - told < 5
-    wait_for("another runs them", lambda: set(stack.runs().values()) == {2}, 5)
+    until("another runs them", lambda: set(stack.runs().values()) == {2}, 5)
     gate.touch()
     records = stack.succeeded(ids)
     assert {(p.attempt, p.worker) for p in records} == {(2, other.called)}
@@ -120,7 +121,7 @@ def test_ordinary_rollouts_do_not_bury_a_long_prediction(stack: Stack) -> None:
     id = stack.submit("stubborn", gate=str(gate))
     for rollout in range(4):
         worker = stack.worker(GRACE_SECONDS=0.2, LEASE_SECONDS=60).ready()
-        wait_for("it runs", lambda n=rollout: stack.runs()[id] == n + 1, 20)
+        until("it runs", lambda n=rollout: stack.runs()[id] == n + 1, 20)
         assert worker.end() == 0
         assert stack.record(id).status is Status.STARTING
     gate.touch()

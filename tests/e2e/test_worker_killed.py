@@ -6,10 +6,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from stack import BATCH, Stack, Worker, wait_for
+from stack import BATCH, Stack, Worker
 
 from contract.ledger.transitions import replay
 from contract.prediction import Status
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.brokers("shared", "rabbitmq")]
 
@@ -94,11 +95,11 @@ def test_the_late_result_of_a_woken_worker_is_fenced_off(stack: Stack) -> None:
     frozen, gate, ids = busy_worker(stack)
     frozen.freeze()
     other = stack.worker().ready()
-    wait_for("the other runs one", lambda: 2 in stack.runs().values(), 20)
+    until("the other runs one", lambda: 2 in stack.runs().values(), 20)
     gate.touch()
     before = stack.succeeded(ids)
     frozen.wake()
-    wait_for("the woken one is told", lambda: '"fenced":4' in frozen.output, 20)
+    until("the woken one is told", lambda: '"fenced":4' in frozen.output, 20)
     assert stack.records(ids) == before
     assert {p.worker for p in before} == {other.called}
     assert frozen.alive
@@ -137,7 +138,7 @@ def test_a_poison_stops_after_three_workers_and_its_batch_mates_succeed(stack: S
     innocents += [stack.submit(text=str(n)) for n in range(5)]
     worker = stack.worker()
     ended = Counter()
-    until = time.monotonic() + 60
+    deadline = time.monotonic() + 60
 
     def over() -> bool:
         nonlocal worker
@@ -146,7 +147,7 @@ def test_a_poison_stops_after_three_workers_and_its_batch_mates_succeed(stack: S
             worker = stack.worker()
         return all(p.status.terminal for p in stack.records([poison, *innocents]))
 
-    wait_for("all are over", over, until - time.monotonic())
+    until("all are over", over, deadline - time.monotonic())
     record = stack.record(poison)
     assert (record.status, record.error_code, record.attempt) == (Status.FAILED, "worker_lost", 3)
     assert stack.runs()[poison] == 3

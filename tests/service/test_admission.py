@@ -22,7 +22,7 @@ from service.keeper.app import create_keeper
 from service.ledger_start import CheckedLedger
 from tests.support.absent import KINDS, away, nameless, refused, unelected
 from tests.support.gateway_thread import GatewayThread
-from tests.support.pretend_worker import until
+from tests.support.waiting import until
 
 ALL = "SOLOIST_REDIS_URL, SOLOIST_REDIS_USERNAME, SOLOIST_REDIS_PASSWORD"
 ODD = "p@ss/w:rd#%"

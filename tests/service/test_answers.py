@@ -18,7 +18,8 @@ from contract.settings import Settings
 from local.redis import EmbeddedRedis
 from tests.support.forwarder import Forwarder
 from tests.support.gateway_thread import GatewayThread
-from tests.support.pretend_worker import PretendWorker, until
+from tests.support.pretend_worker import PretendWorker
+from tests.support.waiting import until
 
 SECONDS = 10.0
 """Longer than it takes to find out that nothing is heard any more."""

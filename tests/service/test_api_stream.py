@@ -13,7 +13,8 @@ from contract.ledger.client import Ledger
 from contract.ledger.transitions import EVENTS_AT_ONCE, release
 from service.http import sse
 from tests.support.gateway_thread import GatewayThread
-from tests.support.pretend_worker import PretendWorker, until
+from tests.support.pretend_worker import PretendWorker
+from tests.support.waiting import until
 
 CREATE = "/v1/models/local/echo/predictions"
 

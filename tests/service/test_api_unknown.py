@@ -13,8 +13,9 @@ from pydantic import SecretStr
 from contract.catalog import Catalog
 from contract.settings import Settings
 from tests.support.gateway_thread import GatewayThread
-from tests.support.pretend_worker import PretendWorker, until
+from tests.support.pretend_worker import PretendWorker
 from tests.support.swallower import Swallower
+from tests.support.waiting import until
 
 CREATE = "/v1/models/local/echo/predictions"
 MINE = "/v1/predictions/mine"

@@ -11,7 +11,8 @@ from contract.ledger.client import Ledger
 from contract.settings import Settings
 from contract.versions import UNTOLD
 from tests.support.gateway_thread import GatewayThread
-from tests.support.pretend_worker import PretendWorker, until
+from tests.support.pretend_worker import PretendWorker
+from tests.support.waiting import until
 
 URL = "/v1/predictions"
 CREATE = "/v1/models/local/echo/predictions"

@@ -17,7 +17,8 @@ from contract.settings import Settings
 from local.redis import EmbeddedRedis
 from service.routes.predictions import prefer_wait
 from tests.support.gateway_thread import GatewayThread
-from tests.support.pretend_worker import PretendWorker, until
+from tests.support.pretend_worker import PretendWorker
+from tests.support.waiting import until
 
 CREATE = "/v1/models/local/echo/predictions"
 

@@ -33,7 +33,8 @@ from local.processes import free_port
 from local.redis import EmbeddedRedis
 from service.keeper.app import create_keeper
 from service.keeper.sweeper import Keeper
-from tests.support.pretend_worker import PretendWorker, ring_of, until
+from tests.support.pretend_worker import PretendWorker, ring_of
+from tests.support.waiting import until
 
 CLOCK = "local now = tonumber(redis.call('GET', ARGV[1] .. 'test-clock'))\n"
 LEASE = 15.0

@@ -19,7 +19,8 @@ from local.redis import EmbeddedRedis
 from service.keeper import pods
 from service.keeper.app import create_keeper
 from service.keeper.pods import COST
-from tests.support.pretend_worker import PretendWorker, until
+from tests.support.pretend_worker import PretendWorker
+from tests.support.waiting import until
 
 
 @pytest.fixture

@@ -20,7 +20,8 @@ from contract.ledger.workers import Worker
 from local.processes import free_port
 from local.redis import EmbeddedRedis
 from service.gateway.readiness import Readiness
-from tests.support.pretend_worker import PretendWorker, until
+from tests.support.pretend_worker import PretendWorker
+from tests.support.waiting import until
 
 CREATE = "/v1/models/local/echo/predictions"
 WAIT = {"prefer": "wait=30"}

@@ -16,7 +16,7 @@ from prometheus_client import REGISTRY
 from contract.settings import Settings
 from service.keeper import pods as module
 from service.keeper.pods import COST, GUARDS, LIST_SECONDS, LOADED, MOST_PATCHES, Pods, in_cluster
-from tests.support.pretend_worker import until
+from tests.support.waiting import until
 
 CLUSTER_AUTOSCALER, KARPENTER = GUARDS
 IN_CLUSTER = {"pod_namespace": NAMESPACE, "pod_selector": SELECTOR}

@@ -17,7 +17,8 @@ from local.rabbitmq import Broker, RabbitMQ, Redis
 from tests.storm.faults import STOP, Fault, Struck
 from tests.storm.places import Exit, Place
 from tests.storm.proxy import Network, Weather
-from tests.support.programs import Program, wait_for
+from tests.support.programs import Program
+from tests.support.waiting import until
 
 MOST_ATTEMPTS = 3
 SETTINGS = {
@@ -271,7 +272,7 @@ class System:
             self.tick()
             return not self._starting and all(store.running for store in self.stores.values())
 
-        wait_for("ledger and broker are back", back, 2 * START_SECONDS)
+        until("ledger and broker are back", back, 2 * START_SECONDS)
 
     # Asking.
 
@@ -287,7 +288,7 @@ class System:
             return not self.unready()
 
         try:
-            wait_for("all are ready", all_ready, seconds, 0.2)
+            until("all are ready", all_ready, seconds, 0.2)
         except AssertionError as error:
             raise AssertionError(f"{error}: {self.unready()}\n{self.tails()}") from None
 

@@ -12,7 +12,7 @@ from tests.storm.plants import Plant
 from tests.storm.proxy import Weather
 from tests.storm.storm import Storm
 from tests.storm.system import System
-from tests.support.programs import wait_for
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -34,13 +34,13 @@ def freeze_a_worker_and_cancel(storm: Storm) -> None:
     wish = clients.wish(input={"seconds": 1.0})
     id = clients.create(wish, HERE).id
     assert id is not None
-    wait_for("it runs", lambda: any(run.id == id for run in read_runs(system.runs_file)), 20)
+    until("it runs", lambda: any(run.id == id for run in read_runs(system.runs_file)), 20)
     struck = system.strike(Fault(0, 0, "stop", "worker-1"))
     wish.canceled = True
     assert clients.cancel(id, HERE).status == 200
     assert clients.get(id, HERE).status == 200
     system.heal(struck)
-    wait_for("it ends", lambda: read_runs(system.runs_file)[-1].ended, 20)
+    until("it ends", lambda: read_runs(system.runs_file)[-1].ended, 20)
     storm.blow(GIVE_UP_SECONDS, [])  # time for a product that is broken to write the outcome
 
 

@@ -12,7 +12,7 @@ import pytest
 from local.rabbitmq import Redis
 from tests.storm.storm import Storm
 from tests.storm.system import System
-from tests.support.programs import wait_for
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -64,7 +64,7 @@ def test_a_full_disk_refuses_what_it_cannot_keep_and_loses_nothing(
             clients.begin()
             time.sleep(1)
             filler = fill(disk)
-            wait_for("the ledger cannot write", stuck, NOTICE_SECONDS)
+            until("the ledger cannot write", stuck, NOTICE_SECONDS)
             full = time.monotonic()
             storm.blow(FULL_SECONDS, [])
             full_from_to.append((full, time.monotonic()))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.storm.proxy import DELAY_SECONDS, Network, Weather
-from tests.support.programs import wait_for
+from tests.support.waiting import until
 
 
 class EchoServer:
@@ -99,7 +99,7 @@ def test_a_clear_link_carries_everything_and_the_end_of_it(
     assert network.connections() == {"link": 1}
     connection.shutdown(socket.SHUT_WR)
     assert connection.recv(1) == b""
-    wait_for("it is gone", lambda: network.connections() == {"link": 0}, 5)
+    until("it is gone", lambda: network.connections() == {"link": 0}, 5)
 
 
 def test_a_cut_resets_those_who_are_there_and_those_who_come(

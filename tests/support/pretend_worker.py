@@ -4,7 +4,6 @@ import base64
 import contextlib
 import json
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +26,7 @@ from contract.ledger.transitions import (
     report,
 )
 from contract.ledger.workers import Worker
+from tests.support.waiting import until
 
 T = TypeVar("T")
 
@@ -34,15 +34,6 @@ CONTENT = "1" * 32
 """What the files of all its models hold."""
 Act = Callable[["PretendWorker", str, Claimed], None]
 """What a model does with one prediction: (worker, model, claimed)."""
-
-
-def until(what: str, condition: Callable[[], T], seconds: float = 10.0, every: float = 0.005) -> T:
-    """The first true value of `condition`; a failure that names `what` when there is none in time."""
-    end = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < end, f"not within {seconds:g} s: {what}"
-        time.sleep(every)
-    return value
 
 
 class PretendWorker:

@@ -3,30 +3,17 @@
 import contextlib
 import signal
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import httpx
 
 from local.processes import PROJECT, Process, free_port
+from tests.support.waiting import until
 
 T = TypeVar("T")
 
 START_SECONDS = 120.0
-
-
-def wait_for(what: str, condition: Callable[[], T], seconds: float, every: float = 0.05) -> T:
-    """The first true value of `condition`; a failure that names `what` when there is none in time."""
-    until = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > until:
-            raise AssertionError(f"not within {seconds:g} s: {what}")
-        time.sleep(every)
 
 
 class Program(Process):
@@ -75,7 +62,7 @@ class Program(Process):
 
     def says(self, words: str, after: int, seconds: float = 20.0) -> None:
         """Return when it has written these words after its first `after` characters."""
-        wait_for(f"{self.name} says {words!r}", lambda: words in self.output[after:], seconds)
+        until(f"{self.name} says {words!r}", lambda: words in self.output[after:], seconds)
 
 
 class Worker(Program):

@@ -3,15 +3,14 @@
 import contextlib
 import shutil
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
 import redis
 
-from local.processes import Process, StartFailed, free_port
+from local.processes import Process, free_port
 from local.redis import server_program
+from tests.support.waiting import until
 
 SERVICE = "ledger"
 START_SECONDS = 30.0
@@ -214,11 +213,3 @@ class Guarded:
             process.kill()
         for node in self.nodes:
             node.kill()
-
-
-def until(what: str, condition: Callable[[], object], seconds: float = START_SECONDS) -> None:
-    ends = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > ends:
-            raise StartFailed(f"not within {seconds:g} s: {what}")
-        time.sleep(0.05)

@@ -14,7 +14,8 @@ from contract.ledger.transitions import Submission, create, read
 from contract.prediction import Prediction, Status, new_id
 from contract.settings import Settings
 from local.processes import free_port
-from tests.e2e.stack import Program, Worker, wait_for
+from tests.e2e.stack import Program, Worker
+from tests.support.waiting import until
 
 
 class Served(Worker):
@@ -100,7 +101,7 @@ class Serving:
             records = [view.prediction for view in views if view]
             return records if all(p.status.terminal for p in records) else []
 
-        records = wait_for("all are over", over, seconds)
+        records = until("all are over", over, seconds)
         assert {(p.status, p.error) for p in records} == {(Status.SUCCEEDED, None)}
         return [json.loads(p.output or "") for p in records]
 

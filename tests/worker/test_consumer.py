@@ -8,9 +8,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from waiting import eventually
 
 from contract.broker import TASK
+from tests.support.waiting import until
 from worker.consumer import Heart, SoloConsumer
 
 
@@ -155,8 +155,8 @@ def test_heartbeats_go_out_while_the_main_thread_computes() -> None:
     link = Link()
 
     def compute() -> None:
-        until = time.monotonic() + 10
-        while len(link.connection.beats) < 3 and time.monotonic() < until:
+        deadline = time.monotonic() + 10
+        while len(link.connection.beats) < 3 and time.monotonic() < deadline:
             sum(range(1000))
 
     consumer(events, compute, link=link).create_task_handler()(Message(events))
@@ -222,6 +222,6 @@ def test_a_lost_connection_ends_the_heart_quietly() -> None:
     connection = Connection()
     connection.error = BrokenPipeError("gone")
     heart = Heart(connection, 0.003)
-    eventually(lambda: not heart._thread.is_alive())
+    until("the thread has ended", lambda: not heart._thread.is_alive())
     heart.stop()
     assert connection.beats == []

@@ -15,7 +15,8 @@ from fetched import Place, made
 
 from contract.catalog import ModelSpec
 from contract.settings import Settings
-from tests.e2e.stack import Worker, wait_for
+from tests.e2e.stack import Worker
+from tests.support.waiting import until
 from worker.models.files import fetching
 
 pytestmark = pytest.mark.slow
@@ -173,7 +174,7 @@ def test_several_that_fetch_into_one_cache_fetch_each_file_once(
     second = place.start()
     # The last that it asks before it waits for the first.
     asked = "HEAD /owner/tiny/resolve/" + commit_of(tiny) + "/model.safetensors"
-    wait_for("the second fetch", lambda: hub.requests.count(asked) == 2, 60)
+    until("the second fetch", lambda: hub.requests.count(asked) == 2, 60)
     hub.go_on.set()
     assert [first.code(60), second.code(60)] == [0, 0], first.output + second.output
     assert hub.sent("model.safetensors") == 1
@@ -316,9 +317,9 @@ def test_how_much_has_come_is_told_every_few_seconds(
     (tmp_path / "before").write_bytes(b"." * 50)
     with caplog.at_level(logging.INFO), fetching._telling(tmp_path, 100, {"model": "tiny"}):
         (tmp_path / "part.incomplete").write_bytes(b"." * 30)
-        until = time.monotonic() + 20
+        deadline = time.monotonic() + 20
         while not any(vars(line).get("fetched_bytes") == 30 for line in caplog.records):
-            assert time.monotonic() < until
+            assert time.monotonic() < deadline
             time.sleep(0.01)
     line = vars(caplog.records[-1])
     assert (line["model"], line["total_bytes"]) == ("tiny", 100)

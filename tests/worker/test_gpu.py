@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
-from waiting import eventually
 
+from tests.support.waiting import until
 from worker import gpu as module
 from worker import metrics
 from worker.gpu import Gpu, watch_gpu
@@ -145,7 +145,10 @@ def test_the_thread_looks_again_and_again_whatever_a_look_raises(
     monkeypatch.setattr(module, "LOOK_SECONDS", 0.001)
     monkeypatch.setattr(memory, "held", held)
     watch_gpu(UUID)
-    eventually(lambda: all(thread.name != "gpu" for thread in threading.enumerate()))
+    until(
+        "the thread has ended",
+        lambda: all(thread.name != "gpu" for thread in threading.enumerate()),
+    )
     assert len(looks) == 4
     assert seen("power_watts") == 512.5
 

@@ -5,7 +5,6 @@ from threading import Event
 from typing import Any
 
 import pytest
-from waiting import eventually
 
 from contract.errors import LedgerUnavailable
 from contract.ledger.client import Ledger
@@ -19,6 +18,7 @@ from contract.ledger.transitions import (
     create,
 )
 from contract.prediction import Prediction
+from tests.support.waiting import until
 from worker.batch import Batch
 from worker.leases import HARD_EXIT_SLACK_SECONDS, SILENCE_SLACK_SECONDS, Leases
 
@@ -94,9 +94,9 @@ def leases(
 
 
 def test_leases_are_extended_while_the_main_thread_computes(book: Book) -> None:
-    until = time.monotonic() + 10
+    deadline = time.monotonic() + 10
     with leases(book).hold(batch_of("a", "b")):
-        while len(book.extended) < 3 and time.monotonic() < until:
+        while len(book.extended) < 3 and time.monotonic() < deadline:
             sum(range(1000))
     assert len(book.extended) >= 3
     assert book.extended[0] == [("a", 1), ("b", 1)]
@@ -130,7 +130,7 @@ def test_nothing_is_extended_before_or_after_a_batch(book: Book) -> None:
     kept.renew()
     assert book.extended == []
     with kept.hold(batch_of("a")):
-        eventually(lambda: book.extended)
+        until("a lease is extended", lambda: book.extended)
     # One more may be under way while the batch ends.
     before = len(book.extended)
     for _ in range(5):
@@ -148,10 +148,10 @@ def test_several_batches_are_extended_in_one_call(book: Book) -> None:
 def test_what_is_no_longer_ours_is_stopped_and_no_more_extended(book: Book) -> None:
     batch = batch_of("a", "b")
     with leases(book).hold(batch):
-        eventually(lambda: book.extended)
+        until("a lease is extended", lambda: book.extended)
         book.lost = ["b"]
-        eventually(lambda: batch.items[1].should_stop())
-        eventually(lambda: book.extended[-1] == [("a", 1)])
+        until("the second item is to stop", lambda: batch.items[1].should_stop())
+        until("only the first is extended", lambda: book.extended[-1] == [("a", 1)])
     assert not batch.items[0].should_stop()
 
 
@@ -161,7 +161,7 @@ def test_a_busy_worker_whose_whole_batch_was_canceled_still_says_that_it_is_busy
     batch = batch_of("a")
     with leases(book).hold(batch):
         book.lost = ["a"]
-        eventually(lambda: [] in book.extended)
+        until("nothing is left to extend", lambda: [] in book.extended)
 
 
 def test_a_cancel_reaches_a_running_item_through_the_ledger(ledger: Ledger) -> None:
@@ -178,12 +178,12 @@ def test_a_cancel_reaches_a_running_item_through_the_ledger(ledger: Ledger) -> N
 def test_the_thread_goes_on_when_the_ledger_is_away(book: Book) -> None:
     batch = batch_of("a")
     with leases(book).hold(batch):
-        eventually(lambda: book.extended)
+        until("a lease is extended", lambda: book.extended)
         book.away = True
-        eventually(lambda: book.asked_while_away >= 3)
+        until("it asked three times while the ledger was away", lambda: book.asked_while_away >= 3)
         book.away = False
         before = len(book.extended)
-        eventually(lambda: len(book.extended) > before + 1)
+        until("it extends again", lambda: len(book.extended) > before + 1)
     assert not batch.items[0].should_stop()
 
 
@@ -195,7 +195,7 @@ def test_the_thread_goes_on_after_an_error_that_nobody_expected(book: Book) -> N
         raise ValueError("a mistake of ours")
 
     with leases(book, timeout_seconds=0.01, overdue=overdue).hold(batch_of("a")):
-        eventually(lambda: len(failed) >= 3)
+        until("three looks have failed", lambda: len(failed) >= 3)
 
 
 def test_a_batch_past_its_hard_limit_is_called_overdue_at_once(book: Book) -> None:
@@ -217,7 +217,7 @@ def test_a_batch_past_its_hard_limit_is_called_overdue_at_once(book: Book) -> No
 def test_a_batch_within_its_hard_limit_is_not_overdue(book: Book) -> None:
     called: list[Batch] = []
     with leases(book, timeout_seconds=60, overdue=called.append).hold(batch_of("a")):
-        eventually(lambda: len(book.extended) > 3)
+        until("it has extended a few times", lambda: len(book.extended) > 3)
     assert called == []
 
 
@@ -230,7 +230,7 @@ def test_when_the_model_has_returned_no_hard_limit_holds(book: Book, timer: Time
         assert timer.left is None, "at once: the timer in C would not wait for the next renewal"
         book.away = True
         batch.started -= 600
-        eventually(lambda: book.asked_while_away > 3)
+        until("it asked a few times while the ledger was away", lambda: book.asked_while_away > 3)
         assert not kept.late
         assert timer.left is None
     assert called == []
@@ -254,15 +254,15 @@ def test_the_ledger_is_told_what_is_left_of_a_limit_and_when_none_holds_any_more
     batch = batch_of("a")
     kept = leases(book, timeout_seconds=60)
     with kept.hold(batch):
-        eventually(lambda: len(book.left) > 2)
+        until("it said what is left a few times", lambda: len(book.left) > 2)
         assert book.left[0]["a"] == pytest.approx(60, abs=5)
         assert book.left[2] == {}, "once is enough"
         book.away = True
         kept.returned(batch)
-        eventually(lambda: book.asked_while_away)
+        until("it asked while the ledger was away", lambda: book.asked_while_away)
         seen = len(book.left)
         book.away = False
-        eventually(lambda: len(book.left) > seen + 2)
+        until("it says what is left again", lambda: len(book.left) > seen + 2)
         assert [left for left in book.left[seen:] if left] == [{"a": False}]
 
 
@@ -317,8 +317,8 @@ def test_each_renewal_sets_the_timer_in_c_again(book: Book, timer: Timer) -> Non
     kept = leases(book)
     with kept.hold(batch_of("a")):
         timer.left = 0.0
-        until = time.monotonic() + 10
-        while not timer.left and time.monotonic() < until:
+        deadline = time.monotonic() + 10
+        while not timer.left and time.monotonic() < deadline:
             time.sleep(0.01)
         assert timer.left == 15 + SILENCE_SLACK_SECONDS
 
@@ -339,7 +339,7 @@ def test_no_extension_follows_the_end_of_a_batch(book: Book) -> None:
     kept = leases(book, renew_seconds=0.001)
     batch = batch_of("a")
     with kept.hold(batch):
-        eventually(lambda: book.extended)
+        until("a lease is extended", lambda: book.extended)
         with kept.settling(batch):
             written = len(book.extended)
             time.sleep(0.05)  # dozens of renewals would fall due
@@ -357,7 +357,7 @@ def test_a_batch_whose_end_could_not_be_written_keeps_its_leases(book: Book) -> 
             raise LedgerUnavailable
         assert kept.batches == [batch]
         before = len(book.extended)
-        eventually(lambda: len(book.extended) > before + 1)
+        until("it extends again", lambda: len(book.extended) > before + 1)
 
 
 def test_of_two_batches_that_end_together_the_second_leaves_the_worker_idle(book: Book) -> None:

@@ -8,7 +8,8 @@ import time
 
 import pytest
 from serving import Serving, imports, parent
-from waiting import eventually
+
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -41,7 +42,7 @@ def test_the_same_task_answers_in_each_pool(serving: Serving, pool: str) -> None
     else:
         assert processes == {worker.pid}
         assert serving.loaded_by() == [worker.pid]
-    eventually(lambda: serving.members("busy") == [])
+    until("nobody is busy", lambda: serving.members("busy") == [])
     assert worker.end() == 0
     lines = [json.loads(line) for line in worker.output.splitlines() if line.startswith("{")]
     assert [line["succeeded"] for line in lines if line["message"] == "batch"] == [1] * 20
@@ -51,7 +52,7 @@ def test_the_same_task_answers_in_each_pool(serving: Serving, pool: str) -> None
 def test_two_batches_run_at_once_in_the_pools_that_can(serving: Serving, pool: str) -> None:
     worker = serving.worker("Here", *in_pool(pool)).ready()
     ids = [serving.submit(n=n, seconds=1.5) for n in range(2)]
-    eventually(lambda: len(serving.members("running")) == 2)
+    until("two predictions run", lambda: len(serving.members("running")) == 2)
     # In the pool of processes each child is a worker of its own to the ledger, so that one that
     # is done does not make the other look idle.
     assert len(serving.members("busy")) == (2 if pool == "prefork" else 1)
@@ -84,7 +85,7 @@ def test_prefork_is_ready_only_when_every_child_has_loaded(serving: Serving) -> 
     """Celery says ready before its children are."""
     worker = serving.worker("Here", *in_pool("prefork"), options={"load_seconds": 2})
     id = serving.submit(n=1)
-    eventually(lambda: len(serving.loaded_by()) == 2, 20)
+    until("two have loaded the model", lambda: len(serving.loaded_by()) == 2, 20)
     began = time.monotonic()
     assert worker.state() == "loading"
     worker.ready()
@@ -102,8 +103,8 @@ def test_prefork_children_that_wait_for_something_hold_up_no_end(
     worker = serving.worker(
         "Here", *in_pool("prefork"), options=options, GRACE_SECONDS=600, **where
     )
-    eventually(lambda: len(serving.loaded_by()) == 2, 20)
-    eventually(lambda: worker.phase() == "connecting", 20)
+    until("two have loaded the model", lambda: len(serving.loaded_by()) == 2, 20)
+    until("it is connecting", lambda: worker.phase() == "connecting", 20)
     assert worker.end() == 0
 
 
@@ -128,16 +129,16 @@ def test_a_killed_prefork_child_is_replaced_by_one_that_may_load_for_long(
     worker = serving.worker("Here", *in_pool("prefork"), options={"load_seconds": 5}).ready()
     victim, other = serving.loaded_by()
     os.kill(victim, signal.SIGKILL)
-    eventually(lambda: f"pid:{victim} exited" in worker.output, 20)
+    until("the end of the child is logged", lambda: f"pid:{victim} exited" in worker.output, 20)
     assert all(line.startswith("{") for line in worker.output.splitlines())
-    eventually(lambda: len(serving.loaded_by()) == 3, 20)
+    until("a third has loaded the model", lambda: len(serving.loaded_by()) == 3, 20)
     fresh = serving.loaded_by()[2]
 
     def who() -> set[int]:
         ids = [serving.submit(n=n, seconds=0.2) for n in range(2)]
         return {answer["pid"] for answer in serving.answers(ids)}
 
-    eventually(lambda: fresh in who(), 20)
+    until("the new child answers", lambda: fresh in who(), 20)
     assert serving.loaded_by() == [victim, other, fresh]
     assert worker.end() == 0
 
@@ -146,7 +147,7 @@ def test_a_killed_prefork_child_is_replaced_by_one_that_may_load_for_long(
 def test_sigterm_lets_a_batch_finish_in_each_pool(serving: Serving, pool: str) -> None:
     worker = serving.worker("Here", *in_pool(pool)).ready()
     id = serving.submit(n=1, seconds=2)
-    eventually(lambda: serving.members("running") == [id])
+    until("the prediction runs", lambda: serving.members("running") == [id])
     worker.ask_to_end()
     assert worker.code() == 0
     assert serving.answers([id], 1)[0]["n"] == 1

@@ -7,7 +7,6 @@ from typing import NoReturn
 
 import pytest
 from serving import Serving
-from waiting import eventually
 
 from contract import __version__
 from contract.errors import LedgerUnavailable, ModelUnloadable
@@ -15,6 +14,7 @@ from contract.ledger.client import Ledger
 from contract.ledger.transitions import ModelState, fail, state
 from contract.ledger.workers import Worker
 from contract.settings import Settings
+from tests.support.waiting import until
 from worker import heartbeat as module
 from worker.device import Device
 from worker.health import Health
@@ -38,11 +38,11 @@ def test_each_phase_is_announced_at_once_and_the_end_takes_it_back(
     health = Health()
     presence = Presence(settings, "m", VERSION, GPU, health)
     presence.begin("w1")
-    eventually(lambda: words(ledger) == [("starting", "starting")])
+    until("the ledger knows that it starts", lambda: words(ledger) == [("starting", "starting")])
     health.enter("loading")
-    eventually(lambda: words(ledger) == [("starting", "loading")], 2)
+    until("the ledger knows that it loads", lambda: words(ledger) == [("starting", "loading")], 2)
     health.enter("ready")
-    eventually(lambda: words(ledger) == [("ready", "")], 2)
+    until("the ledger knows that it is ready", lambda: words(ledger) == [("ready", "")], 2)
     (worker,) = workers(ledger)
     assert (worker.name, worker.version, worker.model_version) == ("w1", __version__, VERSION)
     assert (worker.device, worker.gpu_name, worker.gpu_uuid) == ("cuda:0", "NVIDIA H200", "GPU-1")
@@ -57,9 +57,9 @@ def test_it_goes_on_after_an_error_that_nobody_expected(
     presence = Presence(settings, "m", VERSION, GPU, health)
     del health.phase
     presence.begin("w1")
-    eventually(lambda: "AttributeError" in caplog.text)
+    until("the error is logged", lambda: "AttributeError" in caplog.text)
     health.phase = "loading"
-    eventually(lambda: words(ledger) == [("starting", "loading")])
+    until("the ledger knows that it loads", lambda: words(ledger) == [("starting", "loading")])
     presence.end()
 
 
@@ -67,9 +67,9 @@ def test_it_is_repeated_before_it_runs_out(settings: Settings, ledger: Ledger) -
     short = settings.model_copy(update={"lease_seconds": 1.0, "renew_seconds": 0.05})
     presence = Presence(short, "m", VERSION, GPU, Health())
     presence.begin("w1")
-    eventually(lambda: workers(ledger))
+    until("the ledger knows a worker", lambda: workers(ledger))
     ledger.redis.delete(ledger.key("workers", "m"))
-    eventually(lambda: workers(ledger))
+    until("the ledger knows a worker", lambda: workers(ledger))
     presence.end()
 
 
@@ -79,7 +79,7 @@ def test_a_worker_that_is_told_to_end_says_that_it_drains(
     monkeypatch.setattr(module, "draining", lambda: True)
     presence = Presence(settings, "m", VERSION, GPU, Health(phase="ready"))
     presence.begin("w1")
-    eventually(lambda: words(ledger) == [("draining", "")])
+    until("the ledger knows that it drains", lambda: words(ledger) == [("draining", "")])
     presence.end()
 
 
@@ -108,7 +108,7 @@ def test_it_is_said_again_before_a_third_of_a_lease_is_over_and_soon_where_nobod
     presence = Presence(settings, "m", VERSION, GPU, Health())
     presence._changed = changed = Counted()
     presence.begin("w1")
-    eventually(lambda: len(changed.pauses) >= 5)
+    until("it has paused five times", lambda: len(changed.pauses) >= 5)
     presence.end()
     third = settings.lease_seconds / 3
     assert {0.8 * third < (pause or 0) < third for pause in changed.pauses} == {not away}
@@ -129,7 +129,7 @@ def test_a_ledger_that_is_away_is_no_news_and_ends_nothing(
     often = settings.model_copy(update={"renew_seconds": 0.01})
     presence = Presence(often, "m", VERSION, GPU, Health())
     presence.begin("w1")
-    eventually(lambda: len(asked) > 2)
+    until("it has asked a few times", lambda: len(asked) > 2)
     presence.end()
     assert set(asked) == {"announce"}, "there is nothing to take back"
     assert not [record for record in caplog.records if record.levelname != "DEBUG"]
@@ -164,7 +164,7 @@ def test_nothing_comes_after_the_last_words_of_a_worker_that_cannot_start(
 
     def start() -> None:
         with presence.starting("w1"):
-            eventually(lambda: workers(ledger))
+            until("the ledger knows a worker", lambda: workers(ledger))
             raise ModelUnloadable
 
     with pytest.raises(ModelUnloadable):
@@ -180,15 +180,19 @@ def test_nothing_comes_after_the_last_words_of_a_worker_that_cannot_start(
 @pytest.mark.slow
 def test_a_real_worker_is_seen_from_its_loading_to_its_end(serving: Serving) -> None:
     worker = serving.worker("Here", options={"load_seconds": 1})
-    eventually(lambda: words(serving.ledger) == [("starting", "loading")], 20)
+    until(
+        "the ledger knows that it loads",
+        lambda: words(serving.ledger) == [("starting", "loading")],
+        20,
+    )
     worker.ready()
-    eventually(lambda: words(serving.ledger) == [("ready", "")])
+    until("the ledger knows that it is ready", lambda: words(serving.ledger) == [("ready", "")])
     assert worker.output.count('"message":"ready"') == 1
     assert workers(serving.ledger)[0].loaded.startswith("cpu, ")
     id = serving.submit(n=1, seconds=1.0)
-    eventually(lambda: words(serving.ledger) == [("busy", "")])
+    until("the ledger knows that it is busy", lambda: words(serving.ledger) == [("busy", "")])
     serving.answers([id])
-    eventually(lambda: words(serving.ledger) == [("ready", "")])
+    until("the ledger knows that it is ready", lambda: words(serving.ledger) == [("ready", "")])
     assert workers(serving.ledger)[0].device == "cpu"
     assert worker.end() == 0
     assert workers(serving.ledger) == []
@@ -197,7 +201,7 @@ def test_a_real_worker_is_seen_from_its_loading_to_its_end(serving: Serving) -> 
 @pytest.mark.slow
 def test_each_child_of_the_process_pool_is_a_worker(serving: Serving) -> None:
     worker = serving.worker("Here", "--pool", "prefork", "--concurrency", "2").ready()
-    eventually(lambda: words(serving.ledger) == [("ready", "")] * 2)
+    until("the ledger knows both as ready", lambda: words(serving.ledger) == [("ready", "")] * 2)
     assert worker.output.count('"message":"ready"') == 2
     assert {w.name for w in workers(serving.ledger)} == {f"w1-{pid}" for pid in serving.loaded_by()}
     assert worker.end() == 0
@@ -207,6 +211,6 @@ def test_each_child_of_the_process_pool_is_a_worker(serving: Serving) -> None:
 def test_a_killed_worker_is_forgotten_when_its_time_is_over(serving: Serving) -> None:
     lease = {"LEASE_SECONDS": "1.5", "RENEW_SECONDS": "0.5"}
     worker = serving.worker("Here", **lease).ready()
-    eventually(lambda: words(serving.ledger) == [("ready", "")])
+    until("the ledger knows that it is ready", lambda: words(serving.ledger) == [("ready", "")])
     os.kill(worker.pid, signal.SIGKILL)
-    eventually(lambda: workers(serving.ledger) == [], 5)
+    until("the ledger knows no worker", lambda: workers(serving.ledger) == [], 5)

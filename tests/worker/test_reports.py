@@ -4,7 +4,6 @@ from threading import Event, Thread
 from typing import Any
 
 import pytest
-from waiting import eventually
 
 from contract.errors import LedgerUnavailable
 from contract.ledger.client import Ledger
@@ -23,6 +22,7 @@ from contract.ledger.transitions import (
     release,
 )
 from contract.prediction import Prediction
+from tests.support.waiting import until
 from worker.models.interface import Item
 from worker.reports import Output, Reporter
 
@@ -143,7 +143,7 @@ def test_a_ledger_that_comes_back_gets_every_piece_once(book: Book) -> None:
     book.faults += [LedgerUnavailable(), LedgerUnavailable()]
     for n in range(50):
         item.emit(str(n))
-    eventually(lambda: len(book.events("a")) == 50)
+    until("all events are recorded", lambda: len(book.events("a")) == 50)
     assert book.events("a") == [("output", str(n)) for n in range(50)]
     reporter.flush()
     assert len(book.events("a")) == 50
@@ -320,6 +320,9 @@ def test_small_pieces_that_wait_for_a_ledger_take_little_room_and_stay_in_order(
     waiting = reporter._waiting["a"].events
     assert len(waiting) < 1_300
     book.away.clear()
-    eventually(lambda: "".join(t for k, t in book.events("a") if k == "output") == "".join(pieces))
+    until(
+        "all pieces are recorded",
+        lambda: "".join(t for k, t in book.events("a") if k == "output") == "".join(pieces),
+    )
     logs = [text for kind, text in book.events("a") if kind == "logs"]
     assert logs == [f"at {number}\n" for number in range(0, 50_000, 10_000)]

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 from serving import Serving, parent
-from waiting import eventually
+
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -14,8 +15,8 @@ NOWHERE = "amqp://guest:guest@127.0.0.1:1//"
 
 def test_the_model_is_loaded_before_the_broker_is_asked_for_anything(serving: Serving) -> None:
     worker = serving.worker("Here", BROKER_URL=NOWHERE)
-    eventually(lambda: serving.loaded_by() == [worker.pid], 20)
-    eventually(lambda: '"phase":"connecting"' in worker.page("/readyz"), 20)
+    until("the model is loaded", lambda: serving.loaded_by() == [worker.pid], 20)
+    until("it is connecting", lambda: '"phase":"connecting"' in worker.page("/readyz"), 20)
     assert worker.state() == "loading"
     assert worker.end() == 0
 
@@ -23,12 +24,12 @@ def test_the_model_is_loaded_before_the_broker_is_asked_for_anything(serving: Se
 def test_probes_answer_while_a_batch_computes(serving: Serving) -> None:
     worker = serving.worker("Here").ready()
     id = serving.submit(n=1, seconds=3)
-    eventually(lambda: worker.state() == "busy")
+    until("it is busy", lambda: worker.state() == "busy")
     assert worker.page("/livez") == '{"alive":true}'
     assert "soloist_worker_busy 1.0" in worker.page("/metrics")
     assert serving.members("running") == [id]
     serving.answers([id])
-    eventually(lambda: worker.state() == "idle")
+    until("it is idle", lambda: worker.state() == "idle")
 
 
 @pytest.mark.parametrize("remapped", ["SIGQUIT", "SIGTERM"])
@@ -39,7 +40,7 @@ def test_what_celery_would_make_of_sigterm_changes_nothing(
     monkeypatch.setenv("REMAP_SIGTERM", remapped)
     worker = serving.worker("Here").ready()
     id = serving.submit(n=1, seconds=1.5)
-    eventually(lambda: serving.members("running") == [id])
+    until("the prediction runs", lambda: serving.members("running") == [id])
     worker.ask_to_end()
     assert worker.code() == 0
     assert serving.answers([id], 1)[0]["pid"] == worker.pid
@@ -64,7 +65,7 @@ def test_a_worker_serves_where_there_is_no_fork_and_no_epoll(serving: Serving) -
     answers = serving.answers([serving.submit(n=n) for n in range(5)])
     assert [answer["n"] for answer in answers] == list(range(5))
     last = serving.submit(n=5, seconds=1)
-    eventually(lambda: serving.members("running") == [last])
+    until("the last prediction runs", lambda: serving.members("running") == [last])
     assert worker.end() == 0
     serving.answers([last], 1)
 
@@ -75,13 +76,13 @@ def test_a_worker_leaves_no_process_behind(serving: Serving) -> None:
     assert [parent(pid) for pid in children] == [worker.pid] * 2
     # Its children must not live on as workers that nobody sees. Only the parent is killed.
     worker.kill_alone()
-    eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children))
+    until("no child is left", lambda: not any(Path(f"/proc/{pid}").exists() for pid in children))
 
 
 def test_sigint_ends_like_sigterm(serving: Serving) -> None:
     worker = serving.worker("Here").ready()
     id = serving.submit(n=1, seconds=1)
-    eventually(lambda: serving.members("running") == [id])
+    until("the prediction runs", lambda: serving.members("running") == [id])
     worker.signal(signal.SIGINT)
     assert worker.code() == 0
     serving.answers([id], 1)

@@ -9,7 +9,7 @@ import pytest
 from contract.errors import CatalogInvalid, DeviceLost, InvalidInput, ModelUnloadable
 from contract.ledger.transitions import cancel, read
 from contract.prediction import Status
-from tests.support.programs import wait_for
+from tests.support.waiting import until
 from worker.testing import InMemoryWorker, Result
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ def test_a_real_worker_writes_the_same_records(serving: "Serving") -> None:
     entry = {"max_batch_size": 16, "max_output_bytes": 1000}
     ids = [serving.submit(**value) for value in MIXED]
     serving.worker("Storyteller", entry=entry)
-    real = wait_for("all are over", lambda: endings(serving, ids), 40)
+    real = until("all are over", lambda: endings(serving, ids), 40)
     assert without_reports(in_memory(**entry).predict(MIXED)) == real
     assert len({result.error_code for result in real}) == 5
 
@@ -197,7 +197,7 @@ def test_a_real_worker_ends_as_many_when_the_model_gives_too_few(serving: "Servi
     inputs: list[dict[str, Any]] = [{"text": "a"}, {"do": "shorten"}, {"text": "b"}]
     ids = [serving.submit(**value) for value in inputs]
     serving.worker("Storyteller", entry={"max_batch_size": 4})
-    real = wait_for("all are over", lambda: endings(serving, ids), 40)
+    real = until("all are over", lambda: endings(serving, ids), 40)
     assert without_reports(in_memory().predict(inputs)) == real
     assert real[1].error == "the model gave 0 outputs for 1 items"
 
@@ -212,9 +212,9 @@ def test_a_real_worker_cancels_the_same(serving: "Serving") -> None:
         (view,) = serving.ledger.run(read([(ids[0], -1)]))
         return view is not None and view.prediction.progress == 0.5
 
-    wait_for("it is half done", halfway, 40)
+    until("it is half done", halfway, 40)
     serving.ledger.run(cancel(ids[0], "local"))
-    real = wait_for("all are over", lambda: endings(serving, ids), 40)
+    real = until("all are over", lambda: endings(serving, ids), 40)
     assert without_reports(in_memory().predict(inputs, cancel={0: 3})) == real
 
 
@@ -226,7 +226,7 @@ def test_real_workers_end_a_batch_past_its_limit_the_same(serving: "Serving") ->
     for _ in range(2):  # of both, and of the one that is to blame
         worker = serving.worker("Storyteller", entry=entry)
         assert worker.code(40) == 70
-    real = wait_for("all are over", lambda: endings(serving, ids), 40)
+    real = until("all are over", lambda: endings(serving, ids), 40)
     inputs[1]["seconds"] = 0.6
     assert without_reports(in_memory(**entry).predict(inputs)) == real
     assert [result.error_code for result in real] == [None, "timeout"]

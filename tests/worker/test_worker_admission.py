@@ -9,13 +9,13 @@ import pytest
 import redis
 from pydantic import SecretStr
 from serving import Serving
-from waiting import eventually
 
 from contract.errors import LedgerRefuses, LedgerUnsafe, StartRefused
 from contract.ledger.client import Ledger
 from contract.settings import Settings
 from local.redis import EmbeddedRedis
 from tests.support.absent import KINDS, away, refused, silent
+from tests.support.waiting import until
 from worker import ledger_start
 from worker.health import Health
 from worker.ledger_start import Admission
@@ -63,7 +63,7 @@ def test_a_ledger_that_is_away_is_waited_for(
     with away(kind, tmp_path) as (url, heal):
         desk = Desk(settings, url, monkeypatch)
         desk.admission.ask()  # returns, so that the model can be loaded meanwhile
-        eventually(lambda: desk.tries > 5)
+        until("it has tried a few times", lambda: desk.tries > 5)
         assert "ledger" in desk.health.waits
         told = [(record.message, record.detail) for record in caplog.records]
         assert {line for line, _ in told} == {"waiting for the ledger"}
@@ -141,12 +141,16 @@ def test_a_worker_waits_with_its_model_loaded_and_says_for_what(
 ) -> None:
     with away(refused, tmp_path) as (url, heal):
         worker = serving.worker("Here", REDIS_URL=url, BROKER_URL=NOWHERE)
-        eventually(lambda: worker.phase() == "connecting", 20)
+        until("it is connecting", lambda: worker.phase() == "connecting", 20)
         assert serving.loaded_by() == [worker.pid]
         assert worker.page("/livez") == '{"alive":true}'
         assert worker.page("/startupz") == '{"loaded":true}'
         assert "the ledger does not answer" in worker.probe()["detail"]
         heal()
-        eventually(lambda: worker.probe().get("detail") == "the broker does not answer", 20)
+        until(
+            "it says that the broker does not answer",
+            lambda: worker.probe().get("detail") == "the broker does not answer",
+            20,
+        )
         assert worker.page("/startupz") == '{"loaded":true}'
         assert worker.end(5) == 0

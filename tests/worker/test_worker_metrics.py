@@ -8,11 +8,11 @@ import pytest
 from prometheus_client import REGISTRY
 from serving import Served, Serving
 from test_batch import Fake, Followed, claimed, numbers
-from waiting import eventually
 
 from contract.errors import OutOfMemory
 from contract.ledger.client import Ledger
 from contract.ledger.transitions import sweep
+from tests.support.waiting import until
 from worker import drain, metrics
 from worker.batch import Batch, answer
 from worker.health import PHASES, Health
@@ -111,8 +111,10 @@ def test_each_pass_that_does_not_fit_is_counted() -> None:
 @pytest.mark.slow
 def test_a_real_worker_exports_its_start_its_state_and_its_batches(serving: Serving) -> None:
     worker = serving.worker("Here", options={"load_seconds": 1})
-    eventually(
-        lambda: 'phase":"loading' in (worker.page("/readyz") if serving.loaded_by() else ""), 20
+    until(
+        "it loads",
+        lambda: 'phase":"loading' in (worker.page("/readyz") if serving.loaded_by() else ""),
+        20,
     )
     early = exported(worker)
     assert early['soloist_worker_state{state="loading"}'] == 1
@@ -130,12 +132,13 @@ def test_a_real_worker_exports_its_start_its_state_and_its_batches(serving: Serv
     assert all(0 <= one < 20 for one in seconds)
 
     id = serving.submit(n=1, seconds=1.5)
-    eventually(lambda: exported(worker)["soloist_worker_busy"] == 1)
+    until("the metric says busy", lambda: exported(worker)["soloist_worker_busy"] == 1)
     growing = [exported(worker)["soloist_worker_busy_seconds_total"] for _ in range(3)]
     assert 0 < growing[0] < growing[1] < growing[2] < 1.6
     serving.answers([id])
-    eventually(
-        lambda: exported(worker)['soloist_worker_predictions_total{outcome="succeeded"}'] == 1
+    until(
+        "the metric counts it",
+        lambda: exported(worker)['soloist_worker_predictions_total{outcome="succeeded"}'] == 1,
     )
     done = exported(worker)
     assert [name for name in done if name.startswith("soloist_worker_info")] == [info]
@@ -146,9 +149,9 @@ def test_a_real_worker_exports_its_start_its_state_and_its_batches(serving: Serv
     assert not [name for name in done if "_created" in name]
 
     serving.submit(n=2, seconds=2)
-    eventually(lambda: exported(worker)["soloist_worker_busy"] == 1)
+    until("the metric says busy", lambda: exported(worker)["soloist_worker_busy"] == 1)
     worker.ask_to_end()
-    eventually(lambda: exported(worker)["soloist_worker_draining"] == 1)
+    until("the metric says draining", lambda: exported(worker)["soloist_worker_draining"] == 1)
     ending = exported(worker)
     assert ending['soloist_worker_state{state="draining"}'] == 1
     assert 0 < ending["soloist_worker_drain_seconds"] < 2
@@ -161,7 +164,7 @@ def test_what_a_worker_hands_back_at_its_end_is_counted_where_it_outlives_it(
 ) -> None:
     worker = serving.worker("Here", GRACE_SECONDS="0.2").ready()
     id = serving.submit(n=1, seconds=20)
-    eventually(lambda: serving.members("running") == [id])
+    until("the prediction runs", lambda: serving.members("running") == [id])
     worker.ask_to_end()
     assert worker.code() == 0
     seen = ledger.run(

@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 
 from contract.prediction import Status
-from tests.e2e.stack import wait_for
 from tests.observability.live.scene import KEEPER, Scene
+from tests.support.waiting import until
 
 MODELS: dict[str, dict[str, Any]] = {
     "echo": {"max_batch_size": 8, "cost_per_hour": 2.5, "timeout_seconds": 60},
@@ -105,7 +105,7 @@ class BadDay:
         scene, prometheus = self.scene, self.scene.prometheus
         scene.watch()
         absent = 'count(ALERTS{alertname="SoloistMetricsAbsent"})'
-        wait_for("nothing is seen", lambda: prometheus.number(absent) == 2, 20)
+        until("nothing is seen", lambda: prometheus.number(absent) == 2, 20)
         scene.begin()
         scene.store_client(lambda client: client.config_set("maxmemory", LEDGER_BYTES))
         self._surround()
@@ -147,7 +147,7 @@ class BadDay:
 
     def _sees(self, expr: str, value: float) -> None:
         prometheus = self.scene.prometheus
-        wait_for(f"{expr} is {value:g}", lambda: prometheus.number(expr) == value, 40, 0.1)
+        until(f"{expr} is {value:g}", lambda: prometheus.number(expr) == value, 40, 0.1)
 
     def _freeze(self) -> None:
         """A queue that nobody takes from, full: the moment at which its numbers must be exact."""
@@ -239,14 +239,14 @@ class BadDay:
             self.told.refused[answer.json()["code"]] += 1
         self._sees("min(soloist_ledger_up)", 0)
         scene.store.resume()
-        wait_for("all are ready again", scene.ready, 20)
+        until("all are ready again", scene.ready, 20)
 
     def _look_once_more(self) -> None:
         """Nothing is left but what nobody takes; then Prometheus has looked once more."""
         scene, told = self.scene, self.told
         scene.succeeded([self.post("echo", text="last")])
         alert = 'count(ALERTS{alertname="SoloistStuckAtZero", alertstate="firing"})'
-        wait_for("an alert fires", lambda: scene.prometheus.number(alert), 60, 0.2)
+        until("an alert fires", lambda: scene.prometheus.number(alert), 60, 0.2)
         for model, ids in told.accepted.items():
             records = scene.records(ids)
             told.outcomes[model] = Counter(p.status.value for p in records)
@@ -254,7 +254,7 @@ class BadDay:
             told.codes[model] = Counter(str(p.error_code) for p in failed)
         seen = time.time()
         scraped = 'min(timestamp(soloist_queue_depth{model="echo", state="queued"}))'
-        wait_for("looked again", lambda: (scene.prometheus.number(scraped) or 0) > seen + 1, 20)
+        until("looked again", lambda: (scene.prometheus.number(scraped) or 0) > seen + 1, 20)
         told.ended = time.time()
         self._pool.shutdown()
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import httpx
 
-from tests.e2e.stack import wait_for
 from tests.observability.live.scene import KEEPER, Scene
+from tests.support.waiting import until
 
 PACED = "tests.observability.pictures.models:Paced"
 
@@ -66,7 +66,7 @@ class Evening:
         scene.begin()
         scene.store_client(lambda client: client.config_set("maxmemory", LEDGER_BYTES))
         scene.cluster.troubles.restarts[KEEPER, "keeper"] = 0
-        wait_for("it is seen", lambda: scene.prometheus.query("soloist_queue_depth"), 20)
+        until("it is seen", lambda: scene.prometheus.query("soloist_queue_depth"), 20)
         self.started = time.time()
         callers = threading.Thread(target=lambda: asyncio.run(self._call()))
         callers.start()
