@@ -15,7 +15,7 @@ PLACE = $(if $(REGISTRY),$(REGISTRY)/)
 LABELS = VERSION=$(VERSION) REVISION=$(shell git rev-parse HEAD) CREATED=$(shell git log -1 --format=%cI) SOURCE=$(SOURCE)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run test test-fast test-cluster images publish package rendered check bench storm pictures format clean rabbitmq redis chromium prometheus faketime helm
+.PHONY: run test test-fast test-cluster images publish package rendered check bench docs storm pictures format clean rabbitmq redis chromium prometheus faketime helm
 
 ## run: a real model answers on http://127.0.0.1:8000
 run: $(INSTALLED)
@@ -41,6 +41,10 @@ check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+## docs: the pages of docs/ and those that they link to as a site, dist/site, which opens from the disk
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 ## bench: ours against the bound and against others, in one run
 bench: $(INSTALLED)
@@ -84,7 +88,7 @@ format: $(INSTALLED)
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet -c constraints.txt torch==2.13.0
-	$(PIP) install --quiet -c constraints.txt -e '.[demo,otel,test,plan]'
+	$(PIP) install --quiet -c constraints.txt -e '.[demo,otel,test,plan,docs]'
 	touch $@
 
 # Debian's packages, where root may install them; elsewhere the tests that need one say that they are skipped.
