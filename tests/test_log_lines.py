@@ -22,7 +22,7 @@ from worker import start_log
 from worker.batch import Batch, answer
 from worker.batch_log import Account
 from worker.device import Device
-from worker.models import memory
+from worker.models import torch_memory
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "tracing-and-logs.md").read_text(encoding="utf-8")
@@ -202,7 +202,7 @@ def test_a_worker_says_once_what_it_has_loaded_on_what_and_in_which_time(
     for number, phase in enumerate(start_log.PHASES):
         start_log.took(phase, number + 0.12345)
     spec = ModelSpec(name="m", source="team/m", task="fill-mask")
-    monkeypatch.setattr(memory, "weights_type", lambda model: "bfloat16")
+    monkeypatch.setattr(torch_memory, "weights_type", lambda model: "bfloat16")
     words = start_log.tell(spec, "v" * 64, Device("cuda:0", "GPU-1", "NVIDIA H200"), object())
     (line,) = lines(caplog, "ready")
 

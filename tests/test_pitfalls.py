@@ -35,7 +35,7 @@ DRAIN = "worker/test_drain.py::"
 LEASES = "worker/test_leases.py::"
 POOLS = "worker/test_pools.py::"
 SERVING = "worker/test_serving.py::"
-FAULTS = "worker/models/test_faults.py::"
+TORCH_ERRORS = "worker/models/test_torch_errors.py::"
 KEDA = "charts/test_chart_keda.py::"
 LIVE = "charts/test_chart_live.py::"
 HERE = "test_pitfalls.py::"
@@ -206,7 +206,7 @@ PITFALLS: dict[int, tuple[str, tuple[str, ...]]] = {
     27: (
         "out of memory can be mended; a lost device fails every later call in milliseconds",
         (
-            FAULTS + "test_a_sticky_error_means_that_the_device_is_lost",
+            TORCH_ERRORS + "test_a_sticky_error_means_that_the_device_is_lost",
             BATCH + "test_too_little_memory_splits_the_batch_until_it_fits",
             BATCH + "test_a_lost_device_in_an_outputs_place_is_a_lost_device",
             BAD + "test_a_lost_device_hands_its_batch_back_and_ends_its_worker",

@@ -18,10 +18,10 @@ from contract.errors import (
 )
 from contract.ledger.transitions import Claimed, Outcome
 from worker import metrics
-from worker.models.encoding import encode
-from worker.models.faults import free_memory, place, translate
 from worker.models.interface import Item, Model
-from worker.models.phases import taken
+from worker.models.output_json import encode
+from worker.models.timing import taken
+from worker.models.torch_errors import free_memory, place, translate
 from worker.reports import Reporter
 
 logger = logging.getLogger(__name__)

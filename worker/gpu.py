@@ -8,7 +8,7 @@ from typing import Any
 from prometheus_client import Gauge
 
 from worker import metrics
-from worker.models import memory
+from worker.models import torch_memory
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Gpu:
         self._show(metrics.GPU_TEMPERATURE, self._temperature)
         self._show(metrics.GPU_POWER, self._power)
         self._show(metrics.GPU_THROTTLED, self._throttled)
-        self._show(metrics.GPU_MEMORY_TORCH, memory.held)
+        self._show(metrics.GPU_MEMORY_TORCH, torch_memory.held)
 
     def _show(self, metric: Gauge, read: Callable[[], Mapping[str, float] | float]) -> None:
         """What cannot be read is absent; an old value would look like a new one."""

@@ -9,9 +9,9 @@ from contract.errors import ModelUnloadable, StartRefused
 from worker.drain import draining
 from worker.fingerprint import content_of
 from worker.models import open_model
-from worker.models.faults import translate
 from worker.models.interface import Model
-from worker.models.phases import taken
+from worker.models.timing import taken
+from worker.models.torch_errors import translate
 from worker.start_log import took
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from typing import Any
 from contract.catalog import ModelSpec
 from worker import metrics
 from worker.device import Device
-from worker.models import memory
+from worker.models import torch_memory
 
 logger = logging.getLogger(__name__)
 
@@ -33,9 +33,9 @@ def tell(spec: ModelSpec, version: str, device: Device, model: Any) -> str:
         "source": spec.source or spec.python,
         "task": spec.task,
         "device": device.name or device.torch_name,
-        "dtype": memory.weights_type(model),
+        "dtype": torch_memory.weights_type(model),
         "memory_bytes": resident_bytes(),
-        "device_memory_bytes": memory.held().get("reserved"),
+        "device_memory_bytes": torch_memory.held().get("reserved"),
         **{f"{phase}_seconds": round(_taken[phase], 3) for phase in PHASES if phase in _taken},
     }
     logger.info("ready", extra=facts)

@@ -28,7 +28,7 @@ VECTOR: Schema = {"type": "array", "items": {"type": "number"}}
 TASKS = (
     Task(
         name="image-classification",
-        model="worker.models.images.vision:ImageClassification",
+        model="worker.models.tasks.image_classification:ImageClassification",
         reads="images",
         heads=("AutoModelForImageClassification",),
         gives="`[{label, score}]`",
@@ -42,7 +42,7 @@ TASKS = (
     ),
     Task(
         name="object-detection",
-        model="worker.models.images.vision:ObjectDetection",
+        model="worker.models.tasks.object_detection:ObjectDetection",
         reads="images",
         heads=("AutoModelForObjectDetection",),
         gives="`[{label, score, box: {xmin, ymin, xmax, ymax}}]`",
@@ -65,7 +65,7 @@ TASKS = (
     ),
     Task(
         name="zero-shot-image-classification",
-        model="worker.models.images.zero_shot_images:ZeroShotImageClassification",
+        model="worker.models.tasks.zero_shot_images:ZeroShotImageClassification",
         reads="images",
         heads=("AutoModelForZeroShotImageClassification",),
         gives="`[{label, score}]`; needs `candidate_labels`",
@@ -93,7 +93,7 @@ TASKS = (
     ),
     Task(
         name="image-feature-extraction",
-        model="worker.models.images.image_vectors:ImageFeatureExtraction",
+        model="worker.models.tasks.image_vectors:ImageFeatureExtraction",
         reads="images",
         heads=("AutoModel",),
         gives="a vector for each patch, or with `pool` one for the image",
@@ -115,7 +115,7 @@ TASKS = (
     ),
     Task(
         name="image-segmentation",
-        model="worker.models.images.segmentation:ImageSegmentation",
+        model="worker.models.tasks.image_segmentation:ImageSegmentation",
         reads="images",
         heads=(
             "AutoModelForUniversalSegmentation",
@@ -160,7 +160,7 @@ TASKS = (
     ),
     Task(
         name="depth-estimation",
-        model="worker.models.images.depth:DepthEstimation",
+        model="worker.models.tasks.depth_estimation:DepthEstimation",
         reads="images",
         heads=("AutoModelForDepthEstimation",),
         gives="`{depth, minimum, maximum}`",
@@ -193,7 +193,7 @@ TASKS = (
     ),
     Task(
         name="image-to-text",
-        model="worker.models.images.captioning:ImageToText",
+        model="worker.models.tasks.image_captioning:ImageToText",
         reads="images",
         gives="`{generated_text}`",
         input=items_input(
@@ -227,7 +227,7 @@ TASKS = (
     ),
     Task(
         name="visual-question-answering",
-        model="worker.models.images.visual_questions:VisualQuestionAnswering",
+        model="worker.models.tasks.visual_question_answering:VisualQuestionAnswering",
         reads="images",
         gives="`[{answer, score}]`",
         input=items_input(

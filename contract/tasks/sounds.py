@@ -60,7 +60,7 @@ TRANSCRIPTION: dict[str, Schema] = {
 TASKS = (
     Task(
         name="automatic-speech-recognition",
-        model="worker.models.sounds.speech:SpeechRecognition",
+        model="worker.models.tasks.speech_recognition:SpeechRecognition",
         reads="sounds",
         heads=("AutoModelForSpeechSeq2Seq", "AutoModelForCTC"),
         gives="`{text}`, and `chunks: [{text, timestamp}]` if times are asked for",
@@ -125,7 +125,7 @@ language model beside a CTC model's folder is not read.
     ),
     Task(
         name="audio-classification",
-        model="worker.models.sounds.audio:AudioClassification",
+        model="worker.models.tasks.audio_classification:AudioClassification",
         reads="sounds",
         heads=("AutoModelForAudioClassification",),
         gives="`[{label, score}]`",

@@ -70,7 +70,7 @@ TOKENS: Schema = {"type": "integer", "minimum": 1, "maximum": 1_000_000}
 TASKS = (
     Task(
         name="text-classification",
-        model="worker.models.texts.classification:TextClassification",
+        model="worker.models.tasks.text_classification:TextClassification",
         heads=("AutoModelForSequenceClassification",),
         gives="`[{label, score}]`",
         input=items_input(
@@ -83,7 +83,7 @@ TASKS = (
     ),
     Task(
         name="zero-shot-classification",
-        model="worker.models.texts.classification:ZeroShotClassification",
+        model="worker.models.tasks.text_classification:ZeroShotClassification",
         heads=("AutoModelForSequenceClassification",),
         gives="`[{label, score}]`",
         input=items_input(
@@ -110,7 +110,7 @@ TASKS = (
     ),
     Task(
         name="token-classification",
-        model="worker.models.texts.tokens:TokenClassification",
+        model="worker.models.tasks.token_tasks:TokenClassification",
         heads=("AutoModelForTokenClassification",),
         gives="`[{entity_group, score, word, start, end}]`",
         input=items_input(
@@ -133,7 +133,7 @@ TASKS = (
     ),
     Task(
         name="question-answering",
-        model="worker.models.texts.answering:QuestionAnswering",
+        model="worker.models.tasks.question_answering:QuestionAnswering",
         heads=("AutoModelForQuestionAnswering",),
         gives="`{answer, score, start, end}`",
         input=items_input(
@@ -180,7 +180,7 @@ TASKS = (
     ),
     Task(
         name="fill-mask",
-        model="worker.models.texts.tokens:FillMask",
+        model="worker.models.tasks.token_tasks:FillMask",
         heads=("AutoModelForMaskedLM",),
         gives="`[{sequence, score, token, token_str}]`; a list a mask where a text has several",
         # no example: it needs the model's own mask
@@ -197,7 +197,7 @@ TASKS = (
     ),
     Task(
         name="text-ranking",
-        model="worker.models.texts.ranking:TextRanking",
+        model="worker.models.tasks.text_ranking:TextRanking",
         heads=("AutoModelForSequenceClassification",),
         gives="`[{index, score}]`, best first",
         input=items_input(

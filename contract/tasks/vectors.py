@@ -42,7 +42,7 @@ CUT_NOTE = (
 TASKS = (
     Task(
         name="feature-extraction",
-        model="worker.models.vectors.embedding:FeatureExtraction",
+        model="worker.models.tasks.embedding:FeatureExtraction",
         heads=("AutoModel", "AutoModelForTextEncoding"),
         gives="a vector",
         input=items_input(
@@ -67,7 +67,7 @@ TASKS = (
     ),
     Task(
         name="sentence-similarity",
-        model="worker.models.vectors.embedding:SentenceSimilarity",
+        model="worker.models.tasks.embedding:SentenceSimilarity",
         heads=("AutoModel", "AutoModelForTextEncoding"),
         gives="`[number]`",
         input=one_input(

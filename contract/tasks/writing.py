@@ -59,7 +59,7 @@ ONE_TEXT = "one text is written for each input; send the input several times, in
 TASKS = (
     Task(
         name="summarization",
-        model="worker.models.writing.rewriting:Summarization",
+        model="worker.models.tasks.text2text:Summarization",
         heads=("AutoModelForSeq2SeqLM",),
         gives="`{summary_text}`",
         input=items_input(
@@ -79,7 +79,7 @@ TASKS = (
     ),
     Task(
         name="translation",
-        model="worker.models.writing.rewriting:Translation",
+        model="worker.models.tasks.text2text:Translation",
         heads=("AutoModelForSeq2SeqLM",),
         gives="`{translation_text}`",
         input=items_input(
@@ -97,7 +97,7 @@ TASKS = (
     ),
     Task(
         name="text-generation",
-        model="worker.models.writing.generation:TextGeneration",
+        model="worker.models.tasks.text_generation:TextGeneration",
         heads=("AutoModelForCausalLM",),
         gives="`{generated_text}`; streams",
         input=items_input(

@@ -154,7 +154,7 @@ def test_what_can_be_chosen_at_a_build(name: str) -> None:
 
 
 def test_extras_that_refusals_name_are_there_and_the_image_can_have_them() -> None:
-    from worker.models.faults import EXTRAS
+    from worker.models.torch_errors import EXTRAS
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert set(EXTRAS.values()) <= set(project["optional-dependencies"])

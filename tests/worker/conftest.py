@@ -9,12 +9,14 @@ import pytest
 from contract.settings import Settings
 
 if TYPE_CHECKING:
-    from serving import Serving
+    from tests.worker.serving import Serving
 
 
 @pytest.fixture
 def serving(settings: Settings, tmp_path: Path) -> Iterator["Serving"]:
-    from serving import Serving  # brings Celery, which the tests of the models do without
+    from tests.worker.serving import (
+        Serving,  # brings Celery, which the tests of the models do without
+    )
 
     opened = Serving(settings, tmp_path)
     yield opened

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from fake_hub import FakeHub
 
 from tests.e2e.stack import Program
+from tests.worker.fake_hub import FakeHub
 
 PROJECT = Path(__file__).parents[2]
 PLAIN = {

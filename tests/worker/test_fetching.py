@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_hub import RIGHT, FakeHub, commit_of
-from fetched import Place, made
 
 from contract.catalog import ModelSpec
 from contract.settings import Settings
 from tests.e2e.stack import Worker
 from tests.support.waiting import until
+from tests.worker.fake_hub import RIGHT, FakeHub, commit_of
+from tests.worker.fetched import Place, made
 from worker.models.files import fetching
 
 pytestmark = pytest.mark.slow

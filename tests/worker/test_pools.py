@@ -7,9 +7,9 @@ import signal
 import time
 
 import pytest
-from serving import Serving, imports, parent
 
 from tests.support.waiting import until
+from tests.worker.serving import Serving, imports, parent
 
 pytestmark = pytest.mark.slow
 

@@ -6,7 +6,6 @@ from threading import Event, Timer
 from typing import NoReturn
 
 import pytest
-from serving import Serving
 
 from contract import __version__
 from contract.errors import LedgerUnavailable, ModelUnloadable
@@ -15,6 +14,7 @@ from contract.ledger.transitions import ModelState, fail, state
 from contract.ledger.workers import Worker
 from contract.settings import Settings
 from tests.support.waiting import until
+from tests.worker.serving import Serving
 from worker import heartbeat as module
 from worker.device import Device
 from worker.health import Health

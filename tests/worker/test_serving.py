@@ -4,9 +4,9 @@ import signal
 from pathlib import Path
 
 import pytest
-from serving import Serving, parent
 
 from tests.support.waiting import until
+from tests.worker.serving import Serving, parent
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,7 @@ from tests.support.waiting import until
 from worker.testing import InMemoryWorker, Result
 
 if TYPE_CHECKING:
-    from serving import Serving
+    from tests.worker.serving import Serving
 
 TEXT_ONLY = {
     "type": "object",

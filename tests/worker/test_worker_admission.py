@@ -8,7 +8,6 @@ from threading import Event
 import pytest
 import redis
 from pydantic import SecretStr
-from serving import Serving
 
 from contract.errors import LedgerRefuses, LedgerUnsafe, StartRefused
 from contract.ledger.client import Ledger
@@ -16,6 +15,7 @@ from contract.settings import Settings
 from local.redis import EmbeddedRedis
 from tests.support.absent import KINDS, away, refused, silent
 from tests.support.waiting import until
+from tests.worker.serving import Serving
 from worker import ledger_start
 from worker.health import Health
 from worker.ledger_start import Admission

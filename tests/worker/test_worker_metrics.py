@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
-from serving import Served, Serving
-from test_batch import Fake, Followed, claimed, numbers
 
 from contract.errors import OutOfMemory
 from contract.ledger.client import Ledger
 from contract.ledger.transitions import sweep
 from tests.support.waiting import until
+from tests.worker.batches import Fake, Followed, claimed, numbers
+from tests.worker.serving import Served, Serving
 from worker import drain, metrics
 from worker.batch import Batch, answer
 from worker.health import PHASES, Health
-from worker.models.phases import during
+from worker.models.timing import during
 
 NAMES = ("claim", "preprocess", "inference", "postprocess", "finish")
 

@@ -6,8 +6,8 @@ from typing import cast
 from contract.catalog import ModelSpec
 from contract.errors import ModelUnloadable
 from contract.tasks import TASKS
-from worker.models.faults import brief
 from worker.models.interface import Item, Model
+from worker.models.torch_errors import brief
 
 __all__ = ["Item", "Model", "open_model"]
 

@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from contract.errors import BadItem
-from worker.models.faults import brief
+from worker.models.torch_errors import brief
 
 INTERNAL = re.compile(r"0x[0-9a-f]|[<>\\{}]|(?<!\w)/|\w/\w+/|\.py\b|regular file", re.IGNORECASE)
 """Marks of addresses in memory, of Python's objects, of paths and of files opened by name."""

@@ -12,8 +12,10 @@ from worker.models import Model, open_model
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """The folder of a model by its builder in `models_made`, built on first use."""
-    import models_made  # here, as it brings torch, which the fast tests do without
+    """The folder of a model by its builder in `task_models`, built on first use."""
+    from tests.worker.models.builders import (
+        task_models,  # here, as it brings torch, which the fast tests do without
+    )
 
     built: dict[Any, Path] = {}
 
@@ -21,7 +23,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         key = (builder, *sorted((name, str(value)) for name, value in options.items()))
         if key not in built:
             target = tmp_path_factory.mktemp(builder) / "model"
-            built[key] = getattr(models_made, builder)(target, **options)
+            built[key] = getattr(task_models, builder)(target, **options)
         return built[key]
 
     return get

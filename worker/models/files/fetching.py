@@ -33,8 +33,8 @@ from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from contract.catalog import ModelSpec
 from contract.errors import ModelUnloadable, StartRefused
-from worker.models.faults import brief
 from worker.models.files import obstacles
+from worker.models.torch_errors import brief
 
 logger = logging.getLogger(__name__)
 

@@ -21,13 +21,13 @@ from transformers.utils.hub import cached_file
 
 from contract.catalog import ModelSpec, source_folder
 from contract.errors import ModelUnloadable, StartRefused
-from worker.models.faults import install, told
 from worker.models.files import obstacles, purpose
 from worker.models.files.dtypes import OVERFLOW, chosen, native_bfloat16
 from worker.models.files.fetching import CONFIG, hub_id, weights
 from worker.models.files.missing import needed
 from worker.models.files.tensors import Tensor, header, prefix, prevailing
-from worker.models.phases import during
+from worker.models.timing import during
+from worker.models.torch_errors import install, told
 
 INNER = ("_orig_mod.", "_checkpoint_wrapped_module.", "_fsdp_wrapped_module.")
 """What torch.compile, checkpointing and FSDP put into the names of weights, anywhere."""

@@ -8,9 +8,9 @@ from typing import Any
 
 from contract.errors import BadItem
 from worker.models.files.loading import Checkpoint
-from worker.models.logits import unusable
-from worker.models.rows import Row
-from worker.models.sounds.hearing import Hearing
+from worker.models.passes.logits import unusable
+from worker.models.passes.rows import Row
+from worker.models.sounds.sound_model import Hearing
 from worker.models.sounds.transcript import Piece, Transcripts
 
 PIECE = 30.0

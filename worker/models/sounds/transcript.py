@@ -8,10 +8,10 @@ import torch
 from transformers import AutomaticSpeechRecognitionPipeline
 
 from contract.errors import BadItem
-from worker.models.faults import brief
-from worker.models.rows import Row
-from worker.models.sounds.hearing import Hearing
+from worker.models.passes.rows import Row
 from worker.models.sounds.recording import Samples
+from worker.models.sounds.sound_model import Hearing
+from worker.models.torch_errors import brief
 
 Stride = tuple[int, int, int]
 """(all, left, right): the samples of a piece, and those that its neighbours read too."""

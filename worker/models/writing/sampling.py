@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from transformers import LogitsProcessor
 
-from worker.models.rows import Row
+from worker.models.passes.rows import Row
 
 
 def seed_of(row: Row, seed: int | None) -> int:

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 import transformers as tf
-from answers import ask, close, refusal
-from made_vectors import say
-from models_made import bert_config, bert_tokenizer, made, save
 from safetensors.torch import load_file, save_file
 
 from contract.catalog import ModelSpec
 from contract.errors import OutputInvalid
+from tests.worker.models.answers import ask, close, refusal
+from tests.worker.models.builders.embedding_models import say
+from tests.worker.models.builders.task_models import bert_config, bert_tokenizer, made, save
 from worker.models import Model, open_model
 from worker.models.files.dtypes import chosen
 from worker.models.files.loading import Checkpoint

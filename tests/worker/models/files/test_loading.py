@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-from answers import ask, refusal
 
 from contract.catalog import ModelSpec
+from tests.worker.models.answers import ask, refusal
 from worker.models import Model, open_model
 
 pytestmark = pytest.mark.slow

@@ -8,11 +8,18 @@ from typing import Any
 import pytest
 import torch
 import transformers as tf
-from models_made import BERT, bert_config, bert_tokenizer, labels, made, save
 from safetensors.torch import load_file, save_file
 
 from contract.catalog import ModelSpec
 from contract.errors import ModelUnloadable
+from tests.worker.models.builders.task_models import (
+    BERT,
+    bert_config,
+    bert_tokenizer,
+    labels,
+    made,
+    save,
+)
 from worker.models.files.loading import Checkpoint
 from worker.models.files.missing import made_up_input
 

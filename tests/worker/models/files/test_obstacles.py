@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 import torch
-from answers import ask, refusal
-from made_vectors import say
 from safetensors.torch import load_file, save_file
 from transformers.utils import import_utils
 
 from contract.catalog import ModelSpec
+from tests.worker.models.answers import ask, refusal
+from tests.worker.models.builders.embedding_models import say
 from worker.models import Model, open_model
-from worker.models.faults import EXTRAS, install, told
+from worker.models.torch_errors import EXTRAS, install, told
 
 pytestmark = pytest.mark.slow
 
@@ -263,7 +263,7 @@ def test_a_class_of_a_models_own_with_the_name_of_ours_is_ours(
 def test_a_package_that_is_missing_is_named_with_what_brings_it(
     error: Exception, package: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.models.faults.find_spec", lambda name: None)
+    monkeypatch.setattr("worker.models.torch_errors.find_spec", lambda name: None)
     text = told(error)
     assert f"`pip install {package}`" in text
     if package in EXTRAS:

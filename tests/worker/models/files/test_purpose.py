@@ -7,13 +7,19 @@ from typing import Any
 
 import pytest
 import transformers as tf
-from answers import ask
-from made_captions import git, vilt
-from made_pictures import clip
-from made_vectors import say
-from models_made import BERT, bert_config, bert_tokenizer, labels, made, save
-from test_loading import refusal
 
+from tests.worker.models.answers import ask, refusal
+from tests.worker.models.builders.embedding_models import say
+from tests.worker.models.builders.image_text_models import git, vilt
+from tests.worker.models.builders.pixel_and_label_models import clip
+from tests.worker.models.builders.task_models import (
+    BERT,
+    bert_config,
+    bert_tokenizer,
+    labels,
+    made,
+    save,
+)
 from worker.models import Model
 from worker.models.files import purpose
 

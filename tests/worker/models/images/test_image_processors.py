@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pictures import copied, refused
+
+from tests.worker.models.builders.pictures import copied, refused
 
 pytestmark = pytest.mark.slow
 

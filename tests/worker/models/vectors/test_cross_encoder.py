@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 import torch
-from answers import ask
-from made_vectors import quiet, say
 
 from contract.catalog import ModelSpec
 from contract.errors import ModelUnloadable
+from tests.worker.models.answers import ask
+from tests.worker.models.builders.embedding_models import quiet, say
 from worker.models import open_model
 from worker.models.vectors.cross_encoder import CrossEncoder
 

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from answers import ask, close, item, refusal
-from made_vectors import encoded, quiet, saved, say, similar
-from test_vectors import TEXTS
 
 from contract.catalog import ModelSpec
 from contract.errors import BadItem
+from tests.worker.models.answers import ask, close, item, refusal
+from tests.worker.models.builders.embedding_models import TEXTS, encoded, quiet, saved, say, similar
 from worker.models import Model, open_model
 from worker.models.vectors.sentence_files import TRANSFORMER_FILES
 

@@ -1,0 +1,61 @@
+"""Texts that a model writes about images, through its own `generate`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers import LogitsProcessorList
+
+from contract.errors import OutputInvalid
+from worker.models.images.image_model import Images, Inputs
+from worker.models.passes.logits import SENTENCE
+from worker.models.timing import during
+from worker.models.writing.logits_processing import Choice
+
+START = 1
+"""Tokens that each of these models begins with."""
+
+
+class Writer:
+    """A model that writes of what it sees, through its own `generate`."""
+
+    def __init__(self, images: Images, tokenizer: Any) -> None:
+        self.images = images
+        self.tokenizer = tokenizer
+        # the part that writes: BLIP's own `generate` hands all settings on to it
+        self.part = getattr(images.model, "text_decoder", images.model)
+        own = self.part.generation_config
+        ends = own.eos_token_id
+        if self.part is not images.model:
+            ends = images.model.config.text_config.sep_token_id
+        self._ends = set(ends if isinstance(ends, list) else [ends]) - {None}
+
+    @during("inference")
+    def write(self, inputs: Inputs, seed: int | None = None, **options: Any) -> list[Any]:
+        """The text of each row, or the OutputInvalid that it is; `options` are those of `generate`.
+
+        `seed`: what a single row is drawn by, if it is sampled.
+        """
+        count = len(inputs["pixel_values"])
+        config = options.get("generation_config", self.part.generation_config)
+        if config.stop_strings:
+            options["tokenizer"] = self.tokenizer
+        watch = Choice([], count, config.num_beams or 1, None, self.images.device)
+        devices = [self.images.device] if self.images.device != "cpu" else []
+        with torch.inference_mode(), torch.random.fork_rng(devices, enabled=seed is not None):
+            if seed is not None:
+                torch.manual_seed(seed % 2**63)
+            sequences = self.images.model.generate(
+                **inputs, logits_processor=LogitsProcessorList([watch]), **options
+            )
+        return [
+            OutputInvalid(SENTENCE) if lost else self._text(tokens)
+            for tokens, lost in zip(sequences.tolist(), watch.lost.tolist(), strict=True)
+        ]
+
+    def _text(self, tokens: Sequence[int]) -> str:
+        """Up to the end of this row: what follows it fills up to the longest of its pass."""
+        written = next(
+            (n for n, token in enumerate(tokens) if n >= START and token in self._ends), len(tokens)
+        )
+        return str(self.tokenizer.decode(tokens[:written], skip_special_tokens=True))

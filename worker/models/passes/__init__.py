@@ -1,0 +1,1 @@
+"""How the rows of a batch become forward passes: cut, padded, checked."""

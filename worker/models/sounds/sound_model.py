@@ -1,0 +1,254 @@
+"""What a model hears: the features of a sound, and which sounds may share a pass.
+
+Features are made sound by sound, as if each were asked alone. Sounds of different lengths share a pass
+only if the model was seen, when it was loaded, to answer a padded sound as it does the same one alone:
+of what calls itself masked, some (Data2Vec, Conformer) lets the padding into a sound's end.
+"""
+
+import base64
+import io
+import warnings
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+from torch.nn.functional import pad
+
+from contract.errors import BadItem
+from worker.models.files.loading import Checkpoint
+from worker.models.passes.cutting import Budget, cut
+from worker.models.passes.logits import unusable
+from worker.models.passes.rows import Row, Rows
+from worker.models.sounds import sound_files
+from worker.models.sounds.recording import Samples
+from worker.models.timing import during
+from worker.models.torch_errors import brief
+
+TOKENS_A_SECOND = 50
+"""`max_batch_tokens` counts a sound by 20 ms, the step of both Wav2Vec2's and Whisper's encoder."""
+LEAK = {torch.float32: 2e-5, torch.float16: 1e-2, torch.bfloat16: 5e-2}
+"""Of the spread of the logits: what a padded sound may differ by from the same one alone."""
+
+Heard = dict[str, Any]
+"""The features of one sound: tensors (1, ...) by the name that the model has for them."""
+
+
+class Hearing:
+    """A feature extractor and a model that reads sounds."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        device: str,
+        kind: str,
+        attempt: Callable[["Hearing", Sequence[Heard]], Any] | None = None,
+        **options: Any,
+    ) -> None:
+        """`attempt(self, [features])`, where a forward pass of `model` is not how it answers.
+
+        `options`: what the extractor is told besides the sound.
+        """
+        self.device = device
+        self._options = options
+        self.extractor = checkpoint.part("AutoFeatureExtractor")
+        self.model = checkpoint.model(kind, device)
+        self.rate = int(self.extractor.sampling_rate)
+        spec = checkpoint.spec
+        pass_cost = TOKENS_A_SECOND if device == "cpu" else spec.max_batch_tokens
+        self.budget = Budget(spec.max_batch_size, spec.max_batch_tokens, pass_cost)
+        self.shortest, self.pads = 1, False
+        with checkpoint.warming_up():
+            self._learn(attempt)
+
+    @property
+    def longest(self) -> float:
+        """The seconds that one pass may have, unless the model reads all sounds as of one length."""
+        return self.budget.max_tokens / TOKENS_A_SECOND
+
+    def within(self, samples: Samples) -> None:
+        """Raises BadItem if the sound is longer than what one pass may have."""
+        if not self.fixed and self.tokens(samples) > self.budget.max_tokens:
+            raise BadItem(
+                f"The sound is longer than the {self.longest:g} seconds that this model reads at once"
+            )
+
+    @during("preprocess")
+    def features(self, samples: Samples, **more: Any) -> Heard:
+        """The features of a sound; `more` is what the extractor is told for this one.
+
+        Raises:
+            BadItem: the sound is too short, or the extractor makes nothing of it, or NaN.
+        """
+        if len(samples) < self.shortest:
+            raise BadItem(
+                f"The sound is too short: it has {len(samples)} samples at {self.rate} a second, and "
+                f"the model reads {self.shortest}"
+            )
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter(
+                    "ignore"
+                )  # of what is divided by nothing: it is refused below
+                found = self.extractor(
+                    samples, sampling_rate=self.rate, return_tensors="pt", **self._options, **more
+                )
+        except Exception as error:
+            raise BadItem(f"The sound cannot be read by the model: {brief(error)}") from None
+        heard = {name: value for name, value in found.items() if isinstance(value, torch.Tensor)}
+        if not all(value.isfinite().all() for value in heard.values()):
+            raise BadItem("The sound has no features that are numbers, as silence has none here")
+        return heard
+
+    def passes(
+        self, sounds: Sequence[Samples], wishes: Sequence[Hashable] | None = None
+    ) -> Iterator[list[int]]:
+        """Indexes of the sounds that may share a pass; those of one pass have equal wishes."""
+        groups: dict[Any, list[int]] = {}
+        for index, samples in enumerate(sounds):
+            length = 0 if self.pads or self.fixed else len(samples)
+            groups.setdefault((length, wishes[index] if wishes else None), []).append(index)
+        for members in groups.values():
+            for one in cut([self.tokens(sounds[index]) for index in members], self.budget):
+                yield [members[place] for place in one]
+
+    def tokens(self, samples: Samples) -> int:
+        return self.fixed or -(-len(samples) * TOKENS_A_SECOND // self.rate)
+
+    def joined(self, heard: Sequence[Heard]) -> Heard:
+        """The features of several sounds as the model takes them: of one length, padded at the right."""
+        inputs = {}
+        for name in heard[0]:
+            rows = [one[name] for one in heard]
+            longest = max(row.shape[1] for row in rows) if rows[0].dim() > 1 else 0
+            value = 0 if name == "attention_mask" else self.extractor.padding_value
+            inputs[name] = torch.cat([_longer(row, longest, value) for row in rows]).to(self.device)
+            if inputs[name].is_floating_point():
+                inputs[name] = inputs[name].to(self.model.dtype)
+        return inputs
+
+    def steps(self, heard: Heard) -> int | None:
+        """How many steps of the model a sound has, if it can say."""
+        of = getattr(self.model, "_get_feat_extract_output_lengths", None)
+        mask = heard.get("attention_mask")
+        return None if of is None or mask is None else int(of(mask.sum(dim=-1))[0])
+
+    @during("inference")
+    def logits(self, heard: Sequence[Heard]) -> Any:
+        with torch.inference_mode(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the model's own code, which nobody here can mend
+            return self.model(**self.joined(heard), return_dict=True).logits
+
+    def _learn(self, attempt: Callable[["Hearing", Sequence[Heard]], Any] | None) -> None:
+        """What the model says of itself when it is tried: the shortest sound, whether padding is masked."""
+        short, long = (_noise(self.rate * part // 2) for part in (1, 2))
+        one, other = self.features(short), self.features(long)
+        shape = next(value.shape for name, value in one.items() if name != "attention_mask")
+        self.fixed = 0
+        if all(one[name].shape == other[name].shape for name in one):
+            # frames of 10 ms, whether they are the last axis or, as AST's, the one before
+            self.fixed = max(shape) // 2
+            self.shortest = _least(self.rate, lambda length: self._answers(length, lambda _: None))
+            return
+        answer = (lambda some: attempt(self, some)) if attempt else self.logits
+        answer([other])  # or it raises what is wrong
+        self.shortest = _least(self.rate, lambda length: self._answers(length, answer))
+        self.pads = attempt is None and "attention_mask" in one and self._masks(other)
+
+    def _answers(self, length: int, answer: Callable[[Sequence[Heard]], Any]) -> bool:
+        try:
+            found = answer([self.features(_noise(length))])
+            return found is None or (found.numel() > 0 and unusable(found) == [None])
+        except Exception:
+            return False  # too short for a window, a convolution or a pooling
+
+    def _masks(self, long: Heard) -> bool:
+        """Whether the logits of a sound are the same alone and padded beside a longer one.
+
+        Tried at lengths a little more than 10 ms apart: SEW pools steps by twos, and only an odd number
+        of them lets the padding in.
+        """
+        base = max(self.shortest, self.rate // 2)
+        shorts = [self.features(_noise(base + part * self.rate // 99)) for part in range(4)]
+        # TF32 is too coarse to see a small leak
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            try:
+                together = self.logits([*shorts, long])
+            except Exception:
+                return False  # it takes no mask after all
+            return all(map(self._same, shorts, together))
+
+    def _same(self, heard: Heard, beside: Any) -> bool:
+        alone = self.logits([heard])[0]
+        if alone.dim() > 1:  # a row of logits for each step
+            if self.steps(heard) != len(alone):
+                return False
+            beside = beside[: len(alone)]
+        spread = alone.float().max() - alone.float().min()
+        leak = (alone.float() - beside.float()).abs().max()
+        return bool(leak <= LEAK.get(self.model.dtype, 0) * spread)
+
+
+def windows(rows: Rows, rate: int) -> Iterator[list[Row]]:
+    """The open rows with their sounds decoded, no more of them at once than the longest sound has.
+
+    A sound that cannot be read gets its error as result.
+    """
+    held: list[Row] = []
+    for row in rows:
+        if row.open and _decoded(row, rate):
+            held.append(row)
+        if sum(len(one.value) for one in held) >= sound_files.MAX_SECONDS * rate:
+            yield held
+            _forget(held)
+            held = []
+    if held:
+        yield held
+        _forget(held)
+
+
+def written(samples: Samples, rate: int) -> str:
+    """The sound as a client would send it."""
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, format="WAV", subtype="FLOAT")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def trial(hearing: Hearing, seconds: float = 0) -> str:
+    """Noise of this length, or the shortest that the model reads."""
+    return written(_noise(max(hearing.shortest, int(seconds * hearing.rate))), hearing.rate)
+
+
+@during("preprocess")
+def _decoded(row: Row, rate: int) -> bool:
+    try:
+        row.value = sound_files.samples(row.value, rate)
+    except BadItem as error:
+        row.result = error
+        return False
+    return True
+
+
+def _forget(rows: list[Row]) -> None:
+    for row in rows:
+        row.value = None
+
+
+def _noise(length: int) -> Samples:
+    return np.random.default_rng(0).uniform(-0.5, 0.5, length).astype(np.float32)
+
+
+def _longer(row: Any, length: int, value: float) -> Any:
+    """A tensor (1, steps, ...) with so many steps."""
+    lacking = length - row.shape[1] if row.dim() > 1 else 0
+    return pad(row, (*[0, 0] * (row.dim() - 2), 0, lacking), value=value) if lacking else row
+
+
+def _least(enough: int, holds: Callable[[int], bool]) -> int:
+    """The smallest number for which it holds, given that it holds for `enough` and all above."""
+    low, high = 0, enough
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return high

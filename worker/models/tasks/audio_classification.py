@@ -1,0 +1,62 @@
+"""Labels for sounds: audio-classification."""
+
+from typing import Any
+
+from contract.catalog import ModelSpec
+from contract.errors import BadItem
+from worker.models.files.loading import Checkpoint
+from worker.models.interface import Item
+from worker.models.passes.label_scores import Scores
+from worker.models.passes.logits import unusable
+from worker.models.passes.rows import Row, Rows
+from worker.models.passes.warm_up import prove
+from worker.models.sounds.sound_model import Hearing, trial, windows
+
+
+class AudioClassification:
+    """Every label of the model with its score, for each sound."""
+
+    def load(self, spec: ModelSpec, device: str) -> None:
+        checkpoint = Checkpoint(spec)
+        self._hearing = Hearing(checkpoint, device, "AutoModelForAudioClassification")
+        config = self._hearing.model.config
+        self._scores = Scores(config)
+        if config.problem_type is None:  # also of a single label, as transformers' own pipeline
+            self._scores.function = "softmax"
+        longest = min(self._hearing.longest, 30)
+        prove(
+            checkpoint,
+            self,
+            {
+                "the shortest sound": {"audio": trial(self._hearing)},
+                "a longer sound": {"audio": trial(self._hearing, longest)},
+            },
+        )
+
+    def predict(self, items: list[Item]) -> list[Any]:
+        rows = Rows(items, "audio")
+        for window in windows(rows, self._hearing.rate):
+            for some in self._hearing.passes([row.value for row in window]):
+                self._classify([window[index] for index in some])
+        return rows.outputs()
+
+    def _classify(self, rows: list[Row]) -> None:
+        """One pass."""
+        heard, ready = [], []
+        for row in rows:
+            try:
+                if row.open:
+                    heard.append(self._heard(row))
+                    ready.append(row)
+            except BadItem as error:
+                row.result = error
+        if not ready:
+            return
+        logits = self._hearing.logits(heard)
+        answers = self._scores.of(logits, [row.parameters for row in ready])
+        for row, answer, lost in zip(ready, answers, unusable(logits), strict=True):
+            row.result = lost or answer
+
+    def _heard(self, row: Row) -> Any:
+        self._hearing.within(row.value)
+        return self._hearing.features(row.value)

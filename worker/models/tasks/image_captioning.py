@@ -1,0 +1,72 @@
+"""What is in an image, written: image-to-text, and what else writes of images."""
+
+from typing import Any
+
+from contract.catalog import ModelSpec
+from contract.tasks import TASKS
+from worker.models.files.loading import Checkpoint
+from worker.models.images.image_decoder import START, Writer
+from worker.models.images.image_model import Images, Prepared, samples
+from worker.models.interface import Item
+from worker.models.passes.rows import Row, Rows
+from worker.models.passes.warm_up import prove
+from worker.models.writing.generation_plan import Decoding, Plan, configured, flat
+from worker.models.writing.positions import positions_of
+from worker.models.writing.sampling import seed_of
+
+SERVED = "blip", "git", "vision-encoder-decoder"
+NESTED = "generation_parameters"
+"""Where this task's clients put what is for `generate`."""
+
+
+class ImageToText:
+    """A caption for each image."""
+
+    def load(self, spec: ModelSpec, device: str) -> None:
+        checkpoint = Checkpoint(spec)
+        kind = checkpoint.part("AutoConfig").model_type
+        if kind not in SERVED:
+            raise checkpoint.refusal(
+                f"a {kind} model is not one that writes of an image alone, as image-to-text asks for it; "
+                f"{', '.join(SERVED)} models are served"
+            )
+        nested = TASKS["image-to-text"].parameters[NESTED]["properties"]
+        checkpoint.check_generation(nested)
+        self._images = Images(checkpoint, device, "AutoModelForImageTextToText")
+        self._writer = Writer(self._images, checkpoint.tokenizer())
+        part = self._writer.part
+        self._room = (positions_of(part, "decoder") or 2**15) - START
+        self._defaults = spec.generation
+        self._decoding = Decoding(part.generation_config, spec.generation)
+        if unserved := self._decoding.refusal():
+            raise checkpoint.refusal(f"its generation_config.json asks for {unserved}, not served")
+        # what it says is in each row's plan; here `generate` would fill in what a plan leaves out
+        part.generation_config = configured()
+        prove(checkpoint, self, samples(max_new_tokens=min(8, self._room)))
+
+    def predict(self, items: list[Item]) -> list[Any]:
+        rows = Rows(items, "image")
+        wishes: dict[Any, tuple[Plan, int | None]] = {}
+
+        def read(row: Row) -> Prepared:
+            plan, seed = self._wish(row)
+            # who draws its tokens is alone with its seed
+            wish = (plan.key, plan.most, None if seed is None else id(row))
+            wishes[wish] = plan, seed
+            prepared = self._images.prepare(row.value)
+            prepared.company = wish
+            return prepared
+
+        for some, inputs in self._images.passes(rows, read):
+            plan, seed = wishes[some[0].value.company]
+            found = self._writer.write(inputs, seed, generation_config=plan.config)
+            for row, text in zip(some, found, strict=True):
+                row.result = {"generated_text": text} if isinstance(text, str) else text
+        return rows.outputs()
+
+    def _wish(self, row: Row) -> tuple[Plan, int | None]:
+        given = flat(row.parameters, NESTED)
+        plan = self._decoding.plan(given, START, self._room)
+        if not plan.config.do_sample:
+            return plan, None
+        return plan, seed_of(row, given.get("seed", self._defaults.get("seed")))

@@ -1,0 +1,56 @@
+"""Texts of sounds: automatic-speech-recognition, by CTC (Wav2Vec2) or token by token (Whisper)."""
+
+from itertools import groupby
+from typing import Any
+
+from contract.catalog import ModelSpec
+from contract.errors import BadItem
+from worker.models.files.loading import Checkpoint
+from worker.models.interface import Item
+from worker.models.passes.rows import Rows
+from worker.models.passes.warm_up import prove
+from worker.models.sounds.ctc import Ctc
+from worker.models.sounds.sound_model import trial, windows
+from worker.models.sounds.speech_decoder import Seq2Seq
+from worker.models.sounds.transcript import Piece
+
+
+class SpeechRecognition:
+    """What is said in each sound."""
+
+    def load(self, spec: ModelSpec, device: str) -> None:
+        checkpoint = Checkpoint(spec)
+        config = checkpoint.part("AutoConfig")
+        writes = config.is_encoder_decoder or config.model_type == "speech-encoder-decoder"
+        self._reader: Ctc | Seq2Seq = (Seq2Seq if writes else Ctc)(checkpoint, device)
+        hearing = self._reader.hearing
+        longest = 1.0 if hearing.fixed else min(hearing.longest, 30)
+        few = {"generation_parameters": {"max_new_tokens": 2, "min_new_tokens": 0}}
+        parameters = few if writes else {}
+        prove(
+            checkpoint,
+            self,
+            {
+                "the shortest sound": {"inputs": trial(hearing), "parameters": parameters},
+                "a longer sound": {"inputs": trial(hearing, longest), "parameters": parameters},
+            },
+        )
+
+    def predict(self, items: list[Item]) -> list[Any]:
+        rows = Rows(items, "audio")
+        for window in windows(rows, self._reader.hearing.rate):
+            pieces: list[Piece] = []
+            for row in window:
+                try:
+                    if "stride_length_s" in row.parameters and not row.parameters.get(
+                        "chunk_length_s"
+                    ):
+                        raise BadItem("`stride_length_s` is for pieces of `chunk_length_s`")
+                    pieces += self._reader.pieces(row)
+                except BadItem as error:
+                    row.result = error
+            self._reader.read(pieces)
+            for _, mine in groupby(pieces, key=lambda piece: id(piece.row)):
+                some = list(mine)
+                self._reader.transcripts.finish(some[0].row, some)
+        return rows.outputs()

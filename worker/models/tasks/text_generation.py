@@ -1,0 +1,58 @@
+"""Texts that a model writes on: text-generation, streamed."""
+
+from typing import Any
+
+from contract.catalog import ModelSpec
+from contract.errors import BadItem
+from worker.models.files.loading import Checkpoint
+from worker.models.interface import Item
+from worker.models.passes.rows import Row, Rows
+from worker.models.passes.warm_up import prove
+from worker.models.writing.decoder import Generator
+from worker.models.writing.generation_plan import Plan
+
+
+class TextGeneration:
+    """What the model writes after each text, streamed while it does."""
+
+    def load(self, spec: ModelSpec, device: str) -> None:
+        checkpoint = Checkpoint(spec)
+        self._generator = Generator(checkpoint, device, "AutoModelForCausalLM")
+        # without positions (Mamba, Bloom) a tokenizer's length is a default, which `generate` ignores, too
+        self._limit = min(self._generator.positions or spec.max_batch_tokens, spec.max_batch_tokens)
+        least = {"max_new_tokens": 2, "min_new_tokens": 0}
+        most = {**least, "truncate": self._limit - 2}
+        prove(
+            checkpoint,
+            self,
+            {
+                "a short text": {"inputs": "a", "parameters": least},
+                "a long text": {
+                    "inputs": self._generator.long_text(self._limit),
+                    "parameters": most,
+                },
+            },
+        )
+
+    def predict(self, items: list[Item]) -> list[Any]:
+        rows = Rows(items)
+        self._generator.answer(rows, self._read(rows), self._wish, "generated_text", emits=True)
+        return rows.outputs()
+
+    def _read(self, rows: Rows) -> list[list[int] | BadItem]:
+        """The tokens of each text; of one that is to be truncated the last ones."""
+        texts = self._generator.tokens([row.value for row in rows])
+        for place, (row, text) in enumerate(zip(rows, texts, strict=True)):
+            most = self._generator.given(row).get("truncate")
+            if most and isinstance(text, list) and len(text) > most:
+                texts[place] = self._generator.cut(row.value, most, "left")
+        return texts
+
+    def _wish(self, row: Row, prompt: list[int]) -> Plan:
+        """The row's plan, within the model's positions: beyond them a GPU's context is lost."""
+        room = self._limit - len(prompt)
+        if room < 1:
+            raise BadItem(
+                f"The text has {len(prompt)} tokens, and the model has room for {self._limit} in all"
+            )
+        return self._generator.decoding.plan(row.parameters, len(prompt), room)

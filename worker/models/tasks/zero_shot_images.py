@@ -1,0 +1,66 @@
+"""Labels of the caller's own for images: zero-shot-image-classification, by models such as CLIP.
+
+Radford et al. 2021, https://arxiv.org/abs/2103.00020; Zhai et al. 2023, https://arxiv.org/abs/2303.15343.
+"""
+
+from typing import Any
+
+import torch
+
+from contract.catalog import ModelSpec
+from worker.models.files.loading import Checkpoint
+from worker.models.images.image_model import Images, Inputs, Prepared, answerable, samples
+from worker.models.images.text_inputs import Prompts
+from worker.models.interface import Item
+from worker.models.passes.rows import Row, Rows
+from worker.models.passes.warm_up import prove
+from worker.models.texts.hypotheses import hypotheses
+
+SIGLIP_LENGTH = 64
+"""SigLIP was trained on texts that are padded to so many tokens, and does not mask the padding."""
+
+
+class ZeroShotImageClassification:
+    """The caller's labels with their scores, for each image."""
+
+    def load(self, spec: ModelSpec, device: str) -> None:
+        checkpoint = Checkpoint(spec)
+        self._images = Images(checkpoint, device, "AutoModelForZeroShotImageClassification")
+        model = self._images.model
+        self._prompts = Prompts(checkpoint, model, self._images.accepted)
+        # each label for itself, where the labels were not trained against each other
+        self._apart = "siglip" in model.config.model_type
+        labels = ["a cat", "two dogs in the snow"]
+        prove(checkpoint, self, samples(candidate_labels=labels))
+
+    def predict(self, items: list[Item]) -> list[Any]:
+        rows = Rows(items, "image")
+        texts: dict[tuple[str, ...], Inputs] = {}
+
+        def read(row: Row) -> Prepared:
+            sentences = tuple(hypotheses(row.parameters, "This is a photo of {}."))
+            if sentences not in texts:
+                length = SIGLIP_LENGTH if self._apart else None
+                texts[sentences] = self._prompts.read(sentences, length=length)
+            prepared = self._images.prepare(row.value)
+            prepared.company = sentences
+            return prepared
+
+        for some, inputs in self._images.passes(rows, read):
+            beside = {
+                name: array.to(self._images.device)
+                for name, array in texts[some[0].value.company].items()
+            }
+            logits = self._images.forward({**inputs, **beside}).logits_per_image
+            for index in answerable(some, logits):
+                some[index].result = self._scored(some[index], logits[index].float())
+        return rows.outputs()
+
+    def _scored(self, row: Row, logits: torch.Tensor) -> list[dict[str, Any]]:
+        scores = torch.sigmoid(logits) if self._apart else torch.softmax(logits, dim=-1)
+        scores, order = torch.sort(scores, descending=True, stable=True)
+        labels = row.parameters["candidate_labels"]
+        return [
+            {"label": labels[index], "score": score}
+            for index, score in zip(order.tolist(), scores.tolist(), strict=True)
+        ]

@@ -1,0 +1,344 @@
+"""A model that writes token by token: what text-generation, summarization and translation share."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from transformers import (
+    GenerationConfig,
+    LogitsProcessorList,
+    StoppingCriteriaList,
+    StopStringCriteria,
+)
+
+from contract.errors import BadItem, OutputInvalid
+from contract.tasks import TASKS
+from worker.models.files.loading import Checkpoint
+from worker.models.passes.cutting import Budget, cut
+from worker.models.passes.logits import SENTENCE
+from worker.models.passes.rows import Row, each
+from worker.models.texts.model_limits import embedded
+from worker.models.timing import during
+from worker.models.torch_errors import brief
+from worker.models.writing.carried_state import Memory
+from worker.models.writing.generation_plan import Decoding, Plan, configured, flat
+from worker.models.writing.logits_processing import Choice, processors_of, shares_of
+from worker.models.writing.positions import positions_of
+from worker.models.writing.sampling import SeededSampling, seed_of
+from worker.models.writing.text_stream import Stream, Watch
+from worker.models.writing.trials import TEXT, Mixing, inputs_of, mixing_of, searches
+
+PROVABLE = 512
+"""Tokens of the longest text that a CPU reads before it is ready; for more a large one took minutes."""
+
+TYPES: dict[str, Any] = {
+    "array": list,
+    "boolean": bool,
+    "integer": int,
+    "number": (int, float),
+    "object": dict,
+    "string": str,
+}
+
+Wish = tuple[Row, list[int], Plan]
+"""A row, its tokens, and what `generate` is to do with them."""
+
+
+class Generator:
+    """A tokenizer and a model that writes token by token, such as GPT-2 or T5."""
+
+    def __init__(self, checkpoint: Checkpoint, device: str, kind: str) -> None:
+        spec = checkpoint.spec
+        known = TASKS[str(spec.task)].parameters
+        checkpoint.check_generation(known)
+        for name, value in spec.generation.items():
+            if not fits(value, known[name]):
+                raise checkpoint.refusal(
+                    f"`generation` has {name}: {value!r}, which is no value of it"
+                )
+        if checkpoint.file("custom_generate/generate.py"):
+            raise checkpoint.refusal(
+                "it writes by code of its own (custom_generate), and workers run no code of a model's; "
+                "take that folder away to have it written as by transformers"
+            )
+        self.device = device
+        self.defaults = flat(spec.generation)
+        self._refusal = checkpoint.refusal
+        self.tokenizer = checkpoint.tokenizer()
+        self.model = checkpoint.model(kind, device)
+        self.config = self.model.config
+        for module in self.model.modules():
+            if hasattr(module, "config"):  # each half of T5 has one of its own
+                module.config.return_dict = True  # a tuple has no names
+        self.writes_on = not self.config.is_encoder_decoder
+        self.own = self.model.generation_config
+        self.decoding = self.decoding_by({})
+        # what it says is in each row's plan; here `generate` would apply it to the padding, too
+        self.model.generation_config = configured()
+        self._memory = Memory(self.model)
+        self._embedded = embedded(self.model)
+        self.pad_id = self._padding()
+        self.positions = positions_of(self.model, "decoder")
+        ends = self.own.eos_token_id
+        self._ends = set(ends) if isinstance(ends, list) else {ends} - {None}
+        # a pass lasts as many steps as its longest text, so cutting never pays before the cap
+        self._budget = Budget(spec.max_batch_size, spec.max_batch_tokens, spec.max_batch_tokens)
+        with checkpoint.warming_up():
+            self._stops = self._own_stops()
+            self._try()
+
+    def decoding_by(self, suggested: Mapping[str, Any]) -> Decoding:
+        """How this model writes, with a task's values for what its own file leaves open.
+
+        Raises:
+            ModelUnloadable: that is nothing that is served.
+        """
+        decoding = Decoding(self.own, self.defaults, suggested)
+        if unserved := decoding.refusal():
+            raise self._refusal(
+                f"its generation_config.json asks for {unserved}, which is not served; take it out, or "
+                "set `generation` in the catalog"
+            )
+        return decoding
+
+    @during("preprocess")
+    def tokens(self, texts: list[str], **options: Any) -> list[list[int] | BadItem]:
+        """The tokens of each text; `options` are the tokenizer's, which cuts none off without them."""
+        found = each(texts, lambda some: list(self.tokenizer(some, **options)["input_ids"]))
+        return [
+            BadItem(f"The text cannot be tokenised: {brief(one)}")
+            if isinstance(one, Exception)
+            else self._readable(one)
+            for one in found
+        ]
+
+    def cut(self, text: str, length: int, side: str) -> list[int] | BadItem:
+        """At most `length` tokens of the text, special ones included, the rest cut off at this side."""
+        usual, self.tokenizer.truncation_side = self.tokenizer.truncation_side, side
+        try:
+            return self.tokens([text], truncation=True, max_length=length)[0]
+        finally:
+            self.tokenizer.truncation_side = usual
+
+    @during("warm_up")
+    def long_text(self, length: int) -> str:
+        """A text of about as many tokens, for the warm-up."""
+        (ten,) = self.tokens([TEXT * 10])
+        wanted = min(length, PROVABLE) if self.device == "cpu" else length
+        return TEXT * (10 * wanted // len(ten) + 1) if isinstance(ten, list) else TEXT
+
+    def given(self, row: Row) -> dict[str, Any]:
+        """What a row's caller says, or else the catalog."""
+        return {**self.defaults, **row.parameters}
+
+    def answer(
+        self,
+        rows: Sequence[Row],
+        texts: Sequence[list[int] | BadItem],
+        wish: Callable[[Row, list[int]], Plan],
+        name: str,
+        *,
+        emits: bool = False,
+    ) -> None:
+        """Give each row `{name: what the model writes}` as its result, or the error that it is.
+
+        `wish` says what a row with these tokens asks for, or raises BadItem.
+        """
+        ready: list[Wish] = []
+        seen: dict[Any, BadItem | None] = {}
+        for row, text in zip(rows, texts, strict=True):
+            try:
+                if isinstance(text, BadItem):
+                    raise text
+                plan = wish(row, text)
+                if plan.key not in seen:
+                    seen[plan.key] = self._objection(plan, text)
+                if objection := seen[plan.key]:
+                    raise objection
+                ready.append((row, text, plan))
+            except BadItem as error:
+                row.result = error
+        self.write(ready, emits=emits)
+        for row, _, _ in ready:
+            if isinstance(row.result, str):
+                row.result = {name: row.result}
+
+    def _objection(self, plan: Plan, text: list[int]) -> BadItem | None:
+        """Why this model cannot write by this plan, whatever the text."""
+        if plan.beams > 1 and not self._searches:
+            return BadItem("This model cannot search with beams; `num_beams: 1` is served")
+        try:
+            processors_of(self.model, plan, text, self.device)
+        except (ValueError, TypeError, IndexError) as error:  # with the model's own file, often
+            return BadItem(f"These parameters do not go together: {brief(error)}")
+        return None
+
+    def write(self, wishes: Sequence[Wish], *, emits: bool = False) -> None:
+        """Give each row the text that the model writes for its tokens as its result."""
+        groups: dict[tuple[Any, ...], list[Wish]] = {}
+        for number, wish in enumerate(wishes):
+            _, tokens, plan = wish
+            length = {"any": 0, "equal lengths": len(tokens), "none": number}[self.mixing]
+            beams = (plan.key, plan.most) if plan.beams > 1 else ()
+            groups.setdefault((length, *beams), []).append(wish)
+        for members in groups.values():
+            lengths = [len(tokens) + plan.most for _, tokens, plan in members]
+            for one in cut(lengths, self._budget):
+                for few in self._within([members[place] for place in one]):
+                    if wanted := [wish for wish in few if wish[0].open]:
+                        self._write(wanted, emits=emits)
+
+    def _within(self, wishes: list[Wish]) -> list[list[Wish]]:
+        """Passes none of whose rows comes to run beyond the model's positions.
+
+        A row that is over is carried along, filled up, until the last one of its pass is.
+        """
+        most = max(plan.most for _, _, plan in wishes)
+        longest = max(plan.start for _, _, plan in wishes)
+        if self.positions is None or longest + most <= self.positions:
+            return [wishes]
+        passes: dict[int, list[Wish]] = {}
+        for wish in wishes:
+            passes.setdefault(wish[2].most, []).append(wish)
+        return list(passes.values())
+
+    @during("inference")
+    def _write(self, wishes: Sequence[Wish], *, emits: bool) -> None:
+        """One call of `generate`, for rows that may share it."""
+        prompts, plans = [tokens for _, tokens, _ in wishes], [plan for _, _, plan in wishes]
+        streams = [self._stream(*wish, emits) for wish in wishes]
+        beams = plans[0].beams
+        choice = Choice(
+            shares_of(self.model, plans, prompts, self.device),
+            len(wishes),
+            beams,
+            self._draws(wishes),
+            self.device,
+        )
+        inputs = inputs_of(self.model, prompts, self.pad_id, self.device)
+        width = inputs["input_ids"].shape[1]
+        watch = Watch(
+            streams,
+            self._ends,
+            beams=beams > 1,
+            lost=choice.lost,
+            stops=self._stops,
+            padding=[width - len(prompt) if self.writes_on else 0 for prompt in prompts],
+        )
+        self._memory.forget()
+        with torch.inference_mode():
+            found = self.model.generate(
+                **inputs,
+                generation_config=self._pass(plans),
+                logits_processor=LogitsProcessorList([choice]),
+                stopping_criteria=StoppingCriteriaList([watch]),
+            )
+        if beams > 1:
+            first = width if self.writes_on else 1
+            counts = (found.beam_indices >= 0).sum(dim=1).tolist()
+            for stream, written, count in zip(
+                streams, found.sequences.tolist(), counts, strict=True
+            ):
+                stream.take_all(written[first : first + count])
+        for stream, lost in zip(streams, choice.lost.tolist(), strict=True):
+            stream.row.result = OutputInvalid(SENTENCE) if lost else stream.close()
+
+    def _pass(self, plans: Sequence[Plan]) -> GenerationConfig:
+        """What holds for all rows of a pass; the rest is done to each row's scores."""
+        config = plans[0].config
+        beams = {
+            "num_beams": plans[0].beams,
+            "early_stopping": config.early_stopping,
+            "length_penalty": config.length_penalty,
+            "return_dict_in_generate": True,
+        }
+        return configured(
+            bos_token_id=self.own.bos_token_id,
+            eos_token_id=self.own.eos_token_id,
+            pad_token_id=self.pad_id,
+            decoder_start_token_id=self.own.decoder_start_token_id,
+            use_cache=config.use_cache,
+            do_sample=False,
+            max_new_tokens=max(plan.most for plan in plans),
+            **(beams if plans[0].beams > 1 else {}),
+        )
+
+    def _stream(self, row: Row, prompt: list[int], plan: Plan, emits: bool) -> Stream:
+        given = self.given(row)
+        stream = Stream(
+            row,
+            self.tokenizer,
+            prompt=prompt if self.writes_on else [],
+            most=plan.most,
+            stops=given.get("stop", []),
+            emits=emits and row.single,
+            clean=self._cleaning(given.get("clean_up_tokenization_spaces")),
+        )
+        if self.writes_on and given.get("return_full_text", False):
+            stream.add(row.value)
+        return stream
+
+    def _draws(self, wishes: Sequence[Wish]) -> SeededSampling | None:
+        """What draws the tokens; None where no row wants that."""
+        seeds = [
+            seed_of(row, self.given(row).get("seed")) if plan.config.do_sample else None
+            for row, _, plan in wishes
+        ]
+        return SeededSampling(seeds) if any(seed is not None for seed in seeds) else None
+
+    def _cleaning(self, wanted: bool | None) -> Callable[[str], str] | None:
+        """What the tokenizer does to a decoded text, by its own word if the caller has none."""
+        if wanted is None:
+            wanted = getattr(self.tokenizer, "clean_up_tokenization_spaces", False)
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        forced = "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output"
+        whole = type(getattr(backend, "model", None)).__name__ == "BPE" and not getattr(
+            self.tokenizer, forced, False
+        )
+        return self.tokenizer.clean_up_tokenization if wanted and not whole else None
+
+    def _readable(self, tokens: list[int]) -> list[int] | BadItem:
+        if not tokens:
+            return BadItem("The text has no tokens")
+        if max(tokens) >= self._embedded:
+            piece = self.tokenizer.convert_ids_to_tokens(max(tokens))
+            return BadItem(
+                f"The text has {piece!r}, which the tokenizer knows and the model does not: it has "
+                f"{self._embedded} tokens"
+            )
+        return tokens
+
+    def _padding(self) -> int:
+        """A token to pad with, one that the model has; the mask hides it."""
+        known = (
+            self.own.pad_token_id,
+            getattr(self.config, "pad_token_id", None),
+            self.tokenizer.pad_token_id,
+        )
+        return next((one for one in known if one is not None and 0 <= one < self._embedded), 0)
+
+    def _own_stops(self) -> StopStringCriteria | None:
+        strings = self.own.stop_strings
+        return StopStringCriteria(self.tokenizer, strings) if strings else None
+
+    def _try(self) -> None:
+        """Find out what may share a pass, and how it may search."""
+        (tokens,) = self.tokens([TEXT * 3])
+        if isinstance(tokens, BadItem):
+            raise tokens
+        room = min(self.positions or 64, positions_of(self.model, "encoder") or 64, 64) - 4
+        tokens = tokens[:room] if len(tokens) > 1 else tokens * 3
+        start = self.own.decoder_start_token_id
+        start = self.own.bos_token_id if start is None else start
+        tried = (self.model, self._memory, tokens, self.pad_id, None if self.writes_on else start)
+        self.mixing: Mixing = mixing_of(*tried)
+        self._searches = searches(*tried)
+
+
+def fits(value: Any, schema: Mapping[str, Any]) -> bool:
+    """Whether it is of the schema's type. The catalog, unlike what callers send, was not validated."""
+    if "enum" in schema:
+        return value in schema["enum"]
+    if isinstance(value, bool):
+        return bool(schema["type"] == "boolean")
+    return isinstance(value, TYPES[schema["type"]])

@@ -1,0 +1,131 @@
+"""Which texts may share a pass of a model that writes: it is tried.
+
+Neighbours and padding must not change a text. Some models are not told the padding (XLNet), others
+count positions through it (the decoders of BART and its kin, alone), RWKV in transformers mixes up
+whole rows; and no file of a model says so.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from transformers import LogitsProcessor, LogitsProcessorList
+
+from worker.models.passes.padding import fill, mask_of
+from worker.models.writing.carried_state import Memory
+from worker.models.writing.generation_plan import configured
+
+Mixing = Literal["any", "equal lengths", "none"]
+
+TEXT = "This is a text. "
+STEPS = 2
+"""The first token comes of the whole prompt, the second of what the cache kept of it."""
+
+
+class Forced(LogitsProcessor):
+    """Every next token is this one, so that runs can be compared."""
+
+    def __init__(self, token: int) -> None:
+        self._token = token
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        forced = torch.full_like(scores, float("-inf"))
+        forced[:, self._token] = 0.0
+        return forced
+
+
+def inputs_of(
+    model: Any, prompts: Sequence[Sequence[int]], padding: int, device: str
+) -> dict[str, Any]:
+    """Prompts as `generate` takes them: padded at the left where the model writes on, with the mask."""
+    mask = mask_of(prompts, left=not model.config.is_encoder_decoder)
+    return {
+        "input_ids": torch.from_numpy(fill(mask, prompts, padding)).to(device),
+        "attention_mask": torch.from_numpy(mask.astype(np.int64)).to(device),
+    }
+
+
+def mixing_of(
+    model: Any, memory: Memory, tokens: Sequence[int], padding: int, start: int | None
+) -> Mixing:
+    """Which texts come out of a pass with others as they do alone.
+
+    `tokens` are those of a text, at least two; `start` is the token that a decoder begins with, where
+    there is an encoder.
+
+    Raises:
+        ValueError: the model does not say the same of a text twice.
+    """
+
+    def scores(prompts: list[list[int]]) -> Any:
+        memory.forget()
+        return _scores(model, prompts, padding, start)
+
+    long = list(tokens)
+    short = long[-max(1, len(long) // 3) :]
+    alone = scores([short])
+    if alone.isfinite().any() and _distance(scores([short]), alone) > _noise(model):
+        raise ValueError("it writes other things each time that it is asked the same")
+    mixing: Mixing = "none"
+    for wider, neighbour in (("equal lengths", short), ("any", long)):
+        try:
+            found = scores([short, neighbour])
+        except (ValueError, RuntimeError, IndexError, TypeError):
+            break
+        if _distance(found, alone) > _noise(model) or (memory.sparse and wider == "any"):
+            break
+        mixing = "any" if wider == "any" else "equal lengths"
+    return mixing
+
+
+def searches(
+    model: Any, memory: Memory, tokens: Sequence[int], padding: int, start: int | None
+) -> bool:
+    """Whether the model can search with beams; some cannot have their cache put in order."""
+    memory.forget()
+    try:
+        _scores(model, [list(tokens)], padding, start, num_beams=2)
+    except (ValueError, RuntimeError, IndexError, TypeError, AttributeError, NotImplementedError):
+        return False
+    return True
+
+
+def _noise(model: Any) -> float:
+    """How far apart two runs may be, as a part of the largest logit, that differ in rounding alone.
+
+    Passes of other shapes add up in another order. A wrong position is off by a tenth and more.
+    """
+    finest = torch.finfo(model.dtype).eps if model.dtype.is_floating_point else 0.0
+    return max(16 * float(finest), 1e-3)
+
+
+def _scores(
+    model: Any, prompts: list[list[int]], padding: int, start: int | None, **options: Any
+) -> Any:
+    """What each step says of the first prompt's next token, (steps, vocabulary)."""
+    config = configured(
+        max_new_tokens=STEPS,
+        do_sample=False,
+        pad_token_id=padding,
+        decoder_start_token_id=start,
+        output_logits=True,
+        return_dict_in_generate=True,
+        **options,
+    )
+    with torch.inference_mode():
+        found = model.generate(
+            **inputs_of(model, prompts, padding, str(model.device)),
+            generation_config=config,
+            logits_processor=LogitsProcessorList([Forced(prompts[0][-1])]),
+        )
+    return torch.stack([step[0] for step in found.logits]).float()
+
+
+def _distance(found: Any, wanted: Any) -> float:
+    """The largest difference, as a part of the largest number that is compared."""
+    usable = wanted.isfinite() & found.isfinite()
+    if not usable.any() or not torch.equal(wanted.isfinite(), found.isfinite()):
+        return float("inf")
+    wanted, found = wanted[usable], found[usable]
+    return float((found - wanted).abs().max() / wanted.abs().max().clamp_min(1e-6))
