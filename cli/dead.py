@@ -18,7 +18,7 @@ from contract.prediction import Prediction, new_id
 from local.run_file import open_ledger
 
 if TYPE_CHECKING:
-    from contract.broker import Doorbell
+    from contract.broker import Notifier
 
 REST_COLUMNS = 72
 """What the other columns of the list need beside the id."""
@@ -63,16 +63,16 @@ def run_again(
     as_json: Json = False,
 ) -> None:
     """Give dead predictions another life, each as a new prediction; prints the new ids."""
-    from contract.broker import Doorbell  # imports Celery, which no other command needs
+    from contract.broker import Notifier  # imports Celery, which no other command needs
 
     failed = False
     with (
         open_ledger() as (settings, catalog, ledger),
-        contextlib.closing(Doorbell(settings)) as bell,
+        contextlib.closing(Notifier(settings)) as notifier,
     ):
         for id in ids:
             try:
-                fresh = _replay(catalog, ledger, bell, id)
+                fresh = _replay(catalog, ledger, notifier, id)
             except Failure as failure:
                 complain(failure.sentence)
                 failed = True
@@ -81,12 +81,12 @@ def run_again(
                 print_json({"id": fresh.id, "replay_of": id, "status": fresh.status.value})
             else:
                 out().print(f"{fresh.id} replays {id}", markup=False)
-        bell.open([]).result()  # closing drops what still waits to be sent
+        notifier.open([]).result()  # closing drops what still waits to be sent
     if failed:
         raise typer.Exit(1)
 
 
-def _replay(catalog: Catalog, ledger: Ledger, bell: "Doorbell", id: str) -> Prediction:
+def _replay(catalog: Catalog, ledger: Ledger, notifier: "Notifier", id: str) -> Prediction:
     """The new prediction.
 
     Raises:
@@ -106,8 +106,8 @@ def _replay(catalog: Catalog, ledger: Ledger, bell: "Doorbell", id: str) -> Pred
         raise Failure(f"{id}: the memory that the ledger has left is for what was accepted already")
     if answer is None:
         raise Failure(f"{id} is not on the dead list; its status is {view.prediction.status}")
-    fresh, rings = answer
-    bell.ring(fresh.model, rings)  # should this fail, the keeper rings again
+    fresh, wakeups = answer
+    notifier.send_wakeups(fresh.model, wakeups)  # should this fail, the keeper wakeups again
     return fresh
 
 

@@ -17,7 +17,7 @@ def gateway(context: typer.Context) -> None:
 
 
 def keeper(context: typer.Context) -> None:
-    """The keeper alone: takes leases back and rings again."""
+    """The keeper alone: takes leases back and sends lost wake-ups again."""
     become("service", "keeper", *context.args)
 
 

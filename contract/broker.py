@@ -1,6 +1,6 @@
-"""The broker: the only place where the Celery app is built, and the bell that wakes workers.
+"""The broker: the only place where the Celery app is built, and the notifier that sends workers their wake-ups.
 
-A message carries nothing but a ring number. What waits, in what order and who may run it is the ledger's;
+A message carries nothing but a wake-up number. What waits, in what order and who may run it is the ledger's;
 a message only says "look". So a lost, late or doubled message can lose, reorder or double nothing.
 """
 
@@ -149,26 +149,26 @@ class _Link:
         self._channel: Any = None
         self._declared: set[str] = set()
 
-    def publish(self, model: str, ring: int) -> None:
-        """Send one ring to a model's queue, durable, routed and confirmed where the broker can.
+    def publish(self, model: str, wakeup: int) -> None:
+        """Send one wake-up to a model's queue, durable, routed and confirmed where the broker can.
 
         Raises:
             Exception: whatever the transport raises when the broker is away.
         """
         started = time.monotonic()
         try:
-            self._publish(model, ring)
+            self._publish(model, wakeup)
         except (*self._connection.channel_errors, *self._connection.connection_errors):
             if time.monotonic() - started > self._timeout / 2:
                 raise  # it keeps silent, and would again
             # Somebody deleted the queue, or the broker was restarted: once more, on a fresh connection.
             self.close()
-            self._publish(model, ring)
+            self._publish(model, wakeup)
 
-    def _publish(self, model: str, ring: int) -> None:
+    def _publish(self, model: str, wakeup: int) -> None:
         channel = self._ready(model)
         message = self._app.amqp.create_task_message(
-            str(uuid4()), TASK, args=(ring,), kwargs={}, ignore_result=True
+            str(uuid4()), TASK, args=(wakeup,), kwargs={}, ignore_result=True
         )
         with channel.connection.client.Producer(channel, auto_declare=False) as producer:
             # The default exchange leads to the queue by name, also on a broker that lost its data.
@@ -228,9 +228,9 @@ class _Link:
             self._connection.collect(socket_timeout=0.5)
 
 
-class Doorbell:
-    """Rings for models off the caller's thread. A ring that cannot be sent in time is dropped: the
-    prediction is recorded, and the keeper rings again when the broker is back.
+class Notifier:
+    """Sends wake-ups to workers, off the caller's thread. A wake-up that cannot be sent in time is dropped: the
+    prediction is recorded, and the keeper sends it again when the broker is back.
     """
 
     def __init__(
@@ -244,23 +244,23 @@ class Doorbell:
         self._timeout = settings.broker_timeout_seconds
         self._where = settings.whereabouts("broker")
         self._observe = observe
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="doorbell")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="notifier")
         self.up = True
         self._left = False
         self._closed: Future[None] | None = None
 
-    def ring(self, model: str, rings: Sequence[int]) -> None:
-        """Send rings to a model's workers. Returns at once."""
-        if rings:
-            self._thread.submit(self._send, model, list(rings), time.monotonic())
+    def send_wakeups(self, model: str, wakeups: Sequence[int]) -> None:
+        """Send wake-ups to a model's workers. Returns at once."""
+        if wakeups:
+            self._thread.submit(self._send, model, list(wakeups), time.monotonic())
 
-    def _send(self, model: str, rings: list[int], asked_at: float) -> None:
-        for ring in rings:
+    def _send(self, model: str, wakeups: list[int], asked_at: float) -> None:
+        for wakeup in wakeups:
             if self._left or time.monotonic() - asked_at > self._timeout:
                 self._observe("dropped", 0.0)
                 continue
             started = time.monotonic()
-            self._attempt("ring", partial(self._link.publish, model, ring))
+            self._attempt("wake", partial(self._link.publish, model, wakeup))
             self._observe("ok" if self.up else "failed", time.monotonic() - started)
 
     def depth(self, model: str) -> "Future[int | None]":

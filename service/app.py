@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 
 from contract import __version__
-from contract.broker import Doorbell
+from contract.broker import Notifier
 from contract.catalog import Catalog
 from contract.errors import SoloistError
 from contract.settings import Settings
@@ -87,14 +87,14 @@ def _lifespan(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         ledger = CheckedLedger(settings)
-        doorbell = Doorbell(settings, observe=lambda outcome, _: metrics.PUBLISHED[outcome].inc())
-        metrics.BROKER_UP.set_function(lambda: doorbell.up)
+        notifier = Notifier(settings, observe=lambda outcome, _: metrics.PUBLISHED[outcome].inc())
+        metrics.BROKER_UP.set_function(lambda: notifier.up)
         metrics.expect(catalog)
         answers = Answers(ledger)
-        intake = Intake(settings, catalog, ledger, doorbell, answers)
+        intake = Intake(settings, catalog, ledger, notifier, answers)
         started_at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         app.state.context = Context(settings, catalog, intake, started_at)
-        doorbell.open(list(catalog))
+        notifier.open(list(catalog))
         opened, ended = asyncio.Event(), asyncio.Event()
 
         async def use_ledger() -> None:
@@ -116,7 +116,7 @@ def _lifespan(
                 using.cancel()
             await asyncio.wait([using])
             await answers.stop()
-            doorbell.close()
+            notifier.close()
             await ledger.close()
             await asyncio.to_thread(tracing.close)
 

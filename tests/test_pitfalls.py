@@ -123,8 +123,8 @@ PITFALLS: dict[int, tuple[str, tuple[str, ...]]] = {
     14: (
         "publishing to a frozen broker blocks for ever",
         (
-            BROKER + "test_who_rings_does_not_wait_for_a_frozen_broker",
-            BROKER + "test_who_rings_does_not_wait_for_a_frozen_rabbitmq",
+            BROKER + "test_who_sends_wakeups_does_not_wait_for_a_frozen_broker",
+            BROKER + "test_who_sends_wakeups_does_not_wait_for_a_frozen_rabbitmq",
         ),
     ),
     15: (

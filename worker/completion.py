@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NoReturn, TypeVar
 
-from contract.broker import Doorbell
+from contract.broker import Notifier
 from contract.errors import LedgerUnavailable, Refused
 from contract.ledger.client import Ledger
 from contract.ledger.transitions import Holder, Outcome, finish_in_parts, release
@@ -46,14 +46,14 @@ class Ends:
         ledger: Ledger,
         holder: Holder,
         leases: Leases,
-        doorbell: Doorbell,
+        notifier: Notifier,
         account: Account,
         tracing: Tracing,
     ) -> None:
         self._ledger = ledger
         self._holder = holder
         self._leases = leases
-        self._doorbell = doorbell
+        self._notifier = notifier
         self._account = account
         self._tracing = tracing
 
@@ -135,7 +135,7 @@ class Ends:
             how = {"suspect": suspect, "lost": lost, "idle": self._leases.only(batch)}
             released = self._ledger.run(release(self._holder, batch.attempts, reason=reason, **how))
         logger.warning("handed back", extra={"reason": reason, "predictions": len(batch.attempts)})
-        self._doorbell.ring(self._holder.model, released.rings)
+        self._notifier.send_wakeups(self._holder.model, released.wakeups)
         self._account.handed_back(batch, reason)
         log_endings(logger, self._tracing, released.endings)
 
@@ -194,7 +194,7 @@ class Ends:
     def _end(self, code: int) -> NoReturn:
         """End the process at once, whatever its main thread does."""
         try:
-            self._doorbell.close(wait=True)
+            self._notifier.close(wait=True)
             self._tracing.close(LAST_SECONDS)
         finally:
             end_process(code)

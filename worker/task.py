@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from celery import Task
 
-from contract.broker import TASK, Doorbell
+from contract.broker import TASK, Notifier
 from contract.catalog import ModelSpec
 from contract.errors import DeviceLost, SoloistError
 from contract.ledger.client import Ledger
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 
 class Predict(Task):  # type: ignore[misc]
-    """Answers a ring: claim a batch, predict, finish."""
+    """Answers a wake-up: claim a batch, predict, finish."""
 
     name = TASK
     ignore_result = True
@@ -82,7 +82,7 @@ class Predict(Task):  # type: ignore[misc]
         self.model = load_model(self._spec, self._version, self._device, self._health.enter)
         self._health.enter("connecting")
         admission.wait()
-        self._doorbell = Doorbell(self._settings)
+        self._notifier = Notifier(self._settings)
         self._reporter = Reporter(self._ledger)
         self._leases = Leases(
             self._ledger,
@@ -91,43 +91,43 @@ class Predict(Task):  # type: ignore[misc]
             lambda batch: self._ends.overdue(batch),
         )
         self._ends = Ends(
-            self._ledger, self._holder, self._leases, self._doorbell, account, self._tracing
+            self._ledger, self._holder, self._leases, self._notifier, account, self._tracing
         )
         self._health.alive = lambda: not self._leases.late
         self._health.busy = lambda: bool(self._leases.batches)
         metrics.BUSY.set_function(self._health.busy)
         metrics.BUSY_SECONDS.ask = lambda: self._leases.busy_seconds
 
-    def run(self, ring: int) -> None:
-        """Look for work once; `ring` is the number of the message that asked for it."""
+    def run(self, wakeup: int) -> None:
+        """Look for work once; `wakeup` is the number of the message that asked for it."""
         if draining():
             # Taken from the broker a moment too late: let another worker hear it.
-            self._doorbell.ring(self._spec.name, [ring])
+            self._notifier.send_wakeups(self._spec.name, [wakeup])
             return
         # What waits for this version alone is its own to fetch: a message may have reached a worker of
         # another version, to whom it meant nothing.
-        while self._work(ring) and not draining():
-            ring = 0
+        while self._work(wakeup) and not draining():
+            wakeup = 0
 
-    def _work(self, ring: int) -> bool:
+    def _work(self, wakeup: int) -> bool:
         """Claim and serve one batch; whether others wait that only workers of this version may take."""
         started = time.monotonic()
-        claimed = self._claim(ring)
+        claimed = self._claim(wakeup)
         if claimed is None:
-            self._doorbell.ring(self._spec.name, [ring])
+            self._notifier.send_wakeups(self._spec.name, [wakeup])
             return False
         seconds = time.monotonic() - started
-        self._doorbell.ring(self._spec.name, claimed.rings)
+        self._notifier.send_wakeups(self._spec.name, claimed.wakeups)
         log_endings(logger, self._tracing, claimed.endings)
         if claimed.predictions:
             self._serve(claimed, seconds)
         return claimed.more
 
-    def _claim(self, ring: int) -> Claim | None:
+    def _claim(self, wakeup: int) -> Claim | None:
         """Claim; None when the worker must end before the ledger answers. While it does not, the same claim is
         sent again: the answer that was lost may have held predictions, and nobody else would run them.
         """
-        asked, trouble, pause = claim(self._holder, ring), "", pauses()
+        asked, trouble, pause = claim(self._holder, wakeup), "", pauses()
         while True:
             try:
                 return self._ledger.run(asked)
@@ -171,4 +171,4 @@ class Predict(Task):  # type: ignore[misc]
 
     def close(self) -> None:
         """Wait for what is still to be sent."""
-        self._doorbell.close(wait=True)
+        self._notifier.close(wait=True)

@@ -15,7 +15,7 @@ PER_MODEL = {
     "heard": "hash: when its workers and keepers last used the ledger, and the reprieve after an outage",
     "workers": "hash: worker name -> what it says of itself, and until when that holds",
     "failure": "hash: why a worker could not start, the last one, and until when that is said",
-    "rings": "zset: ring number -> time rung; messages that no worker has taken yet",
+    "wakeups": "zset: wake-up number -> time sent; messages that no worker has taken yet",
     "dead": "zset: prediction id -> time of its failure as worker_lost or too_many_hand_backs",
     "unannounced": "zset: prediction id -> time of its end, until the replicas have it and it is announced",
     "pace": "hash: seconds and items of a typical batch, bytes and number of typical outputs",
@@ -38,7 +38,7 @@ PER_GATEWAY = {"answers": "channel: announcements to the requests that wait ther
 SINGLE = {
     "schema": "counter: the schema that the ledger is written in",
     "sequence": "counter: predictions ever created",
-    "ring": "counter: rings ever rung",
+    "last_wakeup": "counter: wake-ups ever sent",
     "changes": "counter: it grows whenever a worker comes, goes or goes on to something else",
     "models": "set: models that have a prediction or a worker, or had one not long ago",
     "kept": "zset: model -> time the last record of its predictions is deleted",
@@ -47,6 +47,8 @@ SINGLE = {
     "retained": "zset: prediction id -> time its record is deleted",
     "room": "hash: the bytes that new predictions may still take, and until when that holds",
 }
+IN_REDIS = {"wakeups": "rings", "last_wakeup": "ring"}
+"""What kinds are called in Redis that have another name here: a layout keeps its words. The one place that knows."""
 AT_WORK = ("queued", "running", "busy", "claimed", "pins", "unannounced")
 """A model that has none of these is quiet: nothing of it waits, runs or is yet to be told. A message that nobody took
 makes none restless: it stays where there is no worker, long after what it was for is canceled."""
@@ -58,12 +60,13 @@ def key(prefix: str, kind: str, name: str = "") -> str:
     >>> key("soloist:", "queued", "minilm")
     'soloist:queued:minilm'
     """
+    kind = IN_REDIS.get(kind, kind)
     return f"{prefix}{kind}:{name}" if name else f"{prefix}{kind}"
 
 
 def lua_table() -> str:
     """The names as the Lua table ``K``, which every script begins with."""
     named = [*PER_MODEL, *PER_VERSION, *PER_PREDICTION, *PER_OWNER, *PER_GATEWAY]
-    rows = [f"{kind} = ARGV[1] .. '{kind}:'" for kind in named]
-    rows += [f"{kind} = ARGV[1] .. '{kind}'" for kind in SINGLE]
+    rows = [f"{kind} = ARGV[1] .. '{key('', kind)}:'" for kind in named]
+    rows += [f"{kind} = ARGV[1] .. '{key('', kind)}'" for kind in SINGLE]
     return "local K = {" + ", ".join(rows) + "}\n"

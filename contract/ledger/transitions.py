@@ -122,10 +122,10 @@ CreateResult = Created | Conflicting | Unserved | Full | NoRoom | Late
 
 @dataclass(frozen=True, slots=True)
 class Creation:
-    """What became of each submission, in order, and the rings to send (by model)."""
+    """What became of each submission, in order, and the wake-ups to send (by model)."""
 
     results: list[CreateResult]
-    rings: dict[str, list[int]]
+    wakeups: dict[str, list[int]]
     now: float
     """The ledger's clock."""
 
@@ -187,7 +187,7 @@ def create(
         args["reserve"] = reserve_bytes
 
     def read(answer: Any) -> Creation:
-        rings = dict(answer["rings"])  # Lua packs an empty table as a list
+        wakeups = dict(answer["wakeups"])  # Lua packs an empty table as a list
         failing = dict(answer.get("failing", {}))
         results = [
             _created(submission.prediction, *result)
@@ -195,7 +195,7 @@ def create(
         ]
         if failing:
             results = [_failing(result, failing) for result in results]
-        return Creation(results, rings, answer["now"])
+        return Creation(results, wakeups, answer["now"])
 
     return Transition("create", args, read, promises=True)
 
@@ -287,7 +287,7 @@ class Claimed:
 @dataclass(frozen=True, slots=True)
 class Claim:
     predictions: list[Claimed]
-    rings: list[int]
+    wakeups: list[int]
     more: bool = False
     """Others wait that only workers of this version may take."""
     endings: list[Ending] = field(default_factory=list)
@@ -310,8 +310,8 @@ class Holder:
     dead_ttl_seconds: float = 7 * 86400.0
 
 
-def claim(holder: Holder, ring: int, limit: int | None = None) -> Transition[Claim]:
-    """Take the oldest that wait for any worker or for this version, up to a batch, under a lease. `ring` is
+def claim(holder: Holder, wakeup: int, limit: int | None = None) -> Transition[Claim]:
+    """Take the oldest that wait for any worker or for this version, up to a batch, under a lease. `wakeup` is
     the message that asked for it. Sent again, as its answer was lost, it answers what it took already.
     """
     args = {
@@ -322,7 +322,7 @@ def claim(holder: Holder, ring: int, limit: int | None = None) -> Transition[Cla
         "most_bytes": MOST_CLAIM_BYTES,
         "lease": holder.lease_seconds,
         "timeout": holder.timeout_seconds,
-        "ring": ring,
+        "wakeup": wakeup,
         "token": new_id(),
     }
     if holder.version:
@@ -330,7 +330,7 @@ def claim(holder: Holder, ring: int, limit: int | None = None) -> Transition[Cla
 
     def read(answer: Any) -> Claim:
         claimed = [Claimed(**p) for p in answer["predictions"]]
-        return Claim(claimed, answer["rings"], answer["more"], Ending.read_all(answer["endings"]))
+        return Claim(claimed, answer["wakeups"], answer["more"], Ending.read_all(answer["endings"]))
 
     return Transition("claim", args, read)
 
@@ -436,7 +436,7 @@ def finish_in_parts(
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    rings: list[int]
+    wakeups: list[int]
     endings: list[Ending]
 
 
@@ -449,7 +449,7 @@ def release(
     lost: bool = False,
     reason: str = "drain",
 ) -> Transition[Released]:
-    """Hand predictions back without an outcome; answers the rings to send.
+    """Hand predictions back without an outcome; answers the wake-ups to send.
 
     Args:
         suspect: one of them may be why; each will run alone.
@@ -470,7 +470,7 @@ def release(
     }
 
     def read(answer: Any) -> Released:
-        return Released(answer["rings"], Ending.read_all(answer["endings"]))
+        return Released(answer["wakeups"], Ending.read_all(answer["endings"]))
 
     return Transition("release", args, read)
 
@@ -775,7 +775,7 @@ class Sweep:
 
     taken_back: int
     dead: int
-    rings: list[int]
+    wakeups: list[int]
     queued: int
     running: int
     workers: dict[str, float]
@@ -821,7 +821,7 @@ def sweep(
     patience_seconds: float,
     most: int = 500,
 ) -> Transition[Sweep]:
-    """Take expired leases back and find the rings that were lost.
+    """Take expired leases back and find the wake-ups that were lost.
 
     Args:
         depth: messages that the broker holds for this model; None when it does not say.
@@ -868,14 +868,14 @@ class Pins:
     """What the keeper did for predictions that wait for one version."""
 
     ended: int
-    rings: list[int]
+    wakeups: list[int]
     endings: list[Ending] = field(default_factory=list)
 
 
 def pins(
     model: str, *, max_batch_size: int, settle: bool = False, most: int = 500
 ) -> Transition[Pins]:
-    """Ring for what waits for one version and has workers.
+    """Send wake-ups for what waits for one version and has workers.
 
     Args:
         settle: end, as `version_gone`, what waits for a version that no worker and no catalog has.

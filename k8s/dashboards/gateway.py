@@ -203,13 +203,13 @@ STORES = Row(
     ),
     timeseries(
         "Messages to the broker",
-        "Rings a second, by outcome.",
+        "Wake-ups a second, by outcome.",
         "cps",
         query(
             "sum by (outcome) (rate(soloist_broker_publishes_total{<ours>}[$__rate_interval]))",
             "{{outcome}}",
         ),
-        bad="any outcome but ok; the keeper rings again for what was lost.",
+        bad="any outcome but ok; the keeper sends lost ones again.",
         empty="No messages were sent",
         size=(6, 8),
         stacked=True,

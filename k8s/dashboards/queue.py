@@ -195,18 +195,18 @@ TROUBLE = Row(
         stacked=True,
     ),
     timeseries(
-        "Rung again, and ended by the keeper",
+        "Sent again, and ended by the keeper",
         "Messages that the keeper sent in place of lost ones, and predictions that it ended because their deadline or their model's limit had passed.",
         "cps",
         query(
-            f"sum({in_ledger('soloist_rings_repeated_total', 'model')})",
-            "rung again",
+            f"sum({in_ledger('soloist_wakeups_repeated_total', 'model')})",
+            "sent again",
         ),
         query(
             "sum by (reason) (rate(soloist_predictions_expired_total{<ours>}[$__rate_interval]))",
             "ended: {{reason}}",
         ),
-        bad="rung again all the time: the broker loses messages.",
+        bad="sent again all the time: the broker loses messages.",
         empty="Nothing to mend",
         size=(6, 8),
     ),

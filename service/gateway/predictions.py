@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import orjson
 
-from contract.broker import Doorbell
+from contract.broker import Notifier
 from contract.catalog import Catalog, ModelSpec
 from contract.errors import (
     LedgerUnavailable,
@@ -66,21 +66,21 @@ class Wish:
 
 
 class Intake:
-    """Checks, records and rings; then waits for outcomes."""
+    """Checks and records predictions, and wakes workers; then waits for outcomes."""
 
     def __init__(
         self,
         settings: Settings,
         catalog: Catalog,
         ledger: AsyncLedger,
-        doorbell: Doorbell,
+        notifier: Notifier,
         answers: Answers,
     ) -> None:
         self._settings = settings
         self._ledger = ledger
         self._answers = answers
         self._readiness = Readiness(ledger)
-        self._recorder = Recorder(ledger, doorbell)
+        self._recorder = Recorder(ledger, notifier)
         self._schemas = {name: InputSchema(spec) for name, spec in catalog.items()}
 
     @property

@@ -3,7 +3,7 @@
 import asyncio
 import math
 
-from contract.broker import Doorbell
+from contract.broker import Notifier
 from contract.errors import LedgerUnavailable, OutcomeUnknown
 from contract.ledger.client import AsyncLedger
 from contract.ledger.transitions import (
@@ -41,9 +41,9 @@ Batch = list[Ask]
 class Recorder:
     """Records predictions: those of one turn of the event loop in one call, each within its own time."""
 
-    def __init__(self, ledger: AsyncLedger, doorbell: Doorbell) -> None:
+    def __init__(self, ledger: AsyncLedger, notifier: Notifier) -> None:
         self._ledger = ledger
-        self._doorbell = doorbell
+        self._notifier = notifier
         self._reserve_bytes = ledger.settings.ledger_reserve_bytes
         self._creates = Coalescer(self._record, lambda submission: len(submission.prediction.input))
         self._clock = Clock(ledger)
@@ -98,8 +98,8 @@ class Recorder:
             )
             metrics.LEDGER_SECONDS.observe(tries.seconds)
             self._clock.note(creation.now, tries.seconds)
-            for model, rings in creation.rings.items():
-                self._doorbell.ring(model, rings)
+            for model, wakeups in creation.wakeups.items():
+                self._notifier.send_wakeups(model, wakeups)
             pairs = zip(batch, creation.results, strict=True)
             batch = [
                 asked

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from contract.broker import Doorbell
+from contract.broker import Notifier
 from contract.catalog import Catalog
 from contract.settings import Settings
 from contract.telemetry.tracing import open_tracing
@@ -34,9 +34,9 @@ def create_keeper(
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        ledger, doorbell = CheckedLedger(settings), Doorbell(settings)
+        ledger, notifier = CheckedLedger(settings), Notifier(settings)
         pods = Pods(settings, connect) if settings.pod_selector else None
-        app.state.keeper = keeper = Keeper(settings, catalog, ledger, doorbell, pods, tracing)
+        app.state.keeper = keeper = Keeper(settings, catalog, ledger, notifier, pods, tracing)
 
         async def sweep() -> None:
             if await admit(app, ledger):
@@ -54,7 +54,7 @@ def create_keeper(
             if following is not None:
                 following.cancel()
                 await asyncio.wait({following})
-            doorbell.close()
+            notifier.close()
             await ledger.close()
             await asyncio.to_thread(tracing.close)
 

@@ -84,7 +84,9 @@ DEAD = Gauge("soloist_dead_predictions", "Predictions on the dead list.", ["mode
 TAKEN_BACK = Counter(
     "soloist_leases_taken_back", "Leases that expired: the worker was lost.", ["model"]
 )
-RINGS = Counter("soloist_rings_repeated", "Messages sent in place of lost ones.", ["model"])
+WAKEUPS_REPEATED = Counter(
+    "soloist_wakeups_repeated", "Messages sent in place of lost ones.", ["model"]
+)
 EXPIRED = Counter(
     "soloist_predictions_expired",
     "Predictions that the keeper ended, or gave another start: past their deadline, or past the "
@@ -182,7 +184,7 @@ def expect(catalog: Catalog) -> None:
     """Show every model of the catalog from the start, also as long as there is nothing to say of it."""
     for model, spec in catalog.items():
         TAKEN_BACK.labels(model)
-        RINGS.labels(model)
+        WAKEUPS_REPEATED.labels(model)
         QUEUE_LIMIT.labels(model).set(spec.max_queue)
         SCALING_TARGET.labels(model).set(spec.target)
         if spec.cost_per_hour is not None:
@@ -198,7 +200,7 @@ def show_model(model: str, spec: ModelSpec | None, seen: Sweep) -> None:
     for word in WORKER_STATES:
         WORKERS.labels(model, word).set(seen.states.get(word, 0))
     DEAD.labels(model).set(seen.dead_total)
-    RINGS.labels(model).inc(len(seen.rings))
+    WAKEUPS_REPEATED.labels(model).inc(len(seen.wakeups))
     TAKEN_BACK.labels(model).inc(seen.taken_back)
     LEDGER_COUNTERS.see(model, seen.counts)
     if seen.eta_seconds is None:

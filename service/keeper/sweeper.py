@@ -1,6 +1,6 @@
 """The keeper: puts right what a lost process or a lost message left behind. Stateless, harmless twice.
 
-Every sweep it takes expired leases back, rings for what waits without a message, ends what ran past its
+Every sweep it takes expired leases back, wakes workers for what waits without a message, ends what ran past its
 deadline or hard limit or waits for a version that is gone, and deletes what outlived its retention; in a
 cluster it lets Kubernetes know who is busy. While it is away nothing is lost: leases and deadlines wait for
 it in the ledger.
@@ -12,7 +12,7 @@ import math
 import time
 from contextlib import suppress
 
-from contract.broker import Doorbell
+from contract.broker import Notifier
 from contract.catalog import Catalog
 from contract.errors import LedgerUnavailable, SoloistError
 from contract.ledger.client import AsyncLedger
@@ -54,14 +54,14 @@ class Keeper:
         settings: Settings,
         catalog: Catalog,
         ledger: AsyncLedger,
-        doorbell: Doorbell,
+        notifier: Notifier,
         pods: Pods | None = None,
         tracing: Tracing = OFF,
     ) -> None:
         self._settings = settings
         self._catalog = catalog
         self._ledger = ledger
-        self._doorbell = doorbell
+        self._notifier = notifier
         self._pods = pods
         self._tracing = tracing
         self._ended = asyncio.Event()
@@ -177,7 +177,7 @@ class Keeper:
 
     async def _depth(self, model: str) -> int | None:
         """How many messages the broker holds; None when it does not say. A look-up of its name may hang for long."""
-        asked = asyncio.wrap_future(self._doorbell.depth(model))
+        asked = asyncio.wrap_future(self._notifier.depth(model))
         with suppress(TimeoutError):
             return await asyncio.wait_for(asked, 2 * self._settings.broker_timeout_seconds)
         return None
@@ -205,7 +205,7 @@ class Keeper:
             if model in self._catalog:
                 continue
             if await self._ledger.run(forget(model, self._settings.dead_ttl_seconds)):
-                self._doorbell.forget(model)
+                self._notifier.forget(model)
                 metrics.forget(model)
                 logger.info("a model is forgotten", extra={"model": model})
 
@@ -229,8 +229,8 @@ class Keeper:
             found = await self._ledger.run(
                 pins(model, max_batch_size=batch, settle=settle, most=MOST_AT_ONCE)
             )
-            self._doorbell.ring(model, found.rings)
-            metrics.RINGS.labels(model).inc(len(found.rings))
+            self._notifier.send_wakeups(model, found.wakeups)
+            metrics.WAKEUPS_REPEATED.labels(model).inc(len(found.wakeups))
             log_endings(logger, self._tracing, found.endings)
             if found.ended:
                 logger.warning("versions gone", extra={"model": model, "predictions": found.ended})
@@ -239,7 +239,7 @@ class Keeper:
 
     async def _sweep_model(self, model: str, depth: int | None) -> Sweep:
         """What was found at last."""
-        metrics.BROKER_UP.set(self._doorbell.up)
+        metrics.BROKER_UP.set(self._notifier.up)
         spec = self._catalog.get(model)
         while True:
             seen = await self._ledger.run(
@@ -253,7 +253,7 @@ class Keeper:
                     most=MOST_AT_ONCE,
                 )
             )
-            self._doorbell.ring(model, seen.rings)
+            self._notifier.send_wakeups(model, seen.wakeups)
             self._note(model, seen)
             if seen.taken_back < MOST_AT_ONCE:
                 if seen.unannounced:
@@ -276,5 +276,5 @@ class Keeper:
                 "leases taken back",
                 extra={"model": model, "predictions": seen.taken_back, "dead": seen.dead},
             )
-        if seen.rings:
-            logger.info("rang again", extra={"model": model, "rings": len(seen.rings)})
+        if seen.wakeups:
+            logger.info("rang again", extra={"model": model, "wakeups": len(seen.wakeups)})

@@ -15,9 +15,9 @@ from local.run_file import Running, write_state
 
 def kill_a_worker(ledger: Ledger, name: str, model: str = "m") -> None:
     """Let a prediction lose its one attempt."""
-    (ring,) = ledger.run(create([Submission(Prediction(name, model), 10, 8)])).rings[model]
+    (wakeup,) = ledger.run(create([Submission(Prediction(name, model), 10, 8)])).wakeups[model]
     holder = Holder(model, "w", 8, max_attempts=1)
-    claimed = ledger.run(claim(holder, ring)).predictions
+    claimed = ledger.run(claim(holder, wakeup)).predictions
     attempts = [(p.id, p.attempt) for p in claimed]
     ledger.run(release(holder, attempts, idle=True, suspect=True, lost=True))
 
@@ -59,7 +59,7 @@ def test_a_replayed_one_waits_again_under_a_new_id(ledger: Ledger, soloist) -> N
     (view,) = ledger.run(read([(line["id"], -1)]))
     assert view is not None
     assert view.prediction.replay_of == "one"
-    assert ledger.redis.llen("soloist:broker:soloist.m") == 1  # and its worker is rung for
+    assert ledger.redis.llen("soloist:broker:soloist.m") == 1  # and its worker is woken
     assert soloist("dead", "list").out == "no dead predictions\n"
 
 

@@ -50,8 +50,8 @@ class Desk:
     def __init__(self, settings: Settings) -> None:
         self.ledger = Ledger(settings, clock=CLOCK)
         self.redis = self.ledger.redis
-        self.rings: list[int] = []
-        """The rings that the ledger asked for, in order."""
+        self.wakeups: list[int] = []
+        """The wake-ups that the ledger asked for, in order."""
         self.now = START
         self.advance(0)
 
@@ -80,7 +80,7 @@ class Desk:
 
     def create(self, *submissions: Submission) -> Creation:
         creation = self.run(create(submissions))
-        self.rings += [ring for rings in creation.rings.values() for ring in rings]
+        self.wakeups += [wakeup for wakeups in creation.wakeups.values() for wakeup in wakeups]
         return creation
 
     def accept(self, **what: Any) -> str:
@@ -95,10 +95,10 @@ class Desk:
         return Holder(**{"model": "m", "worker": worker, "max_batch_size": 4, **terms})
 
     def claim(
-        self, worker: str = "w1", *, ring: int = 0, limit: int | None = None, **terms: Any
+        self, worker: str = "w1", *, wakeup: int = 0, limit: int | None = None, **terms: Any
     ) -> list[Claimed]:
-        claimed = self.run(claim(self.holder(worker, **terms), ring, limit))
-        self.rings += claimed.rings
+        claimed = self.run(claim(self.holder(worker, **terms), wakeup, limit))
+        self.wakeups += claimed.wakeups
         return claimed.predictions
 
     def extend(
@@ -133,9 +133,9 @@ class Desk:
         attempts = [(c.id, c.attempt) for c in claimed]
         how = {"idle": True, "suspect": suspect, "lost": lost}
         released = self.run(release(self.holder(worker), attempts, **how))
-        rings = released.rings
-        self.rings += rings
-        return rings
+        wakeups = released.wakeups
+        self.wakeups += wakeups
+        return wakeups
 
     def cancel(self, id: str, owner: str = "local") -> Prediction | None:
         return self.run(cancel(id, owner))
@@ -152,7 +152,7 @@ class Desk:
                 most=most,
             )
         )
-        self.rings += swept.rings
+        self.wakeups += swept.wakeups
         return swept
 
     def expire(self) -> Expired:

@@ -1,4 +1,4 @@
-"""The bell: a message says nothing but "look", and who rings never waits for the broker."""
+"""The notifier: a message says nothing but "look", and who sends one never waits for the broker."""
 
 import base64
 import json
@@ -14,7 +14,7 @@ from amqp.exceptions import AccessRefused
 
 from contract.broker import (
     TASK,
-    Doorbell,
+    Notifier,
     _Link,
     broker_trouble,
     create_app,
@@ -31,21 +31,21 @@ from tests.support.waiting import until
 
 
 @pytest.fixture
-def open_bell() -> Iterator[Callable[[Settings], Doorbell]]:
-    bells = []
+def open_notifier() -> Iterator[Callable[[Settings], Notifier]]:
+    notifiers = []
 
-    def ring_at(settings: Settings, **options: Any) -> Doorbell:
-        bells.append(Doorbell(settings, **options))
-        return bells[-1]
+    def notifier_at(settings: Settings, **options: Any) -> Notifier:
+        notifiers.append(Notifier(settings, **options))
+        return notifiers[-1]
 
-    yield ring_at
-    for bell in bells:
-        bell.close()
+    yield notifier_at
+    for notifier in notifiers:
+        notifier.close()
 
 
 @pytest.fixture
-def bell(open_bell: Callable[[Settings], Doorbell], settings: Settings) -> Doorbell:
-    return open_bell(settings)
+def notifier(open_notifier: Callable[[Settings], Notifier], settings: Settings) -> Notifier:
+    return open_notifier(settings)
 
 
 @pytest.fixture(scope="module")
@@ -67,17 +67,17 @@ def waiting(settings: Settings, model: str = "m") -> list[dict[str, Any]]:
     return [json.loads(message) for message in reversed(raw)]
 
 
-def test_a_message_carries_a_ring_number_and_nothing_else(
-    bell: Doorbell, settings: Settings
+def test_a_message_carries_a_wakeup_number_and_nothing_else(
+    notifier: Notifier, settings: Settings
 ) -> None:
-    bell.ring("m", [41, 42])
-    assert bell.depth("m").result(5) == 2
+    notifier.send_wakeups("m", [41, 42])
+    assert notifier.depth("m").result(5) == 2
     first, second = waiting(settings)
 
-    for message, ring in ((first, 41), (second, 42)):
+    for message, wakeup in ((first, 41), (second, 42)):
         assert message["content-type"] == "application/json"
         args, kwargs, embed = json.loads(base64.b64decode(message["body"]))
-        assert (args, kwargs) == ([ring], {})
+        assert (args, kwargs) == ([wakeup], {})
         assert not any(embed.values())
         headers = message["headers"]
         assert headers["task"] == TASK
@@ -85,124 +85,126 @@ def test_a_message_carries_a_ring_number_and_nothing_else(
         assert not headers["stamps"]
 
 
-def test_models_have_queues_of_their_own(bell: Doorbell, settings: Settings) -> None:
-    bell.ring("a", [1])
-    bell.ring("b", [2, 3])
+def test_models_have_queues_of_their_own(notifier: Notifier, settings: Settings) -> None:
+    notifier.send_wakeups("a", [1])
+    notifier.send_wakeups("b", [2, 3])
 
-    assert (bell.depth("a").result(5), bell.depth("b").result(5)) == (1, 2)
-    assert bell.depth("c").result(5) == 0
+    assert (notifier.depth("a").result(5), notifier.depth("b").result(5)) == (1, 2)
+    assert notifier.depth("c").result(5) == 0
     assert len(waiting(settings, "b")) == 2
 
 
-def test_opening_tells_how_much_waits_for_each_model(bell: Doorbell) -> None:
-    bell.ring("b", [1])
+def test_opening_tells_how_much_waits_for_each_model(notifier: Notifier) -> None:
+    notifier.send_wakeups("b", [1])
 
-    assert bell.open(["a", "b"]).result(5) == [0, 1]
-
-
-def test_no_rings_are_no_message(bell: Doorbell, settings: Settings) -> None:
-    bell.ring("m", [])
-
-    assert bell.depth("m").result(5) == 0
+    assert notifier.open(["a", "b"]).result(5) == [0, 1]
 
 
-def test_all_keys_of_the_broker_begin_with_our_prefix(bell: Doorbell, settings: Settings) -> None:
+def test_no_wakeups_are_no_message(notifier: Notifier, settings: Settings) -> None:
+    notifier.send_wakeups("m", [])
+
+    assert notifier.depth("m").result(5) == 0
+
+
+def test_all_keys_of_the_broker_begin_with_our_prefix(
+    notifier: Notifier, settings: Settings
+) -> None:
     with client(settings) as connection:
         before = set(connection.keys("*"))
-        bell.ring("m", [1])
-        bell.depth("m").result(5)
+        notifier.send_wakeups("m", [1])
+        notifier.depth("m").result(5)
         fresh = set(connection.keys("*")) - before
 
     assert fresh
     assert all(key.startswith(f"{settings.prefix}broker:".encode()) for key in fresh)
 
 
-def test_a_message_goes_to_a_queue_that_was_deleted(bell: Doorbell, settings: Settings) -> None:
-    bell.ring("m", [1])
-    assert bell.depth("m").result(5) == 1
+def test_a_message_goes_to_a_queue_that_was_deleted(notifier: Notifier, settings: Settings) -> None:
+    notifier.send_wakeups("m", [1])
+    assert notifier.depth("m").result(5) == 1
     with client(settings) as connection:
         connection.delete(*connection.keys(f"{settings.prefix}broker:*"))
-    assert bell.depth("m").result(5) == 0
-    bell.ring("m", [2])
+    assert notifier.depth("m").result(5) == 0
+    notifier.send_wakeups("m", [2])
 
-    assert bell.depth("m").result(5) == 1
+    assert notifier.depth("m").result(5) == 1
 
 
 def test_a_model_that_is_forgotten_leaves_nothing_in_the_broker_and_may_come_back(
-    bell: Doorbell, settings: Settings
+    notifier: Notifier, settings: Settings
 ) -> None:
-    bell.ring("m", [1, 2])
-    assert bell.depth("m").result(5) == 2
-    bell.forget("m").result(5)
+    notifier.send_wakeups("m", [1, 2])
+    assert notifier.depth("m").result(5) == 2
+    notifier.forget("m").result(5)
     with client(settings) as connection:
         assert connection.keys(f"{settings.prefix}broker:*") == []
-    bell.ring("m", [3])
+    notifier.send_wakeups("m", [3])
 
-    assert bell.depth("m").result(5) == 1
+    assert notifier.depth("m").result(5) == 1
 
 
-def test_who_rings_does_not_wait_for_a_frozen_broker(
-    own_redis: EmbeddedRedis, open_bell: Callable[..., Doorbell]
+def test_who_sends_wakeups_does_not_wait_for_a_frozen_broker(
+    own_redis: EmbeddedRedis, open_notifier: Callable[..., Notifier]
 ) -> None:
     seen: list[str] = []
     settings = Settings(redis_url=own_redis.url, broker_timeout_seconds=0.3)
-    bell = open_bell(settings, observe=lambda outcome, seconds: seen.append(outcome))
-    assert bell.open(["m"]).result(5) == [0]
+    notifier = open_notifier(settings, observe=lambda outcome, seconds: seen.append(outcome))
+    assert notifier.open(["m"]).result(5) == [0]
     own_redis.pause()
     try:
-        for ring in range(1, 51):
-            bell.ring("m", [ring])
-        depth = bell.depth("m")
+        for wakeup in range(1, 51):
+            notifier.send_wakeups("m", [wakeup])
+        depth = notifier.depth("m")
         assert seen == [], "fifty calls came back before the first of them was given up"
         assert not depth.done()
         assert depth.result(10) is None
-        assert not bell.up
+        assert not notifier.up
     finally:
         own_redis.resume()
 
     assert set(seen) == {"failed", "dropped"}
     assert seen.count("dropped") >= 40, "what could not be sent in time is not sent late"
-    assert bell.depth("m").result(5) is not None
-    assert bell.up
+    assert notifier.depth("m").result(5) is not None
+    assert notifier.up
 
 
 def test_a_broker_that_is_gone_is_found_again(
-    own_redis: EmbeddedRedis, open_bell: Callable[..., Doorbell]
+    own_redis: EmbeddedRedis, open_notifier: Callable[..., Notifier]
 ) -> None:
-    bell = open_bell(Settings(redis_url=own_redis.url, broker_timeout_seconds=0.5))
-    assert bell.open(["m"]).result(5) == [0]
+    notifier = open_notifier(Settings(redis_url=own_redis.url, broker_timeout_seconds=0.5))
+    assert notifier.open(["m"]).result(5) == [0]
     own_redis.stop()
-    bell.ring("m", [1])
-    assert bell.depth("m").result(5) is None
+    notifier.send_wakeups("m", [1])
+    assert notifier.depth("m").result(5) is None
     own_redis.restart(wipe=True)
-    bell.ring("m", [2])
+    notifier.send_wakeups("m", [2])
 
-    assert bell.depth("m").result(5) == 1
-    assert bell.up
+    assert notifier.depth("m").result(5) == 1
+    assert notifier.up
 
 
 def test_a_broker_that_was_never_there_costs_no_more_than_its_timeout(
-    own_redis: EmbeddedRedis, open_bell: Callable[..., Doorbell]
+    own_redis: EmbeddedRedis, open_notifier: Callable[..., Notifier]
 ) -> None:
     own_redis.stop()
-    bell = open_bell(Settings(redis_url=own_redis.url, broker_timeout_seconds=0.5))
+    notifier = open_notifier(Settings(redis_url=own_redis.url, broker_timeout_seconds=0.5))
 
-    assert bell.open(["m"]).result(10) == [None]
+    assert notifier.open(["m"]).result(10) == [None]
 
 
 def test_trouble_is_told_once_and_so_is_its_end(
     own_redis: EmbeddedRedis,
-    open_bell: Callable[..., Doorbell],
+    open_notifier: Callable[..., Notifier],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO", "contract.broker")
-    bell = open_bell(Settings(redis_url=own_redis.url, broker_timeout_seconds=0.5))
+    notifier = open_notifier(Settings(redis_url=own_redis.url, broker_timeout_seconds=0.5))
     own_redis.stop()
     for _ in range(3):
-        bell.depth("m").result(5)
+        notifier.depth("m").result(5)
     own_redis.restart()
     for _ in range(3):
-        bell.depth("m").result(5)
+        notifier.depth("m").result(5)
 
     told = [record.getMessage() for record in caplog.records if record.name == "contract.broker"]
     assert len(told) == 2
@@ -216,27 +218,27 @@ WRONG = "hunter2"
 
 
 def test_a_password_of_any_signs_opens_the_broker(
-    own_redis: EmbeddedRedis, open_bell: Callable[..., Doorbell]
+    own_redis: EmbeddedRedis, open_notifier: Callable[..., Notifier]
 ) -> None:
     with redis.Redis(port=own_redis.port) as plain:
         plain.config_set("requirepass", ODD)
     own = Settings(broker_url=own_redis.url, broker_password=ODD)
     shared = Settings(redis_url=own_redis.url, redis_password=ODD)
 
-    assert open_bell(own).open(["m"]).result(5) == [0]
-    assert open_bell(shared).open(["m"]).result(5) == [0]
+    assert open_notifier(own).open(["m"]).result(5) == [0]
+    assert open_notifier(shared).open(["m"]).result(5) == [0]
 
 
 def test_a_broker_that_refuses_us_is_told_with_the_settings_that_decide_and_no_password(
     own_redis: EmbeddedRedis,
-    open_bell: Callable[..., Doorbell],
+    open_notifier: Callable[..., Notifier],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with redis.Redis(port=own_redis.port) as plain:
         plain.config_set("requirepass", ODD)
-    bell = open_bell(Settings(broker_url=own_redis.url, broker_password=WRONG))
+    notifier = open_notifier(Settings(broker_url=own_redis.url, broker_password=WRONG))
     for _ in range(3):
-        assert bell.depth("m").result(5) is None
+        assert notifier.depth("m").result(5) is None
     (record,) = [record for record in caplog.records if record.name == "contract.broker"]
 
     assert record.getMessage() == "the broker refuses our user or password (ask)"
@@ -289,8 +291,8 @@ def test_a_broker_with_tls_must_show_a_certificate_that_holds(url: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["killed", "frozen"])
-def test_rings_follow_the_primary_that_the_sentinels_name(
-    tmp_path: Path, open_bell: Callable[..., Doorbell], how: str
+def test_wakeups_follow_the_primary_that_the_sentinels_name(
+    tmp_path: Path, open_notifier: Callable[..., Notifier], how: str
 ) -> None:
     with Guarded(tmp_path, password=ODD, sentinel_password=WRONG) as guarded:
         settings = Settings(
@@ -299,19 +301,19 @@ def test_rings_follow_the_primary_that_the_sentinels_name(
             redis_sentinel_password=WRONG,
             broker_timeout_seconds=0.5,
         )
-        bell = open_bell(settings)
-        bell.ring("m", [1])
-        assert bell.depth("m").result(5) == 1
+        notifier = open_notifier(settings)
+        notifier.send_wakeups("m", [1])
+        assert notifier.depth("m").result(5) == 1
         first = guarded.primary
         with first.client() as client:
             assert client.keys("*") == [f"{settings.prefix}broker:{queue_name('m')}".encode()]
             client.wait(1, 1000)
         first.kill() if how == "killed" else first.pause()
         guarded.promoted(first)
-        until("it answers again", lambda: bell.depth("m").result(5) is not None)
-        bell.ring("m", [2])
+        until("it answers again", lambda: notifier.depth("m").result(5) is not None)
+        notifier.send_wakeups("m", [2])
 
-        assert bell.depth("m").result(5) == 2
+        assert notifier.depth("m").result(5) == 2
         assert guarded.primary is not first
 
 
@@ -333,9 +335,9 @@ def test_what_a_transport_says_is_told_in_our_words_however_it_is_wrapped(
 
 
 def test_closing_may_wait_until_all_is_sent(settings: Settings) -> None:
-    bell = Doorbell(settings)
-    bell.ring("m", list(range(1, 21)))
-    bell.close(wait=True)
+    notifier = Notifier(settings)
+    notifier.send_wakeups("m", list(range(1, 21)))
+    notifier.close(wait=True)
 
     assert len(waiting(settings)) == 20
 
@@ -351,10 +353,10 @@ def test_a_name_that_is_looked_up_for_ever_does_not_hold_up_the_end(
         raise ConnectionError
 
     monkeypatch.setattr(_Link, "_open", look_up)
-    bell = Doorbell(settings)
-    bell.ring("m", [1, 2, 3])
+    notifier = Notifier(settings)
+    notifier.send_wakeups("m", [1, 2, 3])
     assert looked_up.wait(10)
-    bell.close()
+    notifier.close()
     assert not found.is_set(), "it is still being looked up"
     found.set()
 
@@ -382,12 +384,12 @@ def test_a_url_tells_which_broker_it_is(url: str, amqp: bool) -> None:
 @pytest.mark.slow
 @pytest.mark.rabbitmq
 def test_rabbitmq_carries_the_same_message_and_keeps_it(
-    rabbitmq: str, redis_url: str, open_bell: Callable[..., Doorbell]
+    rabbitmq: str, redis_url: str, open_notifier: Callable[..., Notifier]
 ) -> None:
     settings = Settings(redis_url=redis_url, broker_url=rabbitmq)
-    bell = open_bell(settings)
-    bell.ring("carries", [7])
-    assert bell.depth("carries").result(10) == 1
+    notifier = open_notifier(settings)
+    notifier.send_wakeups("carries", [7])
+    assert notifier.depth("carries").result(10) == 1
     with kombu.Connection(rabbitmq) as connection:
         message = connection.default_channel.basic_get(queue_name("carries"), no_ack=True)
 
@@ -400,61 +402,61 @@ def test_rabbitmq_carries_the_same_message_and_keeps_it(
 @pytest.mark.slow
 @pytest.mark.rabbitmq
 def test_a_queue_that_was_deleted_in_rabbitmq_is_declared_again(
-    rabbitmq: str, redis_url: str, open_bell: Callable[..., Doorbell]
+    rabbitmq: str, redis_url: str, open_notifier: Callable[..., Notifier]
 ) -> None:
     seen: list[str] = []
     gone = new_id()
     settings = Settings(redis_url=redis_url, broker_url=rabbitmq)
-    bell = open_bell(settings, observe=lambda outcome, seconds: seen.append(outcome))
-    assert bell.open([gone]).result(10) == [0]
+    notifier = open_notifier(settings, observe=lambda outcome, seconds: seen.append(outcome))
+    assert notifier.open([gone]).result(10) == [0]
     with kombu.Connection(rabbitmq) as connection:
         connection.default_channel.queue_delete(queue_name(gone))
-    bell.ring(gone, [1])
+    notifier.send_wakeups(gone, [1])
 
-    assert bell.depth(gone).result(10) == 1
+    assert notifier.depth(gone).result(10) == 1
     assert set(seen) == {"ok"}
 
 
 @pytest.mark.slow
 @pytest.mark.rabbitmq
 def test_the_queue_of_a_forgotten_model_goes_unless_a_worker_listens_to_it(
-    rabbitmq: str, redis_url: str, open_bell: Callable[..., Doorbell]
+    rabbitmq: str, redis_url: str, open_notifier: Callable[..., Notifier]
 ) -> None:
     idle, served = new_id(), new_id()
-    bell = open_bell(Settings(redis_url=redis_url, broker_url=rabbitmq))
-    assert bell.open([idle, served]).result(10) == [0, 0]
-    bell.ring(idle, [1])
+    notifier = open_notifier(Settings(redis_url=redis_url, broker_url=rabbitmq))
+    assert notifier.open([idle, served]).result(10) == [0, 0]
+    notifier.send_wakeups(idle, [1])
     with kombu.Connection(rabbitmq) as connection:
         channel = connection.default_channel
         channel.basic_consume(queue_name(served), callback=print)
         for model in (idle, served):
-            bell.forget(model).result(10)
+            notifier.forget(model).result(10)
         assert channel.queue_declare(queue_name(served), passive=True).consumer_count == 1
         with pytest.raises(connection.channel_errors):
             channel.queue_declare(queue_name(idle), passive=True)
-    assert bell.up
-    bell.ring(idle, [2])
+    assert notifier.up
+    notifier.send_wakeups(idle, [2])
 
-    assert bell.depth(idle).result(10) == 1
+    assert notifier.depth(idle).result(10) == 1
 
 
 @pytest.mark.slow
 @pytest.mark.rabbitmq
-def test_who_rings_does_not_wait_for_a_frozen_rabbitmq(
-    tmp_path: Path, redis_url: str, open_bell: Callable[..., Doorbell]
+def test_who_sends_wakeups_does_not_wait_for_a_frozen_rabbitmq(
+    tmp_path: Path, redis_url: str, open_notifier: Callable[..., Notifier]
 ) -> None:
     if not RabbitMQ.installed():
         pytest.skip("RabbitMQ is not installed")
     with RabbitMQ(tmp_path / "rabbitmq") as broker:
         settings = Settings(redis_url=redis_url, broker_url=broker.url, broker_timeout_seconds=0.5)
-        bell = open_bell(settings)
-        assert bell.open(["m"]).result(10) == [0]
+        notifier = open_notifier(settings)
+        assert notifier.open(["m"]).result(10) == [0]
         broker.pause()
-        bell.ring("m", [1])
-        depth = bell.depth("m")
+        notifier.send_wakeups("m", [1])
+        depth = notifier.depth("m")
         assert not depth.done()
         assert depth.result(20) is None
         broker.resume()
 
-        bell.ring("m", [2])
-        assert bell.depth("m").result(20) >= 1
+        notifier.send_wakeups("m", [2])
+        assert notifier.depth("m").result(20) >= 1

@@ -16,7 +16,7 @@ import redis
 from celery.worker.request import Request
 from desk import Desk
 
-from contract.broker import TASK, Doorbell, create_app, model_queue, queue_name
+from contract.broker import TASK, Notifier, create_app, model_queue, queue_name
 from contract.ledger.transitions import Report, claim, report
 from contract.prediction import Prediction, Priority, Status
 from contract.settings import Settings
@@ -197,7 +197,9 @@ def take(settings: Settings) -> kombu.Message:
 
 
 @pytest.mark.parametrize("headers", [{}, {"from_the_future": 1}])
-def test_a_message_of_this_version_rings(settings: Settings, headers: dict[str, Any]) -> None:
+def test_a_message_of_this_version_wakes_a_worker(
+    settings: Settings, headers: dict[str, Any]
+) -> None:
     message = load("message")
     message["headers"] |= headers
     with redis.Redis.from_url(settings.broker) as connection:
@@ -206,7 +208,7 @@ def test_a_message_of_this_version_rings(settings: Settings, headers: dict[str, 
     app = create_app(settings)
 
     @app.task(name=TASK, shared=False)
-    def predict(ring: int) -> None:
+    def predict(wakeup: int) -> None:
         """What the worker registers."""
 
     request = Request(taken, app=app, task=app.tasks[TASK])
@@ -216,9 +218,9 @@ def test_a_message_of_this_version_rings(settings: Settings, headers: dict[str, 
 
 
 def test_the_message_that_is_sent_has_the_shape_of_the_golden_one(settings: Settings) -> None:
-    bell = Doorbell(settings)
-    bell.ring("m", [41])
-    bell.close(wait=True)
+    notifier = Notifier(settings)
+    notifier.send_wakeups("m", [41])
+    notifier.close(wait=True)
     with redis.Redis.from_url(settings.broker) as connection:
         sent = json.loads(connection.lrange(f"{settings.prefix}broker:{queue_name('m')}", 0, 0)[0])
     golden = load("message")

@@ -29,11 +29,11 @@ def test_predictions_of_one_call_keep_their_order(desk: Desk) -> None:
     assert [desk.get(id).sequence for id in ids] == list(range(1, 31))
 
 
-def test_a_call_rings_once_a_batch(desk: Desk) -> None:
+def test_a_call_sends_one_wakeup_a_batch(desk: Desk) -> None:
     creation = desk.create(*(desk.submission() for _ in range(9)))
 
-    assert creation.rings == {"m": [1, 2, 3]}
-    assert desk.create(desk.submission()).rings == {"m": []}
+    assert creation.wakeups == {"m": [1, 2, 3]}
+    assert desk.create(desk.submission()).wakeups == {"m": []}
 
 
 def test_a_call_may_hold_predictions_of_several_models(desk: Desk) -> None:
@@ -41,7 +41,10 @@ def test_a_call_may_hold_predictions_of_several_models(desk: Desk) -> None:
         desk.submission(id="a"), desk.submission(id="b", model="other", max_batch_size=1)
     )
 
-    assert creation.rings == {"m": [1], "other": [2]} or creation.rings == {"m": [2], "other": [1]}
+    assert creation.wakeups == {"m": [1], "other": [2]} or creation.wakeups == {
+        "m": [2],
+        "other": [1],
+    }
     assert desk.members("queued", "m") == ["a"]
     assert desk.members("queued", "other") == ["b"]
 
@@ -52,7 +55,7 @@ def test_the_same_id_is_accepted_once_and_answers_the_original(desk: Desk) -> No
     again = desk.create(desk.submission(id="a", digest="d", input="2", receipt="r2"))
 
     assert again.results == [Created(desk.get("a"), repeated=True)]
-    assert again.rings == {}
+    assert again.wakeups == {}
     assert desk.get("a").input == "1"
     assert desk.members("queued") == ["a"]
 
@@ -121,7 +124,7 @@ def test_a_call_that_is_sent_again_changes_nothing(desk: Desk) -> None:
     desk.run(call)
 
     assert desk.record("a") == before
-    assert desk.members("rings") == ["1"]
+    assert desk.members("wakeups") == ["1"]
 
 
 def test_a_full_queue_takes_no_more_and_says_how_many_wait(desk: Desk) -> None:
@@ -198,10 +201,10 @@ def test_the_position_that_is_answered_knows_of_priorities(desk: Desk) -> None:
 def test_never_more_than_64_messages_are_out_there(desk: Desk) -> None:
     creation = desk.create(*(desk.submission(max_batch_size=1) for _ in range(100)))
 
-    assert len(creation.rings["m"]) == 64
-    assert desk.create(desk.submission(max_batch_size=1)).rings == {"m": []}
-    desk.claim(ring=1, max_batch_size=1)
-    assert len(desk.members("rings")) == 64
+    assert len(creation.wakeups["m"]) == 64
+    assert desk.create(desk.submission(max_batch_size=1)).wakeups == {"m": []}
+    desk.claim(wakeup=1, max_batch_size=1)
+    assert len(desk.members("wakeups")) == 64
 
 
 def test_repeated_creates_are_answered_with_their_records_up_to_a_bound(

@@ -289,26 +289,26 @@ def test_a_dead_prediction_gets_another_life_under_a_new_id(desk: Desk) -> None:
         result_ttl=60.5,
     )
     desk.lose(3)
-    fresh, rings = desk.run(replay("a", "b", 4))
+    fresh, wakeups = desk.run(replay("a", "b", 4))
 
     assert (fresh.id, fresh.replay_of, fresh.status) == ("b", "a", Status.STARTING)
     assert (fresh.input, fresh.version, fresh.owner) == ('{"text": "hi"}', "v1", "alice")
     assert (fresh.priority, fresh.result_ttl, fresh.attempt) == (Priority.HIGH, 60.5, 0)
     assert desk.redis.zscore(desk.ledger.key("queued", "m"), "b") == pytest.approx(desk.now - 300)
-    assert rings == [], "the ring for the last attempt is still out there"
+    assert wakeups == [], "the wake-up for the last attempt is still out there"
     assert desk.run(dead("m")) == []
     assert desk.status("a") is Status.FAILED
     desk.finish(desk.claim())
     assert desk.status("b") is Status.SUCCEEDED
 
 
-def test_a_replay_rings_when_no_message_is_out(desk: Desk) -> None:
+def test_a_replay_sends_a_wakeup_when_no_message_is_out(desk: Desk) -> None:
     desk.accept(id="a")
     desk.lose(3)
-    desk.redis.delete(desk.ledger.key("rings", "m"))
-    _, rings = desk.run(replay("a", "b", 4))
+    desk.redis.delete(desk.ledger.key("wakeups", "m"))
+    _, wakeups = desk.run(replay("a", "b", 4))
 
-    assert len(rings) == 1
+    assert len(wakeups) == 1
 
 
 def test_a_replay_that_is_sent_again_gives_one_life(desk: Desk) -> None:

@@ -9,7 +9,7 @@ from contract.prediction import Status
 
 def test_an_expired_lease_gives_its_predictions_back(desk: Desk) -> None:
     desk.create(*(desk.submission(id=id) for id in "ab"))
-    desk.claim(ring=1)
+    desk.claim(wakeup=1)
     desk.advance(14.9)
     assert desk.sweep().taken_back == 0
     desk.advance(0.2)
@@ -17,7 +17,7 @@ def test_an_expired_lease_gives_its_predictions_back(desk: Desk) -> None:
 
     assert (swept.taken_back, swept.dead) == (2, 0)
     assert (swept.queued, swept.running, swept.busy) == (2, 0, 0)
-    assert len(swept.rings) == 1
+    assert len(swept.wakeups) == 1
     assert desk.members("queued") == ["a", "b"]
     assert desk.get("a").status is Status.STARTING
     assert desk.get("a").queue_position == 1
@@ -152,59 +152,59 @@ def test_a_thousand_busy_workers_are_told_in_one_sweep(desk: Desk) -> None:
     assert swept.workers == pytest.approx(dict.fromkeys(names, 60), abs=1e-3)
 
 
-def test_a_lost_message_is_rung_again_once_it_was_given_time(desk: Desk) -> None:
+def test_a_lost_message_is_sent_again_once_it_was_given_time(desk: Desk) -> None:
     desk.accept()
-    assert desk.sweep(depth=0).rings == [], "it may be on its way"
+    assert desk.sweep(depth=0).wakeups == [], "it may be on its way"
     desk.advance(2.1)
-    (ring,) = desk.sweep(depth=0).rings
+    (wakeup,) = desk.sweep(depth=0).wakeups
 
-    assert ring == 2
-    assert desk.members("rings") == ["2"]
+    assert wakeup == 2
+    assert desk.members("wakeups") == ["2"]
 
 
-def test_only_as_many_messages_as_are_missing_are_rung_again(desk: Desk) -> None:
+def test_only_as_many_messages_as_are_missing_are_sent_again(desk: Desk) -> None:
     desk.create(*(desk.submission() for _ in range(16)))
     desk.advance(3)
     swept = desk.sweep(depth=3)
 
-    assert len(swept.rings) == 1
-    assert len(desk.members("rings")) == 4
+    assert len(swept.wakeups) == 1
+    assert len(desk.members("wakeups")) == 4
 
 
-def test_without_an_answer_of_the_broker_rings_are_taken_at_their_word(desk: Desk) -> None:
+def test_without_an_answer_of_the_broker_no_wakeup_counts_as_lost(desk: Desk) -> None:
     desk.accept()
     desk.advance(1000)
 
-    assert desk.sweep(depth=None).rings == []
+    assert desk.sweep(depth=None).wakeups == []
 
 
-def test_a_steady_state_is_not_rung_again(desk: Desk) -> None:
+def test_a_steady_state_sends_no_more_messages(desk: Desk) -> None:
     desk.create(*(desk.submission() for _ in range(40)))
-    messages = len(desk.rings)
-    desk.rings.clear()
+    messages = len(desk.wakeups)
+    desk.wakeups.clear()
     for _ in range(30):
         desk.advance(1)
         desk.sweep(depth=messages)
 
-    assert desk.rings == []
+    assert desk.wakeups == []
 
 
-def test_a_message_that_a_busy_worker_holds_back_is_rung_again_once(desk: Desk) -> None:
+def test_a_message_that_a_busy_worker_holds_back_is_sent_again_once(desk: Desk) -> None:
     desk.create(*(desk.submission() for _ in range(4)))
     depth = 0  # the worker took the message from the broker and computes
     for _ in range(30):
         desk.advance(1)
-        depth += len(desk.sweep(depth=depth).rings)
+        depth += len(desk.sweep(depth=depth).wakeups)
 
     assert depth == 1
 
 
-def test_rings_of_a_queue_that_is_empty_are_forgotten(desk: Desk) -> None:
+def test_wakeups_of_a_queue_that_is_empty_are_forgotten(desk: Desk) -> None:
     desk.cancel(desk.accept())
     desk.advance(3)
     desk.sweep(depth=0)
 
-    assert desk.members("rings") == []
+    assert desk.members("wakeups") == []
 
 
 def test_a_sweep_tells_how_long_the_oldest_waits_and_the_queue_takes(desk: Desk) -> None:
@@ -293,12 +293,12 @@ def test_what_runs_past_its_hard_limit_fails_a_little_after_its_own_watchdog(des
 
 def test_a_batch_that_ran_past_its_hard_limit_gets_another_start_each_alone(desk: Desk) -> None:
     desk.create(*(desk.submission(id=id) for id in ("hangs", "b", "c")))
-    claimed = desk.claim(ring=1, timeout_seconds=60.0)
+    claimed = desk.claim(wakeup=1, timeout_seconds=60.0)
     desk.advance(62.1)
     desk.extend(claimed)
     assert desk.expire().limits == 3
     assert desk.members("running") == []
-    assert len(desk.sweep().rings) == 1
+    assert len(desk.sweep().wakeups) == 1
 
     for _ in range(3):
         (alone,) = desk.claim(timeout_seconds=60.0)

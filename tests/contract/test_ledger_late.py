@@ -17,8 +17,8 @@ def test_a_create_that_is_read_after_its_caller_gave_up_records_nothing(desk: De
     assert desk.members("queued") == ["in-time"]
 
 
-def test_a_late_create_rings_for_nobody(desk: Desk) -> None:
-    assert desk.create(desk.submission(not_after=desk.now - 1)).rings == {}
+def test_a_late_create_wakes_nobody(desk: Desk) -> None:
+    assert desk.create(desk.submission(not_after=desk.now - 1)).wakeups == {}
 
 
 def test_what_an_earlier_try_recorded_is_found_however_late_the_next_one_is(desk: Desk) -> None:
@@ -92,24 +92,24 @@ def test_what_was_found_is_answered_as_it_stands(desk: Desk) -> None:
     assert (again.prediction.status, again.prediction.output) == (Status.SUCCEEDED, '"yes"')
 
 
-def test_the_rings_of_a_lost_answer_are_asked_for_again(desk: Desk) -> None:
+def test_the_wakeups_of_a_lost_answer_are_asked_for_again(desk: Desk) -> None:
     desk.create(desk.submission())
     desk.advance(1)
     lost = [desk.submission(max_batch_size=1) for _ in range(3)]
-    rings = desk.create(*lost).rings["m"]
+    wakeups = desk.create(*lost).wakeups["m"]
     desk.advance(1)
 
-    assert desk.create(*lost).rings == {"m": rings}
-    fresh = desk.create(*lost, desk.submission(max_batch_size=1)).rings["m"]
-    assert sorted(fresh) == [*rings, rings[-1] + 1]
+    assert desk.create(*lost).wakeups == {"m": wakeups}
+    fresh = desk.create(*lost, desk.submission(max_batch_size=1)).wakeups["m"]
+    assert sorted(fresh) == [*wakeups, wakeups[-1] + 1]
 
 
-def test_nobody_is_rung_for_when_what_was_found_is_over(desk: Desk) -> None:
+def test_nobody_is_woken_when_what_was_found_is_over(desk: Desk) -> None:
     submission = desk.submission()
     desk.create(submission)
     desk.finish(desk.claim())
 
-    assert desk.create(submission).rings == {}
+    assert desk.create(submission).wakeups == {}
 
 
 def test_a_create_that_is_sent_again_tells_its_gateway_once(desk: Desk) -> None:

@@ -44,7 +44,7 @@ from contract.ledger.transitions import (
 from contract.prediction import Status
 from contract.settings import Settings
 
-BATCH, MAX_QUEUE, MAX_ATTEMPTS, MOST_RINGS = 3, 12, 3, 64
+BATCH, MAX_QUEUE, MAX_ATTEMPTS, MOST_WAKEUPS = 3, 12, 3, 64
 LEASE, LIMIT, RESULT_TTL, DEAD_TTL = 15.0, 40.0, 300.0, 900.0
 WORKERS = st.sampled_from(["w1", "w2", "w3"])
 ENDS = ("status", "output", "error", "error_code", "attempt", "completed_at", "worker")
@@ -99,11 +99,11 @@ class LedgerMachine(RuleBasedStateMachine):
             dead_ttl_seconds=DEAD_TTL,
         )
 
-    def ring(self, rings: list[int]) -> None:
+    def send_wakeups(self, wakeups: list[int]) -> None:
         """The caller sends what it was told to."""
-        assert len(set(rings)) == len(rings)
-        assert not set(rings) & {*self.messages, *self.lost}, "a ring number is used once"
-        self.messages += rings
+        assert len(set(wakeups)) == len(wakeups)
+        assert not set(wakeups) & {*self.messages, *self.lost}, "a wake-up number is used once"
+        self.messages += wakeups
 
     def score(self, kind: str, name: str = "m") -> dict[str, float]:
         """A sorted set: members in order, with their scores."""
@@ -162,7 +162,7 @@ class LedgerMachine(RuleBasedStateMachine):
             else:
                 assert isinstance(result, Full)
                 assert self.desk.record(submission.prediction.id) == {}
-        self.ring(creation.rings.get("m", []))
+        self.send_wakeups(creation.wakeups.get("m", []))
         self.desk.advance(0.001)
 
     @precondition(lambda self: set(self.known) - self.gone)
@@ -193,9 +193,9 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.messages)
     @rule(data=st.data())
     def lose_a_message(self, data: Any) -> None:
-        ring = data.draw(st.sampled_from(self.messages))
-        self.messages.remove(ring)
-        self.lost.add(ring)
+        wakeup = data.draw(st.sampled_from(self.messages))
+        self.messages.remove(wakeup)
+        self.lost.add(wakeup)
 
     @precondition(lambda self: self.messages)
     @rule(data=st.data())
@@ -209,15 +209,15 @@ class LedgerMachine(RuleBasedStateMachine):
     def take_a_message(self, data: Any, worker: str) -> None:
         self.work(worker, self.messages.pop(data.draw(st.integers(0, len(self.messages) - 1))))
 
-    @rule(worker=WORKERS, ring=st.integers(0, 30), limit=st.integers(1, BATCH))
-    def claim_by_any_number(self, worker: str, ring: int, limit: int) -> None:
-        if ring in self.messages:
-            self.messages.remove(ring)
-        self.work(worker, ring, limit)
+    @rule(worker=WORKERS, wakeup=st.integers(0, 30), limit=st.integers(1, BATCH))
+    def claim_by_any_number(self, worker: str, wakeup: int, limit: int) -> None:
+        if wakeup in self.messages:
+            self.messages.remove(wakeup)
+        self.work(worker, wakeup, limit)
 
-    def work(self, worker: str, ring: int, limit: int = BATCH) -> None:
+    def work(self, worker: str, wakeup: int, limit: int = BATCH) -> None:
         expected, late = self.next_batch(limit)
-        answer = self.desk.run(claim(self.holder(worker), ring, limit))
+        answer = self.desk.run(claim(self.holder(worker), wakeup, limit))
         assert [c.id for c in answer.predictions] == expected, "in order, and suspects alone"
         for c in answer.predictions:
             self.starts[c.id] += 1
@@ -226,7 +226,7 @@ class LedgerMachine(RuleBasedStateMachine):
         for id in late:
             assert self.desk.get(id).error_code == "deadline_exceeded"
         self.held[worker] += answer.predictions
-        self.ring(answer.rings)
+        self.send_wakeups(answer.wakeups)
 
     def next_batch(self, limit: int) -> tuple[list[str], list[str]]:
         """The ids that the next claim must take, and those whose deadline it finds passed."""
@@ -322,7 +322,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.returned.update(c.id for c in held if self.owned(c) and not lost)
         how: dict[str, Any] = {"idle": True, "suspect": suspect, "lost": lost, "reason": reason}
         released = self.desk.run(release(self.holder(worker), attempts, **how))
-        self.ring(released.rings)
+        self.send_wakeups(released.wakeups)
         self.stale += [(worker, c) for c in held]
 
     @rule(worker=WORKERS)
@@ -379,7 +379,7 @@ class LedgerMachine(RuleBasedStateMachine):
             else:
                 assert records[id].status is Status.STARTING
                 assert self.starts[id] - self.returned[id] < MAX_ATTEMPTS
-        self.ring(swept.rings)
+        self.send_wakeups(swept.wakeups)
 
     @rule()
     def expire(self) -> None:
@@ -392,7 +392,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 assert record.deadline is None or record.deadline > self.desk.now
             if not self.reprieve:
                 assert id not in limited or record.status is not Status.PROCESSING
-        self.sweep(False)  # which rings for the innocent of a batch that ran past its limit
+        self.sweep(False)  # which wakes workers for the innocent of a batch that ran past its limit
 
     @rule()
     def prune(self) -> None:
@@ -412,10 +412,10 @@ class LedgerMachine(RuleBasedStateMachine):
         if not on_list:
             return
         fresh = f"p{len(self.known)}"
-        record, rings = self.desk.run(replay(on_list[0].id, fresh, BATCH))
+        record, wakeups = self.desk.run(replay(on_list[0].id, fresh, BATCH))
         assert record.replay_of == on_list[0].id
         self.known.append(fresh)
-        self.ring(rings)
+        self.send_wakeups(wakeups)
 
     # --- what must hold after each step ---
 
@@ -438,7 +438,7 @@ class LedgerMachine(RuleBasedStateMachine):
             leases = [running[c.id] for c in held if c.id in running and self.owned(c)]
             if leases and max(leases) > self.desk.now:
                 assert busy.get(worker, 0) >= max(leases), "who computes is not to be killed"
-        self.check_rings(len(queued))
+        self.check_wakeups(len(queued))
         self.check_counts()
 
     def check_counts(self) -> None:
@@ -467,12 +467,12 @@ class LedgerMachine(RuleBasedStateMachine):
         if over:
             assert ("output" in record.fields) is (record.status is Status.SUCCEEDED)
 
-    def check_rings(self, waiting: int) -> None:
+    def check_wakeups(self, waiting: int) -> None:
         """What waits has a message out there, as far as the broker kept it."""
-        rings = {int(ring) for ring in self.score("rings")}
-        assert len(rings) >= min(math.ceil(waiting / BATCH), MOST_RINGS)
-        assert len(rings) <= math.ceil((MAX_QUEUE + 3 * len(self.known)) / BATCH)
-        assert rings <= {*self.messages, *self.lost}, "a ring that nobody sent wakes nobody"
+        wakeups = {int(wakeup) for wakeup in self.score("wakeups")}
+        assert len(wakeups) >= min(math.ceil(waiting / BATCH), MOST_WAKEUPS)
+        assert len(wakeups) <= math.ceil((MAX_QUEUE + 3 * len(self.known)) / BATCH)
+        assert wakeups <= {*self.messages, *self.lost}, "a wake-up that nobody sent wakes nobody"
 
     # --- the end ---
 
@@ -501,8 +501,8 @@ class LedgerMachine(RuleBasedStateMachine):
         for worker in self.held:
             assert worker not in self.score("busy") or self.desk.now < self.score("busy")[worker]
 
-    def take(self, ring: int) -> None:
-        self.work("w1", ring)
+    def take(self, wakeup: int) -> None:
+        self.work("w1", wakeup)
         if self.held["w1"]:
             done, self.held["w1"] = self.held["w1"], []
             assert self.write("w1", done, True) == []

@@ -21,11 +21,11 @@ from contract.ledger.transitions import (
 from contract.prediction import Prediction, Status
 
 
-def test_a_claim_takes_the_oldest_up_to_a_batch_and_rings_for_the_rest(desk: Desk) -> None:
+def test_a_claim_takes_the_oldest_up_to_a_batch_and_sends_wakeups_for_the_rest(desk: Desk) -> None:
     desk.create(*(desk.submission(id=id, input=f'"{id}"') for id in "abcde"))
-    assert desk.rings == [1, 2]
+    assert desk.wakeups == [1, 2]
     desk.advance(3)
-    claimed = desk.claim(ring=1)
+    claimed = desk.claim(wakeup=1)
 
     assert [c.id for c in claimed] == list("abcd")
     assert [c.input for c in claimed] == ['"a"', '"b"', '"c"', '"d"']
@@ -34,7 +34,7 @@ def test_a_claim_takes_the_oldest_up_to_a_batch_and_rings_for_the_rest(desk: Des
     assert desk.members("queued") == ["e"]
     assert desk.members("running") == list("abcd")
     assert desk.members("busy") == ["w1"]
-    assert desk.members("rings") == ["2"]
+    assert desk.members("wakeups") == ["2"]
     found = desk.get("a")
     assert (found.status, found.attempt, found.worker) == (Status.PROCESSING, 1, "w1")
     assert found.started_at == START + 3
@@ -47,35 +47,37 @@ def test_a_claim_may_ask_for_less_than_a_batch(desk: Desk) -> None:
     assert [c.id for c in desk.claim(limit=2)] == ["a", "b"]
 
 
-@pytest.mark.parametrize("ring", [0, 1, 999])
-def test_a_claim_by_a_stale_or_doubled_ring_is_harmless(desk: Desk, ring: int) -> None:
+@pytest.mark.parametrize("wakeup", [0, 1, 999])
+def test_a_claim_by_a_stale_or_doubled_wakeup_is_harmless(desk: Desk, wakeup: int) -> None:
     desk.accept(id="a")
-    desk.claim(ring=1)
+    desk.claim(wakeup=1)
 
-    assert desk.claim("w2", ring=ring) == []
+    assert desk.claim("w2", wakeup=wakeup) == []
     assert desk.members("running") == ["a"]
     assert desk.members("busy") == ["w1"], "who found nothing is not busy"
 
 
-def test_a_stale_ring_takes_what_waits_and_leaves_the_bell_of_others(desk: Desk) -> None:
+def test_a_stale_wakeup_takes_what_waits_and_leaves_the_wakeups_of_others(desk: Desk) -> None:
     desk.accept(id="a")
-    (claimed,) = desk.claim(ring=999)
+    (claimed,) = desk.claim(wakeup=999)
 
     assert claimed.id == "a"
-    assert desk.members("rings") == ["1"], "its message is still on its way"
-    assert desk.claim("w2", ring=1) == []
+    assert desk.members("wakeups") == ["1"], "its message is still on its way"
+    assert desk.claim("w2", wakeup=1) == []
 
 
-def test_a_claim_that_leaves_something_waiting_rings_when_no_message_is_out(desk: Desk) -> None:
+def test_a_claim_that_leaves_something_waiting_sends_a_wakeup_when_no_message_is_out(
+    desk: Desk,
+) -> None:
     desk.create(*(desk.submission() for _ in range(5)))
-    desk.claim(ring=2)
-    desk.rings.clear()
+    desk.claim(wakeup=2)
+    desk.wakeups.clear()
     desk.create(*(desk.submission() for _ in range(4)))
-    desk.claim(ring=1)
+    desk.claim(wakeup=1)
 
     assert len(desk.members("queued")) == 1
-    assert desk.members("rings") == [str(ring) for ring in desk.rings]
-    assert len(desk.rings) == 1
+    assert desk.members("wakeups") == [str(wakeup) for wakeup in desk.wakeups]
+    assert len(desk.wakeups) == 1
 
 
 def test_what_passed_its_deadline_never_runs(desk: Desk) -> None:
@@ -299,26 +301,26 @@ def test_every_gateway_that_asked_is_told_once(desk: Desk) -> None:
 
 def test_released_predictions_wait_in_their_old_place(desk: Desk) -> None:
     desk.create(*(desk.submission(id=id) for id in "ab"))
-    claimed = desk.claim(ring=1)
+    claimed = desk.claim(wakeup=1)
     desk.advance(1)
     desk.accept(id="c")
     desk.advance(1)
-    desk.rings.clear()
-    rings = desk.release(claimed)
+    desk.wakeups.clear()
+    wakeups = desk.release(claimed)
 
     assert desk.members("queued") == ["a", "b", "c"]
     assert desk.members("running") == []
     assert desk.members("busy") == []
     assert desk.members("limits", "") == []
-    assert rings == [], "the message of c is still out there"
+    assert wakeups == [], "the message of c is still out there"
     assert desk.status("a") is Status.STARTING
     assert [(c.id, c.attempt) for c in desk.claim()] == [("a", 2), ("b", 2), ("c", 1)]
 
 
-def test_a_release_asks_for_a_ring_when_no_message_is_out(desk: Desk) -> None:
+def test_a_release_asks_for_a_wakeup_when_no_message_is_out(desk: Desk) -> None:
     desk.accept()
 
-    assert len(desk.release(desk.claim(ring=1))) == 1
+    assert len(desk.release(desk.claim(wakeup=1))) == 1
 
 
 def test_a_release_by_a_stale_attempt_changes_nothing(desk: Desk) -> None:

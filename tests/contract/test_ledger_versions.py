@@ -163,11 +163,11 @@ def test_a_replay_keeps_its_pin(desk: Desk) -> None:
         desk.advance(16)
         desk.sweep()
     assert [p.id for p in desk.run(dead("m"))] == ["a"]
-    desk.redis.delete(desk.ledger.key("rings", "m"))
-    record, rings = desk.run(replay("a", "b", 4)) or (None, [])
+    desk.redis.delete(desk.ledger.key("wakeups", "m"))
+    record, wakeups = desk.run(replay("a", "b", 4)) or (None, [])
     assert record is not None
 
-    assert (record.pinned, record.version, len(rings)) == (A, A, 1)
+    assert (record.pinned, record.version, len(wakeups)) == (A, A, 1)
     assert taken(desk, B) == []
     assert taken(desk, A) == ["b"]
 
@@ -258,7 +258,7 @@ def test_a_claim_costs_the_same_however_many_are_pinned_to_others(desk: Desk) ->
         )
     desk.advance(1)
     accept(desk, "last", max_queue=20_000)
-    desk.redis.delete(desk.ledger.key("rings", "m"))
+    desk.redis.delete(desk.ledger.key("wakeups", "m"))
     behind = cost(desk, ["last"])
 
     assert behind == alone
@@ -266,37 +266,37 @@ def test_a_claim_costs_the_same_however_many_are_pinned_to_others(desk: Desk) ->
     assert sum(cost(desk, []).values()) < 15
 
 
-# --- rings ----------------------------------------------------------------------------------------
+# --- wakeups ----------------------------------------------------------------------------------------
 
 
-def test_what_is_pinned_to_others_makes_no_claim_ring(desk: Desk) -> None:
+def test_what_is_pinned_to_others_makes_no_claim_send_wakeups(desk: Desk) -> None:
     """Or two workers would pass messages to each other without end."""
     say(desk, A)
     desk.create(*(desk.submission(pinned=A, entry=ENTRY) for _ in range(50)))
-    for ring in desk.rings:
-        desk.claim("w2", version=B, ring=ring)
-    rung = len(desk.rings)
+    for wakeup in desk.wakeups:
+        desk.claim("w2", version=B, wakeup=wakeup)
+    sent = len(desk.wakeups)
     desk.claim("w2", version=B)
     desk.sweep()
 
-    assert len(desk.rings) == rung == 1
-    assert desk.redis.zcard(desk.ledger.key("rings", "m")) == 0
+    assert len(desk.wakeups) == sent == 1
+    assert desk.redis.zcard(desk.ledger.key("wakeups", "m")) == 0
 
 
-def test_the_keeper_rings_for_what_waits_for_a_version_that_is_there(desk: Desk) -> None:
+def test_the_keeper_wakes_workers_for_what_waits_for_a_version_that_is_there(desk: Desk) -> None:
     say(desk, A)
     say(desk, B, "w2")
     desk.create(*(desk.submission(pinned=A, entry=ENTRY) for _ in range(50)))
-    for ring in desk.rings:
-        desk.claim("w2", version=B, ring=ring)
+    for wakeup in desk.wakeups:
+        desk.claim("w2", version=B, wakeup=wakeup)
 
     assert desk.sweep().pins == 1
-    assert len(look(desk).rings) == 2, "as many as there are workers"
-    assert look(desk).rings == []
+    assert len(look(desk).wakeups) == 2, "as many as there are workers"
+    assert look(desk).wakeups == []
     desk.advance(16)
     say(desk, B, "w2")
-    desk.redis.delete(desk.ledger.key("rings", "m"))
-    assert look(desk, settle=False).rings == [], "nobody is there to hear it"
+    desk.redis.delete(desk.ledger.key("wakeups", "m"))
+    assert look(desk, settle=False).wakeups == [], "nobody is there to hear it"
 
 
 def test_a_claim_tells_that_more_waits_for_its_version(desk: Desk) -> None:
@@ -431,8 +431,10 @@ def test_one_look_ends_so_many_at_most(desk: Desk) -> None:
 
 # --- with an older Soloist ------------------------------------------------------------------------
 
-RENAMED = {"told": "endings"}
+RENAMED = {"told": "endings", "rings": "wakeups"}
 """What older scripts answer under another name."""
+OLDER_KEYS = "K.rings, K.ring = K.wakeups, K.last_wakeup\n"
+"""The keys by the names that they had in them."""
 
 
 class OlderDesk(Desk):
@@ -441,9 +443,10 @@ class OlderDesk(Desk):
     def run(self, transition: Transition[T]) -> T:
         folder = Path(__file__).parent / "golden" / "older"
         parts = ((folder / f"{part}.lua").read_text() for part in ("common", transition.script))
-        arguments = msgpack.packb(transition.args, use_bin_type=False)
+        args = transition.args | {"ring": transition.args.get("wakeup")}
+        arguments = msgpack.packb(args, use_bin_type=False)
         packed = self.redis.eval(
-            lua_table() + CLOCK + "".join(parts), 0, self.ledger.prefix, arguments
+            lua_table() + OLDER_KEYS + CLOCK + "".join(parts), 0, self.ledger.prefix, arguments
         )
         answer = msgpack.unpackb(packed, strict_map_key=False)
         if isinstance(answer, dict):

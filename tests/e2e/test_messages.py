@@ -6,7 +6,7 @@ import time
 import pytest
 from stack import Stack
 
-from contract.broker import Doorbell, queue_name
+from contract.broker import Notifier, queue_name
 from contract.settings import Settings
 from tests.support.waiting import until
 
@@ -14,25 +14,25 @@ pytestmark = pytest.mark.slow
 BOTH = pytest.mark.brokers("shared", "rabbitmq")
 
 
-def rings(stack: Stack) -> list[int]:
-    """The rings that the ledger believes to be on their way."""
-    key = stack.ledger.key("rings", "echo")
-    return [int(ring) for ring in stack.store_client(lambda client: client.zrange(key, 0, -1))]
+def wakeups(stack: Stack) -> list[int]:
+    """The wake-ups that the ledger believes to be on their way."""
+    key = stack.ledger.key("wakeups", "echo")
+    return [int(wakeup) for wakeup in stack.store_client(lambda client: client.zrange(key, 0, -1))]
 
 
 @BOTH
 def test_every_message_doubled_runs_each_prediction_once(stack: Stack) -> None:
     settings = Settings(redis_url=stack.store.url, broker_url=stack.broker.url)
-    doorbell = Doorbell(settings)
+    notifier = Notifier(settings)
     workers = [stack.worker().ready() for _ in range(2)]
     ids = []
     try:
         for _ in range(30):
             ids.append(stack.submit("compute", seconds=0.02))
-            doorbell.ring("echo", [*rings(stack), *rings(stack), 1])
-            doorbell.ring("echo", list(range(1, 4)))
+            notifier.send_wakeups("echo", [*wakeups(stack), *wakeups(stack), 1])
+            notifier.send_wakeups("echo", list(range(1, 4)))
     finally:
-        doorbell.close(wait=True)
+        notifier.close(wait=True)
     records = stack.succeeded(ids)
     assert {p.attempt for p in records} == {1}
     assert stack.runs() == dict.fromkeys(ids, 1)
@@ -57,7 +57,7 @@ def test_every_second_message_dropped_loses_no_prediction(stack: Stack) -> None:
 
 
 @BOTH
-def test_without_any_message_the_keeper_rings(stack: Stack) -> None:
+def test_without_any_message_the_keeper_sends_wakeups(stack: Stack) -> None:
     ids = [stack.submit(text=str(n)) for n in range(3)]
     until("the messages are dropped", lambda: not stack.drop_message("echo"), 5)
     stack.worker()

@@ -103,7 +103,7 @@ def test_a_gateway_killed_at_any_moment_leaves_no_orphan_and_no_double(stack: St
 
 
 @BOTH
-def test_what_a_killed_gateway_recorded_but_did_not_ring_for_is_run(stack: Stack) -> None:
+def test_what_a_killed_gateway_recorded_without_a_wakeup_is_run(stack: Stack) -> None:
     id = stack.submit(text="recorded")
     stack.gateway.kill()
     until("its message is gone", lambda: not stack.drop_message("echo"), 5)

@@ -13,7 +13,7 @@ from prometheus_client import REGISTRY
 from pydantic import SecretStr
 from starlette.testclient import TestClient
 
-from contract.broker import Doorbell, queue_name
+from contract.broker import Notifier, queue_name
 from contract.catalog import Catalog
 from contract.errors import LedgerUnavailable
 from contract.ledger.client import AsyncLedger, Ledger
@@ -33,7 +33,7 @@ from local.processes import free_port
 from local.redis import EmbeddedRedis
 from service.keeper.app import create_keeper
 from service.keeper.sweeper import Keeper
-from tests.support.pretend_worker import PretendWorker, ring_of
+from tests.support.pretend_worker import PretendWorker, wakeup_of
 from tests.support.waiting import until
 
 CLOCK = "local now = tonumber(redis.call('GET', ARGV[1] .. 'test-clock'))\n"
@@ -71,26 +71,26 @@ class House:
 
         async def look() -> None:
             ledgers = [AsyncLedger(settings, clock=CLOCK) for _ in range(keepers)]
-            bells = [Doorbell(settings) for _ in range(keepers)]
+            notifiers = [Notifier(settings) for _ in range(keepers)]
             try:
                 await asyncio.gather(
                     *(
-                        Keeper(settings, self.catalog, ledger, bell).sweep()
-                        for ledger, bell in zip(ledgers, bells, strict=True)
+                        Keeper(settings, self.catalog, ledger, notifier).sweep()
+                        for ledger, notifier in zip(ledgers, notifiers, strict=True)
                     )
                 )
             finally:
-                for bell in bells:
-                    bell.close(wait=True)
+                for notifier in notifiers:
+                    notifier.close(wait=True)
                 for ledger in ledgers:
                     await ledger.close()
 
         asyncio.run(look())
 
     def messages(self, model: str = "echo") -> list[int]:
-        """The rings that wait at the broker."""
+        """The wake-ups that wait at the broker."""
         key = f"{self.settings.prefix}broker:{queue_name(model)}"
-        return [ring_of(message) for message in self.broker.lrange(key, 0, -1)]
+        return [wakeup_of(message) for message in self.broker.lrange(key, 0, -1)]
 
     def get(self, id: str) -> Prediction:
         (view,) = self.ledger.run(read([(id, -1)]))
@@ -134,7 +134,7 @@ def test_as_many_messages_as_batches_are_sent_again(house: House) -> None:
     assert len(set(house.messages())) == 3
 
 
-def test_nothing_is_rung_for_when_nothing_waits(house: House) -> None:
+def test_nobody_is_woken_when_nothing_waits(house: House) -> None:
     house.submit()
     house.worker.serve_one()
     house.advance(3)
@@ -142,7 +142,7 @@ def test_nothing_is_rung_for_when_nothing_waits(house: House) -> None:
     assert house.messages() == []
 
 
-def test_an_expired_lease_goes_back_and_is_rung_for(house: House) -> None:
+def test_an_expired_lease_goes_back_and_a_worker_is_woken(house: House) -> None:
     id = house.submit()
     assert house.worker.claim()
     house.advance(LEASE - 1)
@@ -330,7 +330,9 @@ def test_a_model_of_the_catalog_is_never_forgotten(house: House) -> None:
     assert metric("soloist_predictions_accepted_total", model="echo") == 1
 
 
-def test_without_its_broker_the_keeper_still_keeps_and_rings_when_it_is_back(house: House) -> None:
+def test_without_its_broker_the_keeper_still_keeps_and_sends_wakeups_when_it_is_back(
+    house: House,
+) -> None:
     id = house.submit()
     house.worker.claim()
     house.advance(LEASE + 1)
@@ -367,12 +369,12 @@ def test_a_look_without_a_ledger_says_so(settings: Settings, catalog: Catalog) -
     )
 
     async def look() -> None:
-        ledger, bell = AsyncLedger(away), Doorbell(away)
+        ledger, notifier = AsyncLedger(away), Notifier(away)
         try:
             with pytest.raises(LedgerUnavailable):
-                await Keeper(away, catalog, ledger, bell).sweep()
+                await Keeper(away, catalog, ledger, notifier).sweep()
         finally:
-            bell.close()
+            notifier.close()
             await ledger.close()
 
     asyncio.run(look())
@@ -456,7 +458,7 @@ def test_an_end_that_the_replicas_do_not_have_waits_and_holds_no_sweep_up(house:
     with channel:
         house.sweep(ledger_replicas=1, ledger_timeout_seconds=0.2)
         assert channel.get_message(timeout=0.1) is None
-        assert house.messages() != [], f"{other} is rung for all the same"
+        assert house.messages() != [], f"{other}'s workers are woken all the same"
         house.sweep()
         assert channel.get_message(timeout=5), f"{id} is announced"
 
@@ -473,8 +475,8 @@ class Watch:
 
         async def sweeps() -> None:
             ledger = AsyncLedger(self._house.settings, clock=CLOCK)
-            bell = Doorbell(self._house.settings)
-            keeper = Keeper(self._house.settings, self._house.catalog, ledger, bell)
+            notifier = Notifier(self._house.settings)
+            keeper = Keeper(self._house.settings, self._house.catalog, ledger, notifier)
             try:
                 await keeper.sweep()
                 for pause in pauses:
@@ -482,7 +484,7 @@ class Watch:
                     self._house.advance(pause)
                     await keeper.sweep()
             finally:
-                bell.close(wait=True)
+                notifier.close(wait=True)
                 await ledger.close()
 
         asyncio.run(sweeps())
@@ -535,12 +537,14 @@ def test_more_than_one_look_holds_are_ended_in_steps(
     assert {house.get(id).error_code for id in ids} == {"version_gone"}
 
 
-def test_the_keeper_rings_for_what_waits_for_a_version_that_has_workers(house: House) -> None:
+def test_the_keeper_wakes_workers_for_what_waits_for_a_version_that_has_workers(
+    house: House,
+) -> None:
     version = house.worker.announce("echo")
     prediction = Prediction(new_id(), "echo", pinned=version)
     entry = house.catalog["echo"].entry
     house.ledger.run(create([Submission(prediction, 1000, 8, entry=entry)]))
-    house.ledger.redis.delete(house.ledger.key("rings", "echo"))  # a worker of another took it
+    house.ledger.redis.delete(house.ledger.key("wakeups", "echo"))  # a worker of another took it
     house.sweep()
     assert len(house.messages()) == 1
 
@@ -548,16 +552,16 @@ def test_the_keeper_rings_for_what_waits_for_a_version_that_has_workers(house: H
 def test_a_broker_that_is_looked_up_for_ever_costs_a_sweep_a_bounded_wait(
     settings: Settings, catalog: Catalog
 ) -> None:
-    class Silent(Doorbell):
+    class Silent(Notifier):
         def depth(self, model: str) -> "Future[int | None]":
             return Future()
 
     async def look() -> None:
         hurried = settings.model_copy(update={"broker_timeout_seconds": 0.05})
-        ledger, bell = AsyncLedger(hurried), Silent(hurried)
+        ledger, notifier = AsyncLedger(hurried), Silent(hurried)
         async with asyncio.timeout(10):
-            await Keeper(hurried, catalog, ledger, bell).sweep()
-        bell.close()
+            await Keeper(hurried, catalog, ledger, notifier).sweep()
+        notifier.close()
         await ledger.close()
 
     asyncio.run(look())

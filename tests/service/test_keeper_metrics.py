@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client import REGISTRY
 
-from contract.broker import Doorbell
+from contract.broker import Notifier
 from contract.catalog import Catalog, ModelSpec
 from contract.ledger.client import AsyncLedger, Ledger
 from contract.ledger.transitions import (
@@ -64,13 +64,13 @@ class Desk:
         """Sweeps of one keeper."""
 
         async def sweep() -> None:
-            ledger, bell = AsyncLedger(self.settings), Doorbell(self.settings)
+            ledger, notifier = AsyncLedger(self.settings), Notifier(self.settings)
             try:
-                keeper = Keeper(self.settings, self.catalog, ledger, bell)
+                keeper = Keeper(self.settings, self.catalog, ledger, notifier)
                 for _ in range(times):
                     await keeper.sweep()
             finally:
-                bell.close(wait=True)
+                notifier.close(wait=True)
                 await ledger.close()
 
         asyncio.run(sweep())
@@ -97,7 +97,7 @@ def test_every_counter_of_a_model_is_there_from_the_first_look(desk: Desk) -> No
         for reason in ("drain", "device_lost", "timeout"):
             assert metric("predictions_handed_back_total", model=model, reason=reason) == 0
         assert metric("leases_taken_back_total", model=model) is not None
-        assert metric("rings_repeated_total", model=model) is not None
+        assert metric("wakeups_repeated_total", model=model) is not None
         for state in ("starting", "ready", "busy"):
             assert metric("workers", model=model, state=state) == 0
         for state in ("queued", "running"):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from contract.broker import Doorbell
+from contract.broker import Notifier
 from contract.catalog import Catalog
 from contract.ledger.client import AsyncLedger, Ledger
 from contract.ledger.transitions import Submission, announce, cancel, create, leave, read
@@ -32,11 +32,11 @@ class Room:
 
     def keep(self, act: Act) -> None:
         async def run() -> None:
-            ledger, bell = AsyncLedger(self.settings), Doorbell(self.settings)
+            ledger, notifier = AsyncLedger(self.settings), Notifier(self.settings)
             try:
-                await act(Keeper(self.settings, self.catalog, ledger, bell))
+                await act(Keeper(self.settings, self.catalog, ledger, notifier))
             finally:
-                bell.close(wait=True)
+                notifier.close(wait=True)
                 await ledger.close()
 
         asyncio.run(run())
@@ -154,7 +154,7 @@ def test_a_message_that_nobody_takes_keeps_no_model_at_work(room: Room) -> None:
         room.ledger.run(cancel(room.submit(), "local"))
         await keeper.look()
         await keeper.look()
-        assert room.ledger.redis.zcard(room.ledger.key("rings", "echo")) == 1
+        assert room.ledger.redis.zcard(room.ledger.key("wakeups", "echo")) == 1
         before = room.commands()
         await keeper.look()
         assert room.commands() - before == 2

@@ -20,15 +20,15 @@ QUICK = 0.25
 """How fast these tests live: a request has so much of its real time."""
 
 
-class Bell:
-    """Remembers who was rung for."""
+class Wakeups:
+    """A notifier that remembers whom it woke."""
 
     def __init__(self) -> None:
-        self.rung: list[tuple[str, list[int]]] = []
+        self.woken: list[tuple[str, list[int]]] = []
 
-    def ring(self, model: str, rings: list[int]) -> None:
-        if rings:
-            self.rung.append((model, rings))
+    def send_wakeups(self, model: str, wakeups: list[int]) -> None:
+        if wakeups:
+            self.woken.append((model, wakeups))
 
 
 class Desk:
@@ -36,8 +36,8 @@ class Desk:
 
     def __init__(self, settings: Settings, faults: tuple[Fault, ...]) -> None:
         self.ledger = LossyLedger(settings, "create", *faults)
-        self.bell = Bell()
-        self.recorder = Recorder(self.ledger, self.bell)  # type: ignore[arg-type]
+        self.notifier = Wakeups()
+        self.recorder = Recorder(self.ledger, self.notifier)  # type: ignore[arg-type]
 
     async def record(self, submission: Submission) -> Any:
         return await self.recorder.record(submission)
@@ -97,7 +97,7 @@ def test_a_create_without_an_answer_is_tried_again_and_recorded_once(
         assert not created.repeated
         assert created.prediction.id == mine.prediction.id
         assert created.prediction.queue_position == 1
-        assert desk.bell.rung == [("m", [1])]
+        assert desk.notifier.woken == [("m", [1])]
 
     tell(story, fault)
     assert recorded_ids(ledger) == [mine.prediction.id]

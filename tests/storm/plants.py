@@ -71,7 +71,13 @@ EARLY_ANSWER = Plant(
 )
 LOST_WAKE_UP = Plant(
     "a lost message that nobody sends again",
-    (("service/keeper/sweeper.py", "            self._doorbell.ring(model, seen.rings)\n", ""),),
+    (
+        (
+            "service/keeper/sweeper.py",
+            "            self._notifier.send_wakeups(model, seen.wakeups)\n",
+            "",
+        ),
+    ),
 )
 BARE_ERROR = Plant(
     "a 500 where the ledger is away",

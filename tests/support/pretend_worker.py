@@ -159,10 +159,10 @@ class PretendWorker:
                     if message is None:
                         continue
                     model = models[message[0].decode()]
-                    rings = [ring_of(message[1])]
-                    while rings:
-                        taken = self.ledger.run(claim(self.holder(model), rings.pop()))
-                        rings += taken.rings
+                    wakeups = [wakeup_of(message[1])]
+                    while wakeups:
+                        taken = self.ledger.run(claim(self.holder(model), wakeups.pop()))
+                        wakeups += taken.wakeups
                         for claimed in taken.predictions:
                             threads.submit(act, model, claimed)
 
@@ -178,8 +178,8 @@ class PretendWorker:
             raise faults[0]
 
 
-def ring_of(message: bytes) -> int:
-    """The ring number in a message as kombu wrote it."""
+def wakeup_of(message: bytes) -> int:
+    """The wake-up number in a message as kombu wrote it."""
     args, _, _ = json.loads(base64.b64decode(json.loads(message)["body"]))
-    ring: int = args[0]
-    return ring
+    wakeup: int = args[0]
+    return wakeup

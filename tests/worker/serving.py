@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import yaml
 
-from contract.broker import Doorbell
+from contract.broker import Notifier
 from contract.ledger.client import Ledger
 from contract.ledger.transitions import Submission, create, read
 from contract.prediction import Prediction, Status, new_id
@@ -37,20 +37,20 @@ class Served(Worker):
 
 
 class Serving:
-    """A ledger and a bell of a test's own, and the workers that it starts."""
+    """A ledger and a notifier of a test's own, and the workers that it starts."""
 
     def __init__(self, settings: Settings, folder: Path) -> None:
         self.folder = folder
         self.loads = folder / "loads"
         self.ledger = Ledger(settings)
-        self._bell = Doorbell(settings)
+        self._notifier = Notifier(settings)
         self._settings = settings
         self._workers: list[Served] = []
 
     def close(self) -> None:
         for worker in self._workers:
             worker.kill()
-        self._bell.close()
+        self._notifier.close()
         self.ledger.close()
 
     def worker(
@@ -86,10 +86,10 @@ class Serving:
         return worker
 
     def submit(self, **given: Any) -> str:
-        """Accept a prediction and ring; its id."""
+        """Accept a prediction and wake a worker; its id."""
         prediction = Prediction(id=new_id(), model="m", input=json.dumps(given))
         creation = self.ledger.run(create([Submission(prediction, 1000, 1)]))
-        self._bell.ring("m", creation.rings.get("m", []))
+        self._notifier.send_wakeups("m", creation.wakeups.get("m", []))
         return prediction.id
 
     def answers(self, ids: Iterable[str], seconds: float = 40.0) -> list[Any]:

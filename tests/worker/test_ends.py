@@ -32,7 +32,9 @@ class Ledger:
             if error := self.fails.get(row["id"] if isinstance(row, dict) else row[0]):
                 raise error
         self.written.append(transition)
-        return transition.read({"rings": [7], "told": []} if transition.script == "release" else [])
+        return transition.read(
+            {"wakeups": [7], "endings": []} if transition.script == "release" else []
+        )
 
     def ids(self, script: str) -> list[list[str]]:
         """The predictions of each call of a script."""
@@ -40,16 +42,16 @@ class Ledger:
         return [[r["id"] if isinstance(r, dict) else r[0] for r in rows] for rows in calls]
 
 
-class Bell:
-    """As strict as the real one: who rings it after its end gets an error."""
+class Wakeups:
+    """As strict as the real one: who uses it after its end gets an error."""
 
     def __init__(self) -> None:
-        self.rings: list[int] = []
+        self.wakeups: list[int] = []
         self.closed = False
 
-    def ring(self, model: str, rings: list[int]) -> None:
+    def send_wakeups(self, model: str, wakeups: list[int]) -> None:
         assert not self.closed, "cannot schedule new futures after shutdown"
-        self.rings += rings
+        self.wakeups += wakeups
 
     def close(self, *, wait: bool) -> None:
         self.closed = wait
@@ -69,12 +71,12 @@ class Desk:
     """The ends of one process, and its leases as a test fills them."""
 
     def __init__(self) -> None:
-        self.ledger, self.bell = Ledger(), Bell()
+        self.ledger, self.notifier = Ledger(), Wakeups()
         holder = Holder("m", "w1", 4, timeout_seconds=LIMIT)
         self.leases = Leases(self.ledger, holder, 1000, lambda batch: None)
         self.held = ExitStack()
         account = Account("m", "w1", "cpu", OFF)
-        self.ends = Ends(self.ledger, holder, self.leases, self.bell, account, OFF)
+        self.ends = Ends(self.ledger, holder, self.leases, self.notifier, account, OFF)
 
     def batch(self, *ids: str, done: bool = False) -> Batch:
         """A batch under way; `done`: its outcomes are kept back."""
@@ -116,8 +118,8 @@ def test_all_batches_are_handed_back_and_then_the_process_ends(desk: Desk) -> No
     assert code(desk.ends.hand_all_back) == 0
     assert desk.ledger.ids("release") == [["a", "b"], ["c"]]
     assert [t.args["idle"] for t in desk.ledger.written] == [False, True]
-    assert desk.bell.rings == [7, 7]
-    assert desk.bell.closed, "what was asked for is sent"
+    assert desk.notifier.wakeups == [7, 7]
+    assert desk.notifier.closed, "what was asked for is sent"
 
 
 @pytest.mark.parametrize("error", [LedgerUnavailable("away"), RuntimeError("unexpected")])

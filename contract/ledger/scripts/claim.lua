@@ -1,10 +1,10 @@
 -- Takes the oldest that wait for any worker, or for one of this version. {model, worker, version?, limit, batch,
--- lease, timeout, ring, token, most_bytes} -> {predictions: [{id, attempt, input, ...}], more, rings: [ring], endings}
+-- lease, timeout, wakeup, token, most_bytes} -> {predictions: [{id, attempt, input, ...}], more, wakeups: [wakeup], endings}
 -- `more`: others wait that only workers of this version may take. A claim that is sent again, as its answer
 -- was lost, has the same token and gets the same predictions.
 insist()
 hear(a.model, a.lease)
-redis.call('ZREM', K.rings .. a.model, a.ring)
+redis.call('ZREM', K.wakeups .. a.model, a.wakeup)
 
 -- What earlier runs streamed of the output. Counted anew, as workers of an older version do not count.
 local function streamed(id)
@@ -99,6 +99,6 @@ if #taken > 0 then
   redis.call('ZADD', K.claimed .. a.model, instant(now), a.worker)
 end
 local more = own and redis.call('ZCARD', K.pinned .. own) or 0
-local rings = rings_short(a.model, a.batch, more)
+local wakeups = missing_wakeups(a.model, a.batch, more)
 conclude()
-return cmsgpack.pack({predictions = taken, more = more > 0, rings = rings, endings = endings})
+return cmsgpack.pack({predictions = taken, more = more > 0, wakeups = wakeups, endings = endings})

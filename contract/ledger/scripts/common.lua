@@ -214,10 +214,10 @@ local function serves(model)
 end
 
 -- How many messages must be out there so that all that waits is fetched: one a batch. Bounded, because
--- every claim that leaves something waiting rings again. A message may reach a worker that may not take what
+-- every claim that leaves something waiting sends more. A message may reach a worker that may not take what
 -- is pinned, so for those (of this call, and `pinned` more) there is no use in more messages than workers.
-local MOST_RINGS = 64
-local function rings_short(model, batch, pinned)
+local MOST_WAKEUPS = 64
+local function missing_wakeups(model, batch, pinned)
   local wanted = math.ceil(redis.call('ZCOUNT', K.queued .. model, '-inf', UP_TO_FAR) / batch)
   local pins = (pinned or 0) + (queued_pins[model] or 0)
   if pins > 0 then
@@ -225,14 +225,14 @@ local function rings_short(model, batch, pinned)
     wanted = wanted + math.min(math.ceil(pins / batch), workers)
   end
   if wanted == 0 then return {} end
-  local short = math.min(wanted, MOST_RINGS) - redis.call('ZCARD', K.rings .. model)
-  local rings = {}
+  local short = math.min(wanted, MOST_WAKEUPS) - redis.call('ZCARD', K.wakeups .. model)
+  local wakeups = {}
   for _ = 1, short do
-    local ring = redis.call('INCR', K.ring)
-    redis.call('ZADD', K.rings .. model, now, ring)
-    rings[#rings + 1] = ring
+    local wakeup = redis.call('INCR', K.last_wakeup)
+    redis.call('ZADD', K.wakeups .. model, now, wakeup)
+    wakeups[#wakeups + 1] = wakeup
   end
-  return rings
+  return wakeups
 end
 
 -- Writes the record of a new prediction and queues it. `nth` of one call are a microsecond apart, so

@@ -1,9 +1,9 @@
 -- Records predictions as accepted. {models: {name: {max_queue, max_batch, entry?}}, reserve?, most_bytes,
--- predictions: [{id, receipt?, not_after?, ...}]} -> {results: [[what, ...]], rings: {model: [ring]}, now,
+-- predictions: [{id, receipt?, not_after?, ...}]} -> {results: [[what, ...]], wakeups: {model: [wakeup]}, now,
 -- failing: {model: why its workers cannot start}}
 local results, fresh, found, shown_bytes = {}, {}, {}, 0
 
--- The record that an earlier try of this same create has made: its answer was lost, and so were the rings
+-- The record that an earlier try of this same create has made: its answer was lost, and so were the wake-ups
 -- that went with it.
 local function own(p)
   local r = view(p.id)
@@ -73,20 +73,20 @@ for i, p in ipairs(a.predictions) do
   results[i] = result
 end
 
-local rings = {}
+local wakeups = {}
 for model in pairs(fresh) do
   redis.call('SADD', K.models, model)
-  rings[model] = rings_short(model, a.models[model].max_batch)
+  wakeups[model] = missing_wakeups(model, a.models[model].max_batch)
 end
 for model, since in pairs(found) do
   -- A thousandth earlier: a score is less exact than an instant.
-  local lost = redis.call('ZRANGEBYSCORE', K.rings .. model, instant(since - 0.001), '+inf')
-  local list, known = rings[model] or {}, {}
-  for _, ring in ipairs(list) do known[ring] = true end
-  for _, ring in ipairs(lost) do
-    if not known[tonumber(ring)] then list[#list + 1] = tonumber(ring) end
+  local lost = redis.call('ZRANGEBYSCORE', K.wakeups .. model, instant(since - 0.001), '+inf')
+  local list, known = wakeups[model] or {}, {}
+  for _, wakeup in ipairs(list) do known[wakeup] = true end
+  for _, wakeup in ipairs(lost) do
+    if not known[tonumber(wakeup)] then list[#list + 1] = tonumber(wakeup) end
   end
-  rings[model] = list
+  wakeups[model] = list
 end
 conclude()
 local failing = {}
@@ -94,4 +94,4 @@ for model in pairs(a.models) do
   local failure = failure_of(model)
   if failure and not serves(model) then failing[model] = failure end
 end
-return cmsgpack.pack({results = results, rings = rings, now = now, failing = failing})
+return cmsgpack.pack({results = results, wakeups = wakeups, now = now, failing = failing})

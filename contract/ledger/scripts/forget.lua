@@ -11,7 +11,7 @@ if not kept_until then
 end
 if not kept_until or tonumber(kept_until) > now then return cmsgpack.pack(false) end
 redis.call('DEL', K.pace .. a.model, K.counts .. a.model, K.claimed .. a.model, K.claims .. a.model,
-  K.heard .. a.model, K.rings .. a.model, K.pins .. a.model, K.served .. a.model, K.named .. a.model,
+  K.heard .. a.model, K.wakeups .. a.model, K.pins .. a.model, K.served .. a.model, K.named .. a.model,
   K.failure .. a.model)
 redis.call('ZREM', K.kept, a.model)
 redis.call('SREM', K.models, a.model)

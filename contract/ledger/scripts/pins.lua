@@ -1,5 +1,5 @@
--- The keeper's look at what waits for one version alone: rings where a worker of it is there, and, with
--- `settle`, ends what no worker will come for. {model, batch, most, settle} -> {ended, rings, endings}
+-- The keeper's look at what waits for one version alone: wakes where a worker of it is there, and, with
+-- `settle`, ends what no worker will come for. {model, batch, most, settle} -> {ended, wakeups, endings}
 insist()
 local model = a.model
 redis.call('ZREMRANGEBYSCORE', K.named .. model, '-inf', late_since(model))
@@ -39,6 +39,6 @@ for _, version in ipairs(redis.call('SMEMBERS', K.pins .. model)) do
     waiting = waiting + redis.call('ZCARD', K.pinned .. place(model, version))
   end
 end
-local rings = rings_short(model, a.batch, waiting)
+local wakeups = missing_wakeups(model, a.batch, waiting)
 conclude()
-return cmsgpack.pack({ended = ended, rings = rings, endings = endings})
+return cmsgpack.pack({ended = ended, wakeups = wakeups, endings = endings})

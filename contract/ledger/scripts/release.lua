@@ -1,6 +1,6 @@
 -- A worker hands predictions back before it has an outcome.
 -- {model, worker, idle, suspect, lost?, reason?, batch, max_attempts, dead_ttl, predictions: [[id, attempt]]}
--- -> {rings: [ring], endings}
+-- -> {wakeups: [wakeup], endings}
 -- `lost`: it costs a worker, as if that had died.
 insist()
 hear(a.model)
@@ -12,6 +12,6 @@ for _, p in ipairs(a.predictions) do
   end
 end
 rest(a.model, a.worker, a.idle)
-local rings = rings_short(a.model, a.batch)
+local wakeups = missing_wakeups(a.model, a.batch)
 conclude()
-return cmsgpack.pack({rings = rings, endings = endings})
+return cmsgpack.pack({wakeups = wakeups, endings = endings})

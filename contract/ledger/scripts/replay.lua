@@ -1,5 +1,5 @@
 -- Gives a dead prediction another life under a new id. {id, new_id, batch, reserve?}
--- -> {record, rings}, false or 'no_room'
+-- -> {record, wakeups}, false or 'no_room'
 local r = view(a.id)
 if not r then return cmsgpack.pack(false) end
 if redis.call('ZSCORE', K.dead .. r.model, a.id) then
@@ -14,4 +14,4 @@ if redis.call('ZSCORE', K.dead .. r.model, a.id) then
 elseif fields(a.new_id, 'replay_of')[1] ~= a.id then -- else: the same replay, sent again
   return cmsgpack.pack(false)
 end
-return cmsgpack.pack({view(a.new_id), rings_short(r.model, a.batch)})
+return cmsgpack.pack({view(a.new_id), missing_wakeups(r.model, a.batch)})

@@ -1,9 +1,9 @@
 -- The keeper's look at one model. {model, batch, max_attempts, dead_ttl, patience, most, depth?}
--- -> {taken_back, dead, rings, queued, running, workers: {name: age of its batch}, states: {word: how many workers},
+-- -> {taken_back, dead, wakeups, queued, running, workers: {name: age of its batch}, states: {word: how many workers},
 -- loaded: {name: what it has loaded}, oldest_seconds,
 -- pins: how many versions have some that wait for them alone, dead_total, eta_seconds,
 -- counts: {what: how many, ever}, endings, unannounced}
--- `depth` is how many messages the broker holds; without it rings are taken at their word.
+-- `depth` is how many messages the broker holds; without it no wake-up counts as lost.
 insist()
 local taken_back, dead = 0, 0
 local model = a.model
@@ -53,25 +53,25 @@ if redis.call('EXISTS', K.running .. model, K.busy .. model, K.workers .. model)
   redis.call('DEL', K.heard .. model)
 end
 
--- Rings that the broker no longer holds were lost, unless a worker is just about to claim.
+-- Wake-ups that the broker no longer holds were lost, unless a worker is just about to claim.
 if a.depth then
-  local lost = redis.call('ZCARD', K.rings .. model) - a.depth
+  local lost = redis.call('ZCARD', K.wakeups .. model) - a.depth
   if lost > 0 then
-    for _, ring in ipairs(redis.call('ZRANGEBYSCORE', K.rings .. model, '-inf', now - a.patience, 'LIMIT', 0, lost)) do
-      redis.call('ZREM', K.rings .. model, ring)
+    for _, wakeup in ipairs(redis.call('ZRANGEBYSCORE', K.wakeups .. model, '-inf', now - a.patience, 'LIMIT', 0, lost)) do
+      redis.call('ZREM', K.wakeups .. model, wakeup)
     end
   end
 end
 
 local queued = redis.call('ZCARD', K.queued .. model)
-local rings = queued > 0 and rings_short(model, a.batch) or {}
+local wakeups = queued > 0 and missing_wakeups(model, a.batch) or {}
 conclude()
 local flat, counted = redis.call('HGETALL', K.counts .. model), {}
 for i = 1, #flat, 2 do counted[flat[i]] = tonumber(flat[i + 1]) end
 return cmsgpack.pack({
   taken_back = taken_back,
   dead = dead,
-  rings = rings,
+  wakeups = wakeups,
   queued = queued,
   running = redis.call('ZCARD', K.running .. model),
   workers = workers,
