@@ -156,7 +156,7 @@ def test_a_folder_inside_a_python_package_is_found() -> None:
     import contract
 
     folder = source_folder("package:contract/ledger/scripts")
-    assert Path(folder) == Path(contract.__file__).parent / "scripts"
+    assert Path(folder) == Path(contract.__file__).parent / "ledger" / "scripts"
     for other in ("org/model", "/models/m", "package:"):
         assert source_folder(other) == other
 
