@@ -1,13 +1,13 @@
-"""The desk at which the ledger is tested, and a Redis that a test may hurt."""
+"""The ledger with a clock that tests move, and a Redis that a test may hurt."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from desk import Desk
 
 from contract.settings import Settings
 from local.redis import EmbeddedRedis
+from tests.support.ledger_harness import LedgerHarness
 from tests.support.outside import newer_redis
 
 
@@ -27,8 +27,8 @@ def redis_url(
 
 
 @pytest.fixture
-def desk(settings: Settings) -> Iterator[Desk]:
-    opened = Desk(settings)
+def harness(settings: Settings) -> Iterator[LedgerHarness]:
+    opened = LedgerHarness(settings)
     yield opened
     opened.close()
 

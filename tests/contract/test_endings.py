@@ -4,7 +4,6 @@ import logging
 from collections.abc import Iterator
 
 import pytest
-from desk import Desk
 
 from contract.ledger.endings import Ending
 from contract.ledger.transitions import claim, expire, release, sweep
@@ -12,6 +11,7 @@ from contract.settings import Settings
 from contract.telemetry.endings import log_endings
 from contract.telemetry.tracing import open_tracing
 from tests.support.collector import Collector
+from tests.support.ledger_harness import LedgerHarness
 
 TRACE = f"00-{'a' * 32}-{'b' * 16}-01"
 SWEEP = {"max_batch_size": 4, "max_attempts": 3, "dead_ttl_seconds": 60.0, "patience_seconds": 2.0}
@@ -23,13 +23,15 @@ def collector() -> Iterator[Collector]:
         yield opened
 
 
-def test_a_lost_worker_gives_back_what_it_had_and_at_last_it_is_dead(desk: Desk) -> None:
-    desk.accept(id="a", traceparent=TRACE)
+def test_a_lost_worker_gives_back_what_it_had_and_at_last_it_is_dead(
+    harness: LedgerHarness,
+) -> None:
+    harness.accept(id="a", traceparent=TRACE)
     endings = []
     for _ in range(3):
-        desk.claim()
-        desk.advance(16)
-        endings += desk.sweep().endings
+        harness.claim()
+        harness.advance(16)
+        endings += harness.sweep().endings
 
     assert endings == [
         Ending("a", "m", "queued", 1, TRACE),
@@ -38,44 +40,44 @@ def test_a_lost_worker_gives_back_what_it_had_and_at_last_it_is_dead(desk: Desk)
     ]
 
 
-def test_a_deadline_is_told_by_whoever_finds_it_over(desk: Desk) -> None:
-    desk.accept(id="a", deadline_seconds=5)
-    desk.advance(6)
-    assert desk.run(expire()).endings == [Ending("a", "m", "deadline_exceeded", 0)]
+def test_a_deadline_is_told_by_whoever_finds_it_over(harness: LedgerHarness) -> None:
+    harness.accept(id="a", deadline_seconds=5)
+    harness.advance(6)
+    assert harness.run(expire()).endings == [Ending("a", "m", "deadline_exceeded", 0)]
 
-    desk.accept(id="b", deadline_seconds=5, traceparent=TRACE)
-    desk.advance(6)
-    found = desk.run(claim(desk.holder(), 0))
+    harness.accept(id="b", deadline_seconds=5, traceparent=TRACE)
+    harness.advance(6)
+    found = harness.run(claim(harness.holder(), 0))
     assert found.predictions == []
     assert found.endings == [Ending("b", "m", "deadline_exceeded", 0, TRACE)]
 
 
-def test_a_hard_limit_is_told_of_one_alone_and_of_several(desk: Desk) -> None:
-    desk.accept(id="a")
-    desk.claim(timeout_seconds=5)
-    desk.advance(8)
-    assert desk.expire().endings == [Ending("a", "m", "timeout", 1)]
+def test_a_hard_limit_is_told_of_one_alone_and_of_several(harness: LedgerHarness) -> None:
+    harness.accept(id="a")
+    harness.claim(timeout_seconds=5)
+    harness.advance(8)
+    assert harness.expire().endings == [Ending("a", "m", "timeout", 1)]
 
-    desk.accept(id="b")
-    desk.accept(id="c")
-    desk.claim(timeout_seconds=5)
-    desk.advance(8)
-    assert desk.expire().endings == [Ending(id, "m", "queued", 1) for id in "bc"]
+    harness.accept(id="b")
+    harness.accept(id="c")
+    harness.claim(timeout_seconds=5)
+    harness.advance(8)
+    assert harness.expire().endings == [Ending(id, "m", "queued", 1) for id in "bc"]
 
 
-def test_what_is_handed_back_is_told(desk: Desk) -> None:
-    desk.accept(id="a", traceparent=TRACE)
-    (claimed,) = desk.claim()
-    done = desk.run(release(desk.holder(), [(claimed.id, 1)], idle=True, suspect=False))
+def test_what_is_handed_back_is_told(harness: LedgerHarness) -> None:
+    harness.accept(id="a", traceparent=TRACE)
+    (claimed,) = harness.claim()
+    done = harness.run(release(harness.holder(), [(claimed.id, 1)], idle=True, suspect=False))
 
     assert done.endings == [Ending("a", "m", "queued", 1, TRACE)]
 
 
-def test_one_call_tells_of_at_most_a_hundred(desk: Desk) -> None:
-    desk.create(*(desk.submission() for _ in range(150)))
-    desk.claim(limit=150, max_batch_size=150)
-    desk.advance(16)
-    swept = desk.run(sweep("m", depth=None, **SWEEP))  # type: ignore[arg-type]
+def test_one_call_tells_of_at_most_a_hundred(harness: LedgerHarness) -> None:
+    harness.create(*(harness.submission() for _ in range(150)))
+    harness.claim(limit=150, max_batch_size=150)
+    harness.advance(16)
+    swept = harness.run(sweep("m", depth=None, **SWEEP))  # type: ignore[arg-type]
 
     assert (swept.taken_back, len(swept.endings)) == (150, 100)
 

@@ -14,12 +14,12 @@ import msgpack
 import pytest
 import redis
 from celery.worker.request import Request
-from desk import Desk
 
 from contract.broker import TASK, Notifier, create_app, model_queue, queue_name
 from contract.ledger.transitions import Report, claim, report
 from contract.prediction import Prediction, Priority, Status
 from contract.settings import Settings
+from tests.support.ledger_harness import LedgerHarness
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -114,31 +114,35 @@ def test_a_record_of_a_pinned_prediction_reads_with_its_pin() -> None:
         "record_pinned",
     ],
 )
-def test_the_ledger_reads_every_record(desk: Desk, name: str) -> None:
+def test_the_ledger_reads_every_record(harness: LedgerHarness, name: str) -> None:
     record = load(name)
-    desk.redis.hset(desk.ledger.key("prediction", record["id"]), mapping=record)
+    harness.redis.hset(harness.ledger.key("prediction", record["id"]), mapping=record)
 
-    assert desk.get(record["id"]) == Prediction.from_record(record)
+    assert harness.get(record["id"]) == Prediction.from_record(record)
 
 
 @pytest.mark.parametrize("extra", [{}, {"shard": "7"}])
-def test_what_an_older_or_newer_gateway_recorded_runs(desk: Desk, extra: dict[str, str]) -> None:
+def test_what_an_older_or_newer_gateway_recorded_runs(
+    harness: LedgerHarness, extra: dict[str, str]
+) -> None:
     waits = {"id": "a", "model": "m", "owner": "o", "input": "1", "status": "starting"}
     waits |= {"attempt": "0", "created_at": "1700000000.0", "score": "1700000000.0"}
     waits |= {"result_ttl": "60", **extra}
-    desk.redis.hset(desk.ledger.key("prediction", "a"), mapping=waits)
-    desk.redis.zadd(desk.ledger.key("queued", "m"), {"a": 1700000000.0})
-    desk.lose(1)
-    claimed = desk.claim()
+    harness.redis.hset(harness.ledger.key("prediction", "a"), mapping=waits)
+    harness.redis.zadd(harness.ledger.key("queued", "m"), {"a": 1700000000.0})
+    harness.lose(1)
+    claimed = harness.claim()
 
     assert [(c.id, c.attempt) for c in claimed] == [("a", 2)]
-    assert desk.finish(claimed) == []
-    assert desk.status("a") is Status.SUCCEEDED
+    assert harness.finish(claimed) == []
+    assert harness.status("a") is Status.SUCCEEDED
 
 
-def test_every_field_that_the_ledger_writes_stands_in_a_golden_record(desk: Desk) -> None:
+def test_every_field_that_the_ledger_writes_stands_in_a_golden_record(
+    harness: LedgerHarness,
+) -> None:
     seen: set[str] = set()
-    desk.accept(
+    harness.accept(
         id="a",
         watcher="gw",
         idempotency_key="k",
@@ -146,15 +150,15 @@ def test_every_field_that_the_ledger_writes_stands_in_a_golden_record(desk: Desk
         traceparent=load("record_traced")["traceparent"],
         tracestate="a=1",
     )
-    desk.lose(1)
-    claimed = desk.claim()
-    desk.run(report([Report("a", 2, 0.5, "log", [("output", "x")])]))
-    desk.finish(claimed, said=1)
-    desk.accept(id="b", pinned="5f" * 32, entry="5f" * 16)
-    desk.run(claim(desk.holder(version="5f" * 32), 0))
-    desk.finish(desk.claim(), error="no", error_code="model_error")
+    harness.lose(1)
+    claimed = harness.claim()
+    harness.run(report([Report("a", 2, 0.5, "log", [("output", "x")])]))
+    harness.finish(claimed, said=1)
+    harness.accept(id="b", pinned="5f" * 32, entry="5f" * 16)
+    harness.run(claim(harness.holder(version="5f" * 32), 0))
+    harness.finish(harness.claim(), error="no", error_code="model_error")
     for id in "ab":
-        seen |= {name.decode() for name in desk.record(id)}
+        seen |= {name.decode() for name in harness.record(id)}
 
     names = ("record", "record_failed", "record_traced", "record_handed_back")
     names += ("record_streamed", "record_pinned")

@@ -1,7 +1,6 @@
 """What the ledger answers: records, cancels, pages, states and the dead list."""
 
 import pytest
-from desk import START, Desk
 
 from contract.ledger.transitions import (
     ModelState,
@@ -17,121 +16,126 @@ from contract.ledger.transitions import (
 )
 from contract.ledger.workers import Worker
 from contract.prediction import Priority, Status
+from tests.support.ledger_harness import START, LedgerHarness
 
 
-def test_reading_gives_each_prediction_or_nothing_in_order(desk: Desk) -> None:
-    desk.accept(id="a")
-    desk.accept(id="b")
-    views = desk.run(read([("b", -1), ("nobody", -1), ("a", -1)]))
+def test_reading_gives_each_prediction_or_nothing_in_order(harness: LedgerHarness) -> None:
+    harness.accept(id="a")
+    harness.accept(id="b")
+    views = harness.run(read([("b", -1), ("nobody", -1), ("a", -1)]))
 
     assert [view and view.prediction.id for view in views] == ["b", None, "a"]
 
 
-def test_another_owners_prediction_reads_like_one_that_does_not_exist(desk: Desk) -> None:
-    desk.accept(id="a", owner="alice")
+def test_another_owners_prediction_reads_like_one_that_does_not_exist(
+    harness: LedgerHarness,
+) -> None:
+    harness.accept(id="a", owner="alice")
 
-    assert desk.view("a", owner="alice") is not None
-    assert desk.view("a", owner="bob", watcher="gw") is None
-    assert b"watchers" not in desk.record("a")
+    assert harness.view("a", owner="alice") is not None
+    assert harness.view("a", owner="bob", watcher="gw") is None
+    assert b"watchers" not in harness.record("a")
 
 
-def test_who_reads_with_a_watcher_is_told_of_all_that_follows(desk: Desk) -> None:
-    desk.accept(id="a")
-    desk.view("a", watcher="gw")
-    with desk.redis.pubsub(ignore_subscribe_messages=True) as channel:
-        channel.subscribe(desk.ledger.key("answers", "gw"))
+def test_who_reads_with_a_watcher_is_told_of_all_that_follows(harness: LedgerHarness) -> None:
+    harness.accept(id="a")
+    harness.view("a", watcher="gw")
+    with harness.redis.pubsub(ignore_subscribe_messages=True) as channel:
+        channel.subscribe(harness.ledger.key("answers", "gw"))
         channel.get_message(timeout=5)
-        desk.cancel("a")
+        harness.cancel("a")
         assert channel.get_message(timeout=5) is not None
 
 
-def test_what_waits_is_read_with_its_position_and_estimated_time(desk: Desk) -> None:
-    desk.create(*(desk.submission(id=f"p{n}") for n in range(12)))
-    assert desk.get("p0").eta_seconds is None
-    desk.finish(desk.claim())  # four of them in half a second
+def test_what_waits_is_read_with_its_position_and_estimated_time(harness: LedgerHarness) -> None:
+    harness.create(*(harness.submission(id=f"p{n}") for n in range(12)))
+    assert harness.get("p0").eta_seconds is None
+    harness.finish(harness.claim())  # four of them in half a second
 
-    assert (desk.get("p4").queue_position, desk.get("p4").eta_seconds) == (1, 0.5)
-    assert (desk.get("p8").queue_position, desk.get("p8").eta_seconds) == (5, 1.0)
-    desk.claim("w1", limit=1)
-    desk.claim("w2", limit=1)
-    assert desk.get("p11").queue_position == 6
-    assert desk.get("p11").eta_seconds == 0.5, "two workers share the queue"
+    assert (harness.get("p4").queue_position, harness.get("p4").eta_seconds) == (1, 0.5)
+    assert (harness.get("p8").queue_position, harness.get("p8").eta_seconds) == (5, 1.0)
+    harness.claim("w1", limit=1)
+    harness.claim("w2", limit=1)
+    assert harness.get("p11").queue_position == 6
+    assert harness.get("p11").eta_seconds == 0.5, "two workers share the queue"
 
 
-def test_a_waiting_prediction_is_canceled_and_never_runs(desk: Desk) -> None:
-    desk.accept(id="a", deadline_seconds=60)
-    canceled = desk.cancel("a")
+def test_a_waiting_prediction_is_canceled_and_never_runs(harness: LedgerHarness) -> None:
+    harness.accept(id="a", deadline_seconds=60)
+    canceled = harness.cancel("a")
 
     assert canceled is not None
     assert (canceled.status, canceled.completed_at) == (Status.CANCELED, START)
-    assert desk.claim() == []
+    assert harness.claim() == []
     for kind, name in (("queued", "m"), ("deadlines", "")):
-        assert desk.members(kind, name) == []
-    assert desk.members("retained", "") == ["a"]
+        assert harness.members(kind, name) == []
+    assert harness.members("retained", "") == ["a"]
 
 
-def test_a_running_prediction_is_canceled_and_its_worker_stays_busy(desk: Desk) -> None:
-    desk.accept(id="a")
-    claimed = desk.claim()
-    assert desk.cancel("a").status is Status.CANCELED
+def test_a_running_prediction_is_canceled_and_its_worker_stays_busy(harness: LedgerHarness) -> None:
+    harness.accept(id="a")
+    claimed = harness.claim()
+    assert harness.cancel("a").status is Status.CANCELED
 
-    assert desk.members("running") == []
-    assert desk.members("limits", "") == []
-    assert desk.members("busy") == ["w1"]
-    assert desk.extend(claimed) == ["a"]
+    assert harness.members("running") == []
+    assert harness.members("limits", "") == []
+    assert harness.members("busy") == ["w1"]
+    assert harness.extend(claimed) == ["a"]
 
 
 @pytest.mark.parametrize("error_code", [None, "model_error"])
-def test_what_is_over_is_not_canceled_any_more(desk: Desk, error_code: str | None) -> None:
-    desk.accept(id="a")
-    desk.finish(desk.claim(), error="no", error_code=error_code)
-    before = desk.record("a")
-    answer = desk.cancel("a")
+def test_what_is_over_is_not_canceled_any_more(
+    harness: LedgerHarness, error_code: str | None
+) -> None:
+    harness.accept(id="a")
+    harness.finish(harness.claim(), error="no", error_code=error_code)
+    before = harness.record("a")
+    answer = harness.cancel("a")
 
     assert answer is not None
     assert answer.status is (Status.FAILED if error_code else Status.SUCCEEDED)
-    assert desk.record("a") == before
+    assert harness.record("a") == before
 
 
-def test_a_cancel_may_be_sent_again(desk: Desk) -> None:
-    desk.accept(id="a")
-    desk.cancel("a")
-    before = desk.record("a")
-    desk.advance(1)
+def test_a_cancel_may_be_sent_again(harness: LedgerHarness) -> None:
+    harness.accept(id="a")
+    harness.cancel("a")
+    before = harness.record("a")
+    harness.advance(1)
 
-    assert desk.cancel("a").status is Status.CANCELED
-    assert desk.record("a") == before
+    assert harness.cancel("a").status is Status.CANCELED
+    assert harness.record("a") == before
 
 
-def test_only_the_owner_cancels(desk: Desk) -> None:
-    desk.accept(id="a", owner="alice")
+def test_only_the_owner_cancels(harness: LedgerHarness) -> None:
+    harness.accept(id="a", owner="alice")
 
-    assert desk.cancel("a", "bob") is None
-    assert desk.cancel("nobody") is None
-    assert desk.status("a") is Status.STARTING
+    assert harness.cancel("a", "bob") is None
+    assert harness.cancel("nobody") is None
+    assert harness.status("a") is Status.STARTING
 
 
 def ids(page: Page) -> list[str]:
     return [prediction.id for prediction in page.predictions]
 
 
-def test_a_page_is_newest_first_and_shows_only_the_owners(desk: Desk) -> None:
+def test_a_page_is_newest_first_and_shows_only_the_owners(harness: LedgerHarness) -> None:
     for id in "abc":
-        desk.accept(id=id, owner="alice")
-    desk.accept(id="d", owner="bob")
-    page = desk.run(list_page("alice"))
+        harness.accept(id=id, owner="alice")
+    harness.accept(id="d", owner="bob")
+    page = harness.run(list_page("alice"))
 
     assert ids(page) == ["c", "b", "a"]
     assert not page.more
-    assert desk.run(list_page("nobody")) == Page([], None, False)
+    assert harness.run(list_page("nobody")) == Page([], None, False)
 
 
-def test_pages_lead_from_the_newest_to_the_oldest_and_back(desk: Desk) -> None:
+def test_pages_lead_from_the_newest_to_the_oldest_and_back(harness: LedgerHarness) -> None:
     for n in range(7):
-        desk.accept(id=f"p{n}")
-    first = desk.run(list_page("local", limit=3))
-    second = desk.run(list_page("local", limit=3, before=first.last))
-    third = desk.run(list_page("local", limit=3, before=second.last))
+        harness.accept(id=f"p{n}")
+    first = harness.run(list_page("local", limit=3))
+    second = harness.run(list_page("local", limit=3, before=first.last))
+    third = harness.run(list_page("local", limit=3, before=second.last))
 
     assert [ids(first), ids(second), ids(third)] == [
         ["p6", "p5", "p4"],
@@ -139,38 +143,40 @@ def test_pages_lead_from_the_newest_to_the_oldest_and_back(desk: Desk) -> None:
         ["p0"],
     ]
     assert [first.more, second.more, third.more] == [True, True, False]
-    back = desk.run(list_page("local", limit=3, after=third.last))
+    back = harness.run(list_page("local", limit=3, after=third.last))
     assert ids(back) == ["p1", "p2", "p3"]
     assert back.more
-    assert ids(desk.run(list_page("local", limit=3, after=back.last))) == ["p4", "p5", "p6"]
+    assert ids(harness.run(list_page("local", limit=3, after=back.last))) == ["p4", "p5", "p6"]
 
 
-def test_a_page_that_ends_with_the_last_one_says_so(desk: Desk) -> None:
+def test_a_page_that_ends_with_the_last_one_says_so(harness: LedgerHarness) -> None:
     for n in range(3):
-        desk.accept(id=f"p{n}")
+        harness.accept(id=f"p{n}")
 
-    assert not desk.run(list_page("local", limit=3)).more
+    assert not harness.run(list_page("local", limit=3)).more
 
 
-def test_pages_show_one_model_or_one_status_only(desk: Desk) -> None:
+def test_pages_show_one_model_or_one_status_only(harness: LedgerHarness) -> None:
     for n in range(6):
-        desk.accept(id=f"p{n}", model="m" if n % 2 else "other")
-    desk.cancel("p1")
-    desk.cancel("p2")
+        harness.accept(id=f"p{n}", model="m" if n % 2 else "other")
+    harness.cancel("p1")
+    harness.cancel("p2")
 
-    assert ids(desk.run(list_page("local", model="m"))) == ["p5", "p3", "p1"]
-    assert ids(desk.run(list_page("local", status="canceled"))) == ["p2", "p1"]
-    assert ids(desk.run(list_page("local", model="m", status="canceled"))) == ["p1"]
-    assert ids(desk.run(list_page("local", model="m", after=2, limit=1))) == ["p3"]
+    assert ids(harness.run(list_page("local", model="m"))) == ["p5", "p3", "p1"]
+    assert ids(harness.run(list_page("local", status="canceled"))) == ["p2", "p1"]
+    assert ids(harness.run(list_page("local", model="m", status="canceled"))) == ["p1"]
+    assert ids(harness.run(list_page("local", model="m", after=2, limit=1))) == ["p3"]
 
 
-def test_a_search_looks_at_a_bounded_number_of_records_and_can_go_on(desk: Desk) -> None:
+def test_a_search_looks_at_a_bounded_number_of_records_and_can_go_on(
+    harness: LedgerHarness,
+) -> None:
     for n in range(10):
-        desk.accept(id=f"p{n}")
-    desk.cancel("p0")
+        harness.accept(id=f"p{n}")
+    harness.cancel("p0")
     found, before, pages = [], None, 0
     while True:
-        page = desk.run(list_page("local", status="canceled", before=before, look=4))
+        page = harness.run(list_page("local", status="canceled", before=before, look=4))
         found += ids(page)
         before = page.last
         pages += 1
@@ -181,31 +187,33 @@ def test_a_search_looks_at_a_bounded_number_of_records_and_can_go_on(desk: Desk)
     assert pages == 3
 
 
-def test_a_page_of_large_records_ends_early_in_both_directions(desk: Desk) -> None:
+def test_a_page_of_large_records_ends_early_in_both_directions(harness: LedgerHarness) -> None:
     for n in range(6):
-        desk.accept(id=f"p{n}", input="x" * 1000)
-    first = desk.run(list_page("local", most_bytes=2500))
-    second = desk.run(list_page("local", most_bytes=2500, before=first.last))
-    third = desk.run(list_page("local", most_bytes=2500, before=second.last))
+        harness.accept(id=f"p{n}", input="x" * 1000)
+    first = harness.run(list_page("local", most_bytes=2500))
+    second = harness.run(list_page("local", most_bytes=2500, before=first.last))
+    third = harness.run(list_page("local", most_bytes=2500, before=second.last))
     assert [ids(page) for page in (first, second, third)] == [
         ["p5", "p4"],
         ["p3", "p2"],
         ["p1", "p0"],
     ]
     assert [page.more for page in (first, second, third)] == [True, True, False]
-    back = desk.run(list_page("local", most_bytes=2500, after=third.last))
+    back = harness.run(list_page("local", most_bytes=2500, after=third.last))
     assert (ids(back), back.more) == (["p1", "p2"], True)
-    assert ids(desk.run(list_page("local", most_bytes=2500, after=back.last))) == ["p3", "p4"]
+    assert ids(harness.run(list_page("local", most_bytes=2500, after=back.last))) == ["p3", "p4"]
 
 
 @pytest.mark.parametrize("after", [None, 0])
-def test_a_record_that_is_larger_than_a_page_is_a_page(desk: Desk, after: int | None) -> None:
+def test_a_record_that_is_larger_than_a_page_is_a_page(
+    harness: LedgerHarness, after: int | None
+) -> None:
     for n in range(3):
-        desk.accept(id=f"p{n}", input="x" * 1000)
+        harness.accept(id=f"p{n}", input="x" * 1000)
     found, bound = [], after
     for _ in range(3):
         bounds = {"before": bound} if after is None else {"after": bound}
-        page = desk.run(list_page("local", most_bytes=10, **bounds))
+        page = harness.run(list_page("local", most_bytes=10, **bounds))
         assert len(page.predictions) == 1
         found += ids(page)
         bound = page.last
@@ -213,39 +221,41 @@ def test_a_record_that_is_larger_than_a_page_is_a_page(desk: Desk, after: int | 
     assert not page.more
 
 
-def test_what_came_out_counts_for_a_page_too(desk: Desk) -> None:
+def test_what_came_out_counts_for_a_page_too(harness: LedgerHarness) -> None:
     for n in range(3):
-        desk.accept(id=f"p{n}")
-    desk.finish(desk.claim(), '"' + "y" * 1000 + '"')
-    assert ids(desk.run(list_page("local", most_bytes=2500))) == ["p2", "p1"]
-    assert len(desk.run(list_page("local", most_bytes=10, brief=True)).predictions) == 3
+        harness.accept(id=f"p{n}")
+    harness.finish(harness.claim(), '"' + "y" * 1000 + '"')
+    assert ids(harness.run(list_page("local", most_bytes=2500))) == ["p2", "p1"]
+    assert len(harness.run(list_page("local", most_bytes=10, brief=True)).predictions) == 3
 
 
-def test_the_dead_list_shows_no_inputs(desk: Desk) -> None:
-    id = desk.accept(input="x" * 1000)
-    desk.lose(3)
-    (kept,) = desk.run(dead("m"))
+def test_the_dead_list_shows_no_inputs(harness: LedgerHarness) -> None:
+    id = harness.accept(input="x" * 1000)
+    harness.lose(3)
+    (kept,) = harness.run(dead("m"))
     assert (kept.id, kept.model, kept.attempt, kept.input) == (id, "m", 3, "{}")
     assert kept.error_code == "worker_lost"
     assert "3 times" in (kept.error or "")
     assert kept.completed_at
 
 
-def test_statuses_are_read_without_the_records_and_followed_from_then_on(desk: Desk) -> None:
-    done, runs, waits = (desk.accept(id=id) for id in "abc")
-    desk.finish(desk.claim(limit=1))
-    desk.claim(limit=1)
-    asked = desk.run(statuses([done, runs, "gone", waits], "g1"))
+def test_statuses_are_read_without_the_records_and_followed_from_then_on(
+    harness: LedgerHarness,
+) -> None:
+    done, runs, waits = (harness.accept(id=id) for id in "abc")
+    harness.finish(harness.claim(limit=1))
+    harness.claim(limit=1)
+    asked = harness.run(statuses([done, runs, "gone", waits], "g1"))
     assert asked == [Status.SUCCEEDED, Status.PROCESSING, None, Status.STARTING]
-    assert desk.view("gone") is None
-    desk.run(statuses([waits], "g2"))
-    assert desk.record(waits)[b"watchers"] == b"g1 g2"
+    assert harness.view("gone") is None
+    harness.run(statuses([waits], "g2"))
+    assert harness.record(waits)[b"watchers"] == b"g1 g2"
 
 
-def test_a_brief_page_leaves_out_what_may_be_large(desk: Desk) -> None:
-    desk.accept(id="a", input='{"text": "hi"}')
-    desk.finish(desk.claim())
-    page = desk.run(list_page("local", brief=True))
+def test_a_brief_page_leaves_out_what_may_be_large(harness: LedgerHarness) -> None:
+    harness.accept(id="a", input='{"text": "hi"}')
+    harness.finish(harness.claim())
+    page = harness.run(list_page("local", brief=True))
     (brief,) = page.predictions
 
     assert (brief.input, brief.output) == ("{}", None)
@@ -254,30 +264,30 @@ def test_a_brief_page_leaves_out_what_may_be_large(desk: Desk) -> None:
     assert page.now == START
 
 
-def test_the_state_counts_what_waits_and_runs(desk: Desk) -> None:
-    desk.create(*(desk.submission() for _ in range(6)))
-    desk.claim()
-    desk.advance(5)
-    states = desk.run(state(["m", "idle"]))
+def test_the_state_counts_what_waits_and_runs(harness: LedgerHarness) -> None:
+    harness.create(*(harness.submission() for _ in range(6)))
+    harness.claim()
+    harness.advance(5)
+    states = harness.run(state(["m", "idle"]))
 
     busy = [Worker("w1", "busy", state_seconds=pytest.approx(5, abs=1e-3))]
     assert states["m"] == ModelState(2, 4, 1, pytest.approx(5, abs=1e-3), None, busy)
     assert states["idle"] == ModelState(0, 0, 0, 0)
-    assert desk.run(state([])) == {}
+    assert harness.run(state([])) == {}
 
 
-def test_the_dead_list_is_newest_first(desk: Desk) -> None:
+def test_the_dead_list_is_newest_first(harness: LedgerHarness) -> None:
     for id in "abc":
-        desk.accept(id=id)
-        desk.lose(3)
+        harness.accept(id=id)
+        harness.lose(3)
 
-    assert [p.id for p in desk.run(dead("m"))] == ["c", "b", "a"]
-    assert [p.id for p in desk.run(dead("m", most=1))] == ["c"]
-    assert desk.run(dead("other")) == []
+    assert [p.id for p in harness.run(dead("m"))] == ["c", "b", "a"]
+    assert [p.id for p in harness.run(dead("m", most=1))] == ["c"]
+    assert harness.run(dead("other")) == []
 
 
-def test_a_dead_prediction_gets_another_life_under_a_new_id(desk: Desk) -> None:
-    desk.accept(
+def test_a_dead_prediction_gets_another_life_under_a_new_id(harness: LedgerHarness) -> None:
+    harness.accept(
         id="a",
         input='{"text": "hi"}',
         version="v1",
@@ -288,74 +298,76 @@ def test_a_dead_prediction_gets_another_life_under_a_new_id(desk: Desk) -> None:
         credit_seconds=300,
         result_ttl=60.5,
     )
-    desk.lose(3)
-    fresh, wakeups = desk.run(replay("a", "b", 4))
+    harness.lose(3)
+    fresh, wakeups = harness.run(replay("a", "b", 4))
 
     assert (fresh.id, fresh.replay_of, fresh.status) == ("b", "a", Status.STARTING)
     assert (fresh.input, fresh.version, fresh.owner) == ('{"text": "hi"}', "v1", "alice")
     assert (fresh.priority, fresh.result_ttl, fresh.attempt) == (Priority.HIGH, 60.5, 0)
-    assert desk.redis.zscore(desk.ledger.key("queued", "m"), "b") == pytest.approx(desk.now - 300)
+    assert harness.redis.zscore(harness.ledger.key("queued", "m"), "b") == pytest.approx(
+        harness.now - 300
+    )
     assert wakeups == [], "the wake-up for the last attempt is still out there"
-    assert desk.run(dead("m")) == []
-    assert desk.status("a") is Status.FAILED
-    desk.finish(desk.claim())
-    assert desk.status("b") is Status.SUCCEEDED
+    assert harness.run(dead("m")) == []
+    assert harness.status("a") is Status.FAILED
+    harness.finish(harness.claim())
+    assert harness.status("b") is Status.SUCCEEDED
 
 
-def test_a_replay_sends_a_wakeup_when_no_message_is_out(desk: Desk) -> None:
-    desk.accept(id="a")
-    desk.lose(3)
-    desk.redis.delete(desk.ledger.key("wakeups", "m"))
-    _, wakeups = desk.run(replay("a", "b", 4))
+def test_a_replay_sends_a_wakeup_when_no_message_is_out(harness: LedgerHarness) -> None:
+    harness.accept(id="a")
+    harness.lose(3)
+    harness.redis.delete(harness.ledger.key("wakeups", "m"))
+    _, wakeups = harness.run(replay("a", "b", 4))
 
     assert len(wakeups) == 1
 
 
-def test_a_replay_that_is_sent_again_gives_one_life(desk: Desk) -> None:
-    desk.accept(id="a")
-    desk.lose(3)
+def test_a_replay_that_is_sent_again_gives_one_life(harness: LedgerHarness) -> None:
+    harness.accept(id="a")
+    harness.lose(3)
     again = replay("a", "b", 4)
-    first = desk.run(again)
-    second = desk.run(again)
+    first = harness.run(again)
+    second = harness.run(again)
 
     assert first is not None
     assert second is not None
     assert first[0] == second[0]
-    assert desk.members("queued") == ["b"]
+    assert harness.members("queued") == ["b"]
 
 
-def test_only_what_is_on_the_dead_list_can_be_replayed(desk: Desk) -> None:
-    desk.accept(id="a")
-    desk.accept(id="b")
-    desk.finish(desk.claim(limit=1), error="bad", error_code="model_error")
+def test_only_what_is_on_the_dead_list_can_be_replayed(harness: LedgerHarness) -> None:
+    harness.accept(id="a")
+    harness.accept(id="b")
+    harness.finish(harness.claim(limit=1), error="bad", error_code="model_error")
 
     for id in ("a", "b", "nobody"):
-        assert desk.run(replay(id, "c", 4)) is None
-    assert desk.record("c") == {}
+        assert harness.run(replay(id, "c", 4)) is None
+    assert harness.record("c") == {}
 
 
-def test_a_dead_prediction_is_replayed_once(desk: Desk) -> None:
-    desk.accept(id="a")
-    desk.lose(3)
+def test_a_dead_prediction_is_replayed_once(harness: LedgerHarness) -> None:
+    harness.accept(id="a")
+    harness.lose(3)
 
-    assert desk.run(replay("a", "b", 4)) is not None
-    assert desk.run(replay("a", "c", 4)) is None
-
-
-def test_what_streamed_stays_readable_after_the_end(desk: Desk) -> None:
-    desk.accept(id="a")
-    claimed = desk.claim()
-    desk.run(report([Report("a", 1, events=[("output", "Hi")])]))
-    desk.finish(claimed)
-
-    assert desk.view("a").events == [("output", "Hi")]
+    assert harness.run(replay("a", "b", 4)) is not None
+    assert harness.run(replay("a", "c", 4)) is None
 
 
-def test_a_prediction_that_many_gateways_watched_tells_the_latest(desk: Desk) -> None:
-    desk.accept(id="a")
+def test_what_streamed_stays_readable_after_the_end(harness: LedgerHarness) -> None:
+    harness.accept(id="a")
+    claimed = harness.claim()
+    harness.run(report([Report("a", 1, events=[("output", "Hi")])]))
+    harness.finish(claimed)
+
+    assert harness.view("a").events == [("output", "Hi")]
+
+
+def test_a_prediction_that_many_gateways_watched_tells_the_latest(harness: LedgerHarness) -> None:
+    harness.accept(id="a")
     names = [f"{n:016x}" for n in range(200)]
     for name in names:
-        desk.run(read([("a", -1)], watcher=name))
-    watchers = desk.record("a")[b"watchers"].decode().split()
+        harness.run(read([("a", -1)], watcher=name))
+    watchers = harness.record("a")[b"watchers"].decode().split()
     assert watchers == names[-len(watchers) :]
     assert 50 < len(watchers) < 70

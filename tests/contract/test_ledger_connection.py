@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import redis
-from desk import Desk
 
 from contract.errors import LedgerFull, LedgerRefuses, LedgerUnavailable, LedgerUnsafe
 from contract.ledger.client import AsyncLedger, Ledger, check_safety, ledger_trouble
@@ -27,6 +26,7 @@ from contract.ledger.transitions import (
 from contract.prediction import Prediction, Status
 from contract.settings import Settings
 from local.redis import EmbeddedRedis
+from tests.support.ledger_harness import LedgerHarness
 
 SAFE = {"maxmemory_policy": "noeviction", "aof_enabled": 1}
 
@@ -105,13 +105,13 @@ def test_a_real_redis_that_evicts_or_forgets_is_refused_unless_that_is_accepted(
     carefree.close()
 
 
-def test_a_ledger_that_forgot_its_scripts_gets_them_again(desk: Desk) -> None:
-    desk.accept(id="a")
-    desk.redis.script_flush()
-    desk.accept(id="b")
-    desk.redis.script_flush()
+def test_a_ledger_that_forgot_its_scripts_gets_them_again(harness: LedgerHarness) -> None:
+    harness.accept(id="a")
+    harness.redis.script_flush()
+    harness.accept(id="b")
+    harness.redis.script_flush()
 
-    assert [c.id for c in desk.claim()] == ["a", "b"]
+    assert [c.id for c in harness.claim()] == ["a", "b"]
 
 
 def test_scripts_are_sent_by_their_hash(settings: Settings, ledger: Ledger) -> None:
@@ -204,38 +204,38 @@ def test_a_ledger_that_refuses_us_says_so_and_shows_no_password(
 def test_a_full_ledger_records_nothing_new_but_what_runs_goes_on_and_ends(
     own_redis: EmbeddedRedis,
 ) -> None:
-    desk = Desk(Settings(redis_url=own_redis.url))
+    harness = LedgerHarness(Settings(redis_url=own_redis.url))
 
     def let_pass(seconds: float) -> None:
-        desk.redis.config_set("maxmemory", 0)  # the test's clock needs room too
-        desk.advance(seconds)
-        desk.redis.config_set("maxmemory", 1)
+        harness.redis.config_set("maxmemory", 0)  # the test's clock needs room too
+        harness.advance(seconds)
+        harness.redis.config_set("maxmemory", 1)
 
     for id in "abcde":
-        desk.accept(id=id)
-    claimed = desk.claim(limit=2)
-    desk.redis.config_set("maxmemory", 1)
+        harness.accept(id=id)
+    claimed = harness.claim(limit=2)
+    harness.redis.config_set("maxmemory", 1)
     with pytest.raises(LedgerFull, match="nothing was recorded"):
-        desk.accept(id="f")
-    assert desk.ledger.redis.zcard(desk.ledger.key("created", "local")) == 5
-    assert desk.record("f") == {}
-    assert desk.status("c") is Status.STARTING, "reading goes on"
+        harness.accept(id="f")
+    assert harness.ledger.redis.zcard(harness.ledger.key("created", "local")) == 5
+    assert harness.record("f") == {}
+    assert harness.status("c") is Status.STARTING, "reading goes on"
 
-    assert desk.extend(claimed) == []
-    assert desk.finish(claimed[:1]) == []
-    assert desk.status("a") is Status.SUCCEEDED
-    assert desk.cancel("c").status is Status.CANCELED
-    assert desk.view("d", watcher="gw") is not None, "a gateway that waits is told"
-    fresh = desk.claim("w2")
+    assert harness.extend(claimed) == []
+    assert harness.finish(claimed[:1]) == []
+    assert harness.status("a") is Status.SUCCEEDED
+    assert harness.cancel("c").status is Status.CANCELED
+    assert harness.view("d", watcher="gw") is not None, "a gateway that waits is told"
+    fresh = harness.claim("w2")
     assert [c.id for c in fresh] == ["d", "e"]
-    desk.release(fresh, worker="w2")
+    harness.release(fresh, worker="w2")
     let_pass(16)
-    assert desk.sweep().taken_back == 1
-    assert desk.expire().limits == 0
+    assert harness.sweep().taken_back == 1
+    assert harness.expire().limits == 0
     let_pass(3600)
-    assert desk.prune() == 2
-    assert desk.view("a") is None
-    desk.close()
+    assert harness.prune() == 2
+    assert harness.view("a") is None
+    harness.close()
 
 
 STRINGS = [
@@ -252,29 +252,29 @@ STRINGS = [
 
 
 @pytest.mark.parametrize("text", STRINGS, ids=range(len(STRINGS)))
-def test_an_input_and_an_output_come_back_byte_for_byte(desk: Desk, text: str) -> None:
-    desk.accept(id="a", input=text)
-    claimed = desk.claim()
+def test_an_input_and_an_output_come_back_byte_for_byte(harness: LedgerHarness, text: str) -> None:
+    harness.accept(id="a", input=text)
+    claimed = harness.claim()
     assert claimed[0].input == text
-    desk.finish(claimed, text)
+    harness.finish(claimed, text)
 
-    found = desk.get("a")
+    found = harness.get("a")
     assert (found.input, found.output) == (text, text)
-    assert desk.record("a")[b"input"] == text.encode()
+    assert harness.record("a")[b"input"] == text.encode()
 
 
-def test_an_output_that_looks_like_a_number_stays_as_it_was_written(desk: Desk) -> None:
+def test_an_output_that_looks_like_a_number_stays_as_it_was_written(harness: LedgerHarness) -> None:
     for text in ("1.50", "1e3", "true", "null", '""', "0.30000000000000004"):
-        id = desk.accept(input=text)
-        desk.finish(desk.claim(), text)
-        assert desk.get(id).output == text
+        id = harness.accept(input=text)
+        harness.finish(harness.claim(), text)
+        assert harness.get(id).output == text
 
 
-def test_a_large_batch_of_large_inputs_is_one_call(desk: Desk) -> None:
+def test_a_large_batch_of_large_inputs_is_one_call(harness: LedgerHarness) -> None:
     big = json.dumps("y" * 500_000)
-    desk.create(*(desk.submission(id=id, input=big) for id in "abcdefgh"))
+    harness.create(*(harness.submission(id=id, input=big) for id in "abcdefgh"))
 
-    assert [len(c.input) for c in desk.claim(limit=8)] == [len(big)] * 8
+    assert [len(c.input) for c in harness.claim(limit=8)] == [len(big)] * 8
 
 
 def run_async(settings: Settings, act: Callable[[AsyncLedger], Any]) -> Any:
@@ -318,6 +318,8 @@ def test_the_event_loops_ledger_reports_one_that_is_frozen(own_redis: EmbeddedRe
     run_async(settings, act)
 
 
-def test_an_error_of_our_own_script_is_not_taken_for_a_fault_of_redis(desk: Desk) -> None:
+def test_an_error_of_our_own_script_is_not_taken_for_a_fault_of_redis(
+    harness: LedgerHarness,
+) -> None:
     with pytest.raises(redis.ResponseError, match=re.compile("script", re.I)):
-        desk.run(Transition("claim", {"model": None}, lambda answer: answer))
+        harness.run(Transition("claim", {"model": None}, lambda answer: answer))

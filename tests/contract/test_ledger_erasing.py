@@ -3,7 +3,6 @@
 import asyncio
 
 import pytest
-from desk import Desk
 
 from contract.errors import LedgerNewer
 from contract.ledger import keys
@@ -11,27 +10,30 @@ from contract.ledger.client import AsyncLedger, Ledger
 from contract.ledger.transitions import Report, dead, erase, list_page, mark, replay, report
 from contract.prediction import Status
 from contract.settings import Settings
+from tests.support.ledger_harness import LedgerHarness
 
 PRIVATE = '{"text": "who knows this"}'
 
 
-def finished(desk: Desk, **more: object) -> str:
-    id = desk.accept(input=PRIVATE, owner="alice")
-    claimed = desk.claim()
+def finished(harness: LedgerHarness, **more: object) -> str:
+    id = harness.accept(input=PRIVATE, owner="alice")
+    claimed = harness.claim()
     events = [("output", "who "), ("logs", "knows")]
-    desk.run(report([Report(id, claimed[0].attempt, logs="knows this", events=events)]))
-    desk.finish(claimed, '"who knows that"', **more)
+    harness.run(report([Report(id, claimed[0].attempt, logs="knows this", events=events)]))
+    harness.finish(claimed, '"who knows that"', **more)
     return id
 
 
-def everything(desk: Desk) -> bytes:
+def everything(harness: LedgerHarness) -> bytes:
     """All that the ledger holds, in one piece."""
-    return b"".join(desk.redis.dump(key) for key in desk.redis.scan_iter(f"{desk.ledger.prefix}*"))
+    return b"".join(
+        harness.redis.dump(key) for key in harness.redis.scan_iter(f"{harness.ledger.prefix}*")
+    )
 
 
-def test_input_output_and_logs_are_gone_and_how_it_ended_stays(desk: Desk) -> None:
-    id = finished(desk)
-    erased = desk.run(erase(id, "alice"))
+def test_input_output_and_logs_are_gone_and_how_it_ended_stays(harness: LedgerHarness) -> None:
+    id = finished(harness)
+    erased = harness.run(erase(id, "alice"))
     assert erased is not None
     assert erased.data_removed
     assert (erased.status, erased.input, erased.output, erased.logs) == (
@@ -40,67 +42,67 @@ def test_input_output_and_logs_are_gone_and_how_it_ended_stays(desk: Desk) -> No
         None,
         "",
     )
-    assert desk.get(id) == erased
-    assert b"who" not in everything(desk)
-    assert b"knows" not in everything(desk)
+    assert harness.get(id) == erased
+    assert b"who" not in everything(harness)
+    assert b"knows" not in everything(harness)
 
 
-def test_what_a_model_said_of_an_error_goes_too_and_its_code_stays(desk: Desk) -> None:
-    id = finished(desk, error="cannot read 'who knows this'", error_code="invalid_input")
-    erased = desk.run(erase(id, "alice"))
+def test_what_a_model_said_of_an_error_goes_too_and_its_code_stays(harness: LedgerHarness) -> None:
+    id = finished(harness, error="cannot read 'who knows this'", error_code="invalid_input")
+    erased = harness.run(erase(id, "alice"))
     assert erased is not None
     assert erased.error_code == "invalid_input"
     assert erased.error == "removed with the data of the prediction"
-    assert b"who" not in everything(desk)
+    assert b"who" not in everything(harness)
 
 
-def test_what_is_not_over_keeps_its_data(desk: Desk) -> None:
-    waiting = desk.accept(input=PRIVATE)
-    kept = desk.run(erase(waiting, "local"))
+def test_what_is_not_over_keeps_its_data(harness: LedgerHarness) -> None:
+    waiting = harness.accept(input=PRIVATE)
+    kept = harness.run(erase(waiting, "local"))
     assert kept is not None
     assert (kept.status, kept.input, kept.data_removed) == (Status.STARTING, PRIVATE, False)
-    claimed = desk.claim()
-    running = desk.run(erase(waiting, "local"))
+    claimed = harness.claim()
+    running = harness.run(erase(waiting, "local"))
     assert running is not None
     assert (running.status, running.input) == (Status.PROCESSING, PRIVATE)
-    assert desk.finish(claimed) == []
+    assert harness.finish(claimed) == []
 
 
-def test_another_owners_prediction_is_not_there(desk: Desk) -> None:
-    id = finished(desk)
-    assert desk.run(erase(id, "bob")) is None
-    assert desk.run(erase("nothing", "alice")) is None
-    assert desk.get(id).input == PRIVATE
+def test_another_owners_prediction_is_not_there(harness: LedgerHarness) -> None:
+    id = finished(harness)
+    assert harness.run(erase(id, "bob")) is None
+    assert harness.run(erase("nothing", "alice")) is None
+    assert harness.get(id).input == PRIVATE
 
 
-def test_again_is_the_same(desk: Desk) -> None:
-    id = finished(desk)
-    assert desk.run(erase(id, "alice")) == desk.run(erase(id, "alice"))
+def test_again_is_the_same(harness: LedgerHarness) -> None:
+    id = finished(harness)
+    assert harness.run(erase(id, "alice")) == harness.run(erase(id, "alice"))
 
 
-def test_a_repeated_create_gets_the_prediction_without_its_data(desk: Desk) -> None:
+def test_a_repeated_create_gets_the_prediction_without_its_data(harness: LedgerHarness) -> None:
     asked = {"id": "mine", "digest": "d"}
-    desk.accept(**asked)
-    desk.finish(desk.claim())
-    desk.run(erase("mine", "local"))
-    (repeated,) = desk.create(desk.submission(**asked)).results or []
+    harness.accept(**asked)
+    harness.finish(harness.claim())
+    harness.run(erase("mine", "local"))
+    (repeated,) = harness.create(harness.submission(**asked)).results or []
     assert repeated.prediction.data_removed
-    assert desk.claim() == []
+    assert harness.claim() == []
 
 
-def test_a_dead_prediction_without_its_input_is_not_replayed(desk: Desk) -> None:
-    id = desk.accept(input=PRIVATE)
-    desk.lose(3)
-    assert desk.status(id) is Status.FAILED
-    desk.run(erase(id, "local"))
-    assert desk.run(dead("m")) == []
-    assert desk.run(replay(id, "again", 4)) is None
+def test_a_dead_prediction_without_its_input_is_not_replayed(harness: LedgerHarness) -> None:
+    id = harness.accept(input=PRIVATE)
+    harness.lose(3)
+    assert harness.status(id) is Status.FAILED
+    harness.run(erase(id, "local"))
+    assert harness.run(dead("m")) == []
+    assert harness.run(replay(id, "again", 4)) is None
 
 
-def test_the_list_knows_whose_data_is_gone(desk: Desk) -> None:
-    ids = [finished(desk) for _ in range(2)]
-    desk.run(erase(ids[0], "alice"))
-    listed = desk.run(list_page("alice", brief=True)).predictions
+def test_the_list_knows_whose_data_is_gone(harness: LedgerHarness) -> None:
+    ids = [finished(harness) for _ in range(2)]
+    harness.run(erase(ids[0], "alice"))
+    listed = harness.run(list_page("alice", brief=True)).predictions
     assert [(p.id, p.data_removed) for p in listed] == [(ids[1], False), (ids[0], True)]
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from desk import CLOCK, START, Desk
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -43,6 +42,7 @@ from contract.ledger.transitions import (
 )
 from contract.prediction import Status
 from contract.settings import Settings
+from tests.support.ledger_harness import CLOCK, START, LedgerHarness
 
 BATCH, MAX_QUEUE, MAX_ATTEMPTS, MOST_WAKEUPS = 3, 12, 3, 64
 LEASE, LIMIT, RESULT_TTL, DEAD_TTL = 15.0, 40.0, 300.0, 900.0
@@ -71,7 +71,9 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def __init__(self, redis_url: str) -> None:
         super().__init__()
-        self.desk = Desk(Settings(redis_url=redis_url, prefix=f"m-{secrets.token_hex(6)}:"))
+        self.harness = LedgerHarness(
+            Settings(redis_url=redis_url, prefix=f"m-{secrets.token_hex(6)}:")
+        )
         self.messages: list[int] = []
         self.lost: set[int] = set()
         self.held: dict[str, list[Claimed]] = {"w1": [], "w2": [], "w3": []}
@@ -107,16 +109,18 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def score(self, kind: str, name: str = "m") -> dict[str, float]:
         """A sorted set: members in order, with their scores."""
-        rows = self.desk.redis.zrange(self.desk.ledger.key(kind, name), 0, -1, withscores=True)
+        rows = self.harness.redis.zrange(
+            self.harness.ledger.key(kind, name), 0, -1, withscores=True
+        )
         return {member.decode(): score for member, score in rows}
 
     def records(self) -> dict[str, Record]:
         """Everything that the ledger has of every prediction that was ever accepted."""
         indexes = [self.score("queued"), self.score("running")]
         indexes += [self.score(kind, "") for kind in ("deadlines", "limits", "retained")]
-        pipe = self.desk.redis.pipeline()
+        pipe = self.harness.redis.pipeline()
         for id in self.known:
-            pipe.hgetall(self.desk.ledger.key("prediction", id))
+            pipe.hgetall(self.harness.ledger.key("prediction", id))
         raw = dict(zip(self.known, pipe.execute(), strict=True))
         return {
             id: Record(
@@ -140,7 +144,7 @@ class LedgerMachine(RuleBasedStateMachine):
         submissions = []
         for n in range(len(self.known), len(self.known) + count):
             submissions.append(
-                self.desk.submission(
+                self.harness.submission(
                     id=f"p{n}",
                     digest="d",
                     idempotency_key=f"k{n}" if keyed else None,
@@ -152,7 +156,7 @@ class LedgerMachine(RuleBasedStateMachine):
                     watcher="gw",
                 )
             )
-        creation = self.desk.create(*submissions)
+        creation = self.harness.create(*submissions)
         for submission, result in zip(submissions, creation.results, strict=True):
             if waiting < MAX_QUEUE:
                 assert isinstance(result, Created)
@@ -161,30 +165,30 @@ class LedgerMachine(RuleBasedStateMachine):
                 waiting += 1
             else:
                 assert isinstance(result, Full)
-                assert self.desk.record(submission.prediction.id) == {}
+                assert self.harness.record(submission.prediction.id) == {}
         self.send_wakeups(creation.wakeups.get("m", []))
-        self.desk.advance(0.001)
+        self.harness.advance(0.001)
 
     @precondition(lambda self: set(self.known) - self.gone)
     @rule(data=st.data(), digest=st.sampled_from(["d", "e"]))
     def repeat(self, data: Any, digest: str) -> None:
         id = data.draw(st.sampled_from([id for id in self.known if id not in self.gone]))
-        before = self.desk.record(id)
-        again = self.desk.submission(
+        before = self.harness.record(id)
+        again = self.harness.submission(
             id=id, digest=digest, max_queue=MAX_QUEUE, max_batch_size=BATCH, watcher="gw"
         )
         again.prediction.digest = digest
-        (result,) = self.desk.create(again).results
+        (result,) = self.harness.create(again).results
         expected = before[b"digest"] == digest.encode()
         assert isinstance(result, Created) is expected
-        changed = {k for k, v in self.desk.record(id).items() if before.get(k) != v}
+        changed = {k for k, v in self.harness.record(id).items() if before.get(k) != v}
         assert changed <= {b"watchers"}
 
     @precondition(lambda self: self.known)
     @rule(data=st.data())
     def cancel(self, data: Any) -> None:
         id = data.draw(st.sampled_from(self.known))
-        answer = self.desk.cancel(id)
+        answer = self.harness.cancel(id)
         assert (answer is None) == (id in self.gone)
         assert answer is None or answer.status.terminal
 
@@ -217,14 +221,14 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def work(self, worker: str, wakeup: int, limit: int = BATCH) -> None:
         expected, late = self.next_batch(limit)
-        answer = self.desk.run(claim(self.holder(worker), wakeup, limit))
+        answer = self.harness.run(claim(self.holder(worker), wakeup, limit))
         assert [c.id for c in answer.predictions] == expected, "in order, and suspects alone"
         for c in answer.predictions:
             self.starts[c.id] += 1
             assert c.attempt == self.starts[c.id]
             assert self.starts[c.id] <= self.returned[c.id] + MAX_ATTEMPTS
         for id in late:
-            assert self.desk.get(id).error_code == "deadline_exceeded"
+            assert self.harness.get(id).error_code == "deadline_exceeded"
         self.held[worker] += answer.predictions
         self.send_wakeups(answer.wakeups)
 
@@ -238,7 +242,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 break
             fields = records[id].fields
             suspect = fields.get("suspect") == "1"
-            if "deadline" in fields and float(fields["deadline"]) <= self.desk.now:
+            if "deadline" in fields and float(fields["deadline"]) <= self.harness.now:
                 late.append(id)
             elif suspect and taken:
                 break
@@ -250,19 +254,19 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def owned(self, c: Claimed) -> bool:
         """True if this claim still holds by the record."""
-        fields = self.desk.record(c.id)
+        fields = self.harness.record(c.id)
         return fields.get(b"status") == b"processing" and fields[b"attempt"] == b"%d" % c.attempt
 
     def waits_again(self, c: Claimed) -> bool:
         """True if this claim was given back and nobody has claimed it since: it may still be finished."""
-        fields = self.desk.record(c.id)
+        fields = self.harness.record(c.id)
         return fields.get(b"status") == b"starting" and fields[b"attempt"] == b"%d" % c.attempt
 
     @rule(worker=WORKERS)
     def extend(self, worker: str) -> None:
         held = self.held[worker]
         mine = [c for c in held if self.owned(c)]
-        lost = self.desk.run(extend(self.holder(worker), [(c.id, c.attempt) for c in held]))
+        lost = self.harness.run(extend(self.holder(worker), [(c.id, c.attempt) for c in held]))
         assert lost == [c.id for c in held if c not in mine and not self.waits_again(c)]
         self.stale += [(worker, c) for c in held if c not in mine]
         self.held[worker] = mine
@@ -280,7 +284,7 @@ class LedgerMachine(RuleBasedStateMachine):
         others = Counter(c.id for c in some) - Counter(mine)
         assert not Counter(fenced) - others, "who holds it may write"
         for id in mine:
-            ended = self.desk.get(id)
+            ended = self.harness.get(id)
             assert ended.status is (Status.SUCCEEDED if good else Status.FAILED)
             assert ended.output == (f'"{self.written}"' if good else None)
         self.stale += [(worker, c) for c in some]
@@ -289,16 +293,18 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(data=st.data(), good=st.booleans())
     def write_in_a_stale_name(self, data: Any, good: bool) -> None:
         worker, c = data.draw(st.sampled_from(self.stale))
-        before = self.desk.record(c.id)
+        before = self.harness.record(c.id)
         if self.owned(c):
             return
         if self.waits_again(c):
             assert self.write(worker, [c], good) == []
             return
         self.write(worker, [c], good)
-        self.desk.run(report([Report(c.id, c.attempt, 0.5, "stale", [("output", "stale")])]))
-        self.desk.run(release(self.holder(worker), [(c.id, c.attempt)], idle=False, suspect=True))
-        assert self.desk.record(c.id) == before
+        self.harness.run(report([Report(c.id, c.attempt, 0.5, "stale", [("output", "stale")])]))
+        self.harness.run(
+            release(self.holder(worker), [(c.id, c.attempt)], idle=False, suspect=True)
+        )
+        assert self.harness.record(c.id) == before
 
     def write(self, worker: str, claimed: list[Claimed], good: bool) -> list[str]:
         self.written += 1
@@ -307,7 +313,7 @@ class LedgerMachine(RuleBasedStateMachine):
             how = {"output": f'"{self.written}"'.encode()}
         outcomes = [Outcome(c.id, c.attempt, **how) for c in claimed]
         idle = not self.held[worker]
-        fenced = self.desk.run(finish(self.holder(worker), outcomes, idle=idle, seconds=1.0))
+        fenced = self.harness.run(finish(self.holder(worker), outcomes, idle=idle, seconds=1.0))
         assert not idle or worker not in self.score("busy"), "who has nothing is not busy"
         return fenced
 
@@ -321,7 +327,7 @@ class LedgerMachine(RuleBasedStateMachine):
         lost = reason == "device_lost"
         self.returned.update(c.id for c in held if self.owned(c) and not lost)
         how: dict[str, Any] = {"idle": True, "suspect": suspect, "lost": lost, "reason": reason}
-        released = self.desk.run(release(self.holder(worker), attempts, **how))
+        released = self.harness.run(release(self.holder(worker), attempts, **how))
         self.send_wakeups(released.wakeups)
         self.stale += [(worker, c) for c in held]
 
@@ -336,29 +342,29 @@ class LedgerMachine(RuleBasedStateMachine):
     def report(self, data: Any) -> None:
         worker = data.draw(st.sampled_from([w for w, held in self.held.items() if held]))
         rows = [Report(c.id, c.attempt, 0.1, "log\n", [("output", "x")]) for c in self.held[worker]]
-        self.desk.run(report(rows))
+        self.harness.run(report(rows))
 
     # --- the keeper and the clock ---
 
     @rule(seconds=st.sampled_from([0.01, 1.0, 5.0, 14.9, 16.0, 45.0, 400.0]))
     def let_time_pass(self, seconds: float) -> None:
-        self.desk.advance(seconds)
+        self.harness.advance(seconds)
 
     @rule(seconds=st.sampled_from([2.0, 6.0, 45.0]))
     def be_away(self, seconds: float) -> None:
         """Nobody reaches the ledger."""
-        self.desk.be_away(seconds)
+        self.harness.be_away(seconds)
 
     @property
     def reprieve(self) -> bool:
         """True for one lease after an outage."""
-        till = self.desk.redis.hget(self.desk.ledger.key("heard", "m"), "till")
-        return till is not None and float(till) > self.desk.now
+        till = self.harness.redis.hget(self.harness.ledger.key("heard", "m"), "till")
+        return till is not None and float(till) > self.harness.now
 
     @rule(asked=st.booleans())
     def sweep(self, asked: bool) -> None:
-        late = {id for id, end in self.score("running").items() if end <= self.desk.now}
-        swept = self.desk.run(
+        late = {id for id, end in self.score("running").items() if end <= self.harness.now}
+        swept = self.harness.run(
             sweep(
                 "m",
                 max_batch_size=BATCH,
@@ -383,13 +389,15 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule()
     def expire(self) -> None:
-        limited = {id for id, end in self.score("limits", "").items() if end + 2 <= self.desk.now}
-        self.desk.expire()
+        limited = {
+            id for id, end in self.score("limits", "").items() if end + 2 <= self.harness.now
+        }
+        self.harness.expire()
         records = self.records()
         self.returned.update(id for id in limited if records[id].status is Status.STARTING)
         for id, record in records.items():
             if not record.status.terminal:
-                assert record.deadline is None or record.deadline > self.desk.now
+                assert record.deadline is None or record.deadline > self.harness.now
             if not self.reprieve:
                 assert id not in limited or record.status is not Status.PROCESSING
         self.sweep(False)  # which wakes workers for the innocent of a batch that ran past its limit
@@ -397,22 +405,22 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule()
     def prune(self) -> None:
         before = self.records()
-        self.desk.prune()
+        self.harness.prune()
         after = self.records()
         for id in before.keys() - after.keys():
             assert before[id].status.terminal
-            assert before[id].retained <= self.desk.now
+            assert before[id].retained <= self.harness.now
             ttl = DEAD_TTL if self.ends[id]["error_code"] == "worker_lost" else RESULT_TTL
-            assert float(before[id].fields["completed_at"]) + ttl <= self.desk.now + 1e-3
+            assert float(before[id].fields["completed_at"]) + ttl <= self.harness.now + 1e-3
             self.gone.add(id)
 
     @rule()
     def replay(self) -> None:
-        on_list = self.desk.run(dead("m"))
+        on_list = self.harness.run(dead("m"))
         if not on_list:
             return
         fresh = f"p{len(self.known)}"
-        record, wakeups = self.desk.run(replay(on_list[0].id, fresh, BATCH))
+        record, wakeups = self.harness.run(replay(on_list[0].id, fresh, BATCH))
         assert record.replay_of == on_list[0].id
         self.known.append(fresh)
         self.send_wakeups(wakeups)
@@ -436,7 +444,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 assert id not in self.ends
         for worker, held in self.held.items():
             leases = [running[c.id] for c in held if c.id in running and self.owned(c)]
-            if leases and max(leases) > self.desk.now:
+            if leases and max(leases) > self.harness.now:
                 assert busy.get(worker, 0) >= max(leases), "who computes is not to be killed"
         self.check_wakeups(len(queued))
         self.check_counts()
@@ -449,7 +457,7 @@ class LedgerMachine(RuleBasedStateMachine):
             if end["status"] == "failed":
                 expected[f"failed:{end['error_code']}"] += 1
         expected.update({f"handed_back:{why}": n for why, n in self.handed_back.items()})
-        counted = self.desk.redis.hgetall(self.desk.ledger.key("counts", "m"))
+        counted = self.harness.redis.hgetall(self.harness.ledger.key("counts", "m"))
         assert {what.decode(): int(n) for what, n in counted.items()} == +expected
 
     @staticmethod
@@ -480,26 +488,26 @@ class LedgerMachine(RuleBasedStateMachine):
         try:
             self.drain()
         finally:
-            self.desk.close()
+            self.harness.close()
 
     def drain(self) -> None:
         """Workers that do their work and a keeper that sweeps bring all that was accepted to its end."""
         for worker in self.held:
             self.die(worker)
         for _ in range(30):
-            self.desk.advance(LEASE + 1)
+            self.harness.advance(LEASE + 1)
             self.sweep(True)
             while self.messages:
                 self.take(self.messages.pop())
             # After an outage the busy have a lease's time to say that they are there.
-            lapsed = any(expiry <= self.desk.now for expiry in self.score("busy").values())
+            lapsed = any(expiry <= self.harness.now for expiry in self.score("busy").values())
             if not (self.score("queued") or self.score("running") or lapsed):
                 break
         self.the_guarantees_hold()
         for id, record in self.records().items():
             assert record.status.terminal, f"{id} was accepted and lost"
         for worker in self.held:
-            assert worker not in self.score("busy") or self.desk.now < self.score("busy")[worker]
+            assert worker not in self.score("busy") or self.harness.now < self.score("busy")[worker]
 
     def take(self, wakeup: int) -> None:
         self.work("w1", wakeup)
@@ -524,7 +532,7 @@ def test_any_order_of_events_keeps_the_guarantees(
     )
 
 
-def test_the_test_clock_stands_where_it_is_put(desk: Desk) -> None:
+def test_the_test_clock_stands_where_it_is_put(harness: LedgerHarness) -> None:
     assert "test-clock" in CLOCK
-    desk.advance(10)
-    assert desk.create(desk.submission()).now == START + 10
+    harness.advance(10)
+    assert harness.create(harness.submission()).now == START + 10

@@ -9,7 +9,6 @@ from typing import Any
 
 import msgpack
 import pytest
-from desk import Desk
 
 from contract.errors import LedgerRefuses, LedgerUnavailable
 from contract.ledger.client import AsyncLedger, Ledger
@@ -27,6 +26,7 @@ from contract.ledger.transitions import (
 )
 from contract.prediction import Prediction, Status
 from contract.settings import Settings
+from tests.support.ledger_harness import LedgerHarness
 from tests.support.sentinels import Guarded, Node
 from tests.support.waiting import until
 
@@ -64,21 +64,21 @@ def ours(guarded: Guarded) -> Settings:
 
 
 @pytest.fixture
-def desk(ours: Settings) -> Iterator[Desk]:
-    opened = Desk(ours)
+def harness(ours: Settings) -> Iterator[LedgerHarness]:
+    opened = LedgerHarness(ours)
     yield opened
     opened.close()
 
 
 @pytest.fixture
-def announced(desk: Desk) -> Iterator[Callable[[], list[Any]]]:
+def announced(harness: LedgerHarness) -> Iterator[Callable[[], list[Any]]]:
     """What the gateway `gw` is told, as often as it is called."""
-    with desk.redis.pubsub(ignore_subscribe_messages=True) as channel:
-        channel.subscribe(desk.ledger.key("answers", "gw"))
+    with harness.redis.pubsub(ignore_subscribe_messages=True) as channel:
+        channel.subscribe(harness.ledger.key("answers", "gw"))
         channel.get_message(timeout=5)
 
         def told() -> list[Any]:
-            desk.redis.publish(desk.ledger.key("answers", "gw"), msgpack.packb("last"))
+            harness.redis.publish(harness.ledger.key("answers", "gw"), msgpack.packb("last"))
             found = []
             while True:
                 message = channel.get_message(timeout=5)
@@ -91,74 +91,78 @@ def announced(desk: Desk) -> Iterator[Callable[[], list[Any]]]:
         yield told
 
 
-def waiting_for(desk: Desk) -> list[str]:
+def waiting_for(harness: LedgerHarness) -> list[str]:
     """The ids that are still to be announced."""
-    return [id.decode() for id in desk.redis.zrange(desk.ledger.key("unannounced", "m"), 0, -1)]
+    return [
+        id.decode() for id in harness.redis.zrange(harness.ledger.key("unannounced", "m"), 0, -1)
+    ]
 
 
-def test_what_was_answered_is_on_the_replica(desk: Desk, replica: Node) -> None:
+def test_what_was_answered_is_on_the_replica(harness: LedgerHarness, replica: Node) -> None:
     for _ in range(20):
-        id = desk.accept()
+        id = harness.accept()
         with replica.client() as client:
-            assert client.hget(desk.ledger.key("prediction", id), "status") == b"starting"
+            assert client.hget(harness.ledger.key("prediction", id), "status") == b"starting"
 
-        canceled = desk.cancel(id)
+        canceled = harness.cancel(id)
         assert canceled
         with replica.client() as client:
-            assert client.hget(desk.ledger.key("prediction", id), "status") == b"canceled"
+            assert client.hget(harness.ledger.key("prediction", id), "status") == b"canceled"
 
 
-def test_a_script_that_redis_forgot_is_sent_again_and_awaited(desk: Desk, replica: Node) -> None:
-    desk.redis.script_flush()
-    id = desk.accept()
+def test_a_script_that_redis_forgot_is_sent_again_and_awaited(
+    harness: LedgerHarness, replica: Node
+) -> None:
+    harness.redis.script_flush()
+    id = harness.accept()
 
     with replica.client() as client:
-        assert client.exists(desk.ledger.key("prediction", id))
+        assert client.exists(harness.ledger.key("prediction", id))
 
 
 def test_a_create_without_its_replica_is_unknown_until_it_is_repeated(
-    desk: Desk, replica: Node
+    harness: LedgerHarness, replica: Node
 ) -> None:
-    submission = desk.submission(id="a")
+    submission = harness.submission(id="a")
     replica.pause()
     for _ in range(2):
         with pytest.raises(LedgerUnavailable) as caught:
-            desk.run(create([submission]))
+            harness.run(create([submission]))
         assert caught.value.sent, "it is recorded, and may be lost"
     replica.resume()
     until("the replica is back", replica.in_step)
-    (result,) = desk.create(submission).results or []
+    (result,) = harness.create(submission).results or []
 
     assert isinstance(result, Created)
     assert not result.repeated, "it was this same submission"
     with replica.client() as client:
-        assert client.exists(desk.ledger.key("prediction", "a"))
+        assert client.exists(harness.ledger.key("prediction", "a"))
 
 
 def test_a_cancel_without_its_replica_is_unknown_and_tells_nobody_until_it_is_back(
-    desk: Desk, replica: Node, announced: Callable[[], list[Any]]
+    harness: LedgerHarness, replica: Node, announced: Callable[[], list[Any]]
 ) -> None:
-    id = desk.accept(watcher="gw")
+    id = harness.accept(watcher="gw")
     replica.pause()
     with pytest.raises(LedgerUnavailable) as caught:
-        desk.run(cancel(id, "local"))
+        harness.run(cancel(id, "local"))
     assert caught.value.sent
     assert announced() == []
     replica.resume()
     until("the replica is back", replica.in_step)
 
-    desk.cancel(id)
+    harness.cancel(id)
     assert [(told[0], told[1], told[2]["status"]) for told in announced()] == [
         (id, "outcome", "canceled")
     ]
 
 
 def test_an_end_is_announced_once_with_all_that_a_reader_needs(
-    desk: Desk, announced: Callable[[], list[Any]]
+    harness: LedgerHarness, announced: Callable[[], list[Any]]
 ) -> None:
-    ids = {desk.accept(watcher="gw"), desk.accept(watcher="gw")}
-    desk.accept()
-    assert desk.finish(desk.claim()) == []
+    ids = {harness.accept(watcher="gw"), harness.accept(watcher="gw")}
+    harness.accept()
+    assert harness.finish(harness.claim()) == []
     told = announced()
 
     assert len(told) == 2
@@ -166,87 +170,89 @@ def test_an_end_is_announced_once_with_all_that_a_reader_needs(
     for id, _, outcome in told:
         heard = Prediction(id, "m")
         heard.update(outcome)
-        (view,) = desk.run(read([(id, -1)]))
+        (view,) = harness.run(read([(id, -1)]))
         assert view
         assert heard.outcome == view.prediction.outcome
         assert (heard.status, heard.output, heard.attempt) == (Status.SUCCEEDED, '"done"', 1)
-    assert waiting_for(desk) == []
+    assert waiting_for(harness) == []
 
 
 def test_an_outcome_without_its_replica_is_written_and_announced_when_it_is_back(
-    desk: Desk, replica: Node, announced: Callable[[], list[Any]]
+    harness: LedgerHarness, replica: Node, announced: Callable[[], list[Any]]
 ) -> None:
-    id = desk.accept(watcher="gw")
-    claimed = desk.claim()
+    id = harness.accept(watcher="gw")
+    claimed = harness.claim()
     replica.pause()
     started = time.monotonic()
-    assert desk.finish(claimed) == [], "the worker goes on"
+    assert harness.finish(claimed) == [], "the worker goes on"
     assert time.monotonic() - started < 1
-    (view,) = desk.run(read([(id, -1)]))
+    (view,) = harness.run(read([(id, -1)]))
     assert view
     assert view.prediction.status is Status.SUCCEEDED, "who reads sees it earlier"
 
     assert announced() == []
     # Who waits does not, whichever way it looks.
-    (waits,) = desk.run(read([(id, -1)], watcher="other"))
+    (waits,) = harness.run(read([(id, -1)], watcher="other"))
     assert waits
     assert waits.prediction.status is Status.PROCESSING
-    assert desk.run(statuses([id], "other")) == [Status.PROCESSING]
-    followed = desk.run(follow(id, "local", 0))
+    assert harness.run(statuses([id], "other")) == [Status.PROCESSING]
+    followed = harness.run(follow(id, "local", 0))
     assert followed
     assert (followed.status, followed.output) == (Status.PROCESSING, None)
-    assert desk.sweep().unannounced == 1
+    assert harness.sweep().unannounced == 1
     with pytest.raises(LedgerUnavailable):
-        desk.run(unannounced("m"))
+        harness.run(unannounced("m"))
     replica.resume()
     until("the replica is back", replica.in_step)
 
-    ids = desk.run(unannounced("m"))
-    assert [desk.run(endings("m", ids)), desk.run(endings("m", ids))] == [1, 0]
+    ids = harness.run(unannounced("m"))
+    assert [harness.run(endings("m", ids)), harness.run(endings("m", ids))] == [1, 0]
     assert [told[0] for told in announced()] == [id]
-    assert desk.run(statuses([id], "other")) == [Status.SUCCEEDED]
+    assert harness.run(statuses([id], "other")) == [Status.SUCCEEDED]
 
 
 @pytest.mark.parametrize("how", ["deadline in the queue", "deadline", "lost"])
 def test_what_ends_in_any_other_way_is_announced_by_the_next_sweep(
-    desk: Desk, how: str, announced: Callable[[], list[Any]]
+    harness: LedgerHarness, how: str, announced: Callable[[], list[Any]]
 ) -> None:
     deadline = None if how == "lost" else 5.0
-    id = desk.accept(watcher="gw", deadline_seconds=deadline)
+    id = harness.accept(watcher="gw", deadline_seconds=deadline)
     if how == "deadline in the queue":
-        desk.advance(6)
-        desk.claim()
+        harness.advance(6)
+        harness.claim()
     elif how == "deadline":
-        desk.claim()
-        desk.advance(6)
-        desk.run(expire())
+        harness.claim()
+        harness.advance(6)
+        harness.run(expire())
     else:
         for _ in range(3):
-            desk.claim()
-            desk.advance(16)
-            desk.sweep()
+            harness.claim()
+            harness.advance(16)
+            harness.sweep()
     assert announced() == []
 
-    assert desk.sweep().unannounced == 1
-    assert desk.run(endings("m", desk.run(unannounced("m")))) == 1
+    assert harness.sweep().unannounced == 1
+    assert harness.run(endings("m", harness.run(unannounced("m")))) == 1
     assert [(told[0], told[1]) for told in announced()] == [(id, "outcome")]
 
 
-def test_what_nobody_announced_is_forgotten_with_its_record(desk: Desk, replica: Node) -> None:
-    desk.accept(watcher="gw")
-    desk.advance(16)
-    claimed = desk.claim()
+def test_what_nobody_announced_is_forgotten_with_its_record(
+    harness: LedgerHarness, replica: Node
+) -> None:
+    harness.accept(watcher="gw")
+    harness.advance(16)
+    claimed = harness.claim()
     replica.pause()
-    desk.finish(claimed)
+    harness.finish(claimed)
     replica.resume()
-    desk.advance(10_000)
-    desk.run(prune())
+    harness.advance(10_000)
+    harness.run(prune())
 
-    assert waiting_for(desk) == []
+    assert waiting_for(harness) == []
 
 
 def test_without_replicas_a_call_is_one_command_and_announces_by_itself(ours: Settings) -> None:
-    alone = Desk(ours.model_copy(update={"ledger_replicas": 0}))
+    alone = LedgerHarness(ours.model_copy(update={"ledger_replicas": 0}))
     with alone.redis.pubsub(ignore_subscribe_messages=True) as channel:
         channel.subscribe(alone.ledger.key("answers", "gw"))
         channel.get_message(timeout=5)
@@ -264,46 +270,50 @@ def test_without_replicas_a_call_is_one_command_and_announces_by_itself(ours: Se
 
 
 def test_a_repeat_waits_for_what_another_process_wrote(
-    desk: Desk, ours: Settings, replica: Node
+    harness: LedgerHarness, ours: Settings, replica: Node
 ) -> None:
     replica.pause()
-    submission = desk.submission(id="a")
+    submission = harness.submission(id="a")
     with pytest.raises(LedgerUnavailable):
-        desk.run(create([submission]))
-    other = Desk(ours)
+        harness.run(create([submission]))
+    other = LedgerHarness(ours)
     with pytest.raises(LedgerUnavailable):
         other.run(create([submission]))
     other.close()
 
 
-def test_a_call_that_changes_nothing_leaves_a_trace_in_what_the_replicas_get(desk: Desk) -> None:
+def test_a_call_that_changes_nothing_leaves_a_trace_in_what_the_replicas_get(
+    harness: LedgerHarness,
+) -> None:
     """Redis 7.2 and later wait for what the same connection wrote, and for nothing else."""
-    id = desk.accept()
+    id = harness.accept()
 
     def offset() -> int:
-        return int(desk.redis.info("replication")["master_repl_offset"])
+        return int(harness.redis.info("replication")["master_repl_offset"])
 
-    desk.cancel(id)
+    harness.cancel(id)
     before = offset()
-    desk.cancel(id)
+    harness.cancel(id)
     between = offset()
-    desk.run(unannounced("m"))
+    harness.run(unannounced("m"))
 
     assert before < between < offset()
 
 
-def test_an_event_loop_waits_for_replicas_too(desk: Desk, ours: Settings, replica: Node) -> None:
+def test_an_event_loop_waits_for_replicas_too(
+    harness: LedgerHarness, ours: Settings, replica: Node
+) -> None:
     async def story() -> None:
         ledger = AsyncLedger(ours)
         try:
-            await ledger.run(create([desk.submission(id="a")]))
+            await ledger.run(create([harness.submission(id="a")]))
             replica.pause()
             with pytest.raises(LedgerUnavailable) as caught:
-                await ledger.run(create([desk.submission(id="b")]))
+                await ledger.run(create([harness.submission(id="b")]))
             assert caught.value.sent
             replica.resume()
             until("the replica is back", replica.in_step)
-            creation = await ledger.run(create([desk.submission(id="b")]))
+            creation = await ledger.run(create([harness.submission(id="b")]))
             assert creation.results
             canceled = await ledger.run(cancel("b", "local"))
             assert canceled
@@ -314,17 +324,17 @@ def test_an_event_loop_waits_for_replicas_too(desk: Desk, ours: Settings, replic
 
 
 def test_trouble_with_replicas_is_told_once_and_so_is_its_end(
-    desk: Desk, replica: Node, caplog: pytest.LogCaptureFixture
+    harness: LedgerHarness, replica: Node, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "contract.ledger.replicas")
     replica.pause()
     for _ in range(2):
         with pytest.raises(LedgerUnavailable):
-            desk.run(create([desk.submission()]))
+            harness.run(create([harness.submission()]))
     replica.resume()
     until("the replica is back", replica.in_step)
-    desk.accept()
-    desk.accept()
+    harness.accept()
+    harness.accept()
 
     told = [
         record.getMessage()
@@ -382,43 +392,45 @@ def test_both_ledgers_follow_the_primary_when_it_is_killed(tmp_path: Path) -> No
 @pytest.mark.slow
 def test_a_primary_that_froze_and_was_replaced_loses_its_connections(tmp_path: Path) -> None:
     with Guarded(tmp_path) as guarded:
-        desk = Desk(Settings(redis_url=guarded.url, ledger_replicas=1, ledger_timeout_seconds=0.6))
-        desk.accept()
+        harness = LedgerHarness(
+            Settings(redis_url=guarded.url, ledger_replicas=1, ledger_timeout_seconds=0.6)
+        )
+        harness.accept()
         first = guarded.primary
         first.pause()
         second = guarded.promoted(first)
         first.resume()
         # The open connections lead to one that thinks it is the primary still, and has no replica.
-        submission = desk.submission(id="a")
+        submission = harness.submission(id="a")
         with pytest.raises(LedgerUnavailable):
-            desk.run(create([submission]))
+            harness.run(create([submission]))
         until("it is a replica", lambda: first.role() == "slave", 90)
         until("it has all", first.in_step)
-        again(lambda: desk.run(create([submission])))
+        again(lambda: harness.run(create([submission])))
 
         with second.client() as client:
-            assert client.exists(desk.ledger.key("prediction", "a"))
-        desk.close()
+            assert client.exists(harness.ledger.key("prediction", "a"))
+        harness.close()
 
 
 @pytest.mark.slow
 def test_without_replicas_what_a_replaced_primary_still_answers_is_lost(tmp_path: Path) -> None:
     """What SOLOIST_LEDGER_REPLICAS is for."""
     with Guarded(tmp_path) as guarded:
-        desk = Desk(Settings(redis_url=guarded.url))
-        kept = desk.accept()
+        harness = LedgerHarness(Settings(redis_url=guarded.url))
+        kept = harness.accept()
         first = guarded.primary
         first.pause()
         guarded.promoted(first)
         first.resume()
-        lost = desk.accept()
+        lost = harness.accept()
         until("it is a replica", lambda: first.role() == "slave", 90)
         until("it has all that the other has", first.in_step)
 
         views: list[Any] = []
-        again(lambda: views.extend(desk.run(read([(kept, -1), (lost, -1)]))))
+        again(lambda: views.extend(harness.run(read([(kept, -1), (lost, -1)]))))
         assert [view is not None for view in views] == [True, False]
-        desk.close()
+        harness.close()
 
 
 @pytest.mark.slow

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import redis
-from desk import Desk
 
 from contract.ledger.transitions import (
     Claimed,
@@ -20,6 +19,7 @@ from contract.ledger.transitions import (
 from contract.prediction import Status
 from contract.settings import Settings
 from local.rabbitmq import Redis
+from tests.support.ledger_harness import LedgerHarness
 
 MIB = 1024 * 1024
 LIMIT = 48 * MIB
@@ -36,39 +36,39 @@ def small_redis(
 
 
 @pytest.fixture
-def small(small_redis: Redis) -> Iterator[Desk]:
+def small(small_redis: Redis) -> Iterator[LedgerHarness]:
     """A ledger of 48 MiB."""
     with redis.Redis.from_url(small_redis.url) as client:
         client.config_set("maxmemory", LIMIT)
         client.config_set("auto-aof-rewrite-percentage", 0)  # on Redis 6 it takes 10 MB at once
         client.flushall()
-    desk = Desk(Settings(redis_url=small_redis.url))
-    yield desk
-    desk.close()
+    harness = LedgerHarness(Settings(redis_url=small_redis.url))
+    yield harness
+    harness.close()
 
 
-def big(desk: Desk, size: int = MIB // 2, **more) -> object:
+def big(harness: LedgerHarness, size: int = MIB // 2, **more) -> object:
     """What becomes of a prediction with an input of so many bytes, after the last look at the memory."""
-    desk.advance(1)
-    (result,) = desk.create(desk.submission(input="x" * size, **more)).results or [None]
+    harness.advance(1)
+    (result,) = harness.create(harness.submission(input="x" * size, **more)).results or [None]
     return result
 
 
-def fill(desk: Desk) -> list[str]:
+def fill(harness: LedgerHarness) -> list[str]:
     """Create until there is no more room; the ids."""
     ids = []
-    while isinstance(result := big(desk), Created):
+    while isinstance(result := big(harness), Created):
         ids.append(result.prediction.id)
     assert isinstance(result, NoRoom)
     return ids
 
 
-def look(desk: Desk, reserve_bytes: int | None = None) -> Memory:
-    return desk.run(memory(reserve_bytes))
+def look(harness: LedgerHarness, reserve_bytes: int | None = None) -> Memory:
+    return harness.run(memory(reserve_bytes))
 
 
 def test_creates_are_refused_before_the_memory_is_full_and_leave_room_for_the_outcomes(
-    small: Desk,
+    small: LedgerHarness,
 ) -> None:
     ids = fill(small)
     seen = look(small)
@@ -78,7 +78,7 @@ def test_creates_are_refused_before_the_memory_is_full_and_leave_room_for_the_ou
 
 
 def test_all_that_was_accepted_ends_with_outputs_as_large_as_its_inputs_and_memory_is_left(
-    small: Desk,
+    small: LedgerHarness,
 ) -> None:
     ids = fill(small)
     while claimed := small.claim():
@@ -89,7 +89,7 @@ def test_all_that_was_accepted_ends_with_outputs_as_large_as_its_inputs_and_memo
 
 
 def test_there_is_room_again_when_records_are_deleted_and_the_refusal_says_when(
-    small: Desk,
+    small: LedgerHarness,
 ) -> None:
     fill(small)
     while claimed := small.claim():
@@ -102,11 +102,11 @@ def test_there_is_room_again_when_records_are_deleted_and_the_refusal_says_when(
     assert isinstance(big(small), Created)
 
 
-def test_a_refusal_says_no_time_as_long_as_nothing_is_over(small: Desk) -> None:
+def test_a_refusal_says_no_time_as_long_as_nothing_is_over(small: LedgerHarness) -> None:
     assert big(small, 33 * MIB) == NoRoom(None)
 
 
-def test_what_is_refused_leaves_nothing_behind(small: Desk) -> None:
+def test_what_is_refused_leaves_nothing_behind(small: LedgerHarness) -> None:
     fill(small)
     before = (small.members("queued"), small.sweep().counts)
     assert isinstance(big(small, id="refused"), NoRoom)
@@ -115,7 +115,7 @@ def test_what_is_refused_leaves_nothing_behind(small: Desk) -> None:
 
 
 def test_a_create_that_is_sent_again_gets_the_original_also_when_there_is_no_room(
-    small: Desk,
+    small: LedgerHarness,
 ) -> None:
     first = big(small, id="mine", digest="d", receipt="1", watcher="g1")
     assert isinstance(first, Created)
@@ -126,7 +126,9 @@ def test_a_create_that_is_sent_again_gets_the_original_also_when_there_is_no_roo
     assert small.record("mine")[b"watchers"] == b"g1 g2"
 
 
-def test_one_look_serves_for_a_moment_and_counts_what_is_accepted_in_it(small: Desk) -> None:
+def test_one_look_serves_for_a_moment_and_counts_what_is_accepted_in_it(
+    small: LedgerHarness,
+) -> None:
     small.advance(1)
     many = [small.submission(input="x" * (MIB // 8)) for _ in range(60)]
     accepted = 0
@@ -140,7 +142,7 @@ def test_one_look_serves_for_a_moment_and_counts_what_is_accepted_in_it(small: D
     assert left > RESERVE + accepted * MIB // 8
 
 
-def test_outputs_are_expected_to_be_as_the_last_ones_were(small: Desk) -> None:
+def test_outputs_are_expected_to_be_as_the_last_ones_were(small: LedgerHarness) -> None:
     reserve = look(small).reserved
     assert reserve == RESERVE
     for _ in range(2):
@@ -153,14 +155,16 @@ def test_outputs_are_expected_to_be_as_the_last_ones_were(small: Desk) -> None:
     assert look(small).reserved == pytest.approx(reserve + 300_000, rel=0.01)
 
 
-def test_before_any_output_one_is_expected_to_be_as_large_as_its_input(small: Desk) -> None:
+def test_before_any_output_one_is_expected_to_be_as_large_as_its_input(
+    small: LedgerHarness,
+) -> None:
     big(small, 100_000)
     assert look(small).reserved == RESERVE + 100_000
     big(small, 10)
     assert look(small).reserved == RESERVE + 200_000
 
 
-def test_the_reserve_is_a_share_or_what_the_settings_say(small: Desk) -> None:
+def test_the_reserve_is_a_share_or_what_the_settings_say(small: LedgerHarness) -> None:
     assert look(small, 5 * MIB).reserved == 5 * MIB
     for limit, reserve in ((10 * MIB, 5 * MIB), (800 * MIB, 100 * MIB), (LIMIT, RESERVE)):
         small.redis.config_set("maxmemory", limit)
@@ -174,7 +178,7 @@ def test_the_reserve_is_a_share_or_what_the_settings_say(small: Desk) -> None:
     assert isinstance(accepted[0], Created)
 
 
-def test_the_ledger_says_how_full_it_is(small: Desk) -> None:
+def test_the_ledger_says_how_full_it_is(small: LedgerHarness) -> None:
     before = look(small)
     small.redis.mset({"a": "x" * 100_000, "b": 1})
     after = look(small)
@@ -184,12 +188,14 @@ def test_the_ledger_says_how_full_it_is(small: Desk) -> None:
     assert after.used == pytest.approx(small.redis.info("memory")["used_memory"], rel=0.05)
 
 
-def test_without_a_limit_there_is_always_room(desk: Desk) -> None:
-    assert look(desk).limit == 0
-    assert isinstance(big(desk, 4 * MIB), Created)
+def test_without_a_limit_there_is_always_room(harness: LedgerHarness) -> None:
+    assert look(harness).limit == 0
+    assert isinstance(big(harness, 4 * MIB), Created)
 
 
-def test_a_dead_prediction_stays_dead_while_there_is_no_room_for_its_replay(small: Desk) -> None:
+def test_a_dead_prediction_stays_dead_while_there_is_no_room_for_its_replay(
+    small: LedgerHarness,
+) -> None:
     assert isinstance(big(small, 4 * MIB, id="poison"), Created)
     small.lose(3)
     fill(small)
@@ -202,36 +208,36 @@ def test_a_dead_prediction_stays_dead_while_there_is_no_room_for_its_replay(smal
     assert small.status("again") is Status.STARTING
 
 
-def full(desk: Desk, seconds: float = 0) -> None:
+def full(harness: LedgerHarness, seconds: float = 0) -> None:
     """Some seconds later the memory is full: no plain write works."""
-    desk.advance(seconds)
-    desk.redis.config_set("maxmemory", look(desk).used // 2)
+    harness.advance(seconds)
+    harness.redis.config_set("maxmemory", look(harness).used // 2)
     with pytest.raises(redis.ResponseError):
-        desk.redis.set("anything", "at all")
+        harness.redis.set("anything", "at all")
 
 
-def cancel_it(desk: Desk, claimed: list[Claimed]) -> None:
-    desk.cancel("p")
+def cancel_it(harness: LedgerHarness, claimed: list[Claimed]) -> None:
+    harness.cancel("p")
 
 
-def extend_it(desk: Desk, claimed: list[Claimed]) -> None:
-    assert desk.extend(claimed) == []
+def extend_it(harness: LedgerHarness, claimed: list[Claimed]) -> None:
+    assert harness.extend(claimed) == []
 
 
-def release_it(desk: Desk, claimed: list[Claimed]) -> None:
-    desk.release(claimed)
+def release_it(harness: LedgerHarness, claimed: list[Claimed]) -> None:
+    harness.release(claimed)
 
 
-def finish_it(desk: Desk, claimed: list[Claimed]) -> None:
-    assert desk.finish(claimed, '"' + "y" * MIB + '"') == []
+def finish_it(harness: LedgerHarness, claimed: list[Claimed]) -> None:
+    assert harness.finish(claimed, '"' + "y" * MIB + '"') == []
 
 
-def expire_it(desk: Desk, claimed: list[Claimed]) -> None:
-    assert desk.expire().deadlines == 1
+def expire_it(harness: LedgerHarness, claimed: list[Claimed]) -> None:
+    assert harness.expire().deadlines == 1
 
 
-def take_it_back(desk: Desk, claimed: list[Claimed]) -> None:
-    assert desk.sweep().taken_back == 1
+def take_it_back(harness: LedgerHarness, claimed: list[Claimed]) -> None:
+    assert harness.sweep().taken_back == 1
 
 
 @pytest.mark.parametrize(
@@ -246,7 +252,10 @@ def take_it_back(desk: Desk, claimed: list[Claimed]) -> None:
     ],
 )
 def test_what_keeps_or_ends_a_prediction_works_at_the_very_limit(
-    small: Desk, act: Callable[[Desk, list[Claimed]], None], after: float, status: Status
+    small: LedgerHarness,
+    act: Callable[[LedgerHarness, list[Claimed]], None],
+    after: float,
+    status: Status,
 ) -> None:
     small.accept(id="p", deadline_seconds=100.0)
     claimed = small.claim()
@@ -255,7 +264,7 @@ def test_what_keeps_or_ends_a_prediction_works_at_the_very_limit(
     assert small.status("p") is status
 
 
-def test_a_claim_works_at_the_very_limit(small: Desk) -> None:
+def test_a_claim_works_at_the_very_limit(small: LedgerHarness) -> None:
     small.accept(id="p")
     full(small)
     assert [claimed.id for claimed in small.claim()] == ["p"]

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from desk import Desk
 
 from contract.errors import StartRefused
 from contract.settings import Settings
@@ -23,6 +22,7 @@ from contract.telemetry.tracing import (
     recorded,
 )
 from tests.support.collector import Collector
+from tests.support.ledger_harness import LedgerHarness
 
 ROOT = Path(__file__).parents[2]
 ID, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -92,15 +92,15 @@ def test_a_state_is_kept_as_it_came_if_it_is_one(state: str, kept: str | None) -
     assert incoming(headers(SAMPLED, state=state)) == TraceContext(SAMPLED, kept)
 
 
-def test_a_context_goes_with_its_prediction_to_every_claim(desk: Desk) -> None:
-    desk.accept(id="a", traceparent=SAMPLED, tracestate="v=1")
-    desk.accept(id="b")
-    first, second = desk.claim()
+def test_a_context_goes_with_its_prediction_to_every_claim(harness: LedgerHarness) -> None:
+    harness.accept(id="a", traceparent=SAMPLED, tracestate="v=1")
+    harness.accept(id="b")
+    first, second = harness.claim()
 
     assert recorded(first.traceparent, first.tracestate) == TraceContext(SAMPLED, "v=1")
     assert recorded(second.traceparent, second.tracestate) is None
-    desk.release([first, second])
-    assert desk.claim()[0].traceparent == SAMPLED
+    harness.release([first, second])
+    assert harness.claim()[0].traceparent == SAMPLED
 
 
 # --- off --------------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ def _forgotten() -> Iterator[None]:
     keeper_metrics.LEDGER_COUNTERS._models.clear()
 
 
-class Desk:
+class KeeperHarness:
     """A ledger with predictions and workers in it, and a keeper that looks at it."""
 
     def __init__(self, settings: Settings, catalog: Catalog, ledger: Ledger) -> None:
@@ -77,17 +77,17 @@ class Desk:
 
 
 @pytest.fixture
-def desk(settings: Settings, catalog: Catalog, ledger: Ledger) -> Desk:
-    return Desk(settings, catalog, ledger)
+def harness(settings: Settings, catalog: Catalog, ledger: Ledger) -> KeeperHarness:
+    return KeeperHarness(settings, catalog, ledger)
 
 
 def metric(name: str, **labels: str) -> float | None:
     return REGISTRY.get_sample_value(f"soloist_{name}", labels)
 
 
-def test_every_counter_of_a_model_is_there_from_the_first_look(desk: Desk) -> None:
-    desk.look()
-    for model in desk.catalog:
+def test_every_counter_of_a_model_is_there_from_the_first_look(harness: KeeperHarness) -> None:
+    harness.look()
+    for model in harness.catalog:
         assert metric("predictions_accepted_total", model=model) == 0
         for outcome in ("succeeded", "failed", "canceled"):
             assert metric("predictions_finished_total", model=model, outcome=outcome) == 0
@@ -115,16 +115,16 @@ def test_before_its_first_look_a_keeper_takes_no_counter_back_to_0(
     assert metric("predictions_accepted_total", model=MODEL) is None
 
 
-def test_predictions_are_counted_by_what_became_of_them(desk: Desk) -> None:
-    ids = [desk.submit() for _ in range(5)]
-    desk.ledger.run(cancel(ids[4], "local"))
-    first, second, third, fourth = desk.worker.claim(MODEL)
-    desk.worker.succeed(first, model=MODEL)
-    desk.worker.fail(second, "no", "invalid_input", MODEL)
+def test_predictions_are_counted_by_what_became_of_them(harness: KeeperHarness) -> None:
+    ids = [harness.submit() for _ in range(5)]
+    harness.ledger.run(cancel(ids[4], "local"))
+    first, second, third, fourth = harness.worker.claim(MODEL)
+    harness.worker.succeed(first, model=MODEL)
+    harness.worker.fail(second, "no", "invalid_input", MODEL)
     attempts = [(one.id, one.attempt) for one in (third, fourth)]
-    holder = desk.worker.holder(MODEL)
-    desk.ledger.run(release(holder, attempts, idle=True, suspect=False, reason="drain"))
-    desk.look(2)
+    holder = harness.worker.holder(MODEL)
+    harness.ledger.run(release(holder, attempts, idle=True, suspect=False, reason="drain"))
+    harness.look(2)
     assert metric("predictions_accepted_total", model=MODEL) == 5
     outcomes = ("succeeded", "failed", "canceled")
     found = [metric("predictions_finished_total", model=MODEL, outcome=word) for word in outcomes]
@@ -133,73 +133,73 @@ def test_predictions_are_counted_by_what_became_of_them(desk: Desk) -> None:
     assert metric("predictions_handed_back_total", model=MODEL, reason="drain") == 2
 
 
-def test_what_a_newer_ledger_counts_breaks_nothing(desk: Desk) -> None:
-    desk.ledger.redis.hset(desk.ledger.key("counts", MODEL), "slept:well", 3)
-    desk.ledger.redis.hset(desk.ledger.key("counts", MODEL), "failed:bad_dream", 2)
-    desk.look()
+def test_what_a_newer_ledger_counts_breaks_nothing(harness: KeeperHarness) -> None:
+    harness.ledger.redis.hset(harness.ledger.key("counts", MODEL), "slept:well", 3)
+    harness.ledger.redis.hset(harness.ledger.key("counts", MODEL), "failed:bad_dream", 2)
+    harness.look()
     assert metric("predictions_failed_total", model=MODEL, code="bad_dream") == 2
     assert metric("predictions_accepted_total", model=MODEL) == 0
 
 
-def test_each_worker_is_counted_in_one_state(desk: Desk) -> None:
+def test_each_worker_is_counted_in_one_state(harness: KeeperHarness) -> None:
     for name, state in {
         "a": "starting",
         "b": "ready",
         "c": "ready",
         "d": "draining",
-        desk.worker.name: "ready",
+        harness.worker.name: "ready",
     }.items():
-        desk.ledger.run(announce(MODEL, Worker(name, state)))
-    desk.submit()
-    desk.worker.claim(MODEL)
-    desk.look()
+        harness.ledger.run(announce(MODEL, Worker(name, state)))
+    harness.submit()
+    harness.worker.claim(MODEL)
+    harness.look()
     states = ("starting", "ready", "busy")
     assert [metric("workers", model=MODEL, state=state) for state in states] == [1, 2, 1]
     assert [metric("workers", model="aimed", state=state) for state in states] == [0, 0, 0]
     assert metric("busy_workers", model=MODEL) == 1
 
 
-def test_what_is_wanted_follows_the_target_of_the_autoscaler(desk: Desk) -> None:
-    desk.submit("aimed")
-    desk.worker.claim("aimed")
-    desk.submit("aimed")
-    desk.look()
+def test_what_is_wanted_follows_the_target_of_the_autoscaler(harness: KeeperHarness) -> None:
+    harness.submit("aimed")
+    harness.worker.claim("aimed")
+    harness.submit("aimed")
+    harness.look()
     assert metric("scaling_target", model="aimed") == 3
     assert metric("scaling_wanted", model="aimed") == 3, "a busy worker counts as full"
     for _ in range(4):
-        desk.submit("aimed")
-    desk.look()
+        harness.submit("aimed")
+    harness.look()
     assert metric("scaling_wanted", model="aimed") == 6
     assert metric("scaling_target", model=MODEL) == 8
     assert metric("scaling_wanted", model=MODEL) == 0
 
 
-def test_limit_and_price_are_the_catalogs(desk: Desk) -> None:
-    desk.look()
+def test_limit_and_price_are_the_catalogs(harness: KeeperHarness) -> None:
+    harness.look()
     assert metric("queue_limit", model=MODEL) == 50
     assert metric("gpu_cost_per_hour", model="aimed") == 2.5
     assert metric("gpu_cost_per_hour", model=MODEL) is None
 
 
-def test_the_time_to_drain_is_absent_while_it_is_unknown(desk: Desk) -> None:
-    desk.submit()
-    desk.look()
+def test_the_time_to_drain_is_absent_while_it_is_unknown(harness: KeeperHarness) -> None:
+    harness.submit()
+    harness.look()
     assert metric("queue_drain_seconds", model=MODEL) is None
-    (claimed,) = desk.worker.claim(MODEL)
-    desk.worker.succeed(claimed, model=MODEL, seconds=2.0)
-    desk.submit()
-    desk.look()
+    (claimed,) = harness.worker.claim(MODEL)
+    harness.worker.succeed(claimed, model=MODEL, seconds=2.0)
+    harness.submit()
+    harness.look()
     assert metric("queue_drain_seconds", model=MODEL) == 2.0
-    desk.worker.claim(MODEL)
-    desk.look()
+    harness.worker.claim(MODEL)
+    harness.look()
     assert metric("queue_drain_seconds", model=MODEL) == 0
 
 
 def test_the_ledgers_size_is_asked_for_now_and_then(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    harness: KeeperHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desk.look()
-    keys = desk.ledger.redis.dbsize()
+    harness.look()
+    keys = harness.ledger.redis.dbsize()
     assert metric("ledger_keys") == pytest.approx(keys, abs=3)
     assert metric("ledger_memory_bytes") > 100_000
     assert metric("ledger_memory_limit_bytes") == 0
@@ -212,13 +212,13 @@ def test_the_ledgers_size_is_asked_for_now_and_then(
         return Transition("memory", {}, lambda answer: found)
 
     monkeypatch.setattr("service.keeper.sweeper.memory", memory)
-    desk.look(3)
+    harness.look(3)
     assert asked == [1]
     assert metric("ledger_memory_limit_bytes") == 2
     assert metric("ledger_memory_reserved_bytes") == 3
 
 
-def test_a_look_is_timed(desk: Desk) -> None:
+def test_a_look_is_timed(harness: KeeperHarness) -> None:
     before = metric("keeper_sweep_seconds_count") or 0
-    desk.look(2)
+    harness.look(2)
     assert metric("keeper_sweep_seconds_count") == before + 2

@@ -31,7 +31,7 @@ class Wakeups:
             self.woken.append((model, wakeups))
 
 
-class Desk:
+class RecorderHarness:
     """A recorder before a ledger with faults."""
 
     def __init__(self, settings: Settings, faults: tuple[Fault, ...]) -> None:
@@ -43,13 +43,13 @@ class Desk:
         return await self.recorder.record(submission)
 
 
-Story = Callable[[Desk], Awaitable[None]]
+Story = Callable[[RecorderHarness], Awaitable[None]]
 Tell = Callable[..., None]
 
 
 @pytest.fixture
 def tell(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Tell:
-    """Run a story at a desk whose first creates meet these faults."""
+    """Run a story with a recorder whose first creates meet these faults."""
     for module, names in (
         (retries, ("TRY_SECONDS", "LEAST_SECONDS", "MOST_PAUSE_SECONDS")),
         (recorder, ("ANSWER_SECONDS", "RECORD_SECONDS", "CLOSE_SECONDS")),
@@ -59,12 +59,12 @@ def tell(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Tell:
 
     def run(story: Story, *faults: Fault) -> None:
         async def scenario() -> None:
-            desk = Desk(settings, faults)
+            harness = RecorderHarness(settings, faults)
             try:
-                await story(desk)
+                await story(harness)
             finally:
-                await desk.recorder.close()
-                await desk.ledger.close()
+                await harness.recorder.close()
+                await harness.ledger.close()
 
         asyncio.run(scenario())
 
@@ -91,13 +91,13 @@ def test_a_create_without_an_answer_is_tried_again_and_recorded_once(
     before = metric("predictions_submitted_total", model="m")
     mine = submission()
 
-    async def story(desk: Desk) -> None:
-        created = await desk.record(mine)
+    async def story(harness: RecorderHarness) -> None:
+        created = await harness.record(mine)
         assert isinstance(created, Created)
         assert not created.repeated
         assert created.prediction.id == mine.prediction.id
         assert created.prediction.queue_position == 1
-        assert desk.notifier.woken == [("m", [1])]
+        assert harness.notifier.woken == [("m", [1])]
 
     tell(story, fault)
     assert recorded_ids(ledger) == [mine.prediction.id]
@@ -107,8 +107,8 @@ def test_a_create_without_an_answer_is_tried_again_and_recorded_once(
 def test_all_of_a_batch_are_found_again_each_as_its_own(tell: Tell, ledger: Ledger) -> None:
     batch = [submission() for _ in range(5)]
 
-    async def story(desk: Desk) -> None:
-        results = await asyncio.gather(*map(desk.record, batch))
+    async def story(harness: RecorderHarness) -> None:
+        results = await asyncio.gather(*map(harness.record, batch))
         assert [r.prediction.id for r in results] == [s.prediction.id for s in batch]
         assert not any(r.repeated for r in results)
 
@@ -120,20 +120,20 @@ def test_all_of_a_batch_are_found_again_each_as_its_own(tell: Tell, ledger: Ledg
 def test_of_two_that_bring_the_same_id_one_has_created_it_whatever_is_lost(
     tell: Tell, fault: Fault
 ) -> None:
-    async def story(desk: Desk) -> None:
+    async def story(harness: RecorderHarness) -> None:
         both = [submission(id="mine", digest="d", receipt=receipt) for receipt in ("one", "two")]
-        results = await asyncio.gather(*map(desk.record, both))
+        results = await asyncio.gather(*map(harness.record, both))
         assert [r.repeated for r in results] == [False, True]
 
     tell(story, fault)
 
 
 def test_a_ledger_that_is_away_refuses_soon_and_for_certain(tell: Tell, ledger: Ledger) -> None:
-    async def story(desk: Desk) -> None:
+    async def story(harness: RecorderHarness) -> None:
         with pytest.raises(LedgerUnavailable) as refused:
-            await desk.record(submission())
+            await harness.record(submission())
         assert not refused.value.sent
-        assert desk.ledger.calls.count("create") == 2
+        assert harness.ledger.calls.count("create") == 2
 
     tell(story, *[away] * 9)
     assert recorded_ids(ledger) == []
@@ -145,11 +145,11 @@ def test_a_ledger_that_is_away_refuses_soon_and_for_certain(tell: Tell, ledger: 
 def test_what_stays_without_an_answer_is_unknown_in_time(tell: Tell, faults: list[Fault]) -> None:
     mine = submission()
 
-    async def story(desk: Desk) -> None:
+    async def story(harness: RecorderHarness) -> None:
         loop = asyncio.get_running_loop()
         started = loop.time()
         with pytest.raises(OutcomeUnknown) as unknown:
-            await desk.record(mine)
+            await harness.record(mine)
         assert loop.time() - started < 3 * QUICK
         assert unknown.value.prediction == mine.prediction.id
         assert not unknown.value.repeatable
@@ -158,10 +158,10 @@ def test_what_stays_without_an_answer_is_unknown_in_time(tell: Tell, faults: lis
 
 
 def test_a_full_memory_is_a_refusal_at_once_where_nothing_is_on_its_way(tell: Tell) -> None:
-    async def story(desk: Desk) -> None:
+    async def story(harness: RecorderHarness) -> None:
         with pytest.raises(LedgerFull):
-            await desk.record(submission())
-        assert desk.ledger.calls.count("create") == 1
+            await harness.record(submission())
+        assert harness.ledger.calls.count("create") == 1
 
     tell(story, full)
 
@@ -171,11 +171,11 @@ def test_a_full_queue_is_a_refusal_only_when_no_earlier_try_can_be_recorded_any_
 ) -> None:
     first = submission(max_queue=1)
 
-    async def refused(desk: Desk) -> None:
-        await desk.record(first)
-        desk.ledger.faults = [lost]
+    async def refused(harness: RecorderHarness) -> None:
+        await harness.record(first)
+        harness.ledger.faults = [lost]
         started = asyncio.get_running_loop().time()
-        assert await desk.record(submission(max_queue=1)) == Full(1, None)
+        assert await harness.record(submission(max_queue=1)) == Full(1, None)
         assert asyncio.get_running_loop().time() - started > recorder.RECORD_SECONDS
 
     tell(refused)
@@ -185,13 +185,13 @@ def test_a_full_queue_is_a_refusal_only_when_no_earlier_try_can_be_recorded_any_
 def test_a_try_that_arrives_while_the_queue_is_asked_again_is_found(
     tell: Tell, ledger: Ledger
 ) -> None:
-    async def found(desk: Desk) -> None:
-        await desk.record(submission(max_queue=1))
-        desk.ledger.faults = [delayed(0.5 * QUICK)]
+    async def found(harness: RecorderHarness) -> None:
+        await harness.record(submission(max_queue=1))
+        harness.ledger.faults = [delayed(0.5 * QUICK)]
         mine = submission(max_queue=1)
-        asked = asyncio.create_task(desk.record(mine))
+        asked = asyncio.create_task(harness.record(mine))
         # The second try was refused, because the queue is full.
-        await desk.ledger.asked_for("create", 3)
+        await harness.ledger.asked_for("create", 3)
         await asyncio.to_thread(ledger.redis.delete, ledger.key("queued", "m"))
         created = await asked
         assert isinstance(created, Created)
@@ -203,10 +203,10 @@ def test_a_try_that_arrives_while_the_queue_is_asked_again_is_found(
 def test_a_try_that_arrives_after_its_callers_time_records_nothing(
     tell: Tell, ledger: Ledger
 ) -> None:
-    async def story(desk: Desk) -> None:
+    async def story(harness: RecorderHarness) -> None:
         with pytest.raises(OutcomeUnknown):
-            await desk.record(submission())
-        await desk.ledger.late  # type: ignore[attr-defined]
+            await harness.record(submission())
+        await harness.ledger.late  # type: ignore[attr-defined]
 
     tell(story, delayed(2.2 * QUICK), *[lost] * 99)
     assert recorded_ids(ledger) == []
@@ -215,11 +215,11 @@ def test_a_try_that_arrives_after_its_callers_time_records_nothing(
 def test_the_time_counts_from_each_callers_own_start(tell: Tell, ledger: Ledger) -> None:
     """Behind a slow call, one was told 503 and recorded later: its time counted from the call's start."""
 
-    async def story(desk: Desk) -> None:
-        first = asyncio.create_task(desk.record(submission()))
-        await desk.ledger.asked_for("create")
+    async def story(harness: RecorderHarness) -> None:
+        first = asyncio.create_task(harness.record(submission()))
+        await harness.ledger.asked_for("create")
         with pytest.raises(LedgerUnavailable) as refused:
-            await desk.record(submission())
+            await harness.record(submission())
         assert not refused.value.sent
         assert "not sent" in refused.value.detail
         with pytest.raises(OutcomeUnknown):
@@ -234,11 +234,11 @@ def test_one_who_comes_when_the_call_before_is_nearly_given_up_is_recorded(
 ) -> None:
     late = submission()
 
-    async def story(desk: Desk) -> None:
-        first = asyncio.create_task(desk.record(submission()))
+    async def story(harness: RecorderHarness) -> None:
+        first = asyncio.create_task(harness.record(submission()))
         await asyncio.sleep(1.5 * QUICK)
-        desk.ledger.faults = []
-        created = await desk.record(late)
+        harness.ledger.faults = []
+        created = await harness.record(late)
         assert created.prediction.id == late.prediction.id
         await asyncio.wait([first])
 
@@ -249,21 +249,21 @@ def test_one_who_comes_when_the_call_before_is_nearly_given_up_is_recorded(
 def test_a_clock_that_nobody_could_ask_is_a_refusal_and_no_doubt(
     tell: Tell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def story(desk: Desk) -> None:
-        monkeypatch.setattr(desk.ledger, "_script", "recorded")
+    async def story(harness: RecorderHarness) -> None:
+        monkeypatch.setattr(harness.ledger, "_script", "recorded")
         with pytest.raises(LedgerUnavailable) as refused:
-            await desk.record(submission())
+            await harness.record(submission())
         assert not refused.value.sent
-        assert "create" not in desk.ledger.calls
+        assert "create" not in harness.ledger.calls
 
     tell(story, *[lost] * 99)
 
 
 def test_at_the_end_a_create_that_is_out_is_unknown(tell: Tell) -> None:
-    async def story(desk: Desk) -> None:
-        asked = asyncio.create_task(desk.record(submission()))
-        await desk.ledger.asked_for("create")
-        await desk.recorder.close()
+    async def story(harness: RecorderHarness) -> None:
+        asked = asyncio.create_task(harness.record(submission()))
+        await harness.ledger.asked_for("create")
+        await harness.recorder.close()
         with pytest.raises(OutcomeUnknown):
             await asked
 
@@ -275,8 +275,8 @@ def test_a_repeated_create_is_not_counted_again(tell: Tell, ledger: Ledger) -> N
     ledger.run(create([first]))
     before = metric("predictions_submitted_total", model="m")
 
-    async def story(desk: Desk) -> None:
-        again = await desk.record(submission(idempotency_key="k", digest="d"))
+    async def story(harness: RecorderHarness) -> None:
+        again = await harness.record(submission(idempotency_key="k", digest="d"))
         assert again.repeated
         assert again.prediction.id == first.prediction.id
 

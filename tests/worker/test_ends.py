@@ -67,7 +67,7 @@ class Ended(BaseException):
     """In place of the end of this process."""
 
 
-class Desk:
+class WorkerProcess:
     """The ends of one process, and its leases as a test fills them."""
 
     def __init__(self) -> None:
@@ -89,7 +89,7 @@ class Desk:
 
 
 @pytest.fixture
-def desk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+def process(monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerProcess]:
     def end(code: int) -> None:
         raise Ended(code)
 
@@ -100,7 +100,7 @@ def desk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
 
     monkeypatch.setattr("worker.leases.faulthandler", Timer())
     monkeypatch.setattr("worker.completion.end_process", end)
-    opened = Desk()
+    opened = WorkerProcess()
     with opened.held:
         yield opened
 
@@ -111,111 +111,117 @@ def code(ended: Any) -> int:
     return int(caught.value.args[0])
 
 
-def test_all_batches_are_handed_back_and_then_the_process_ends(desk: Desk) -> None:
-    desk.batch("a", "b")
-    desk.batch("c")
+def test_all_batches_are_handed_back_and_then_the_process_ends(process: WorkerProcess) -> None:
+    process.batch("a", "b")
+    process.batch("c")
 
-    assert code(desk.ends.hand_all_back) == 0
-    assert desk.ledger.ids("release") == [["a", "b"], ["c"]]
-    assert [t.args["idle"] for t in desk.ledger.written] == [False, True]
-    assert desk.notifier.wakeups == [7, 7]
-    assert desk.notifier.closed, "what was asked for is sent"
+    assert code(process.ends.hand_all_back) == 0
+    assert process.ledger.ids("release") == [["a", "b"], ["c"]]
+    assert [t.args["idle"] for t in process.ledger.written] == [False, True]
+    assert process.notifier.wakeups == [7, 7]
+    assert process.notifier.closed, "what was asked for is sent"
 
 
 @pytest.mark.parametrize("error", [LedgerUnavailable("away"), RuntimeError("unexpected")])
 def test_a_hand_back_that_fails_stops_neither_the_next_nor_the_end(
-    desk: Desk, error: Exception, caplog: pytest.LogCaptureFixture
+    process: WorkerProcess, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
-    desk.batch("a")
-    desk.batch("b")
-    desk.ledger.fails["a"] = error
+    process.batch("a")
+    process.batch("b")
+    process.ledger.fails["a"] = error
 
-    assert code(desk.ends.hand_all_back) == 0
-    assert desk.ledger.ids("release") == [["b"]]
+    assert code(process.ends.hand_all_back) == 0
+    assert process.ledger.ids("release") == [["b"]]
     (line,) = [record for record in caplog.records if record.message == "not handed back"]
     assert line.predictions == ["a"]
 
 
-def test_outcomes_that_are_kept_back_are_written_and_not_handed_back(desk: Desk) -> None:
-    desk.batch("a", done=True)
-    desk.batch("b")
+def test_outcomes_that_are_kept_back_are_written_and_not_handed_back(
+    process: WorkerProcess,
+) -> None:
+    process.batch("a", done=True)
+    process.batch("b")
 
-    assert code(desk.ends.hand_all_back) == 0
-    assert desk.ledger.ids("finish") == [["a"]]
-    assert desk.ledger.ids("release") == [["b"]]
+    assert code(process.ends.hand_all_back) == 0
+    assert process.ledger.ids("finish") == [["a"]]
+    assert process.ledger.ids("release") == [["b"]]
 
 
 def test_outcomes_that_cannot_be_written_are_named(
-    desk: Desk, caplog: pytest.LogCaptureFixture
+    process: WorkerProcess, caplog: pytest.LogCaptureFixture
 ) -> None:
-    desk.batch("a", "b", done=True)
-    desk.ledger.fails["b"] = LedgerUnavailable("away")
+    process.batch("a", "b", done=True)
+    process.ledger.fails["b"] = LedgerUnavailable("away")
 
-    assert code(desk.ends.hand_all_back) == 0
+    assert code(process.ends.hand_all_back) == 0
     (line,) = [record for record in caplog.records if record.message == "outcomes are given up"]
     assert (line.levelname, line.predictions) == ("ERROR", ["a", "b"])
 
 
-def test_one_that_was_claimed_alone_and_hangs_is_timed_out(desk: Desk) -> None:
-    batch = desk.batch("a")
+def test_one_that_was_claimed_alone_and_hangs_is_timed_out(process: WorkerProcess) -> None:
+    batch = process.batch("a")
     batch.started -= LIMIT + 1
 
-    assert code(lambda: desk.ends.overdue(batch)) == EXIT_BROKEN
-    (written,) = desk.ledger.written
+    assert code(lambda: process.ends.overdue(batch)) == EXIT_BROKEN
+    (written,) = process.ledger.written
     assert written.args["predictions"][0]["outcome"]["error_code"] == "timeout"
 
 
-def test_what_is_left_of_several_that_hang_is_handed_back_to_run_alone(desk: Desk) -> None:
-    batch = desk.batch("hangs", "mate")
+def test_what_is_left_of_several_that_hang_is_handed_back_to_run_alone(
+    process: WorkerProcess,
+) -> None:
+    batch = process.batch("hangs", "mate")
     batch.stop(["hangs"])
     batch.started -= LIMIT + 1
 
-    assert code(lambda: desk.ends.overdue(batch)) == EXIT_BROKEN
-    (written,) = desk.ledger.written
+    assert code(lambda: process.ends.overdue(batch)) == EXIT_BROKEN
+    (written,) = process.ledger.written
     assert (written.script, written.args["suspect"], written.args["lost"]) == (
         "release",
         True,
         False,
     )
-    assert desk.ledger.ids("release") == [["mate"]]
+    assert process.ledger.ids("release") == [["mate"]]
 
 
-def test_a_canceled_one_that_hangs_alone_only_frees_its_worker(desk: Desk) -> None:
-    batch = desk.batch("a")
+def test_a_canceled_one_that_hangs_alone_only_frees_its_worker(process: WorkerProcess) -> None:
+    batch = process.batch("a")
     batch.stop(["a"])
     batch.started -= LIMIT + 1
 
-    assert code(lambda: desk.ends.overdue(batch)) == EXIT_BROKEN
-    assert desk.ledger.ids("finish") == [[]]
+    assert code(lambda: process.ends.overdue(batch)) == EXIT_BROKEN
+    assert process.ledger.ids("finish") == [[]]
 
 
-def test_other_batches_of_a_process_that_hangs_are_judged_by_their_own_time(desk: Desk) -> None:
-    hangs, too, innocent = desk.batch("a"), desk.batch("b"), desk.batch("c")
-    done = desk.batch("d", done=True)
+def test_other_batches_of_a_process_that_hangs_are_judged_by_their_own_time(
+    process: WorkerProcess,
+) -> None:
+    hangs, too, innocent = process.batch("a"), process.batch("b"), process.batch("c")
+    done = process.batch("d", done=True)
     for batch in (hangs, too, done):
         batch.started -= LIMIT + 1
 
-    assert code(lambda: desk.ends.overdue(hangs)) == EXIT_BROKEN
-    assert sorted(desk.ledger.ids("finish")) == [["a"], ["b"], ["d"]]
-    assert desk.ledger.ids("release") == [["c"]]
-    (back,) = [t for t in desk.ledger.written if t.script == "release"]
+    assert code(lambda: process.ends.overdue(hangs)) == EXIT_BROKEN
+    assert sorted(process.ledger.ids("finish")) == [["a"], ["b"], ["d"]]
+    assert process.ledger.ids("release") == [["c"]]
+    (back,) = [t for t in process.ledger.written if t.script == "release"]
     assert not back.args["suspect"]
     assert innocent.computing
 
 
-def test_a_lost_device_is_told_of_when_the_ledger_is_back(desk: Desk) -> None:
-    batch = desk.batch("a")
-    desk.ledger.fails["a"] = LedgerUnavailable("away")
+def test_a_lost_device_is_told_of_when_the_ledger_is_back(process: WorkerProcess) -> None:
+    batch = process.batch("a")
+    process.ledger.fails["a"] = LedgerUnavailable("away")
 
-    def run(transition: Transition[Any], once: Any = desk.ledger.run) -> Any:
+    def run(transition: Transition[Any], once: Any = process.ledger.run) -> Any:
         try:
             return once(transition)
         finally:
-            desk.ledger.fails.clear()  # away for the first try only
+            process.ledger.fails.clear()  # away for the first try only
 
-    desk.ledger.run = run  # type: ignore[method-assign]
-    assert code(lambda: desk.ends.broken(batch)) == EXIT_BROKEN
-    (written,) = desk.ledger.written
+    process.ledger.run = run  # type: ignore[method-assign]
+    assert code(lambda: process.ends.broken(batch)) == EXIT_BROKEN
+    (written,) = process.ledger.written
     assert (written.script, written.args["lost"], written.args["reason"]) == (
         "release",
         True,
@@ -223,21 +229,26 @@ def test_a_lost_device_is_told_of_when_the_ledger_is_back(desk: Desk) -> None:
     )
 
 
-def test_an_error_that_nobody_expected_ends_a_process_without_a_device_too(desk: Desk) -> None:
-    batch = desk.batch("a")
-    desk.batch("b")
-    desk.ledger.fails["a"] = RuntimeError("unexpected")
+def test_an_error_that_nobody_expected_ends_a_process_without_a_device_too(
+    process: WorkerProcess,
+) -> None:
+    batch = process.batch("a")
+    process.batch("b")
+    process.ledger.fails["a"] = RuntimeError("unexpected")
 
-    assert code(lambda: desk.ends.broken(batch)) == EXIT_BROKEN
-    assert desk.ledger.ids("release") == [["b"]]
+    assert code(lambda: process.ends.broken(batch)) == EXIT_BROKEN
+    assert process.ledger.ids("release") == [["b"]]
 
 
 @pytest.mark.parametrize("hours", [1 / 6, 24])
 def test_outcomes_are_kept_for_as_long_as_the_ledger_is_away_and_told_of_once(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, hours: float
+    process: WorkerProcess,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    hours: float,
 ) -> None:
-    batch = desk.batch("a", done=True)
-    desk.ledger.fails["a"] = LedgerUnavailable("away")
+    batch = process.batch("a", done=True)
+    process.ledger.fails["a"] = LedgerUnavailable("away")
     away = 0.0
 
     def sleep(seconds: float) -> None:
@@ -245,11 +256,11 @@ def test_outcomes_are_kept_for_as_long_as_the_ledger_is_away_and_told_of_once(
         assert seconds <= 0.5, "it is written soon after the ledger is back"
         away += seconds
         if away > hours * 3600:
-            desk.ledger.fails.clear()
+            process.ledger.fails.clear()
 
     monkeypatch.setattr("worker.completion.time.sleep", sleep)
     assert batch.outcomes is not None
-    assert desk.ends.finish(batch, batch.outcomes) == []
-    assert desk.ledger.ids("finish") == [["a"]]
+    assert process.ends.finish(batch, batch.outcomes) == []
+    assert process.ledger.ids("finish") == [["a"]]
     assert [record.message for record in caplog.records] == ["outcomes are kept back"]
     assert len(batch.events) == 1

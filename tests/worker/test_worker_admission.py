@@ -23,7 +23,7 @@ from worker.ledger_start import Admission
 NOWHERE = "amqp://guest:guest@127.0.0.1:1//"
 
 
-class Desk:
+class LedgerStart:
     """A start that waits for the ledger, and how often it asked."""
 
     def __init__(self, settings: Settings, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,19 +61,19 @@ def test_a_ledger_that_is_away_is_waited_for(
 ) -> None:
     caplog.set_level(logging.INFO, ledger_start.logger.name)
     with away(kind, tmp_path) as (url, heal):
-        desk = Desk(settings, url, monkeypatch)
-        desk.admission.ask()  # returns, so that the model can be loaded meanwhile
-        until("it has tried a few times", lambda: desk.tries > 5)
-        assert "ledger" in desk.health.waits
+        start = LedgerStart(settings, url, monkeypatch)
+        start.admission.ask()  # returns, so that the model can be loaded meanwhile
+        until("it has tried a few times", lambda: start.tries > 5)
+        assert "ledger" in start.health.waits
         told = [(record.message, record.detail) for record in caplog.records]
         assert {line for line, _ in told} == {"waiting for the ledger"}
         assert len(told) == len(set(told)), "each trouble once"
         if heal is None:
-            desk.give_up()
+            start.give_up()
         else:
             heal()
-            desk.admission.wait()
-            assert desk.health.waits == ""
+            start.admission.wait()
+            assert start.health.waits == ""
             assert caplog.records[-1].message == "the ledger is there"
 
 
@@ -101,23 +101,23 @@ def test_a_ledger_that_is_wrong_is_refused_before_anything_is_loaded(
 ) -> None:
     with redis.Redis(port=own.port) as client:
         spoil(client)
-    desk = Desk(settings, own.url, monkeypatch)
+    start = LedgerStart(settings, own.url, monkeypatch)
     with pytest.raises(refusal):
-        desk.admission.ask()
+        start.admission.ask()
     with pytest.raises(refusal):
-        desk.admission.wait()
+        start.admission.wait()
 
 
 def test_one_that_turns_out_wrong_when_it_comes_is_refused_then(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with away(silent, tmp_path) as (url, heal):
-        desk = Desk(settings, url, monkeypatch)
-        desk.admission.ask()
+        start = LedgerStart(settings, url, monkeypatch)
+        start.admission.ask()
         monkeypatch.setattr("contract.ledger.client.SCHEMA", -1)
         heal()
         with pytest.raises(StartRefused, match="newer release"):
-            desk.admission.wait()
+            start.admission.wait()
 
 
 def test_a_name_that_takes_long_to_be_looked_up_holds_up_no_load(

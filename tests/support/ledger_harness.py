@@ -44,7 +44,7 @@ OF_SUBMISSION = (
 )
 
 
-class Desk:
+class LedgerHarness:
     """One model `m`, batches of four, leases of 15 s, three attempts."""
 
     def __init__(self, settings: Settings) -> None:
