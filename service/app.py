@@ -20,16 +20,16 @@ from contract.errors import SoloistError
 from contract.settings import Settings
 from contract.telemetry.tracing import Tracing, open_tracing
 from service.gateway import metrics
-from service.gateway.catalog_heartbeat import answer_for
+from service.gateway.catalog_heartbeat import send_catalog_heartbeats
 from service.gateway.context import Context
-from service.gateway.outcomes import Answers
-from service.gateway.predictions import Intake
-from service.http.access_log import Account
-from service.http.fast_routes import Front
+from service.gateway.outcomes import OutcomeSubscription
+from service.gateway.predictions import Predictions
+from service.http.access_log import AccessLog
+from service.http.fast_routes import FastRoutes
 from service.http.host_check import HostCheck
 from service.http.openapi import describe
 from service.http.problems import problem, refuse
-from service.ledger_start import CheckedLedger, admit
+from service.ledger_start import CheckedLedger, wait_for_ledger
 from service.routes import health, models, page, predictions
 
 ROUTERS = (predictions.router, models.router, page.router, health.router)
@@ -67,14 +67,14 @@ def create_gateway(settings: Settings, catalog: Catalog) -> FastAPI:
         docs_url=None,  # service/routes/page.py
         redoc_url=None,
     )
-    app.router.routes[:0] = predictions.hot_routes
+    app.router.routes[:0] = predictions.fast_routes
     for router in ROUTERS:
         app.include_router(router)
     own_openapi = app.openapi
     app.openapi = lambda: describe(own_openapi())  # type: ignore[method-assign]
-    app.add_middleware(Front, routes=predictions.hot_routes)
+    app.add_middleware(FastRoutes, routes=predictions.fast_routes)
     app.add_middleware(HostCheck, settings=settings)
-    app.add_middleware(Account, tracing=tracing)  # added last, it is outermost
+    app.add_middleware(AccessLog, tracing=tracing)  # added last, it is outermost
     app.add_exception_handler(SoloistError, _on_error)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
@@ -89,20 +89,20 @@ def _lifespan(
         ledger = CheckedLedger(settings)
         notifier = Notifier(settings, observe=lambda outcome, _: metrics.PUBLISHED[outcome].inc())
         metrics.BROKER_UP.set_function(lambda: notifier.up)
-        metrics.expect(catalog)
-        answers = Answers(ledger)
-        intake = Intake(settings, catalog, ledger, notifier, answers)
+        metrics.initialise_series(catalog)
+        outcomes = OutcomeSubscription(ledger)
+        predictions = Predictions(settings, catalog, ledger, notifier, outcomes)
         started_at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        app.state.context = Context(settings, catalog, intake, started_at)
+        app.state.context = Context(settings, catalog, predictions, started_at)
         notifier.open(list(catalog))
         opened, ended = asyncio.Event(), asyncio.Event()
 
         async def use_ledger() -> None:
-            if await admit(app, ledger):
+            if await wait_for_ledger(app, ledger):
                 metrics.LEDGER_UP.set(1)
-                await answers.start()
+                await outcomes.subscribe()
                 opened.set()
-                await answer_for(catalog, ledger, settings.lease_seconds, ended)
+                await send_catalog_heartbeats(catalog, ledger, settings.lease_seconds, ended)
 
         using = asyncio.create_task(use_ledger())
         with suppress(TimeoutError):
@@ -110,12 +110,12 @@ def _lifespan(
         try:
             yield
         finally:
-            await intake.close()
+            await predictions.close()
             ended.set()
             if not ledger.safe:
                 using.cancel()
             await asyncio.wait([using])
-            await answers.stop()
+            await outcomes.unsubscribe()
             notifier.close()
             await ledger.close()
             await asyncio.to_thread(tracing.close)

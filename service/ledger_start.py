@@ -19,7 +19,7 @@ AGAIN_SECONDS = 0.5
 
 
 class CheckedLedger(AsyncLedger):
-    """A ledger that refuses every call, as if it were away, until `wait` has found it safe: what a wrong one
+    """A ledger that refuses every call, as if it were away, until `wait_until_safe` has found it safe: what a wrong one
     would lose must not be accepted first.
     """
 
@@ -36,7 +36,7 @@ class CheckedLedger(AsyncLedger):
             raise LedgerUnavailable(self.trouble)
         return await super().run(transition, seconds=seconds, attempt=attempt)
 
-    async def wait(self) -> None:
+    async def wait_until_safe(self) -> None:
         """Return when it answers and is safe, however long that takes. The log has a line for each trouble, and not
         for each try.
 
@@ -72,10 +72,10 @@ def _strange(error: Exception) -> LedgerUnavailable:
     return found
 
 
-async def admit(app: Starlette, ledger: CheckedLedger) -> bool:
+async def wait_for_ledger(app: Starlette, ledger: CheckedLedger) -> bool:
     """Wait for a process's ledger; False when it is wrong, and the process must end (service/process.py)."""
     try:
-        await ledger.wait()
+        await ledger.wait_until_safe()
     except StartRefused as error:
         ledger.trouble = error.title
         app.state.refusal = error

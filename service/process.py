@@ -125,7 +125,7 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
         context = getattr(self.config.app.state, "context", None)  # type: ignore[union-attr]
         if context is not None:
-            context.intake.drain()
+            context.predictions.drain()
 
 
 def _pass_over_late_names(loop: asyncio.AbstractEventLoop, what: dict[str, Any]) -> None:

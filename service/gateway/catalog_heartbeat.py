@@ -17,7 +17,7 @@ from contract.ledger.workers import REPEAT_SHARE
 logger = logging.getLogger(__name__)
 
 
-async def answer_for(
+async def send_catalog_heartbeats(
     catalog: Catalog, ledger: AsyncLedger, lifetime_seconds: float, ended: asyncio.Event
 ) -> None:
     """Say it until `ended` is set: a cancel in the middle of a call would leave a connection half read, and

@@ -13,25 +13,25 @@ MOST_BYTES = 8 * 1024 * 1024
 """Bytes in one call, but for a single item that is larger: a call blocks the ledger while it runs."""
 
 
-class TimeOver(Exception):
+class CallerGone(Exception):
     """The caller's time was over before its item had a result."""
 
-    def __init__(self, *, out: bool) -> None:
+    def __init__(self, *, sent: bool) -> None:
         super().__init__()
-        self.out = out
+        self.sent = sent
         """False when the item was not on its way yet; then it never will be."""
 
 
-class Asked(Generic[Item, Result]):
+class PendingItem(Generic[Item, Result]):
     """An item whose caller waits for its result."""
 
-    __slots__ = ("_future", "item", "out", "until")
+    __slots__ = ("_future", "item", "sent", "until")
 
     def __init__(self, item: Item, until: float) -> None:
         self.item = item
         self.until = until
         """When its caller stops waiting, by the event loop's clock."""
-        self.out = False
+        self.sent = False
         """Set by the handler, from when on the item may be carried out."""
         self._future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
 
@@ -40,19 +40,19 @@ class Asked(Generic[Item, Result]):
         """True when it is settled, or when nobody waits for it any longer."""
         return self._future.done()
 
-    def settle(self, result: Result) -> None:
+    def set_result(self, result: Result) -> None:
         if not self._future.done():
             self._future.set_result(result)
 
-    def fail(self, error: BaseException) -> None:
+    def set_exception(self, error: BaseException) -> None:
         if not self._future.done():
             self._future.set_exception(error)
 
-    async def result(self) -> Result:
+    async def wait_for_result(self) -> Result:
         """What it was settled with, or the exception that it failed with.
 
         Raises:
-            TimeOver: it was not settled in time.
+            CallerGone: it was not settled in time.
         """
         try:
             async with asyncio.timeout_at(self.until):
@@ -60,7 +60,7 @@ class Asked(Generic[Item, Result]):
         except TimeoutError:
             if self._future.done() and not self._future.cancelled():
                 return self._future.result()  # it came in the same turn of the loop
-            raise TimeOver(out=self.out) from None
+            raise CallerGone(sent=self.sent) from None
 
 
 class Coalescer(Generic[Item, Result]):
@@ -70,7 +70,7 @@ class Coalescer(Generic[Item, Result]):
 
     def __init__(
         self,
-        handle: Callable[[list[Asked[Item, Result]]], Awaitable[None]],
+        handle: Callable[[list[PendingItem[Item, Result]]], Awaitable[None]],
         size: Callable[[Item], int],
     ) -> None:
         """`handle` settles each item of a batch, or raises what those fail with that it did not settle;
@@ -78,29 +78,29 @@ class Coalescer(Generic[Item, Result]):
         """
         self._handle = handle
         self._size = size
-        self._waiting: list[Asked[Item, Result]] = []
+        self._waiting: list[PendingItem[Item, Result]] = []
         self._running: asyncio.Task[None] | None = None
 
-    async def submit(self, item: Item, until: float) -> Result:
+    async def submit_item(self, item: Item, until: float) -> Result:
         """The item's own result, or the exception that `handle` raised for its batch.
 
         A caller whose time is over before its item is on its way takes it with it.
 
         Raises:
-            TimeOver: `until`, by the event loop's clock, passed.
+            CallerGone: `until`, by the event loop's clock, passed.
         """
-        asked: Asked[Item, Result] = Asked(item, until)
-        self._waiting.append(asked)
+        pending: PendingItem[Item, Result] = PendingItem(item, until)
+        self._waiting.append(pending)
         if self._running is None:
             # The task begins on the next turn of the loop, when all of this turn have come.
             self._running = asyncio.create_task(self._run())
-        return await asked.result()
+        return await pending.wait_for_result()
 
     async def close(self) -> None:
         """Let go of the batch that is out, and of all that wait."""
         waiting, self._waiting = self._waiting, []
-        for asked in waiting:
-            asked.fail(TimeOver(out=False))
+        for pending in waiting:
+            pending.set_exception(CallerGone(sent=False))
         if self._running is not None:
             self._running.cancel()
             await asyncio.wait([self._running])
@@ -112,27 +112,27 @@ class Coalescer(Generic[Item, Result]):
         finally:
             self._running = None
 
-    def _take(self) -> list[Asked[Item, Result]]:
+    def _take(self) -> list[PendingItem[Item, Result]]:
         """The oldest that somebody still waits for, as many as fit into one call."""
-        waiting = [asked for asked in self._waiting if not asked.over]
+        waiting = [pending for pending in self._waiting if not pending.over]
         count, room = 0, MOST_BYTES
-        for asked in waiting[:MOST]:
-            room -= self._size(asked.item)
+        for pending in waiting[:MOST]:
+            room -= self._size(pending.item)
             if room < 0 and count:
                 break
             count += 1
         self._waiting = waiting[count:]
         return waiting[:count]
 
-    async def _send(self, batch: list[Asked[Item, Result]]) -> None:
+    async def _send(self, batch: list[PendingItem[Item, Result]]) -> None:
         trouble: Exception = RuntimeError("the batch ended without a result for this item")
         try:
             await self._handle(batch)
         except asyncio.CancelledError:
-            trouble = TimeOver(out=any(asked.out for asked in batch))
+            trouble = CallerGone(sent=any(pending.sent for pending in batch))
             raise
         except Exception as error:
             trouble = error
         finally:
-            for asked in batch:
-                asked.fail(trouble)
+            for pending in batch:
+                pending.set_exception(trouble)

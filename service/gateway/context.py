@@ -11,7 +11,7 @@ from contract.ledger.transitions import state
 from contract.prediction import Prediction
 from contract.settings import Settings
 from contract.versions import is_version
-from service.gateway.predictions import Intake
+from service.gateway.predictions import Predictions
 from service.http.representation import base_url
 
 
@@ -19,7 +19,7 @@ from service.http.representation import base_url
 class Context:
     settings: Settings
     catalog: Catalog
-    intake: Intake
+    predictions: Predictions
     started_at: str
 
     def base(self, request: Request) -> str:
@@ -38,7 +38,9 @@ class Context:
         except ModelNotFound:
             if not is_version(reference):
                 raise
-            for model, known in (await self.intake.ask(state(list(self.catalog)))).items():
+            for model, known in (
+                await self.predictions.run_transition(state(list(self.catalog)))
+            ).items():
                 if any(worker.model_version == reference for worker in known.workers):
                     return self.catalog[model]
             raise

@@ -126,7 +126,7 @@ def ledger_call() -> Iterator[None]:
     LEDGER_UP.set(1)
 
 
-def expect(catalog: Catalog) -> None:
+def initialise_series(catalog: Catalog) -> None:
     """Show every model of the catalog from the start: a counter that begins at 1 shows no increase."""
     for model, spec in catalog.items():
         MODEL_INFO.labels(model, spec.id, spec.task or "python", spec.entry).set(1)

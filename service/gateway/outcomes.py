@@ -34,7 +34,7 @@ AGAIN_SECONDS = 0.2
 READ_AT_ONCE = 256
 
 
-class Answers:
+class OutcomeSubscription:
     """Who waits in this process for which prediction. `name` is this process's name in the ledger."""
 
     def __init__(self, ledger: AsyncLedger) -> None:
@@ -60,7 +60,7 @@ class Answers:
         return len(self._listeners)
 
     @contextmanager
-    def listen(self, id: str, listener: Listener) -> Iterator[None]:
+    def listen_to(self, id: str, listener: Listener) -> Iterator[None]:
         """Call `listener` with all that is announced of this prediction. Register before you ask the
         ledger to announce, or the answer may come first.
         """
@@ -79,42 +79,42 @@ class Answers:
         """Let go of all who wait: they are answered with their prediction as it stands."""
         self.draining = True
         for id in list(self._listeners):
-            self._tell(id, "drain", {})
+            self._notify(id, "drain", {})
 
-    async def start(self) -> None:
+    async def subscribe(self) -> None:
         """Subscribe; a ledger that is away does not hold the start up."""
-        self._task = asyncio.create_task(self._run())
+        self._task = asyncio.create_task(self._keep_subscribed())
         with suppress(TimeoutError):
             async with asyncio.timeout(1):
                 await self._subscribed.wait()
 
-    async def stop(self) -> None:
+    async def unsubscribe(self) -> None:
         # Both: the Redis client may swallow a cancel.
         self._ended = True
         if self._task:
             self._task.cancel()
             await asyncio.wait([self._task])
 
-    async def _run(self) -> None:
+    async def _keep_subscribed(self) -> None:
         """Subscribe, and again after whatever went wrong: an answer that nobody brings is not missed
         until somebody has waited for it in vain.
         """
         while not self._ended:
-            proving = asyncio.create_task(self._prove())
+            proving = asyncio.create_task(self._publish_proofs())
             try:
                 async with self._ledger.subscription(self._channel) as subscription:
-                    await self._follow(subscription)
+                    await self._receive(subscription)
             except (Exception, asyncio.CancelledError) as error:
                 if self._ended:
                     return
-                self._note(error)
+                self._log_fault(error)
             finally:
                 self._subscribed.clear()
                 metrics.SUBSCRIBED.set(0)
                 proving.cancel()
             await asyncio.sleep(AGAIN_SECONDS)
 
-    def _note(self, error: BaseException) -> None:
+    def _log_fault(self, error: BaseException) -> None:
         known = isinstance(error, SoloistError)
         reason = error.code if isinstance(error, SoloistError) else "internal_error"
         metrics.SUBSCRIPTION_FAULTS.labels(reason).inc()
@@ -128,8 +128,8 @@ class Answers:
             exc_info=None if known else error,
         )
 
-    async def _prove(self) -> None:
-        """Publish to ourselves, again and again; `_follow` listens for it."""
+    async def _publish_proofs(self) -> None:
+        """Publish to ourselves, again and again; `_receive` listens for it."""
         while not self._ended:
             await asyncio.sleep(PROOF_SECONDS)
             try:
@@ -139,7 +139,7 @@ class Answers:
             except Exception:
                 logger.exception("the echo failed")
 
-    async def _follow(self, subscription: Subscription) -> None:
+    async def _receive(self, subscription: Subscription) -> None:
         heard, demotions = time.monotonic(), self._ledger.connections.demotions
         await self._catch_up()
         self._subscribed.set()
@@ -164,14 +164,14 @@ class Answers:
             return  # our own echo
         try:
             for id, kind, *fields in msgpack.unpackb(packed, unicode_errors="replace"):
-                self._tell(id, kind, fields[0] if fields else {})
+                self._notify(id, kind, fields[0] if fields else {})
         except Exception:
             # Of another version, or damaged. The records say what it was about.
             logger.exception("an announcement cannot be read")
             metrics.SUBSCRIPTION_FAULTS.labels("unreadable").inc()
             await self._catch_up()
 
-    def _tell(self, id: str, kind: str, fields: dict[str, Any]) -> None:
+    def _notify(self, id: str, kind: str, fields: dict[str, Any]) -> None:
         for listener in tuple(self._listeners.get(id, ())):
             try:
                 listener(kind, fields)
@@ -187,12 +187,12 @@ class Answers:
             for id, status in zip(some, found, strict=True):
                 if status is None:
                     continue
-                self._tell(id, "events", {})
+                self._notify(id, "events", {})
                 if status.terminal:
-                    await self._tell_outcome(id)
+                    await self._notify_of_outcome(id)
 
-    async def _tell_outcome(self, id: str) -> None:
+    async def _notify_of_outcome(self, id: str) -> None:
         """Read one that is over. One at a time: together they may be too large for a ledger's call."""
         (view,) = await self._ledger.run(read([(id, -1)]))
         if view is not None:
-            self._tell(id, "outcome", view.prediction.outcome)
+            self._notify(id, "outcome", view.prediction.outcome)

@@ -36,11 +36,11 @@ from contract.prediction import Prediction, Priority, new_id
 from contract.settings import Settings
 from contract.telemetry.tracing import TraceContext
 from service.gateway import metrics
-from service.gateway.outcomes import Answers, Listener
+from service.gateway.outcomes import Listener, OutcomeSubscription
 from service.gateway.readiness import Readiness
 from service.gateway.recorder import Recorder
-from service.gateway.refusals import refusal
-from service.gateway.retries import ANSWER_SECONDS, Tries
+from service.gateway.refusals import explain_refusal
+from service.gateway.retries import ANSWER_SECONDS, Retries
 from service.http import strict_json
 
 T = TypeVar("T")
@@ -65,7 +65,7 @@ class Wish:
     trace: TraceContext | None = None
 
 
-class Intake:
+class Predictions:
     """Checks and records predictions, and wakes workers; then waits for outcomes."""
 
     def __init__(
@@ -74,11 +74,11 @@ class Intake:
         catalog: Catalog,
         ledger: AsyncLedger,
         notifier: Notifier,
-        answers: Answers,
+        outcomes: OutcomeSubscription,
     ) -> None:
         self._settings = settings
         self._ledger = ledger
-        self._answers = answers
+        self._outcomes = outcomes
         self._readiness = Readiness(ledger)
         self._recorder = Recorder(ledger, notifier)
         self._schemas = {name: InputSchema(spec) for name, spec in catalog.items()}
@@ -86,26 +86,26 @@ class Intake:
     @property
     def draining(self) -> bool:
         """True when this process ends: its clients are to come back to another."""
-        return self._answers.draining
+        return self._outcomes.draining
 
     @property
-    def hears_answers(self) -> bool:
+    def hears_outcomes(self) -> bool:
         """False while outcomes that are announced do not reach this process."""
-        return self._answers.subscribed
+        return self._outcomes.subscribed
 
     def drain(self) -> None:
         """Answer all who wait, now."""
-        self._answers.drain()
+        self._outcomes.drain()
 
     async def close(self) -> None:
         """Let go of what is still under way: nobody asks any more."""
         await self._recorder.close()
 
-    def listen(self, id: str, listener: Listener) -> AbstractContextManager[None]:
+    def listen_to(self, id: str, listener: Listener) -> AbstractContextManager[None]:
         """Call `listener` with all that is announced of a prediction."""
-        return self._answers.listen(id, listener)
+        return self._outcomes.listen_to(id, listener)
 
-    async def submit(self, wish: Wish, wait_seconds: float = 0.0) -> Created:
+    async def create_prediction(self, wish: Wish, wait_seconds: float = 0.0) -> Created:
         """Accept a prediction; with `wait_seconds` its outcome is awaited that long.
 
         Raises:
@@ -117,24 +117,24 @@ class Intake:
         prediction = submission.prediction
         if wait_seconds <= 0:
             return await self._accept(submission)
-        submission.watcher = self._answers.name
+        submission.watcher = self._outcomes.name
         future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         started = time.monotonic()
-        look = self._readiness.look(prediction.model, started)
-        with self._answers.listen(prediction.id, _settle(future)):
+        check = self._readiness.check_model(prediction.model, started)
+        with self._outcomes.listen_to(prediction.id, _settle(future)):
             created = await self._accept(submission)
             if created.prediction.id != prediction.id or created.prediction.status.terminal:
                 # Repeated by its key, so another prediction than the one listened for.
                 rest = started + wait_seconds - time.monotonic()
-                waited = await self.wait(created.prediction.id, wish.owner, rest)
+                waited = await self.wait_for_prediction(created.prediction.id, wish.owner, rest)
                 return Created(waited, created.repeated)
             await _outcome(created.prediction, future, started + wait_seconds)
         if created.prediction.status.terminal:
             seconds = time.monotonic() - started
-            metrics.end_to_end_seconds(prediction.model, look.cold).observe(seconds)
+            metrics.end_to_end_seconds(prediction.model, check.cold).observe(seconds)
         return created
 
-    async def wait(self, id: str, owner: str, wait_seconds: float) -> Prediction:
+    async def wait_for_prediction(self, id: str, owner: str, wait_seconds: float) -> Prediction:
         """A prediction as it stands when it is over, or when the wait is.
 
         Raises:
@@ -142,29 +142,29 @@ class Intake:
         """
         until = time.monotonic() + wait_seconds
         future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        with self._answers.listen(id, _settle(future)):
-            prediction = (await self.view(id, owner, watch=True)).prediction
+        with self._outcomes.listen_to(id, _settle(future)):
+            prediction = (await self.read_prediction(id, owner, watch=True)).prediction
             if not prediction.status.terminal:
                 await _outcome(prediction, future, until)
         if not prediction.status.terminal:
             with suppress(LedgerUnavailable, TimeoutError):
                 async with asyncio.timeout(AGAIN_SECONDS):
-                    prediction = (await self.view(id, owner)).prediction
+                    prediction = (await self.read_prediction(id, owner)).prediction
         return prediction
 
-    async def view(self, id: str, owner: str, *, watch: bool = False) -> View:
+    async def read_prediction(self, id: str, owner: str, *, watch: bool = False) -> View:
         """A prediction as it stands; with `watch` this process is told of what follows.
 
         Raises:
             PredictionNotFound: this owner has none with this id.
         """
-        watcher = self._answers.name if watch else None
-        (view,) = await self.ask(read([(id, -1)], owner=owner, watcher=watcher))
+        watcher = self._outcomes.name if watch else None
+        (view,) = await self.run_transition(read([(id, -1)], owner=owner, watcher=watcher))
         if view is None:
             raise _missing(id)
         return view
 
-    async def follow(self, id: str, owner: str, since: int) -> Streamed:
+    async def read_stream(self, id: str, owner: str, since: int) -> Streamed:
         """All that a listener who has `since` events of a stream does not have yet; this process is told
         of what follows.
 
@@ -173,24 +173,24 @@ class Intake:
         """
         events: list[tuple[str, str]] = []
         while True:
-            asked = follow(id, owner, since + len(events), watcher=self._answers.name)
-            found = await self.ask(asked)
+            asked = follow(id, owner, since + len(events), watcher=self._outcomes.name)
+            found = await self.run_transition(asked)
             if found is None:
                 raise _missing(id)
             events += found.events
             if not found.more:
                 return replace(found, events=events)
 
-    async def check(self, id: str, owner: str) -> None:
-        """Look whether there is such a prediction, whatever its size.
+    async def require_prediction(self, id: str, owner: str) -> None:
+        """See whether there is such a prediction, whatever its size.
 
         Raises:
             PredictionNotFound: this owner has none with this id.
         """
-        if await self.ask(follow(id, owner, 0, most=0)) is None:
+        if await self.run_transition(follow(id, owner, 0, most=0)) is None:
             raise _missing(id)
 
-    async def cancel(self, id: str, owner: str) -> Prediction:
+    async def cancel_prediction(self, id: str, owner: str) -> Prediction:
         """Cancel at any stage.
 
         Raises:
@@ -199,7 +199,7 @@ class Intake:
         """
         return await self._change(id, cancel(id, owner))
 
-    async def erase(self, id: str, owner: str) -> Prediction:
+    async def erase_prediction(self, id: str, owner: str) -> Prediction:
         """Remove the input, output and logs of what is over.
 
         Raises:
@@ -216,7 +216,7 @@ class Intake:
         """The prediction after a change to it that may be sent again."""
         until = asyncio.get_running_loop().time() + ANSWER_SECONDS
         try:
-            prediction = await Tries(self._ledger, until).run(transition)
+            prediction = await Retries(self._ledger, until).run_transition(transition)
         except LedgerUnavailable as error:
             if not error.sent:
                 raise
@@ -229,7 +229,7 @@ class Intake:
             raise _missing(id)
         return prediction
 
-    async def ask(self, transition: Transition[T]) -> T:
+    async def run_transition(self, transition: Transition[T]) -> T:
         """Run one transition within the time that a client may wait for an answer.
 
         Raises:
@@ -273,11 +273,11 @@ class Intake:
         )
 
     async def _accept(self, submission: Submission) -> Created:
-        result = await self._recorder.record(submission)
+        result = await self._recorder.record_prediction(submission)
         if not isinstance(result, Created):
-            raise refusal(submission, result)
+            raise explain_refusal(submission, result)
         if result.brief:
-            view = await self.view(result.prediction.id, submission.prediction.owner)
+            view = await self.read_prediction(result.prediction.id, submission.prediction.owner)
             return Created(view.prediction, repeated=True, failure=result.failure)
         return result
 

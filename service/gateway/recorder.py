@@ -19,9 +19,9 @@ from contract.ledger.transitions import (
     recorded,
 )
 from service.gateway import metrics
-from service.gateway.coalescer import Asked, Coalescer, TimeOver
-from service.gateway.inquiry import Inquiry
-from service.gateway.retries import ANSWER_SECONDS, Tries
+from service.gateway.coalescer import CallerGone, Coalescer, PendingItem
+from service.gateway.retries import ANSWER_SECONDS, Retries
+from service.gateway.unknown_outcomes import UnknownOutcomes
 
 RECORD_SECONDS = 2.0
 """How long after its request a prediction may be recorded. What the ledger says later is final: it is
@@ -33,9 +33,9 @@ CLOCK_SECONDS = 0.25
 CLOCK_AGE_SECONDS = 60.0
 """How long what is known of the ledger's clock holds: two clocks drift apart by some ms a minute."""
 
-Answer = Created | Conflicting | Unserved | Full | NoRoom
-Ask = Asked[Submission, Answer]
-Batch = list[Ask]
+RecordResult = Created | Conflicting | Unserved | Full | NoRoom
+PendingCreate = PendingItem[Submission, RecordResult]
+Batch = list[PendingCreate]
 
 
 class Recorder:
@@ -46,10 +46,10 @@ class Recorder:
         self._notifier = notifier
         self._reserve_bytes = ledger.settings.ledger_reserve_bytes
         self._creates = Coalescer(self._record, lambda submission: len(submission.prediction.input))
-        self._clock = Clock(ledger)
-        self._inquiry = Inquiry(ledger)
+        self._clock = LedgerClock(ledger)
+        self._unknown = UnknownOutcomes(ledger)
 
-    async def record(self, submission: Submission) -> Answer:
+    async def record_prediction(self, submission: Submission) -> RecordResult:
         """What the ledger says to a submission.
 
         Raises:
@@ -58,19 +58,19 @@ class Recorder:
         """
         started = asyncio.get_running_loop().time()
         try:
-            result = await self._creates.submit(submission, started + ANSWER_SECONDS)
+            result = await self._creates.submit_item(submission, started + ANSWER_SECONDS)
             if isinstance(result, Created) and not result.repeated:
                 metrics.submitted(submission.prediction.model).inc()
             return result
-        except TimeOver as over:
-            if not over.out:
+        except CallerGone as gone:
+            if not gone.sent:
                 raise LedgerUnavailable(
                     "the ledger is slow; this request was not sent to it"
                 ) from None
         except LedgerUnavailable as error:
             if not error.sent:
                 raise
-        self._inquiry.ask(submission)
+        self._unknown.resolve_later(submission)
         raise OutcomeUnknown(
             "the ledger did not say whether it recorded this prediction; ask for it by its id, or send "
             "the same again with the same id or Idempotency-Key",
@@ -80,72 +80,76 @@ class Recorder:
     async def close(self) -> None:
         """Let go of what is under way."""
         await self._creates.close()
-        await self._inquiry.close()
+        await self._unknown.close()
 
     async def _record(self, batch: Batch) -> None:
         """Settle a batch. What is open when this raises is unknown if the error says that it was sent,
         and else it is not recorded.
         """
         metrics.CREATED_AT_ONCE.observe(len(batch))
-        until = max(asked.until for asked in batch) - CLOSE_SECONDS
-        await self._clock.read(until)
-        batch = [asked for asked in batch if not asked.over and self._begin(asked)]
-        tries = Tries(self._ledger, until)
+        until = max(pending.until for pending in batch) - CLOSE_SECONDS
+        await self._clock.refresh(until)
+        batch = [pending for pending in batch if not pending.over and self._begin(pending)]
+        retries = Retries(self._ledger, until)
         refused: dict[str, Unserved | Full | NoRoom] = {}
         while batch:
-            creation = await tries.run(
-                create([asked.item for asked in batch], reserve_bytes=self._reserve_bytes)
+            creation = await retries.run_transition(
+                create([pending.item for pending in batch], reserve_bytes=self._reserve_bytes)
             )
-            metrics.LEDGER_SECONDS.observe(tries.seconds)
-            self._clock.note(creation.now, tries.seconds)
+            metrics.LEDGER_SECONDS.observe(retries.seconds)
+            self._clock.learn_from(creation.now, retries.seconds)
             for model, wakeups in creation.wakeups.items():
                 self._notifier.send_wakeups(model, wakeups)
             pairs = zip(batch, creation.results, strict=True)
             batch = [
-                asked
-                for asked, result in pairs
-                if not self._settle(asked, result, refused, tries.doubtful)
+                pending
+                for pending, result in pairs
+                if not self._settle(pending, result, refused, retries.in_doubt)
             ]
             if batch:
-                await tries.pause()
+                await retries.wait_before_next()
 
-    def _begin(self, asked: Ask) -> bool:
+    def _begin(self, pending: PendingCreate) -> bool:
         """Say until when it may be recorded; False when that is over, and it must not go out."""
-        record_until = asked.until - ANSWER_SECONDS + RECORD_SECONDS
+        record_until = pending.until - ANSWER_SECONDS + RECORD_SECONDS
         if record_until < asyncio.get_running_loop().time():
-            asked.fail(LedgerUnavailable("the ledger is slow; this request was not sent to it"))
+            pending.set_exception(
+                LedgerUnavailable("the ledger is slow; this request was not sent to it")
+            )
             return False
-        asked.item.not_after = self._clock.instant(record_until)
-        asked.out = True
+        pending.item.not_after = self._clock.convert_loop_time(record_until)
+        pending.sent = True
         return True
 
     def _settle(
         self,
-        asked: Ask,
+        pending: PendingCreate,
         result: CreateResult,
         refused: dict[str, Unserved | Full | NoRoom],
-        doubtful: bool,
+        in_doubt: bool,
     ) -> bool:
         """Hand a final result on; False when an earlier try may bring another one yet.
 
         Args:
             refused: what such a try met no room or no version for, by id.
         """
-        id = asked.item.prediction.id
+        id = pending.item.prediction.id
         if isinstance(result, Late):
             if id in refused:
-                asked.settle(refused[id])
+                pending.set_result(refused[id])
             else:
-                asked.fail(LedgerUnavailable("the ledger answered too late; nothing was recorded"))
-        elif isinstance(result, Unserved | Full | NoRoom) and doubtful:
+                pending.set_exception(
+                    LedgerUnavailable("the ledger answered too late; nothing was recorded")
+                )
+        elif isinstance(result, Unserved | Full | NoRoom) and in_doubt:
             refused[id] = result
             return False
         else:
-            asked.settle(result)
+            pending.set_result(result)
         return True
 
 
-class Clock:
+class LedgerClock:
     """The ledger's clock as this process knows it, to within one round trip: rather behind it than ahead,
     so that nothing is recorded after a caller was told that it was not.
     """
@@ -156,7 +160,7 @@ class Clock:
         self._offset = 0.0
         self._noted_at = -math.inf
 
-    async def read(self, until: float) -> None:
+    async def refresh(self, until: float) -> None:
         """Ask the ledger, if what is known is too old.
 
         Raises:
@@ -164,22 +168,22 @@ class Clock:
         """
         if self._loop.time() - self._noted_at < CLOCK_AGE_SECONDS:
             return
-        tries = Tries(self._ledger, until)
+        retries = Retries(self._ledger, until)
         try:
-            answer = await tries.run(recorded([]))
+            answer = await retries.run_transition(recorded([]))
         except LedgerUnavailable as error:
             raise LedgerUnavailable(error.detail) from error  # it changes nothing
-        self._note(answer.now)
+        self._set(answer.now)
 
-    def note(self, now: float, seconds: float) -> None:
+    def learn_from(self, now: float, seconds: float) -> None:
         """Learn from an answer that came just now, and took so many seconds."""
         if seconds < CLOCK_SECONDS:
-            self._note(now)
+            self._set(now)
 
-    def _note(self, now: float) -> None:
+    def _set(self, now: float) -> None:
         self._noted_at = self._loop.time()
         self._offset = now - self._noted_at
 
-    def instant(self, time: float) -> float:
+    def convert_loop_time(self, time: float) -> float:
         """A time of the event loop by the ledger's clock."""
         return time + self._offset

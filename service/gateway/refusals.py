@@ -15,7 +15,9 @@ MOST_SECONDS = 60.0
 LEAST_ROOM_SECONDS = 5.0
 
 
-def refusal(submission: Submission, result: Unserved | Full | NoRoom | Conflicting) -> SoloistError:
+def explain_refusal(
+    submission: Submission, result: Unserved | Full | NoRoom | Conflicting
+) -> SoloistError:
     """The error to raise; a full ledger is counted."""
     prediction = submission.prediction
     if isinstance(result, Unserved):

@@ -21,7 +21,7 @@ FIRST_PAUSE_SECONDS = 0.02
 MOST_PAUSE_SECONDS = 0.25
 
 
-class Tries:
+class Retries:
     """The tries of one call, each on a fresh connection, until the time of those who wait is over."""
 
     def __init__(self, ledger: AsyncLedger, until: float) -> None:
@@ -31,12 +31,12 @@ class Tries:
         self._until = until
         self._pause = FIRST_PAUSE_SECONDS
         self._attempt = 0
-        self.doubtful = False
+        self.in_doubt = False
         """True once a try was on its way and had no answer: the ledger may carry it out yet."""
         self.seconds = 0.0
         """How long the last try took."""
 
-    async def run(self, transition: Transition[T]) -> T:
+    async def run_transition(self, transition: Transition[T]) -> T:
         """The first answer. The transition is one that may be sent again.
 
         Raises:
@@ -46,33 +46,33 @@ class Tries:
         with metrics.ledger_call():
             while True:
                 try:
-                    return await self._once(transition)
+                    return await self._try_once(transition)
                 except LedgerFull as error:
-                    if not self.doubtful:
+                    if not self.in_doubt:
                         raise
                     trouble: LedgerUnavailable | LedgerFull = error
                 except LedgerUnavailable as error:
-                    if not self.doubtful and self._attempt > 1:
+                    if not self.in_doubt and self._attempt > 1:
                         raise
                     trouble = error
-                await self.pause(trouble)
+                await self.wait_before_next(trouble)
 
-    async def pause(self, trouble: LedgerUnavailable | LedgerFull | None = None) -> None:
+    async def wait_before_next(self, trouble: LedgerUnavailable | LedgerFull | None = None) -> None:
         """Wait a little before the next try.
 
         Raises:
             LedgerUnavailable, LedgerFull: no time is left for one.
         """
         if self._left < self._pause + LEAST_SECONDS:
-            if self.doubtful or trouble is None:
+            if self.in_doubt or trouble is None:
                 raise LedgerUnavailable(
-                    "the ledger does not answer in time", sent=self.doubtful
+                    "the ledger does not answer in time", sent=self.in_doubt
                 ) from trouble
             raise trouble
         await asyncio.sleep(self._pause)
         self._pause = min(2 * self._pause, MOST_PAUSE_SECONDS)
 
-    async def _once(self, transition: Transition[T]) -> T:
+    async def _try_once(self, transition: Transition[T]) -> T:
         started = self._loop.time()
         self._attempt += 1
         try:
@@ -80,7 +80,7 @@ class Tries:
             seconds = min(TRY_SECONDS, usual, self._left)
             return await self._ledger.run(transition, seconds=seconds, attempt=self._attempt)
         except LedgerUnavailable as error:
-            self.doubtful = self.doubtful or error.sent
+            self.in_doubt = self.in_doubt or error.sent
             raise
         finally:
             self.seconds = self._loop.time() - started

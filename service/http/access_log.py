@@ -16,7 +16,7 @@ METHODS = {"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}
 OTHER = "_OTHER"
 
 
-class Account:
+class AccessLog:
     """ASGI middleware around the whole application."""
 
     def __init__(self, app: ASGIApp, tracing: Tracing = OFF) -> None:
@@ -57,11 +57,11 @@ class Account:
             await answer(scope, receive, send_and_note)
         finally:
             self._in_progress -= 1
-            self._note(scope, status, time.monotonic() - started)
+            self._record_request(scope, status, time.monotonic() - started)
             if self._tracing.on:
                 _end(span, scope, status)
 
-    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+    def _record_request(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "none")
         metrics.http_requests(_method(scope), route, status).inc()
         metrics.http_seconds(route).observe(seconds)

@@ -10,7 +10,7 @@ from contract.errors import SoloistError
 from service.http.problems import refuse
 
 
-class Front:
+class FastRoutes:
     """ASGI middleware. What FastAPI does for a route costs more than all that these routes do."""
 
     def __init__(self, app: ASGIApp, routes: Sequence[Route]) -> None:

@@ -258,7 +258,7 @@ def _creates(summary: str, path: list[str], required: list[str]) -> dict[str, An
     }
 
 
-HOT_PATHS: dict[str, dict[str, Any]] = {
+FAST_PATHS: dict[str, dict[str, Any]] = {
     "/v1/models/{owner}/{name}/predictions": {
         "post": _creates("Predict with a model", ["owner", "name"], ["input"])
     },
@@ -274,6 +274,6 @@ HOT_PATHS: dict[str, dict[str, Any]] = {
 
 def describe(document: dict[str, Any]) -> dict[str, Any]:
     """Add the routes that FastAPI does not know to its OpenAPI document."""
-    for path, operations in HOT_PATHS.items():
+    for path, operations in FAST_PATHS.items():
         document["paths"].setdefault(path, {}).update(operations)
     return document

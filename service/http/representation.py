@@ -24,20 +24,20 @@ def base_url(request: Request, public_url: str | None) -> str:
     return f"{request.scope['scheme']}://{host}"
 
 
-def instant(seconds: float | None) -> str | None:
+def format_instant(seconds: float | None) -> str | None:
     """RFC 3339 with Z."""
     if seconds is None:
         return None
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
-def show_created(
+def represent_created(
     created: Created, model_id: str, base: str, status: Status | None = None
 ) -> dict[str, Any]:
-    """One prediction as it was accepted: as `show_prediction`, with a `warning` where it has to wait for somebody to
+    """One prediction as it was accepted: as `represent_prediction`, with a `warning` where it has to wait for somebody to
     mend its model.
     """
-    body = show_prediction(created.prediction, model_id, base, status)
+    body = represent_prediction(created.prediction, model_id, base, status)
     failure = created.failure
     if failure and created.prediction.status is Status.STARTING:
         body["warning"] = (
@@ -47,7 +47,7 @@ def show_created(
     return body
 
 
-def show_prediction(
+def represent_prediction(
     prediction: Prediction, model_id: str, base: str, status: Status | None = None
 ) -> dict[str, Any]:
     """One prediction. `status` is said in place of its own.
@@ -68,9 +68,9 @@ def show_prediction(
         "error": p.error,
         "error_code": p.error_code,
         "metrics": _metrics(p),
-        "created_at": instant(p.created_at),
-        "started_at": instant(p.started_at),
-        "completed_at": instant(p.completed_at),
+        "created_at": format_instant(p.created_at),
+        "started_at": format_instant(p.started_at),
+        "completed_at": format_instant(p.completed_at),
         "urls": {"get": url, "cancel": f"{url}/cancel", "stream": f"{url}/stream"},
         "data_removed": p.data_removed,
         "queue_position": p.queue_position,
@@ -78,7 +78,7 @@ def show_prediction(
         "progress": p.progress,
         "priority": p.priority,
         "attempt": p.attempt,
-        "deadline": instant(p.deadline),
+        "deadline": format_instant(p.deadline),
     }
 
 
@@ -93,7 +93,7 @@ def _metrics(p: Prediction) -> dict[str, float]:
     return metrics
 
 
-def show_briefly(prediction: Prediction, model_id: str) -> dict[str, Any]:
+def represent_summary(prediction: Prediction, model_id: str) -> dict[str, Any]:
     """One prediction without what may be large or nobody else's business."""
     p = prediction
     return {
@@ -104,13 +104,13 @@ def show_briefly(prediction: Prediction, model_id: str) -> dict[str, Any]:
         "progress": p.progress,
         "attempt": p.attempt,
         "metrics": _metrics(p),
-        "created_at": instant(p.created_at),
-        "started_at": instant(p.started_at),
-        "completed_at": instant(p.completed_at),
+        "created_at": format_instant(p.created_at),
+        "started_at": format_instant(p.started_at),
+        "completed_at": format_instant(p.completed_at),
     }
 
 
-def show_state(known: ModelState | None) -> dict[str, Any]:
+def represent_state(known: ModelState | None) -> dict[str, Any]:
     """Whether a model is cold, starting, failing, ready or busy, why its last worker could not start, its queue and
     its workers; None while the ledger does not say.
     """
@@ -122,7 +122,7 @@ def show_state(known: ModelState | None) -> dict[str, Any]:
     return {"state": known.word, "failure": failure, "queue": queue, "workers": workers}
 
 
-def show_version(spec: ModelSpec, version: str, created_at: str) -> dict[str, Any]:
+def represent_version(spec: ModelSpec, version: str, created_at: str) -> dict[str, Any]:
     """One version of a model, with the schemas of its input and output, if its entry is this catalog's."""
     is_ours = entry_of(version) == spec.entry
     schemas = {"Input": spec.inputs, "Output": spec.outputs} if is_ours else {}
@@ -139,7 +139,7 @@ def show_version(spec: ModelSpec, version: str, created_at: str) -> dict[str, An
     }
 
 
-def show_model(
+def represent_model(
     spec: ModelSpec, base: str, created_at: str, known: ModelState | None
 ) -> dict[str, Any]:
     """One model, for Replicate's clients and for OpenAI's (`id`, `object`, `owned_by`, `created`). It has no
@@ -158,12 +158,12 @@ def show_model(
         "run_count": 0,
         "cover_image_url": None,
         "default_example": None,
-        "latest_version": show_version(spec, latest, created_at) if latest else None,
+        "latest_version": represent_version(spec, latest, created_at) if latest else None,
         "task": spec.task,
         "example": example(spec.inputs),
         "id": spec.id,
         "object": "model",
         "created": int(datetime.fromisoformat(created_at).timestamp()),
         "owned_by": spec.owner,
-        **show_state(known),
+        **represent_state(known),
     }

@@ -16,7 +16,7 @@ import orjson
 from contract.errors import InvalidRequest, LedgerUnavailable, PredictionNotFound
 from contract.ledger.transitions import Streamed
 from contract.prediction import Status
-from service.gateway.predictions import Intake
+from service.gateway.predictions import Predictions
 
 KEEP_ALIVE_SECONDS = 15.0
 KEEP_ALIVE = b": keep-alive\n\n"
@@ -29,7 +29,7 @@ DIFFERS = (
 REMOVED = "the output was removed from the prediction"
 
 
-def last_event_number(header: str | None) -> int:
+def parse_last_event_id(header: str | None) -> int:
     """How many events the client has seen.
 
     Raises:
@@ -42,7 +42,7 @@ def last_event_number(header: str | None) -> int:
     return int(header)
 
 
-def event(name: str, number: int, data: str) -> bytes:
+def encode_event(name: str, number: int, data: str) -> bytes:
     """One event in the wire format (WHATWG HTML, section 9.2)."""
     # "\r" alone ends a line there too, and str.splitlines would split at far more.
     lines = data.replace("\r\n", "\n").replace("\r", "\n").split("\n")
@@ -50,30 +50,32 @@ def event(name: str, number: int, data: str) -> bytes:
     return f"event: {name}\nid: {number}\n{body}\n".encode()
 
 
-async def stream_events(intake: Intake, id: str, owner: str, since: int) -> AsyncIterator[bytes]:
+async def stream_events(
+    predictions: Predictions, id: str, owner: str, since: int
+) -> AsyncIterator[bytes]:
     """All events after number `since`, until the prediction is over."""
     changed = asyncio.Event()
 
     def on_announcement(kind: str, fields: dict[str, Any]) -> None:
         changed.set()
 
-    listener = Listener(since)
-    with intake.listen(id, on_announcement):
+    encoder = EventEncoder(since)
+    with predictions.listen_to(id, on_announcement):
         while True:
             changed.clear()
             try:
-                found = await intake.follow(id, owner, listener.number)
+                found = await predictions.read_stream(id, owner, encoder.number)
             except LedgerUnavailable:
                 yield KEEP_ALIVE
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             except PredictionNotFound:  # deleted while somebody listened
                 return
-            if events := b"".join(listener.hear(found)):
+            if events := b"".join(encoder.encode_events(found)):
                 yield events
             if found.status.terminal:
                 return
-            if intake.draining:
+            if predictions.draining:
                 return  # the client comes again with Last-Event-ID
             try:
                 async with asyncio.timeout(KEEP_ALIVE_SECONDS):
@@ -82,7 +84,7 @@ async def stream_events(intake: Intake, id: str, owner: str, since: int) -> Asyn
                 yield KEEP_ALIVE
 
 
-class Said:
+class StreamedText:
     """The text of some pieces of an output, as much of it as tells whether an output begins so."""
 
     def __init__(self) -> None:
@@ -90,13 +92,13 @@ class Said:
         self._bytes = 0
         self.any = False
 
-    def add(self, piece: str) -> None:
+    def add_piece(self, piece: str) -> None:
         raw = piece.encode()
         self._digest.update(raw)
         self._bytes += len(raw)
         self.any = True
 
-    def rest(self, ended: Streamed) -> str | None:
+    def find_rest(self, ended: Streamed) -> str | None:
         """What of the output these pieces do not say; None if they are not how it begins."""
         output = ended.output or ""
         if not self.any:  # and if the run said nothing, it was never meant to come in pieces
@@ -124,17 +126,17 @@ def _text(output: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-class Listener:
+class EventEncoder:
     """Somebody who has the first `since` events, and what of the stream went past since."""
 
     def __init__(self, since: int) -> None:
         self.number = 0
         """The last event that went past."""
         self._since = since
-        self._said = Said()
+        self._text = StreamedText()
         self._half_line_end = False
 
-    def hear(self, found: Streamed) -> Iterator[bytes]:
+    def encode_events(self, found: Streamed) -> Iterator[bytes]:
         """What is to be sent of the next events, and of the end if they are the last."""
         outdated = self.number == self._since == 0 and _outdated(found)
         for kind, text in found.events:
@@ -142,15 +144,15 @@ class Listener:
             if kind == "output":
                 if outdated:
                     continue
-                self._said.add(text)
+                self._text.add_piece(text)
                 text = self._whole_lines(text)
             if self.number > self._since:
-                yield event(kind, self.number, text)
+                yield encode_event(kind, self.number, text)
         if found.status.terminal:
             for kind, text in self._end(found):
                 self.number += 1
                 if self.number > self._since or kind == "done":
-                    yield event(kind, self.number, text)
+                    yield encode_event(kind, self.number, text)
 
     def _whole_lines(self, piece: str) -> str:
         """Without the second half of a line end that was cut in two: "\\r" went out as a whole one."""
@@ -167,8 +169,8 @@ class Listener:
         if found.status is Status.SUCCEEDED and found.output is None:
             error = REMOVED
         elif found.status is Status.SUCCEEDED:
-            rest = self._said.rest(found)
-            if rest == "" and self._said.any:
+            rest = self._text.find_rest(found)
+            if rest == "" and self._text.any:
                 return [("done", "{}")]
             if rest is not None:
                 return [("output", self._whole_lines(rest)), ("done", "{}")]
@@ -180,8 +182,8 @@ def _outdated(found: Streamed) -> bool:
     """Whether the pieces are not how the output begins: to who comes late it is sent whole instead."""
     if found.output is None:
         return False
-    said = Said()
+    text_so_far = StreamedText()
     for kind, text in found.events:
         if kind == "output":
-            said.add(text)
-    return said.rest(found) is None
+            text_so_far.add_piece(text)
+    return text_so_far.find_rest(found) is None

@@ -12,7 +12,7 @@ from contract.ledger.client import AsyncLedger
 from contract.ledger.transitions import Sweep, at_work
 
 
-class Looks:
+class ActiveModels:
     """What the last looks found."""
 
     def __init__(
@@ -33,7 +33,7 @@ class Looks:
         """As of the last look at each."""
         self._accepted: dict[str, int] = {}
 
-    async def wanted(self) -> Collection[str] | None:
+    async def find_active(self) -> Collection[str] | None:
         """The models to look at now; None for all.
 
         Raises:
@@ -52,7 +52,7 @@ class Looks:
             return None  # of a model that we do not know yet
         return working | fresh | self._at_work
 
-    def note(self, model: str, seen: Sweep) -> None:
+    def record_sweep(self, model: str, seen: Sweep) -> None:
         """Take what was found of a model."""
         self._accepted[model] = seen.counts.get("accepted", 0)
         if seen.queued or seen.running or seen.workers or seen.pins or seen.unannounced:
@@ -60,7 +60,7 @@ class Looks:
         else:
             self._at_work.discard(model)
 
-    def done(self, models: list[str] | None = None) -> None:
+    def finish_sweep(self, models: list[str] | None = None) -> None:
         """The look is over; `models` are all of them, if it was for all."""
         self._marks = self._seen
         if models is not None:

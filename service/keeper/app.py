@@ -17,13 +17,13 @@ from contract.catalog import Catalog
 from contract.settings import Settings
 from contract.telemetry.tracing import open_tracing
 from service.http.host_check import HostCheck
-from service.keeper.pods import Pods, in_cluster
-from service.keeper.sweeper import Keeper
-from service.ledger_start import CheckedLedger, admit
+from service.keeper.pods import Pods, connect_in_cluster
+from service.keeper.sweeper import Sweeper
+from service.ledger_start import CheckedLedger, wait_for_ledger
 
 
 def create_keeper(
-    settings: Settings, catalog: Catalog, connect: Callable[[], Any] = in_cluster
+    settings: Settings, catalog: Catalog, connect: Callable[[], Any] = connect_in_cluster
 ) -> Starlette:
     """The application. `connect` reaches Kubernetes, where the settings name worker pods.
 
@@ -36,18 +36,18 @@ def create_keeper(
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         ledger, notifier = CheckedLedger(settings), Notifier(settings)
         pods = Pods(settings, connect) if settings.pod_selector else None
-        app.state.keeper = keeper = Keeper(settings, catalog, ledger, notifier, pods, tracing)
+        app.state.sweeper = sweeper = Sweeper(settings, catalog, ledger, notifier, pods, tracing)
 
         async def sweep() -> None:
-            if await admit(app, ledger):
-                await keeper.run()
+            if await wait_for_ledger(app, ledger):
+                await sweeper.sweep_until_stopped()
 
         app.state.ledger, app.state.sweeping = ledger, asyncio.create_task(sweep())
-        following = asyncio.create_task(pods.run()) if pods else None
+        following = asyncio.create_task(pods.keep_annotated()) if pods else None
         try:
             yield
         finally:
-            keeper.end()
+            sweeper.stop()
             if not ledger.safe:
                 app.state.sweeping.cancel()
             await asyncio.wait([app.state.sweeping])
@@ -64,9 +64,9 @@ def create_keeper(
 
     async def readyz(request: Request) -> Response:
         state = request.app.state
-        if state.keeper.healthy:
+        if state.sweeper.healthy:
             return JSONResponse({"state": "ready"})
-        detail = state.keeper.trouble if state.ledger.safe else state.ledger.trouble
+        detail = state.sweeper.trouble if state.ledger.safe else state.ledger.trouble
         return JSONResponse({"state": "waiting", "detail": detail}, 503)
 
     async def show_metrics(request: Request) -> Response:

@@ -134,11 +134,11 @@ class LedgerCounters(Collector):
         self._models: dict[str, Mapping[str, int]] = {}
         REGISTRY.register(self)
 
-    def see(self, model: str, counts: Mapping[str, int]) -> None:
+    def update(self, model: str, counts: Mapping[str, int]) -> None:
         """Take what the ledger counted of a model."""
         self._models[model] = counts
 
-    def forget(self, model: str) -> None:
+    def remove_model(self, model: str) -> None:
         """Show nothing more of a model."""
         self._models.pop(model, None)
 
@@ -180,7 +180,7 @@ OF_A_MODEL = [
 ]
 
 
-def expect(catalog: Catalog) -> None:
+def initialise_series(catalog: Catalog) -> None:
     """Show every model of the catalog from the start, also as long as there is nothing to say of it."""
     for model, spec in catalog.items():
         TAKEN_BACK.labels(model)
@@ -191,7 +191,7 @@ def expect(catalog: Catalog) -> None:
             COST_PER_HOUR.labels(model).set(spec.cost_per_hour)
 
 
-def show_model(model: str, spec: ModelSpec | None, seen: Sweep) -> None:
+def export_model(model: str, spec: ModelSpec | None, seen: Sweep) -> None:
     """Show what a sweep found; `spec` is None of a model that has left the catalog."""
     QUEUE_DEPTH.labels(model, "queued").set(seen.queued)
     QUEUE_DEPTH.labels(model, "running").set(seen.running)
@@ -202,7 +202,7 @@ def show_model(model: str, spec: ModelSpec | None, seen: Sweep) -> None:
     DEAD.labels(model).set(seen.dead_total)
     WAKEUPS_REPEATED.labels(model).inc(len(seen.wakeups))
     TAKEN_BACK.labels(model).inc(seen.taken_back)
-    LEDGER_COUNTERS.see(model, seen.counts)
+    LEDGER_COUNTERS.update(model, seen.counts)
     if seen.eta_seconds is None:
         DRAIN_SECONDS.remove(model)
     else:
@@ -212,14 +212,14 @@ def show_model(model: str, spec: ModelSpec | None, seen: Sweep) -> None:
         SCALING_WANTED.labels(model).set(wanted)
 
 
-def forget(model: str) -> None:
+def remove_model(model: str) -> None:
     """Show nothing more of a model that is gone."""
-    LEDGER_COUNTERS.forget(model)
+    LEDGER_COUNTERS.remove_model(model)
     for metric in OF_A_MODEL:
         metric.remove_by_labels({"model": model})
 
 
-def show_memory(memory: Memory) -> None:
+def export_memory(memory: Memory) -> None:
     """Show how full the ledger is."""
     LEDGER_MEMORY.set(memory.used)
     LEDGER_MEMORY_LIMIT.set(memory.limit)

@@ -32,7 +32,7 @@ BUSY_COST = 10
 MOST_COST = 2**31 - 1
 """The annotation is an int32."""
 
-LOOK_SECONDS = 1.0
+ROUND_SECONDS = 1.0
 MOST_PATCHES = 20
 """At one look."""
 LIST_SECONDS = 15.0
@@ -51,7 +51,7 @@ METADATA_ONLY = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1,
 """Spares the API server, the network and us most of each pod."""
 
 
-def in_cluster() -> Any:
+def connect_in_cluster() -> Any:
     """The `CoreV1Api` of the cluster around this pod, by its service account. It tries nothing twice."""
     # Heavy, and needed in clusters only.
     from kubernetes.client import ApiClient, Configuration, CoreV1Api
@@ -71,7 +71,7 @@ class Pod:
     loaded: str = ""
 
     @classmethod
-    def read(cls, annotations: Mapping[str, str]) -> "Pod":
+    def from_annotations(cls, annotations: Mapping[str, str]) -> "Pod":
         try:
             cost = int(annotations.get(COST, "0"))
         except ValueError:
@@ -80,7 +80,7 @@ class Pod:
         return cls(cost, guards, annotations.get(LOADED, ""))
 
 
-class _Trouble(Exception):
+class _RequestFailed(Exception):
     """A request to Kubernetes failed."""
 
     def __init__(self, verb: str, error: Exception) -> None:
@@ -99,7 +99,7 @@ class Pods:
     def __init__(
         self,
         settings: Settings,
-        connect: Callable[[], Any] = in_cluster,
+        connect: Callable[[], Any] = connect_in_cluster,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`connect` opens a `CoreV1Api`."""
@@ -122,7 +122,9 @@ class Pods:
         self._away = False
         self._forbidden: set[str] = set()
 
-    def see(self, busy: Mapping[str, float], loaded: Mapping[str, str] | None = None) -> None:
+    def update_workers(
+        self, busy: Mapping[str, float], loaded: Mapping[str, str] | None = None
+    ) -> None:
         """Take what a sweep found: all busy workers -> age of the batch in seconds; and of some what they have loaded."""
         now = self._clock()
         self._loaded |= loaded or {}
@@ -131,18 +133,18 @@ class Pods:
         self._busy = dict(busy)
         self._seen.set()
 
-    async def run(self) -> None:
+    async def keep_annotated(self) -> None:
         """Look again and again, from the first sweep on, until canceled."""
         try:
             await self._seen.wait()
             while True:
-                await self.look()
-                await asyncio.sleep(LOOK_SECONDS)
+                await self.annotate_pods()
+                await asyncio.sleep(ROUND_SECONDS)
         finally:
             if self._api is not None:
                 self._api.api_client.close()
 
-    async def look(self) -> None:
+    async def annotate_pods(self) -> None:
         """Learn what the pods are annotated with, when it is time to, and put right what matters most."""
         if self._clock() < self._quiet_until:
             return
@@ -155,7 +157,7 @@ class Pods:
             if self._away:
                 logger.info("the Kubernetes API works again")
             self._away = False
-        except _Trouble as trouble:
+        except _RequestFailed as trouble:
             self._pause(trouble)
         except Exception:
             logger.exception("a look at the pods failed")
@@ -163,10 +165,10 @@ class Pods:
         metrics.KUBERNETES_UP.set(not self._away and not self._forbidden)
 
     async def _list(self) -> None:
-        found = await self._ask("list", "List", self._namespace, label_selector=self._selector)
+        found = await self._request("list", "List", self._namespace, label_selector=self._selector)
         all_metadata = [item["metadata"] for item in found["items"]]
         self._pods = {
-            metadata["name"]: Pod.read(metadata.get("annotations") or {})
+            metadata["name"]: Pod.from_annotations(metadata.get("annotations") or {})
             for metadata in all_metadata
             if "deletionTimestamp" not in metadata
         }
@@ -204,7 +206,7 @@ class Pods:
         body = {"metadata": {"annotations": annotations}}
         outcome = "failed"
         try:
-            await self._ask(
+            await self._request(
                 "patch",
                 "",
                 name,
@@ -214,7 +216,7 @@ class Pods:
             )
             self._pods[name] = pod
             outcome = "ok"
-        except _Trouble as trouble:
+        except _RequestFailed as trouble:
             status = trouble.status or 0
             if not 400 <= status < 500 or status in (401, 403, 429):
                 raise
@@ -226,11 +228,11 @@ class Pods:
         finally:
             metrics.POD_PATCHES.labels(outcome).inc()
 
-    async def _ask(self, verb: str, kind: str, *args: Any, **kwargs: Any) -> Any:
+    async def _request(self, verb: str, kind: str, *args: Any, **kwargs: Any) -> Any:
         """What Kubernetes answers, as plain data.
 
         Raises:
-            _Trouble: it did not answer, or not with what we asked for.
+            _RequestFailed: it did not answer, or not with what we asked for.
         """
 
         def request() -> Any:
@@ -247,13 +249,13 @@ class Pods:
         try:
             answer = orjson.loads(await asyncio.to_thread(request))
         except Exception as error:  # the client's, urllib3's and the system's
-            raise _Trouble(verb, error) from error
+            raise _RequestFailed(verb, error) from error
         if verb in self._forbidden:
             logger.info("we have the right to %s pods now", verb)
         self._forbidden.discard(verb)
         return answer
 
-    def _pause(self, trouble: _Trouble) -> None:
+    def _pause(self, trouble: _RequestFailed) -> None:
         extra = {"namespace": self._namespace, "cause": trouble.cause}
         if trouble.status == 403:
             if trouble.verb not in self._forbidden:

@@ -33,7 +33,7 @@ from contract.settings import Settings
 from contract.telemetry.endings import log_endings
 from contract.telemetry.tracing import OFF, Tracing
 from service.keeper import metrics
-from service.keeper.active_models import Looks
+from service.keeper.active_models import ActiveModels
 from service.keeper.pods import Pods
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ SIZE_SECONDS = 15.0
 """How often the ledger is asked how full it is."""
 
 
-class Keeper:
+class Sweeper:
     """One look at everything, again and again."""
 
     def __init__(
@@ -65,7 +65,7 @@ class Keeper:
         self._pods = pods
         self._tracing = tracing
         self._ended = asyncio.Event()
-        self._looks = Looks(ledger, settings.lease_seconds)
+        self._active = ActiveModels(ledger, settings.lease_seconds)
         self._sized_at = -SIZE_SECONDS
         self._named_at = self._prune_at = -math.inf
         self._swept_at = self._watched_since = -math.inf
@@ -73,13 +73,13 @@ class Keeper:
         self.trouble = "no sweep has ended yet"
         """While it is not healthy: what is missing, in a sentence for everybody."""
         metrics.LEDGER_UP.set(self.healthy)
-        metrics.expect(catalog)
+        metrics.initialise_series(catalog)
 
-    async def run(self) -> None:
+    async def sweep_until_stopped(self) -> None:
         """Sweep until told to end. A ledger that is away is told of once."""
         while not self._ended.is_set():
             try:
-                await self.look()
+                await self.sweep_active_models()
                 if not self.healthy:
                     logger.info("the ledger answers")
                 self.healthy = True
@@ -95,13 +95,13 @@ class Keeper:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._ended.wait(), self._settings.sweep_seconds)
 
-    def end(self) -> None:
+    def stop(self) -> None:
         """Let `run` finish its sweep and return. A cancel would leave connections half read, and the
         Redis client may swallow it.
         """
         self._ended.set()
 
-    async def sweep(self) -> None:
+    async def sweep_all_models(self) -> None:
         """One look at every model and at all that has an end.
 
         Raises:
@@ -111,20 +111,20 @@ class Keeper:
         self._named_at = -math.inf
         await self._keep(models)
         await self._forget(models)
-        self._looks.done(models)
+        self._active.finish_sweep(models)
 
-    async def look(self) -> None:
+    async def sweep_active_models(self) -> None:
         """As `sweep`, but of the models alone that need it now.
 
         Raises:
             LedgerUnavailable: the ledger does not answer.
         """
-        wanted = await self._looks.wanted()
+        wanted = await self._active.find_active()
         if wanted is None:
-            await self.sweep()
+            await self.sweep_all_models()
         else:
             await self._keep(sorted(wanted))
-            self._looks.done()
+            self._active.finish_sweep()
 
     async def _keep(self, models: list[str]) -> None:
         started = time.monotonic()
@@ -138,13 +138,13 @@ class Keeper:
             depth = await self._depth(model) if asking else None
             asking = depth is not None
             seen = await self._sweep_model(model, depth)
-            self._looks.note(model, seen)
+            self._active.record_sweep(model, seen)
             busy |= seen.workers
             loaded |= seen.loaded
             if seen.pins:
                 await self._sweep_pins(model, settle)
         if self._pods is not None:
-            self._pods.see(busy, loaded)
+            self._pods.update_workers(busy, loaded)
         await self._measure(started)
         if models or started >= self._prune_at:
             await self._prune()
@@ -196,7 +196,7 @@ class Keeper:
         """What is for the metrics only."""
         if now - self._sized_at >= SIZE_SECONDS:
             reserve = self._settings.ledger_reserve_bytes
-            metrics.show_memory(await self._ledger.run(memory(reserve)))
+            metrics.export_memory(await self._ledger.run(memory(reserve)))
             self._sized_at = now
 
     async def _forget(self, models: list[str]) -> None:
@@ -206,7 +206,7 @@ class Keeper:
                 continue
             if await self._ledger.run(forget(model, self._settings.dead_ttl_seconds)):
                 self._notifier.forget(model)
-                metrics.forget(model)
+                metrics.remove_model(model)
                 logger.info("a model is forgotten", extra={"model": model})
 
     async def _models(self) -> list[str]:
@@ -254,7 +254,7 @@ class Keeper:
                 )
             )
             self._notifier.send_wakeups(model, seen.wakeups)
-            self._note(model, seen)
+            self._report(model, seen)
             if seen.taken_back < MOST_AT_ONCE:
                 if seen.unannounced:
                     await self._announce(model)
@@ -268,8 +268,8 @@ class Keeper:
             ids = await self._ledger.run(unannounced(model))
             await self._ledger.run(endings(model, ids))
 
-    def _note(self, model: str, seen: Sweep) -> None:
-        metrics.show_model(model, self._catalog.get(model), seen)
+    def _report(self, model: str, seen: Sweep) -> None:
+        metrics.export_model(model, self._catalog.get(model), seen)
         log_endings(logger, self._tracing, seen.endings)
         if seen.taken_back:
             logger.warning(

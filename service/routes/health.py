@@ -20,12 +20,12 @@ async def livez() -> Response:
 @router.get("/readyz")
 async def readyz(request: Request) -> Response:
     """Predictions can be accepted, and their outcomes arrive. The broker may be away meanwhile."""
-    intake = context_of(request).intake
+    predictions = context_of(request).predictions
     try:
-        await intake.ask(state([]))
+        await predictions.run_transition(state([]))
     except SoloistError as error:
         return JSONResponse({"state": "waiting", "detail": error.detail}, 503)
-    if not intake.hears_answers:
+    if not predictions.hears_outcomes:
         detail = "the subscription to outcomes is cut off"
         return JSONResponse({"state": "waiting", "detail": detail}, 503)
     return JSONResponse({"state": "ready"})

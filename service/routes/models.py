@@ -11,7 +11,7 @@ from contract.errors import LedgerUnavailable, NotFound
 from contract.ledger.transitions import state
 from service.gateway.context import context_of
 from service.http.openapi import ERRORS
-from service.http.representation import show_model, show_version
+from service.http.representation import represent_model, represent_version
 
 router = APIRouter(tags=["models"])
 
@@ -24,11 +24,13 @@ async def _show(request: Request, specs: list[ModelSpec]) -> list[dict[str, Any]
     """The models with their states; without a ledger the models are still there."""
     context = context_of(request)
     try:
-        states = await context.intake.ask(state([spec.name for spec in specs]))
+        states = await context.predictions.run_transition(state([spec.name for spec in specs]))
     except LedgerUnavailable:
         states = {}
     base = context.base(request)
-    return [show_model(spec, base, context.started_at, states.get(spec.name)) for spec in specs]
+    return [
+        represent_model(spec, base, context.started_at, states.get(spec.name)) for spec in specs
+    ]
 
 
 @router.get("/v1/models")
@@ -66,9 +68,9 @@ async def get_version(request: Request, owner: str, name: str, version: str) -> 
 async def _versions(request: Request, owner: str, name: str) -> list[dict[str, Any]]:
     context = context_of(request)
     spec = context.catalog.find(f"{owner}/{name}")
-    states = await context.intake.ask(state([spec.name]))
+    states = await context.predictions.run_transition(state([spec.name]))
     return [
-        show_version(spec, version, context.started_at)
+        represent_version(spec, version, context.started_at)
         for version in states[spec.name].versions(spec.entry)
     ]
 

@@ -15,7 +15,7 @@ from contract.errors import NotFound
 from contract.ledger.transitions import list_page, state
 from service.gateway.context import context_of, owner_of
 from service.http.openapi import ERRORS, STATUS
-from service.http.representation import instant, show_briefly, show_state
+from service.http.representation import format_instant, represent_state, represent_summary
 
 router = APIRouter()
 
@@ -104,17 +104,19 @@ async def status(request: Request) -> Response:
     """All models with their states, queues and workers, and the newest predictions without their data."""
     context = context_of(request)
     states, recent = await asyncio.gather(
-        context.intake.ask(state(list(context.catalog))),
-        context.intake.ask(list_page(owner_of(request), limit=RECENT, look=RECENT, brief=True)),
+        context.predictions.run_transition(state(list(context.catalog))),
+        context.predictions.run_transition(
+            list_page(owner_of(request), limit=RECENT, look=RECENT, brief=True)
+        ),
     )
     body = {
         "version": __version__,
-        "now": instant(recent.now),
+        "now": format_instant(recent.now),
         "models": [
-            {"id": spec.id, **show_state(states.get(name))}
+            {"id": spec.id, **represent_state(states.get(name))}
             for name, spec in context.catalog.items()
         ],
-        "predictions": [show_briefly(p, context.model_id(p)) for p in recent.predictions],
+        "predictions": [represent_summary(p, context.model_id(p)) for p in recent.predictions],
     }
     headers = {"cache-control": "no-store"}
     return Response(orjson.dumps(body), 200, headers, "application/json")

@@ -22,8 +22,8 @@ from service.gateway.predictions import Wish
 from service.http import strict_json
 from service.http.body import read_body, require_json
 from service.http.openapi import ERRORS, NOT_OVER, PREDICTION, PREDICTIONS, UNKNOWN
-from service.http.representation import PREDICTION_PATH, show_created, show_prediction
-from service.http.sse import last_event_number, stream_events
+from service.http.representation import PREDICTION_PATH, represent_created, represent_prediction
+from service.http.sse import parse_last_event_id, stream_events
 
 router = APIRouter(tags=["predictions"])
 
@@ -72,7 +72,7 @@ async def create_with_id(request: Request) -> Response:
 
 
 # Plain routes of Starlette, which service/http/fast_routes.py answers past FastAPI.
-hot_routes = [
+fast_routes = [
     Route("/v1/models/{owner}/{name}/predictions", create_for_model, methods=["POST"]),
     Route("/v1/predictions", create_for_version, methods=["POST"]),
     Route("/v1/deployments/{owner}/{name}/predictions", create_for_model, methods=["POST"]),
@@ -103,7 +103,7 @@ async def _create(
         trace=request.scope["trace"],
     )
     request.state.model = spec.name
-    created = await context.intake.submit(wish, wait_seconds)
+    created = await context.predictions.create_prediction(wish, wait_seconds)
     request.state.prediction = created.prediction.id
     return _answer_created(request, context, created)
 
@@ -134,7 +134,7 @@ def _answer_created(request: Request, context: Context, created: Created) -> Res
     # `processing` in the answer to a create makes the clients' run() return None at once.
     status = None if prediction.status.terminal else Status.STARTING
     base = context.base(request)
-    body = show_created(created, context.model_id(prediction), base, status)
+    body = represent_created(created, context.model_id(prediction), base, status)
     return Response(
         orjson.dumps(body),
         200 if created.repeated else 201,
@@ -213,9 +213,9 @@ async def get(
     wait_seconds = prefer_wait(prefer, context.settings.max_wait_seconds)
     owner = owner_of(request)
     if wait_seconds > 0:
-        prediction = await context.intake.wait(id, owner, wait_seconds)
+        prediction = await context.predictions.wait_for_prediction(id, owner, wait_seconds)
     else:
-        prediction = (await context.intake.view(id, owner)).prediction
+        prediction = (await context.predictions.read_prediction(id, owner)).prediction
     return _answer(request, context, prediction)
 
 
@@ -223,7 +223,9 @@ async def get(
 async def cancel(request: Request, id: str) -> Response:
     """Cancel at any stage. What is over stays as it is."""
     context = context_of(request)
-    return _answer(request, context, await context.intake.cancel(id, owner_of(request)))
+    return _answer(
+        request, context, await context.predictions.cancel_prediction(id, owner_of(request))
+    )
 
 
 @router.delete("/v1/predictions/{id}", responses={**PREDICTION, **NOT_OVER, **ERRORS, **UNKNOWN})
@@ -232,11 +234,13 @@ async def erase(request: Request, id: str) -> Response:
     retention ends.
     """
     context = context_of(request)
-    return _answer(request, context, await context.intake.erase(id, owner_of(request)))
+    return _answer(
+        request, context, await context.predictions.erase_prediction(id, owner_of(request))
+    )
 
 
 def _answer(request: Request, context: Context, prediction: Prediction) -> Response:
-    body = show_prediction(prediction, context.model_id(prediction), context.base(request))
+    body = represent_prediction(prediction, context.model_id(prediction), context.base(request))
     return Response(orjson.dumps(body), media_type="application/json")
 
 
@@ -252,7 +256,7 @@ async def list_predictions(
     name = context.catalog.find(model).name if model else None
     bound = int(cursor[1:]) if cursor else None
     newer = cursor is not None and cursor[0] == "a"
-    page: Page = await context.intake.ask(
+    page: Page = await context.predictions.run_transition(
         list_page(
             owner_of(request),
             after=bound if newer else None,
@@ -277,7 +281,7 @@ async def list_predictions(
     body = {
         "previous": url("a", (page.last if page.more else None) if newer else fresh),
         "next": url("b", older),
-        "results": [show_prediction(p, context.model_id(p), base) for p in rows],
+        "results": [represent_prediction(p, context.model_id(p), base) for p in rows],
     }
     return Response(orjson.dumps(body), media_type="application/json")
 
@@ -293,10 +297,10 @@ async def stream(
     """Server-sent events: output, logs, error, done. `Last-Event-ID` resumes."""
     context = context_of(request)
     owner = owner_of(request)
-    since = last_event_number(last_event_id)
-    await context.intake.check(id, owner)  # a 404 comes before the stream begins
+    since = parse_last_event_id(last_event_id)
+    await context.predictions.require_prediction(id, owner)  # a 404 comes before the stream begins
     return StreamingResponse(
-        stream_events(context.intake, id, owner, since),
+        stream_events(context.predictions, id, owner, since),
         media_type="text/event-stream",
         headers={"cache-control": "no-store", "x-accel-buffering": "no"},
     )

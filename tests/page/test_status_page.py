@@ -151,7 +151,7 @@ def test_a_ledger_that_is_away_is_told_and_what_is_shown_is_marked_as_old(
         raise LedgerUnavailable("the ledger does not answer (Test)")
 
     with monkeypatch.context() as patch:
-        patch.setattr(gateway.app.state.context.intake, "ask", away, raising=False)
+        patch.setattr(gateway.app.state.context.predictions, "run_transition", away, raising=False)
         notice = page.get_by_role("alert").filter(has_text="The ledger does not answer.")
         expect(notice).to_contain_text("Shown is what was known at")
         expect(page.locator("#pulse")).to_contain_text("stale since")

@@ -55,7 +55,7 @@ class FakeKubernetes:
         self.stop()
 
     def connect(self) -> CoreV1Api:
-        """The official client of this cluster, set up as `service.keeper.pods.in_cluster` does."""
+        """The official client of this cluster, set up as `service.keeper.pods.connect_in_cluster` does."""
         configuration = Configuration(host=f"http://127.0.0.1:{self.port}", retries=False)
         return CoreV1Api(ApiClient(configuration))
 

@@ -136,7 +136,7 @@ def test_a_wait_of_thousands_of_tries_leaves_nothing_behind(
 
     async def wait(url: str) -> None:
         ledger = CheckedLedger(quick(settings, url))
-        waiting = asyncio.create_task(ledger.wait())
+        waiting = asyncio.create_task(ledger.wait_until_safe())
         threads = 0
         while tries.count < 2000:
             await asyncio.sleep(0.01)
@@ -157,7 +157,7 @@ def test_nothing_is_asked_of_a_ledger_before_it_was_found_safe(settings: Setting
         ledger = CheckedLedger(settings)
         with pytest.raises(LedgerUnavailable):
             await ledger.run(expire(1))
-        await ledger.wait()
+        await ledger.wait_until_safe()
         await ledger.run(expire(1))
         await ledger.close()
 
@@ -180,7 +180,7 @@ def test_an_answer_that_nobody_expected_ends_no_waiting(
 
     async def wait() -> None:
         ledger = CheckedLedger(settings)
-        await ledger.wait()
+        await ledger.wait_until_safe()
         await ledger.close()
 
     asyncio.run(wait())
@@ -243,7 +243,7 @@ def test_a_refusal_names_the_place_and_the_settings(own: EmbeddedRedis) -> None:
 
     async def refusal() -> str:
         with pytest.raises(StartRefused) as caught:
-            await ledger.wait()
+            await ledger.wait_until_safe()
         return caught.value.detail
 
     at = f"127.0.0.1:{own.port}"
@@ -254,7 +254,7 @@ def test_what_is_away_is_told_with_its_place_and_cause_and_no_password(
     settings: Settings, tmp_path: Path, tries: Tries, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def wait(url: str) -> None:
-        waiting = asyncio.create_task(CheckedLedger(quick(settings, url)).wait())
+        waiting = asyncio.create_task(CheckedLedger(quick(settings, url)).wait_until_safe())
         await asyncio.to_thread(until, "it asked often", lambda: tries.count > 2)
         waiting.cancel()
         await asyncio.wait([waiting])
@@ -287,12 +287,12 @@ def test_sentinels_that_refuse_our_password_end_the_start_if_all_of_them_do(
         async def refuse() -> None:
             ledger = CheckedLedger(alone)
             with pytest.raises(StartRefused, match="refuses our user or password at"):
-                await ledger.wait()
+                await ledger.wait_until_safe()
             await ledger.close()
 
         async def wait() -> None:
             ledger = CheckedLedger(beside)
-            waiting = asyncio.create_task(ledger.wait())
+            waiting = asyncio.create_task(ledger.wait_until_safe())
             told = "the ledger's sentinels name no primary"
             await asyncio.to_thread(until, "it says so", lambda: ledger.trouble == told)
             assert not waiting.done()

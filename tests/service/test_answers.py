@@ -30,7 +30,7 @@ def faults(reason: str) -> float:
 
 
 def answers(gateway: GatewayThread) -> Any:
-    return gateway.app.state.context.intake._answers
+    return gateway.app.state.context.predictions._outcomes
 
 
 class Scene:

@@ -373,7 +373,7 @@ def test_a_fault_of_ours_is_a_500_that_tells_nothing(
     def break_down(*_: Any) -> None:
         raise RuntimeError("secret insides")
 
-    monkeypatch.setattr(gateway.app.state.context.intake, "view", break_down)
+    monkeypatch.setattr(gateway.app.state.context.predictions, "read_prediction", break_down)
     answer = http.get("/v1/predictions/x")
     assert_problem(answer, 500, "internal_error")
     assert "secret" not in answer.text
@@ -387,7 +387,7 @@ def test_after_a_fault_of_ours_a_client_must_not_create_again_by_itself(
     def break_down(*_: Any) -> None:
         raise RuntimeError("after it was recorded")
 
-    monkeypatch.setattr("service.routes.predictions.show_created", break_down)
+    monkeypatch.setattr("service.routes.predictions.represent_created", break_down)
     answer = http.post(CREATE, json={"input": {}})
     assert_problem(answer, 500, "internal_error")
     assert answer.headers["x-should-retry"] == "false"

@@ -174,7 +174,7 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, A
 
 
 def test_every_route_is_in_the_document(document: dict[str, Any], gateway: GatewayThread) -> None:
-    routes = [*service_app.predictions.hot_routes]
+    routes = [*service_app.predictions.fast_routes]
     for router in service_app.ROUTERS:
         routes += [r for r in router.routes if not isinstance(r, APIRoute) or r.include_in_schema]
     served = {

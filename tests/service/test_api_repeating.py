@@ -132,11 +132,11 @@ def test_large_records_that_are_repeated_at_once_are_each_answered_whole(
     gateway: GatewayThread, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("contract.ledger.transitions.MOST_PAGE_BYTES", 1)
-    intake = gateway.app.state.context.intake
+    predictions = gateway.app.state.context.predictions
     wishes = [Wish(catalog["echo"], {"text": "x" * 1000}, "local", id=f"p{n}") for n in range(5)]
 
     async def create() -> list[Created]:
-        return await asyncio.gather(*(intake.submit(wish) for wish in wishes))
+        return await asyncio.gather(*(predictions.create_prediction(wish) for wish in wishes))
 
     assert not any(created.repeated for created in gateway.run(create()))
     again = gateway.run(create())

@@ -60,7 +60,9 @@ def test_a_status_without_a_ledger_is_refused_like_all_else(
     async def away(transition: object) -> None:
         raise LedgerUnavailable("the ledger does not answer")
 
-    monkeypatch.setattr(gateway.app.state.context.intake, "ask", away, raising=False)
+    monkeypatch.setattr(
+        gateway.app.state.context.predictions, "run_transition", away, raising=False
+    )
     answer = http.get("/v1/status")
     assert (answer.status_code, answer.json()["code"]) == (503, "ledger_unavailable")
     models = http.get("/v1/models").json()["data"]

@@ -377,7 +377,7 @@ def test_a_stream_survives_a_cut_subscription(
 
 
 def test_a_listener_who_leaves_is_forgotten(http: httpx.Client, gateway: GatewayThread) -> None:
-    answers = gateway.app.state.context.intake._answers
+    answers = gateway.app.state.context.predictions._outcomes
     with listening(http, create(http)):
         until("it listens", lambda: answers.waiting == 1)
     until("it is forgotten", lambda: answers.waiting == 0)
@@ -391,10 +391,10 @@ def test_a_gateway_that_ends_ends_its_streams_without_done(
         claimed = worker.take()
         worker.say(claimed, "a")
         read_until(texts, "data: a\n\n")
-        intake = gateway.app.state.context.intake
+        predictions = gateway.app.state.context.predictions
 
         async def drain() -> None:
-            intake.drain()
+            predictions.drain()
 
         gateway.run(drain())
         assert list(texts) == []

@@ -35,7 +35,7 @@ def create(http: httpx.Client, prefer: str | None = None, **headers: str) -> htt
 
 def waiting(gateway: GatewayThread) -> int:
     """How many predictions the gateway's requests wait for."""
-    count: int = gateway.app.state.context.intake._answers.waiting
+    count: int = gateway.app.state.context.predictions._outcomes.waiting
     return count
 
 
@@ -204,7 +204,7 @@ def test_answers_are_not_lost_when_the_subscription_is_cut(
         asked = [threads.submit(create, http, "wait=30") for _ in range(5)]
         claimed = [worker.take() for _ in range(5)]
         until("all wait", lambda: waiting(gateway) == 5)
-        name = gateway.app.state.context.intake._answers.name
+        name = gateway.app.state.context.predictions._outcomes.name
         channel = ledger.key("answers", name)
         cut = ledger.redis.pipeline(transaction=True)
         cut.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
@@ -230,12 +230,12 @@ def test_a_gateway_that_ends_lets_go_of_those_who_wait(
         claimed = worker.take()
         url = f"/v1/predictions/{claimed.id}"
         asked = threads.submit(timed, lambda: http.get(url, headers={"prefer": "wait=30"}))
-        intake = gateway.app.state.context.intake
+        predictions = gateway.app.state.context.predictions
         # Both listen for the same prediction.
-        until("both wait", lambda: len(intake._answers._listeners.get(claimed.id, ())) == 2)
+        until("both wait", lambda: len(predictions._outcomes._listeners.get(claimed.id, ())) == 2)
 
         async def drain() -> None:
-            intake.drain()
+            predictions.drain()
 
         gateway.run(drain())
         (first, seconds), (second, more) = created.result(10), asked.result(10)

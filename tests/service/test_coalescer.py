@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from service.gateway import coalescer
-from service.gateway.coalescer import Asked, Coalescer, TimeOver
+from service.gateway.coalescer import CallerGone, Coalescer, PendingItem
 
-Batch = list[Asked[int, int]]
+Batch = list[PendingItem[int, int]]
 
 
 class Calls:
@@ -21,13 +21,13 @@ class Calls:
         self.gate.set()
 
     async def __call__(self, batch: Batch) -> None:
-        self.batches.append([asked.item for asked in batch])
-        for asked in batch:
-            asked.out = True
+        self.batches.append([pending.item for pending in batch])
+        for pending in batch:
+            pending.sent = True
         self.called.set()
         await self.gate.wait()
-        for asked in batch:
-            asked.settle(asked.item * 10)
+        for pending in batch:
+            pending.set_result(pending.item * 10)
 
 
 class Line(Coalescer[int, int]):
@@ -37,7 +37,7 @@ class Line(Coalescer[int, int]):
         super().__init__(handle, size)
 
     async def ask(self, item: int, seconds: float = 10.0) -> int:
-        return await self.submit(item, asyncio.get_running_loop().time() + seconds)
+        return await self.submit_item(item, asyncio.get_running_loop().time() + seconds)
 
 
 def test_a_lone_item_goes_out_at_once() -> None:
@@ -82,9 +82,9 @@ def test_a_caller_whose_time_is_over_in_the_line_takes_its_item_with_it() -> Non
         line = Line(calls)
         first = asyncio.create_task(line.ask(1))
         await calls.called.wait()
-        with pytest.raises(TimeOver) as over:
+        with pytest.raises(CallerGone) as gone:
             await line.ask(2, seconds=0.01)
-        assert not over.value.out
+        assert not gone.value.sent
         calls.gate.set()
         assert await first == 10
         assert await line.ask(3) == 30
@@ -101,9 +101,9 @@ def test_a_caller_whose_time_is_over_while_its_item_is_out_is_told_so_and_hinder
         calls.gate.clear()
         line = Line(calls)
         other = asyncio.create_task(line.ask(1))
-        with pytest.raises(TimeOver) as over:
+        with pytest.raises(CallerGone) as gone:
             await line.ask(2, seconds=0.01)
-        assert over.value.out
+        assert gone.value.sent
         calls.gate.set()
         assert await other == 10
 
@@ -131,20 +131,20 @@ def test_a_caller_that_is_canceled_takes_its_item_with_it() -> None:
 def test_a_result_that_comes_with_the_end_of_the_time_is_not_lost() -> None:
     async def scenario() -> None:
         loop = asyncio.get_running_loop()
-        asked: Asked[int, int] = Asked(1, loop.time() + 0.01)
+        pending: PendingItem[int, int] = PendingItem(1, loop.time() + 0.01)
         # Both timers are due in the same turn, and this one was set first.
-        loop.call_at(asked.until, asked.settle, 10)
-        assert await asked.result() == 10
+        loop.call_at(pending.until, pending.set_result, 10)
+        assert await pending.wait_for_result() == 10
 
     asyncio.run(scenario())
 
 
 def test_a_failure_reaches_all_of_its_batch_that_are_open_and_no_other() -> None:
     async def fail_on_two(batch: Batch) -> None:
-        for asked in batch:
-            if asked.item == 2:
+        for pending in batch:
+            if pending.item == 2:
                 raise ValueError("two")
-            asked.settle(asked.item)
+            pending.set_result(pending.item)
 
     async def scenario() -> None:
         line = Line(fail_on_two)
@@ -158,7 +158,7 @@ def test_a_failure_reaches_all_of_its_batch_that_are_open_and_no_other() -> None
 
 def test_nobody_waits_for_what_the_handler_forgot() -> None:
     async def forget(batch: Batch) -> None:
-        batch[0].settle(1)
+        batch[0].set_result(1)
 
     async def scenario() -> None:
         line = Line(forget)
@@ -180,7 +180,7 @@ def test_at_the_end_all_are_let_go_and_told_whether_their_item_was_out() -> None
         await asyncio.sleep(0)
         await line.close()
         overs = await asyncio.gather(first, second, return_exceptions=True)
-        assert [isinstance(over, TimeOver) and over.out for over in overs] == [True, False]
+        assert [isinstance(over, CallerGone) and over.sent for over in overs] == [True, False]
 
     asyncio.run(scenario())
 

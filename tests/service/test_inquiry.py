@@ -13,8 +13,8 @@ from contract.ledger.client import Ledger
 from contract.ledger.transitions import Submission, create, read
 from contract.prediction import Prediction, Status, new_id
 from contract.settings import Settings
-from service.gateway import inquiry
-from service.gateway.inquiry import Inquiry
+from service.gateway import unknown_outcomes
+from service.gateway.unknown_outcomes import UnknownOutcomes
 
 
 def submission(not_after: float, **what: Any) -> Submission:
@@ -31,23 +31,23 @@ def still_open() -> float | None:
     return REGISTRY.get_sample_value("soloist_predictions_unknown")
 
 
-async def all_known(asking: Inquiry) -> None:
+async def all_known(asking: UnknownOutcomes) -> None:
     assert asking._task is not None
     await asyncio.wait([asking._task], timeout=10)
     assert still_open() == 0
 
 
-Story = Callable[[Inquiry, LossyLedger], Awaitable[None]]
+Story = Callable[[UnknownOutcomes, LossyLedger], Awaitable[None]]
 
 
 @pytest.fixture
 def tell(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    monkeypatch.setattr(inquiry, "PAUSE_SECONDS", 0.02)
+    monkeypatch.setattr(unknown_outcomes, "PAUSE_SECONDS", 0.02)
 
     def run(story: Story, *faults: Any) -> None:
         async def scenario() -> None:
             ledger = LossyLedger(settings, "recorded", *faults)
-            asking = Inquiry(ledger)
+            asking = UnknownOutcomes(ledger)
             try:
                 await story(asking, ledger)
             finally:
@@ -74,9 +74,9 @@ def test_it_asks_until_it_knows_and_says_so(
     ledger.run(create([recorded]))
     before = {word: counted(word) for word in ("recorded", "never_recorded", "given_up")}
 
-    async def story(asking: Inquiry, lossy: LossyLedger) -> None:
-        asking.ask(recorded)
-        asking.ask(never)
+    async def story(asking: UnknownOutcomes, lossy: LossyLedger) -> None:
+        asking.resolve_later(recorded)
+        asking.resolve_later(never)
         assert still_open() == 2
         await all_known(asking)
         assert lossy.calls == ["recorded"] * 3
@@ -99,8 +99,8 @@ def test_what_may_be_recorded_yet_is_asked_about_again(
     caplog.set_level(logging.INFO)
     mine = submission(ledger.redis.time()[0] + 60)
 
-    async def story(asking: Inquiry, lossy: LossyLedger) -> None:
-        asking.ask(mine)
+    async def story(asking: UnknownOutcomes, lossy: LossyLedger) -> None:
+        asking.resolve_later(mine)
         await lossy.asked_for("recorded", 3)
         assert still_open() == 1
         await lossy.carry_out(create([mine]))
@@ -117,8 +117,8 @@ def test_another_requests_record_under_the_same_id_is_not_this_ones(
     far = ledger.redis.time()[0] + 60
     ledger.run(create([submission(far, id="mine", receipt="other")]))
 
-    async def story(asking: Inquiry, lossy: LossyLedger) -> None:
-        asking.ask(submission(far, id="mine", receipt="this"))
+    async def story(asking: UnknownOutcomes, lossy: LossyLedger) -> None:
+        asking.resolve_later(submission(far, id="mine", receipt="this"))
         await all_known(asking)
 
     tell(story)
@@ -129,8 +129,8 @@ def test_what_is_found_stays_as_it_is(tell: Callable[..., None], ledger: Ledger)
     mine = submission(ledger.redis.time()[0] + 60)
     ledger.run(create([mine]))
 
-    async def story(asking: Inquiry, lossy: LossyLedger) -> None:
-        asking.ask(mine)
+    async def story(asking: UnknownOutcomes, lossy: LossyLedger) -> None:
+        asking.resolve_later(mine)
         await all_known(asking)
 
     tell(story)
@@ -145,12 +145,12 @@ def test_the_asking_is_bounded_in_number_and_in_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(inquiry, "MOST", 2)
+    monkeypatch.setattr(unknown_outcomes, "MOST", 2)
     ids = ["a", "b", "c"]
 
-    async def story(asking: Inquiry, lossy: LossyLedger) -> None:
+    async def story(asking: UnknownOutcomes, lossy: LossyLedger) -> None:
         for id in ids:
-            asking.ask(submission(2e9, id=id, result_ttl=0.1))
+            asking.resolve_later(submission(2e9, id=id, result_ttl=0.1))
         assert outcomes(caplog) == {"a": "given_up"}
         await all_known(asking)
 
@@ -163,8 +163,8 @@ def test_at_the_end_it_says_what_it_never_learned(
 ) -> None:
     caplog.set_level(logging.INFO)
 
-    async def story(asking: Inquiry, lossy: LossyLedger) -> None:
-        asking.ask(submission(2e9, id="a"))
+    async def story(asking: UnknownOutcomes, lossy: LossyLedger) -> None:
+        asking.resolve_later(submission(2e9, id="a"))
 
     tell(story)
     assert outcomes(caplog) == {"a": "given_up"}
@@ -179,8 +179,8 @@ def test_an_error_that_nobody_expected_does_not_end_the_asking(
     async def broken(ledger: LossyLedger, transition: Any) -> Any:
         raise RuntimeError("a bug")
 
-    async def story(asking: Inquiry, lossy: LossyLedger) -> None:
-        asking.ask(submission(0.0, id="a"))
+    async def story(asking: UnknownOutcomes, lossy: LossyLedger) -> None:
+        asking.resolve_later(submission(0.0, id="a"))
         await all_known(asking)
 
     tell(story, broken)

@@ -32,7 +32,7 @@ from contract.settings import Settings
 from local.processes import free_port
 from local.redis import EmbeddedRedis
 from service.keeper.app import create_keeper
-from service.keeper.sweeper import Keeper
+from service.keeper.sweeper import Sweeper
 from tests.support.pretend_worker import PretendWorker, wakeup_of
 from tests.support.waiting import until
 
@@ -75,7 +75,7 @@ class House:
             try:
                 await asyncio.gather(
                     *(
-                        Keeper(settings, self.catalog, ledger, notifier).sweep()
+                        Sweeper(settings, self.catalog, ledger, notifier).sweep()
                         for ledger, notifier in zip(ledgers, notifiers, strict=True)
                     )
                 )
@@ -372,7 +372,7 @@ def test_a_look_without_a_ledger_says_so(settings: Settings, catalog: Catalog) -
         ledger, notifier = AsyncLedger(away), Notifier(away)
         try:
             with pytest.raises(LedgerUnavailable):
-                await Keeper(away, catalog, ledger, notifier).sweep()
+                await Sweeper(away, catalog, ledger, notifier).sweep()
         finally:
             notifier.close()
             await ledger.close()
@@ -411,7 +411,7 @@ def test_the_probes_follow_the_ledger_away_and_back(
             ready(503)
             own.resume()
             ready(200)
-            http.portal.call(app.state.keeper.end)
+            http.portal.call(app.state.sweeper.stop)
             until(
                 "a keeper that sweeps no more is not alive",
                 lambda: http.get("/livez").is_server_error,
@@ -476,13 +476,13 @@ class Watch:
         async def sweeps() -> None:
             ledger = AsyncLedger(self._house.settings, clock=CLOCK)
             notifier = Notifier(self._house.settings)
-            keeper = Keeper(self._house.settings, self._house.catalog, ledger, notifier)
+            sweeper = Sweeper(self._house.settings, self._house.catalog, ledger, notifier)
             try:
-                await keeper.sweep()
+                await sweeper.sweep_all_models()
                 for pause in pauses:
                     self._process += pause
                     self._house.advance(pause)
-                    await keeper.sweep()
+                    await sweeper.sweep_all_models()
             finally:
                 notifier.close(wait=True)
                 await ledger.close()
@@ -560,7 +560,7 @@ def test_a_broker_that_is_looked_up_for_ever_costs_a_sweep_a_bounded_wait(
         hurried = settings.model_copy(update={"broker_timeout_seconds": 0.05})
         ledger, notifier = AsyncLedger(hurried), Silent(hurried)
         async with asyncio.timeout(10):
-            await Keeper(hurried, catalog, ledger, notifier).sweep()
+            await Sweeper(hurried, catalog, ledger, notifier).sweep()
         notifier.close()
         await ledger.close()
 

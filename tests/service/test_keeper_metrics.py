@@ -22,7 +22,7 @@ from contract.ledger.workers import Worker
 from contract.prediction import Prediction, new_id
 from contract.settings import Settings
 from service.keeper import metrics as keeper_metrics
-from service.keeper.sweeper import Keeper
+from service.keeper.sweeper import Sweeper
 from tests.support.pretend_worker import PretendWorker
 
 MODEL = "counted"
@@ -66,9 +66,9 @@ class KeeperHarness:
         async def sweep() -> None:
             ledger, notifier = AsyncLedger(self.settings), Notifier(self.settings)
             try:
-                keeper = Keeper(self.settings, self.catalog, ledger, notifier)
+                sweeper = Sweeper(self.settings, self.catalog, ledger, notifier)
                 for _ in range(times):
-                    await keeper.sweep()
+                    await sweeper.sweep_all_models()
             finally:
                 notifier.close(wait=True)
                 await ledger.close()
@@ -111,7 +111,7 @@ def test_every_counter_of_a_model_is_there_from_the_first_look(harness: KeeperHa
 def test_before_its_first_look_a_keeper_takes_no_counter_back_to_0(
     settings: Settings, catalog: Catalog
 ) -> None:
-    Keeper(settings, catalog, AsyncLedger(settings), None)
+    Sweeper(settings, catalog, AsyncLedger(settings), None)
     assert metric("predictions_accepted_total", model=MODEL) is None
 
 

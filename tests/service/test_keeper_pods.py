@@ -33,7 +33,7 @@ def cluster() -> Iterator[FakeKubernetes]:
 def quick(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Everything a little faster than in a cluster."""
     for name, seconds in {
-        "LOOK_SECONDS": 0.02,
+        "ROUND_SECONDS": 0.02,
         "LIST_SECONDS": 0.1,
         "IDLE_SECONDS": 0.1,
         "REQUEST_SECONDS": 1.0,

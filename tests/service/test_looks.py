@@ -16,10 +16,10 @@ from contract.ledger.transitions import Submission, announce, cancel, create, le
 from contract.ledger.workers import Worker
 from contract.prediction import Prediction, Status, new_id
 from contract.settings import Settings
-from service.keeper.sweeper import Keeper
+from service.keeper.sweeper import Sweeper
 from tests.support.pretend_worker import PretendWorker
 
-Act = Callable[[Keeper], Coroutine[Any, Any, None]]
+Act = Callable[[Sweeper], Coroutine[Any, Any, None]]
 
 
 class Room:
@@ -34,7 +34,7 @@ class Room:
         async def run() -> None:
             ledger, notifier = AsyncLedger(self.settings), Notifier(self.settings)
             try:
-                await act(Keeper(self.settings, self.catalog, ledger, notifier))
+                await act(Sweeper(self.settings, self.catalog, ledger, notifier))
             finally:
                 notifier.close(wait=True)
                 await ledger.close()
@@ -69,12 +69,12 @@ def shown(name: str, **labels: str) -> float | None:
 def test_a_look_at_an_idle_ledger_is_two_commands_whatever_the_number_of_models(
     room: Room,
 ) -> None:
-    async def idle(keeper: Keeper) -> None:
-        await keeper.look()
-        await keeper.look()
+    async def idle(sweeper: Sweeper) -> None:
+        await sweeper.sweep_active_models()
+        await sweeper.sweep_active_models()
         before = room.commands()
         for _ in range(10):
-            await keeper.look()
+            await sweeper.sweep_active_models()
         assert room.commands() - before == 20
 
     room.say("ready")
@@ -84,17 +84,17 @@ def test_a_look_at_an_idle_ledger_is_two_commands_whatever_the_number_of_models(
 def test_the_next_look_sees_a_prediction_that_came_and_one_that_was_done_meanwhile(
     room: Room,
 ) -> None:
-    async def serve(keeper: Keeper) -> None:
-        await keeper.look()
+    async def serve(sweeper: Sweeper) -> None:
+        await sweeper.sweep_active_models()
         room.submit()
-        await keeper.look()
+        await sweeper.sweep_active_models()
         assert shown("queue_depth", state="queued") == 1
         room.worker.serve_one()
-        await keeper.look()
+        await sweeper.sweep_active_models()
         assert shown("queue_depth", state="queued") == 0
         room.submit()
         room.worker.serve_one()
-        await keeper.look()
+        await sweeper.sweep_active_models()
         assert shown("predictions_finished_total", outcome="succeeded") == 2
         assert shown("queue_depth", state="running") == 0
 
@@ -102,28 +102,28 @@ def test_the_next_look_sees_a_prediction_that_came_and_one_that_was_done_meanwhi
 
 
 def test_the_next_look_sees_that_a_worker_came_went_on_and_left(room: Room) -> None:
-    async def come_and_go(keeper: Keeper) -> None:
-        await keeper.look()
+    async def come_and_go(sweeper: Sweeper) -> None:
+        await sweeper.sweep_active_models()
         for word in ("starting", "ready"):
             room.say(word)
-            await keeper.look()
+            await sweeper.sweep_active_models()
             assert shown("workers", state=word) == 1
         room.ledger.run(leave("echo", "w1"))
-        await keeper.look()
+        await sweeper.sweep_active_models()
         assert shown("workers", state="ready") == 0
 
     room.keep(come_and_go)
 
 
 def test_the_next_look_learns_of_a_model_that_no_catalog_of_its_own_has(room: Room) -> None:
-    async def other_catalog(keeper: Keeper) -> None:
-        await keeper.look()
+    async def other_catalog(sweeper: Sweeper) -> None:
+        await sweeper.sweep_active_models()
         id = room.submit("stranger")
         room.ledger.redis.zadd(room.ledger.key("running", "stranger"), {id: 1.0})
         room.ledger.redis.hset(
             room.ledger.key("prediction", id), mapping={"status": "processing", "attempt": 3}
         )
-        await keeper.look()
+        await sweeper.sweep_active_models()
         (view,) = room.ledger.run(read([(id, -1)]))
         assert view is not None
         assert view.prediction.status is Status.FAILED
@@ -134,48 +134,48 @@ def test_the_next_look_learns_of_a_model_that_no_catalog_of_its_own_has(room: Ro
 def test_what_outlived_its_retention_is_deleted_by_the_next_look_also_where_all_is_quiet(
     room: Room,
 ) -> None:
-    async def retain(keeper: Keeper) -> None:
-        await keeper.look()
+    async def retain(sweeper: Sweeper) -> None:
+        await sweeper.sweep_active_models()
         id = room.submit()
         room.worker.serve_one()
         room.ledger.redis.zadd(room.ledger.key("retained"), {id: time.time() + 0.3})
         until = time.monotonic() + room.settings.lease_seconds / 2
         while room.ledger.run(read([(id, -1)])) != [None]:
             assert time.monotonic() < until
-            await keeper.look()
+            await sweeper.sweep_active_models()
             await asyncio.sleep(0.05)
 
     room.keep(retain)
 
 
 def test_a_message_that_nobody_takes_keeps_no_model_at_work(room: Room) -> None:
-    async def cancel_it(keeper: Keeper) -> None:
-        await keeper.look()
+    async def cancel_it(sweeper: Sweeper) -> None:
+        await sweeper.sweep_active_models()
         room.ledger.run(cancel(room.submit(), "local"))
-        await keeper.look()
-        await keeper.look()
+        await sweeper.sweep_active_models()
+        await sweeper.sweep_active_models()
         assert room.ledger.redis.zcard(room.ledger.key("wakeups", "echo")) == 1
         before = room.commands()
-        await keeper.look()
+        await sweeper.sweep_active_models()
         assert room.commands() - before == 2
 
     room.keep(cancel_it)
 
 
 def test_only_what_works_is_looked_at_in_full(room: Room) -> None:
-    async def one_works(keeper: Keeper) -> None:
-        await keeper.look()
+    async def one_works(sweeper: Sweeper) -> None:
+        await sweeper.sweep_active_models()
         room.submit()
-        await keeper.look()
+        await sweeper.sweep_active_models()
         swept: list[str] = []
-        own = keeper._sweep_model
+        own = sweeper._sweep_model
 
         async def note(model: str, depth: int | None) -> Any:
             swept.append(model)
             return await own(model, depth)
 
-        keeper._sweep_model = note  # type: ignore[method-assign]
-        await keeper.look()
+        sweeper._sweep_model = note  # type: ignore[method-assign]
+        await sweeper.sweep_active_models()
         assert swept == ["echo"]
 
     assert len(room.catalog) > 1
@@ -183,12 +183,12 @@ def test_only_what_works_is_looked_at_in_full(room: Room) -> None:
 
 
 def test_no_silence_of_a_keeper_that_looks_in_time_counts_as_an_outage(room: Room) -> None:
-    async def look_again_and_again(keeper: Keeper) -> None:
+    async def look_again_and_again(sweeper: Sweeper) -> None:
         named: list[float] = []
         for number in range(30):
             now = 1.05 * number  # a look takes its time, too
-            await keeper._name(now)
-            if keeper._named_at == now:
+            await sweeper._name(now)
+            if sweeper._named_at == now:
                 named.append(now)
         longest = max(late - early for early, late in pairwise(named))
         assert longest < room.settings.lease_seconds / 3
@@ -200,11 +200,11 @@ def test_no_silence_of_a_keeper_that_looks_in_time_counts_as_an_outage(room: Roo
 def test_all_are_looked_at_once_a_lease(settings: Settings, catalog: Catalog) -> None:
     room = Room(settings.model_copy(update={"lease_seconds": 0.0}), catalog)
 
-    async def always(keeper: Keeper) -> None:
+    async def always(sweeper: Sweeper) -> None:
         room.say("ready")
-        await keeper.look()
+        await sweeper.sweep_active_models()
         room.ledger.redis.delete(room.ledger.key("workers", "echo"))
-        await keeper.look()
+        await sweeper.sweep_active_models()
         assert shown("workers", state="ready") == 0
 
     room.keep(always)

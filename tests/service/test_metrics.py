@@ -94,12 +94,12 @@ def test_the_ledger_is_asked_at_most_once_a_second_for_each_model() -> None:
     async def looks() -> None:
         ledger = Asked(COLD, WARM, WARM)
         readiness = Readiness(ledger)
-        first = [readiness.look("a", 100.0 + n / 1000) for n in range(999)]
-        other = readiness.look("b", 100.5)
+        first = [readiness.check_model("a", 100.0 + n / 1000) for n in range(999)]
+        other = readiness.check_model("b", 100.5)
         assert len(set(map(id, first))) == 1
         await asyncio.sleep(0)
         assert (first[0].cold, other.cold) == (True, False)
-        later = readiness.look("a", 101.0)
+        later = readiness.check_model("a", 101.0)
         await asyncio.sleep(0)
         assert ledger.models == ["a", "b", "a"]
         assert (first[0].cold, later.cold) == (True, False), "each says what was when it was taken"
@@ -108,12 +108,12 @@ def test_the_ledger_is_asked_at_most_once_a_second_for_each_model() -> None:
 
 
 def test_a_look_that_the_ledger_did_not_answer_says_nothing_of_cold() -> None:
-    async def look() -> bool:
-        look = Readiness(Asked(LedgerUnavailable())).look("a", 100.0)
+    async def check_model() -> bool:
+        check = Readiness(Asked(LedgerUnavailable())).check_model("a", 100.0)
         await asyncio.sleep(0)
-        return look.cold
+        return check.cold
 
-    assert not asyncio.run(look())
+    assert not asyncio.run(check_model())
 
 
 def test_errors_of_the_ledger_are_counted_by_code(

@@ -15,7 +15,15 @@ from prometheus_client import REGISTRY
 
 from contract.settings import Settings
 from service.keeper import pods as module
-from service.keeper.pods import COST, GUARDS, LIST_SECONDS, LOADED, MOST_PATCHES, Pods, in_cluster
+from service.keeper.pods import (
+    COST,
+    GUARDS,
+    LIST_SECONDS,
+    LOADED,
+    MOST_PATCHES,
+    Pods,
+    connect_in_cluster,
+)
 from tests.support.waiting import until
 
 CLUSTER_AUTOSCALER, KARPENTER = GUARDS
@@ -46,9 +54,9 @@ class Stand:
         """The pods that were patched in one look, with a sweep before it."""
         if busy is not None:
             self.now += after
-            self.pods.see(busy, loaded)
+            self.pods.update_workers(busy, loaded)
         before = len(self.cluster.patches)
-        asyncio.run(self.pods.look())
+        asyncio.run(self.pods.annotate_pods())
         return [patch.pod for patch in self.cluster.patches[before:]]
 
     def cost(self, name: str) -> str | None:
@@ -317,15 +325,15 @@ def test_a_thousand_pods_are_patched_so_many_at_a_look(stand: Stand) -> None:
 
 
 def test_looks_are_a_while_apart(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(module, "ROUND_SECONDS", 0.05)
     names = [f"w{n}" for n in range(5 * MOST_PATCHES)]
     stand.cluster.add(*names)
 
     async def follow() -> None:
-        running = asyncio.create_task(stand.pods.run())
+        running = asyncio.create_task(stand.pods.keep_annotated())
         await asyncio.sleep(0)
         assert stand.cluster.requests == 0, "before the first sweep nobody knows who is busy"
-        stand.pods.see(dict.fromkeys(names, 1.0))
+        stand.pods.update_workers(dict.fromkeys(names, 1.0))
         await asyncio.to_thread(
             until, "all are patched", lambda: len(stand.cluster.patches) == len(names)
         )
@@ -457,7 +465,7 @@ def test_in_a_cluster_the_service_account_is_used(
     monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(token))
     monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(authority))
     monkeypatch.setattr("kubernetes.client.ApiClient", lambda configuration: configuration)
-    configuration = in_cluster().api_client
+    configuration = connect_in_cluster().api_client
 
     assert configuration.host == "https://[fd00::1]:443"
     assert configuration.get_api_key_with_prefix("BearerToken") == "bearer secret"
@@ -476,8 +484,8 @@ def test_outside_of_a_cluster_it_says_what_is_missing(
 ) -> None:
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     pods = Pods(settings.model_copy(update=IN_CLUSTER))
-    pods.see({"w1": 1})
-    asyncio.run(pods.look())
+    pods.update_workers({"w1": 1})
+    asyncio.run(pods.annotate_pods())
     (record,) = [record for record in caplog.records if record.name == module.logger.name]
 
     assert "Service host/port is not set" in vars(record)["cause"]

@@ -40,7 +40,7 @@ class RecorderHarness:
         self.recorder = Recorder(self.ledger, self.notifier)  # type: ignore[arg-type]
 
     async def record(self, submission: Submission) -> Any:
-        return await self.recorder.record(submission)
+        return await self.recorder.record_prediction(submission)
 
 
 Story = Callable[[RecorderHarness], Awaitable[None]]

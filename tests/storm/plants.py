@@ -63,8 +63,8 @@ EARLY_ANSWER = Plant(
     (
         (
             "service/gateway/recorder.py",
-            "            result = await self._creates.submit(submission, started + ANSWER_SECONDS)\n",
-            "            asyncio.ensure_future(self._creates.submit(submission, started + ANSWER_SECONDS))\n"
+            "            result = await self._creates.submit_item(submission, started + ANSWER_SECONDS)\n",
+            "            asyncio.ensure_future(self._creates.submit_item(submission, started + ANSWER_SECONDS))\n"
             "            return Created(submission.prediction)\n",
         ),
     ),

@@ -78,7 +78,7 @@ class GatewayThread:
         self._ready.set()
         await self._end.wait()
         # As uvicorn ends, without the tenth of a second that it always takes.
-        self.app.state.context.intake.drain()
+        self.app.state.context.predictions.drain()
         for listener in server.servers:
             listener.close()
         for connection in list(server.server_state.connections):

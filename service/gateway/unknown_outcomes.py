@@ -20,7 +20,7 @@ AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class UnknownOutcome:
     """Of one prediction: was it recorded?"""
 
     model: str
@@ -30,28 +30,28 @@ class Question:
     since: float
     until: float
 
-    def answer(self, receipt: str | None, now: float) -> str | None:
+    def judge_receipt(self, receipt: str | None, now: float) -> str | None:
         """What became of it; None while it may be recorded yet."""
         if receipt == self.receipt:
             return "recorded"
         return "never_recorded" if now > self.not_after or receipt is not None else None
 
 
-class Inquiry:
+class UnknownOutcomes:
     """What its callers were told to be unknown. A prediction that is found stays as it is."""
 
     def __init__(self, ledger: AsyncLedger) -> None:
         self._ledger = ledger
-        self._open: dict[str, Question] = {}
+        self._open: dict[str, UnknownOutcome] = {}
         self._task: asyncio.Task[None] | None = None
         metrics.UNKNOWN.set_function(lambda: len(self._open))
 
-    def ask(self, submission: Submission) -> None:
+    def resolve_later(self, submission: Submission) -> None:
         """Find out whether this one was recorded, in the background."""
         prediction = submission.prediction
         parent = prediction.traceparent
         now = asyncio.get_running_loop().time()
-        self._open[prediction.id] = Question(
+        self._open[prediction.id] = UnknownOutcome(
             prediction.model,
             prediction.receipt or "",
             submission.not_after or 0.0,
@@ -62,7 +62,7 @@ class Inquiry:
         while len(self._open) > MOST:
             self._close(next(iter(self._open)), "given_up")
         if self._task is None:
-            self._task = asyncio.create_task(self._run())
+            self._task = asyncio.create_task(self._ask_until_known())
 
     async def close(self) -> None:
         """Ask no more."""
@@ -72,16 +72,16 @@ class Inquiry:
         for id in list(self._open):
             self._close(id, "given_up")
 
-    async def _run(self) -> None:
+    async def _ask_until_known(self) -> None:
         try:
             while self._open:
-                await self._round()
+                await self._ask_once()
                 if self._open:
                     await asyncio.sleep(PAUSE_SECONDS)
         finally:
             self._task = None
 
-    async def _round(self) -> None:
+    async def _ask_once(self) -> None:
         """Ask about all that are open once, as long as the ledger answers."""
         self._give_up()
         ids = list(self._open)
@@ -93,12 +93,12 @@ class Inquiry:
                 if not isinstance(error, SoloistError):
                     logger.exception("asking what was recorded")
                 break
-            self._read(some, answer)
+            self._close_answered(some, answer)
 
-    def _read(self, ids: list[str], answer: Recorded) -> None:
+    def _close_answered(self, ids: list[str], answer: Recorded) -> None:
         for id, receipt in zip(ids, answer.receipts, strict=True):
             question = self._open.get(id)
-            outcome = question and question.answer(receipt, answer.now)
+            outcome = question and question.judge_receipt(receipt, answer.now)
             if outcome:
                 self._close(id, outcome)
 
