@@ -8,7 +8,7 @@ from typing import NoReturn, TypeVar
 from contract.broker import Notifier
 from contract.errors import LedgerUnavailable, Refused
 from contract.ledger.client import Ledger
-from contract.ledger.transitions import Holder, Outcome, finish_in_parts, release
+from contract.ledger.transitions import LeaseTerms, Outcome, finish_in_parts, release
 from contract.telemetry.endings import log_endings
 from contract.telemetry.tracing import Tracing
 from worker import metrics
@@ -44,14 +44,14 @@ class Ends:
     def __init__(
         self,
         ledger: Ledger,
-        holder: Holder,
+        terms: LeaseTerms,
         leases: Leases,
         notifier: Notifier,
         account: Account,
         tracing: Tracing,
     ) -> None:
         self._ledger = ledger
-        self._holder = holder
+        self._terms = terms
         self._leases = leases
         self._notifier = notifier
         self._account = account
@@ -110,7 +110,7 @@ class Ends:
     def _write(self, batch: Batch, outcomes: list[Outcome]) -> list[str]:
         with self._leases.settling(batch):
             idle = self._leases.only(batch)
-            parts = finish_in_parts(self._holder, outcomes, idle=idle, seconds=batch.seconds)
+            parts = finish_in_parts(self._terms, outcomes, idle=idle, seconds=batch.seconds)
             return [id for part in parts for id in self._ledger.run(part)]
 
     def _insist(self, batch: Batch, write: Callable[[], T]) -> T:
@@ -133,9 +133,9 @@ class Ends:
         """Give what is left of a batch back to the queue."""
         with self._leases.settling(batch):
             how = {"suspect": suspect, "lost": lost, "idle": self._leases.only(batch)}
-            released = self._ledger.run(release(self._holder, batch.attempts, reason=reason, **how))
+            released = self._ledger.run(release(self._terms, batch.attempts, reason=reason, **how))
         logger.warning("handed back", extra={"reason": reason, "predictions": len(batch.attempts)})
-        self._notifier.send_wakeups(self._holder.model, released.wakeups)
+        self._notifier.send_wakeups(self._terms.model, released.wakeups)
         self._account.handed_back(batch, reason)
         log_endings(logger, self._tracing, released.endings)
 
@@ -188,7 +188,7 @@ class Ends:
             logger.warning("the keeper must end it", extra={"code": code})
 
     def _time_out(self, batch: Batch) -> None:
-        outcomes = batch.timed_out(self._holder.timeout_seconds)
+        outcomes = batch.timed_out(self._terms.timeout_seconds)
         self._account.finished(batch, outcomes, self._write(batch, outcomes))
 
     def _end(self, code: int) -> NoReturn:

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from contract.errors import SoloistError
 from contract.ledger.client import Ledger
-from contract.ledger.transitions import Holder, extend
+from contract.ledger.transitions import LeaseTerms, extend
 from worker.batch import Batch
 
 logger = logging.getLogger(__name__)
@@ -29,13 +29,13 @@ class Leases:
     def __init__(
         self,
         ledger: Ledger,
-        holder: Holder,
+        terms: LeaseTerms,
         renew_seconds: float,
         overdue: Callable[[Batch], None],
     ) -> None:
         """`overdue` is called, in this thread, with a batch that ran past its hard limit."""
         self._ledger = ledger
-        self._holder = holder
+        self._terms = terms
         self._renew_seconds = renew_seconds
         self._overdue = overdue
         self._batches: list[Batch] = []
@@ -64,7 +64,7 @@ class Leases:
 
     def overran(self, batch: Batch, slack: float = 0.0) -> bool:
         """True when its model computes past the hard limit, and `slack` seconds more."""
-        return batch.computing and batch.seconds > self._holder.timeout_seconds + slack
+        return batch.computing and batch.seconds > self._terms.timeout_seconds + slack
 
     @contextmanager
     def hold(self, batch: Batch) -> Iterator[None]:
@@ -111,8 +111,8 @@ class Leases:
         """
         faulthandler.cancel_dump_traceback_later()
         if computing := [b.started for b in self._batches if b.computing]:
-            limit = min(computing) + self._holder.timeout_seconds + HARD_EXIT_SLACK_SECONDS
-            silence = self._holder.lease_seconds + SILENCE_SLACK_SECONDS
+            limit = min(computing) + self._terms.timeout_seconds + HARD_EXIT_SLACK_SECONDS
+            silence = self._terms.lease_seconds + SILENCE_SLACK_SECONDS
             left = min(limit - time.monotonic(), silence)
             faulthandler.dump_traceback_later(max(left, 0.01), exit=True)
 
@@ -134,7 +134,7 @@ class Leases:
                 time.sleep(self._renew_seconds)
 
     def _pause(self) -> float:
-        limit = self._holder.timeout_seconds
+        limit = self._terms.timeout_seconds
         left = [limit - b.seconds for b in self._batches if b.computing]
         return max(0.01, min([self._renew_seconds, *left]))
 
@@ -151,7 +151,7 @@ class Leases:
             news = [(batch, computing) for batch, computing in news if batch.told is not computing]
             left = {id: self._left(batch) for batch, _ in news for id, _ in batch.attempts}
             try:
-                lost = self._ledger.run(extend(self._holder, attempts, left))
+                lost = self._ledger.run(extend(self._terms, attempts, left))
             except SoloistError as error:
                 if self._trouble != error.code:
                     logger.warning("leases were not renewed", extra={"code": error.code})
@@ -165,7 +165,7 @@ class Leases:
 
     def _left(self, batch: Batch) -> float | None:
         """Seconds of its hard limit, by our own count; None when the model has returned."""
-        left = self._holder.timeout_seconds - batch.seconds
+        left = self._terms.timeout_seconds - batch.seconds
         return max(0.0, left) if batch.computing else None
 
 

@@ -11,7 +11,7 @@ from contract.broker import TASK, Notifier
 from contract.catalog import ModelSpec
 from contract.errors import DeviceLost, SoloistError
 from contract.ledger.client import Ledger
-from contract.ledger.transitions import Claim, Holder, Outcome, claim
+from contract.ledger.transitions import Claim, LeaseTerms, Outcome, claim
 from contract.settings import Settings
 from contract.telemetry.endings import log_endings
 from contract.telemetry.tracing import open_tracing
@@ -50,7 +50,7 @@ class Predict(Task):  # type: ignore[misc]
         self._version = version
         self._device = device
         self._health = health
-        self._holder = Holder(
+        self._terms = LeaseTerms(
             model=spec.name,
             worker=settings.worker_name,
             version=version,
@@ -63,7 +63,7 @@ class Predict(Task):  # type: ignore[misc]
 
     def rename(self, worker: str) -> None:
         """Be another worker to the ledger: in the pools that fork, each child is one."""
-        self._holder = replace(self._holder, worker=worker)
+        self._terms = replace(self._terms, worker=worker)
 
     def load(self) -> None:
         """Load the model and open what a batch needs. Once in every process that runs batches, before
@@ -75,7 +75,7 @@ class Predict(Task):  # type: ignore[misc]
         """
         self._tracing = open_tracing(self._settings, "worker")
         atexit.register(self._tracing.close)
-        account = Account(self._spec.name, self._holder.worker, self._device, self._tracing)
+        account = Account(self._spec.name, self._terms.worker, self._device, self._tracing)
         self._ledger = Ledger(self._settings)
         admission = Admission(self._ledger, self._health)
         admission.ask()  # one that is wrong is refused before anything is loaded
@@ -86,12 +86,12 @@ class Predict(Task):  # type: ignore[misc]
         self._reporter = Reporter(self._ledger)
         self._leases = Leases(
             self._ledger,
-            self._holder,
+            self._terms,
             self._settings.renew_seconds,
             lambda batch: self._ends.overdue(batch),
         )
         self._ends = Ends(
-            self._ledger, self._holder, self._leases, self._notifier, account, self._tracing
+            self._ledger, self._terms, self._leases, self._notifier, account, self._tracing
         )
         self._health.alive = lambda: not self._leases.late
         self._health.busy = lambda: bool(self._leases.batches)
@@ -127,7 +127,7 @@ class Predict(Task):  # type: ignore[misc]
         """Claim; None when the worker must end before the ledger answers. While it does not, the same claim is
         sent again: the answer that was lost may have held predictions, and nobody else would run them.
         """
-        asked, trouble, pause = claim(self._holder, wakeup), "", pauses()
+        asked, trouble, pause = claim(self._terms, wakeup), "", pauses()
         while True:
             try:
                 return self._ledger.run(asked)

@@ -18,7 +18,7 @@ from contract import exact_json
 from contract.catalog import ModelSpec, load_catalog, read_entry
 from contract.input_schema import InputSchema
 from contract.ledger.client import Ledger
-from contract.ledger.transitions import Claimed, Holder, Transition, finish_in_parts
+from contract.ledger.transitions import Claimed, LeaseTerms, Transition, finish_in_parts
 from contract.prediction import Prediction, Status, new_id
 from worker.batch import Batch
 from worker.fingerprint import content_of
@@ -65,7 +65,7 @@ class InMemoryWorker:
         self._schema = InputSchema(spec)
         self._records = _Records()
         self._reporter = _Recorder(self._records)
-        self._holder = Holder(spec.name, "in-memory", spec.max_batch_size)
+        self._terms = LeaseTerms(spec.name, "in-memory", spec.max_batch_size)
         self.model = self._load()
         """The instance of the class. After a batch that ran past its limit it is another one."""
 
@@ -145,7 +145,7 @@ class InMemoryWorker:
                     self._run([id], stops)
                 return
             outcomes = batch.timed_out(self.spec.timeout_seconds)
-        for part in finish_in_parts(self._holder, outcomes, idle=True, seconds=batch.seconds):
+        for part in finish_in_parts(self._terms, outcomes, idle=True, seconds=batch.seconds):
             self._records.run(part)
 
     def _canceling(self, id: str) -> Callable[[], None]:

@@ -295,7 +295,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class LeaseTerms:
     """Who claims: one worker, for one model, with the terms of its leases."""
 
     model: str
@@ -310,23 +310,23 @@ class Holder:
     dead_ttl_seconds: float = 7 * 86400.0
 
 
-def claim(holder: Holder, wakeup: int, limit: int | None = None) -> Transition[Claim]:
+def claim(terms: LeaseTerms, wakeup: int, limit: int | None = None) -> Transition[Claim]:
     """Take the oldest that wait for any worker or for this version, up to a batch, under a lease. `wakeup` is
     the message that asked for it. Sent again, as its answer was lost, it answers what it took already.
     """
     args = {
-        "model": holder.model,
-        "worker": holder.worker,
-        "limit": limit or holder.max_batch_size,
-        "batch": holder.max_batch_size,
+        "model": terms.model,
+        "worker": terms.worker,
+        "limit": limit or terms.max_batch_size,
+        "batch": terms.max_batch_size,
         "most_bytes": MOST_CLAIM_BYTES,
-        "lease": holder.lease_seconds,
-        "timeout": holder.timeout_seconds,
+        "lease": terms.lease_seconds,
+        "timeout": terms.timeout_seconds,
         "wakeup": wakeup,
         "token": new_id(),
     }
-    if holder.version:
-        args["version"] = holder.version
+    if terms.version:
+        args["version"] = terms.version
 
     def read(answer: Any) -> Claim:
         claimed = [Claimed(**p) for p in answer["predictions"]]
@@ -336,7 +336,7 @@ def claim(holder: Holder, wakeup: int, limit: int | None = None) -> Transition[C
 
 
 def extend(
-    holder: Holder,
+    terms: LeaseTerms,
     attempts: Iterable[tuple[str, int]],
     left: Mapping[str, float | None] | None = None,
 ) -> Transition[list[str]]:
@@ -347,9 +347,9 @@ def extend(
             no limit holds any more. The limits of others stay as they are.
     """
     args = {
-        "model": holder.model,
-        "worker": holder.worker,
-        "lease": holder.lease_seconds,
+        "model": terms.model,
+        "worker": terms.worker,
+        "lease": terms.lease_seconds,
         "predictions": list(attempts),
         "left": {id: seconds is not None and seconds for id, seconds in (left or {}).items()},
     }
@@ -372,7 +372,7 @@ class Outcome:
 
 
 def finish(
-    holder: Holder,
+    terms: LeaseTerms,
     outcomes: Sequence[Outcome],
     *,
     idle: bool,
@@ -401,19 +401,19 @@ def finish(
             {"id": outcome.id, "attempt": outcome.attempt, "status": status, "outcome": fields}
         )
     args = {
-        "model": holder.model,
-        "worker": holder.worker,
+        "model": terms.model,
+        "worker": terms.worker,
         "idle": idle,
         "seconds": seconds,
         "items": len(rows) if items is None else items,
         "predictions": rows,
     }
     ids = [outcome.id for outcome in outcomes]
-    return Transition("finish", args, _same, ended=lambda fenced: (holder.model, ids))
+    return Transition("finish", args, _same, ended=lambda fenced: (terms.model, ids))
 
 
 def finish_in_parts(
-    holder: Holder, outcomes: Sequence[Outcome], *, idle: bool, seconds: float
+    terms: LeaseTerms, outcomes: Sequence[Outcome], *, idle: bool, seconds: float
 ) -> list[Transition[list[str]]]:
     """As `finish`, in as many steps as the outcomes' size asks for: one that wrote a batch of large outputs
     at once would hold the ledger up, and need memory for all of them again to announce them.
@@ -429,8 +429,8 @@ def finish_in_parts(
     *first, last = parts
     # Only the last one ends the batch: it frees the worker and counts for the pace.
     return [
-        *(finish(holder, part, idle=False, seconds=0.0, items=0) for part in first),
-        finish(holder, last, idle=idle, seconds=seconds, items=len(outcomes)),
+        *(finish(terms, part, idle=False, seconds=0.0, items=0) for part in first),
+        finish(terms, last, idle=idle, seconds=seconds, items=len(outcomes)),
     ]
 
 
@@ -441,7 +441,7 @@ class Released:
 
 
 def release(
-    holder: Holder,
+    terms: LeaseTerms,
     attempts: Iterable[tuple[str, int]],
     *,
     idle: bool,
@@ -457,15 +457,15 @@ def release(
         reason: by which they are counted: `drain`, `device_lost` or `timeout`.
     """
     args = {
-        "model": holder.model,
-        "worker": holder.worker,
+        "model": terms.model,
+        "worker": terms.worker,
         "idle": idle,
         "suspect": suspect,
         "lost": lost,
         "reason": reason,
-        "batch": holder.max_batch_size,
-        "max_attempts": holder.max_attempts,
-        "dead_ttl": holder.dead_ttl_seconds,
+        "batch": terms.max_batch_size,
+        "max_attempts": terms.max_attempts,
+        "dead_ttl": terms.dead_ttl_seconds,
         "predictions": list(attempts),
     }
 

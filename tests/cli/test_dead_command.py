@@ -7,7 +7,15 @@ import pytest
 
 from contract.errors import LedgerUnavailable
 from contract.ledger.client import Ledger
-from contract.ledger.transitions import Holder, Submission, claim, create, list_page, read, release
+from contract.ledger.transitions import (
+    LeaseTerms,
+    Submission,
+    claim,
+    create,
+    list_page,
+    read,
+    release,
+)
 from contract.prediction import Prediction
 from contract.settings import Settings
 from local.run_file import Running, write_state
@@ -16,10 +24,10 @@ from local.run_file import Running, write_state
 def kill_a_worker(ledger: Ledger, name: str, model: str = "m") -> None:
     """Let a prediction lose its one attempt."""
     (wakeup,) = ledger.run(create([Submission(Prediction(name, model), 10, 8)])).wakeups[model]
-    holder = Holder(model, "w", 8, max_attempts=1)
-    claimed = ledger.run(claim(holder, wakeup)).predictions
+    terms = LeaseTerms(model, "w", 8, max_attempts=1)
+    claimed = ledger.run(claim(terms, wakeup)).predictions
     attempts = [(p.id, p.attempt) for p in claimed]
-    ledger.run(release(holder, attempts, idle=True, suspect=True, lost=True))
+    ledger.run(release(terms, attempts, idle=True, suspect=True, lost=True))
 
 
 def test_the_dead_are_listed_by_model(ledger: Ledger, soloist) -> None:

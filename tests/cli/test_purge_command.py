@@ -7,7 +7,7 @@ import pytest
 
 from contract.ledger.client import Ledger
 from contract.ledger.transitions import (
-    Holder,
+    LeaseTerms,
     Outcome,
     Submission,
     cancel,
@@ -28,13 +28,13 @@ def put(ledger: Ledger, id: str, status: Status, model: str = "m", age: float = 
     if status is Status.CANCELED:
         ledger.run(cancel(id, "local"))
     elif status is not Status.STARTING:
-        holder = Holder(model, "w", 1)
-        (claimed,) = ledger.run(claim(holder, 0)).predictions
+        terms = LeaseTerms(model, "w", 1)
+        (claimed,) = ledger.run(claim(terms, 0)).predictions
         if status is not Status.PROCESSING:
             failed = {"error": "no", "error_code": "model_error"}
             how: dict[str, Any] = failed if status is Status.FAILED else {"output": b"1"}
             outcome = Outcome(id, claimed.attempt, **how)
-            ledger.run(finish(holder, [outcome], idle=True, seconds=0.1))
+            ledger.run(finish(terms, [outcome], idle=True, seconds=0.1))
     key = ledger.key("prediction", id)
     created = float(ledger.redis.hget(key, "created_at") or 0)
     ledger.redis.hset(key, "created_at", created - age)

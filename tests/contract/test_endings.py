@@ -47,7 +47,7 @@ def test_a_deadline_is_told_by_whoever_finds_it_over(harness: LedgerHarness) -> 
 
     harness.accept(id="b", deadline_seconds=5, traceparent=TRACE)
     harness.advance(6)
-    found = harness.run(claim(harness.holder(), 0))
+    found = harness.run(claim(harness.terms(), 0))
     assert found.predictions == []
     assert found.endings == [Ending("b", "m", "deadline_exceeded", 0, TRACE)]
 
@@ -68,7 +68,7 @@ def test_a_hard_limit_is_told_of_one_alone_and_of_several(harness: LedgerHarness
 def test_what_is_handed_back_is_told(harness: LedgerHarness) -> None:
     harness.accept(id="a", traceparent=TRACE)
     (claimed,) = harness.claim()
-    done = harness.run(release(harness.holder(), [(claimed.id, 1)], idle=True, suspect=False))
+    done = harness.run(release(harness.terms(), [(claimed.id, 1)], idle=True, suspect=False))
 
     assert done.endings == [Ending("a", "m", "queued", 1, TRACE)]
 

@@ -155,7 +155,7 @@ def test_every_field_that_the_ledger_writes_stands_in_a_golden_record(
     harness.run(report([Report("a", 2, 0.5, "log", [("output", "x")])]))
     harness.finish(claimed, said=1)
     harness.accept(id="b", pinned="5f" * 32, entry="5f" * 16)
-    harness.run(claim(harness.holder(version="5f" * 32), 0))
+    harness.run(claim(harness.terms(version="5f" * 32), 0))
     harness.finish(harness.claim(), error="no", error_code="model_error")
     for id in "ab":
         seen |= {name.decode() for name in harness.record(id)}

@@ -15,7 +15,7 @@ from contract.errors import LedgerFull, LedgerRefuses, LedgerUnavailable, Ledger
 from contract.ledger.client import AsyncLedger, Ledger, check_safety, ledger_trouble
 from contract.ledger.transitions import (
     Claim,
-    Holder,
+    LeaseTerms,
     Submission,
     Transition,
     claim,
@@ -293,7 +293,7 @@ def test_the_event_loops_ledger_is_the_same_ledger(settings: Settings, ledger: L
         await other.check()
         await other.run(create([submission(id="a")]))
         await other.redis.script_flush()
-        return await other.run(claim(Holder("m", "w1", 4), 1))
+        return await other.run(claim(LeaseTerms("m", "w1", 4), 1))
 
     claimed = run_async(settings, act)
 

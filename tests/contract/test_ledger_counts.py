@@ -98,7 +98,7 @@ def test_what_is_handed_back_is_counted_by_its_reason(harness: LedgerHarness, re
     harness.accept()
     attempts = [(c.id, c.attempt) for c in harness.claim()]
     for _ in range(2):
-        harness.run(release(harness.holder(), attempts, idle=True, suspect=False, reason=reason))
+        harness.run(release(harness.terms(), attempts, idle=True, suspect=False, reason=reason))
     assert counts(harness) == {"accepted": 2, f"handed_back:{reason}": 2}
 
 

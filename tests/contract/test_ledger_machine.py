@@ -28,7 +28,7 @@ from contract.ledger.transitions import (
     Claimed,
     Created,
     Full,
-    Holder,
+    LeaseTerms,
     Outcome,
     Report,
     claim,
@@ -90,8 +90,8 @@ class LedgerMachine(RuleBasedStateMachine):
 
     # --- the parts ---
 
-    def holder(self, worker: str) -> Holder:
-        return Holder(
+    def terms(self, worker: str) -> LeaseTerms:
+        return LeaseTerms(
             "m",
             worker,
             BATCH,
@@ -221,7 +221,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def work(self, worker: str, wakeup: int, limit: int = BATCH) -> None:
         expected, late = self.next_batch(limit)
-        answer = self.harness.run(claim(self.holder(worker), wakeup, limit))
+        answer = self.harness.run(claim(self.terms(worker), wakeup, limit))
         assert [c.id for c in answer.predictions] == expected, "in order, and suspects alone"
         for c in answer.predictions:
             self.starts[c.id] += 1
@@ -266,7 +266,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def extend(self, worker: str) -> None:
         held = self.held[worker]
         mine = [c for c in held if self.owned(c)]
-        lost = self.harness.run(extend(self.holder(worker), [(c.id, c.attempt) for c in held]))
+        lost = self.harness.run(extend(self.terms(worker), [(c.id, c.attempt) for c in held]))
         assert lost == [c.id for c in held if c not in mine and not self.waits_again(c)]
         self.stale += [(worker, c) for c in held if c not in mine]
         self.held[worker] = mine
@@ -301,9 +301,7 @@ class LedgerMachine(RuleBasedStateMachine):
             return
         self.write(worker, [c], good)
         self.harness.run(report([Report(c.id, c.attempt, 0.5, "stale", [("output", "stale")])]))
-        self.harness.run(
-            release(self.holder(worker), [(c.id, c.attempt)], idle=False, suspect=True)
-        )
+        self.harness.run(release(self.terms(worker), [(c.id, c.attempt)], idle=False, suspect=True))
         assert self.harness.record(c.id) == before
 
     def write(self, worker: str, claimed: list[Claimed], good: bool) -> list[str]:
@@ -313,7 +311,7 @@ class LedgerMachine(RuleBasedStateMachine):
             how = {"output": f'"{self.written}"'.encode()}
         outcomes = [Outcome(c.id, c.attempt, **how) for c in claimed]
         idle = not self.held[worker]
-        fenced = self.harness.run(finish(self.holder(worker), outcomes, idle=idle, seconds=1.0))
+        fenced = self.harness.run(finish(self.terms(worker), outcomes, idle=idle, seconds=1.0))
         assert not idle or worker not in self.score("busy"), "who has nothing is not busy"
         return fenced
 
@@ -327,7 +325,7 @@ class LedgerMachine(RuleBasedStateMachine):
         lost = reason == "device_lost"
         self.returned.update(c.id for c in held if self.owned(c) and not lost)
         how: dict[str, Any] = {"idle": True, "suspect": suspect, "lost": lost, "reason": reason}
-        released = self.harness.run(release(self.holder(worker), attempts, **how))
+        released = self.harness.run(release(self.terms(worker), attempts, **how))
         self.send_wakeups(released.wakeups)
         self.stale += [(worker, c) for c in held]
 

@@ -249,7 +249,7 @@ def test_a_hard_limit_counts_from_when_the_worker_got_the_answer_to_its_claim(
 
 def test_a_claim_that_is_sent_again_gets_what_it_took_already(harness: LedgerHarness) -> None:
     harness.create(*(harness.submission(id=id) for id in "abcdef"))
-    asked = claim(harness.holder(timeout_seconds=60.0), 1)
+    asked = claim(harness.terms(timeout_seconds=60.0), 1)
     first = harness.run(asked)
     harness.advance(5)
     second = harness.run(asked)
@@ -260,12 +260,12 @@ def test_a_claim_that_is_sent_again_gets_what_it_took_already(harness: LedgerHar
     assert [c.id for c in first.predictions] == list("abcd")
     assert harness.members("queued") == ["e", "f"]
     assert harness.redis.zscore(harness.ledger.key("running", "m"), "a") == harness.now + LEASE
-    assert [c.id for c in harness.run(claim(harness.holder("w2"), 2)).predictions] == ["e", "f"]
+    assert [c.id for c in harness.run(claim(harness.terms("w2"), 2)).predictions] == ["e", "f"]
 
 
 def test_a_claim_that_is_sent_again_gets_only_what_is_still_its_own(harness: LedgerHarness) -> None:
     harness.create(*(harness.submission(id=id) for id in "abc"))
-    asked = claim(harness.holder(), 1)
+    asked = claim(harness.terms(), 1)
     harness.run(asked)
     harness.cancel("b")
     assert [c.id for c in harness.run(asked).predictions] == ["a", "c"]

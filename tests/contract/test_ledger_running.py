@@ -570,7 +570,7 @@ def test_a_batch_of_large_outputs_is_written_in_several_steps(harness: LedgerHar
         Outcome(c.id, c.attempt, b'"' + b"x" * (size - 2) + b'"')
         for c, size in zip(claimed, sizes, strict=True)
     ]
-    steps = finish_in_parts(harness.holder(), outcomes, idle=True, seconds=2.0)
+    steps = finish_in_parts(harness.terms(), outcomes, idle=True, seconds=2.0)
     assert [[row["id"] for row in step.args["predictions"]] for step in steps] == [
         *(["a"], ["b"], ["c"], ["d"]),
     ]
@@ -588,15 +588,15 @@ def test_a_batch_of_large_outputs_is_written_in_several_steps(harness: LedgerHar
 
 def test_a_batch_of_small_outputs_is_written_in_one_step(harness: LedgerHarness) -> None:
     outcomes = [Outcome(id, 1, b"1") for id in "abc"] + [Outcome("d", 1, error="no")]
-    (step,) = finish_in_parts(harness.holder(), outcomes, idle=True, seconds=2.0)
-    assert step.args == finish(harness.holder(), outcomes, idle=True, seconds=2.0).args
-    assert len(finish_in_parts(harness.holder(), [], idle=True, seconds=2.0)) == 1
+    (step,) = finish_in_parts(harness.terms(), outcomes, idle=True, seconds=2.0)
+    assert step.args == finish(harness.terms(), outcomes, idle=True, seconds=2.0).args
+    assert len(finish_in_parts(harness.terms(), [], idle=True, seconds=2.0)) == 1
 
 
 def test_a_finish_without_outcomes_only_frees_the_worker(harness: LedgerHarness) -> None:
     harness.accept()
     harness.claim()
-    harness.run(finish(harness.holder(), [], idle=True, seconds=1.0))
+    harness.run(finish(harness.terms(), [], idle=True, seconds=1.0))
 
     assert harness.members("busy") == []
     assert harness.redis.exists(harness.ledger.key("pace", "m")) == 0

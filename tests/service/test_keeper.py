@@ -18,7 +18,7 @@ from contract.catalog import Catalog
 from contract.errors import LedgerUnavailable
 from contract.ledger.client import AsyncLedger, Ledger
 from contract.ledger.transitions import (
-    Holder,
+    LeaseTerms,
     Outcome,
     Submission,
     claim,
@@ -294,10 +294,10 @@ def test_a_model_that_left_the_catalog_is_forgotten_once_nothing_of_it_is_left(
 ) -> None:
     id = house.submit("retired")
     house.sweep()
-    holder = Holder("retired", "w1", 1)
-    (claimed,) = house.ledger.run(claim(holder, 0)).predictions
+    terms = LeaseTerms("retired", "w1", 1)
+    (claimed,) = house.ledger.run(claim(terms, 0)).predictions
     outcome = Outcome(id, claimed.attempt, b'"done"')
-    house.ledger.run(finish(holder, [outcome], idle=True, seconds=1.0))
+    house.ledger.run(finish(terms, [outcome], idle=True, seconds=1.0))
     house.advance(3)
     house.sweep()
     assert "soloist_predictions_accepted_total" in shown("retired")
@@ -429,9 +429,9 @@ def unheard(house: House) -> tuple[str, "redis.client.PubSub"]:
     # There is no replica, so this one is left to the keeper.
     ours = house.settings.model_copy(update={"ledger_replicas": 1, "ledger_timeout_seconds": 0.2})
     worker = Ledger(ours, clock=CLOCK)
-    holder = Holder("echo", "w", 1)
+    terms = LeaseTerms("echo", "w", 1)
     outcome = Outcome(id, claimed.attempt, output=b"1")
-    assert worker.run(finish(holder, [outcome], idle=True, seconds=0.1)) == []
+    assert worker.run(finish(terms, [outcome], idle=True, seconds=0.1)) == []
     worker.close()
     assert house.get(id).status is Status.SUCCEEDED
     assert channel.get_message(timeout=0.1) is None

@@ -122,8 +122,8 @@ def test_predictions_are_counted_by_what_became_of_them(harness: KeeperHarness) 
     harness.worker.succeed(first, model=MODEL)
     harness.worker.fail(second, "no", "invalid_input", MODEL)
     attempts = [(one.id, one.attempt) for one in (third, fourth)]
-    holder = harness.worker.holder(MODEL)
-    harness.ledger.run(release(holder, attempts, idle=True, suspect=False, reason="drain"))
+    terms = harness.worker.terms(MODEL)
+    harness.ledger.run(release(terms, attempts, idle=True, suspect=False, reason="drain"))
     harness.look(2)
     assert metric("predictions_accepted_total", model=MODEL) == 5
     outcomes = ("succeeded", "failed", "canceled")

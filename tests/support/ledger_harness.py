@@ -9,7 +9,7 @@ from contract.ledger.transitions import (
     Created,
     Creation,
     Expired,
-    Holder,
+    LeaseTerms,
     Outcome,
     Submission,
     Sweep,
@@ -74,9 +74,9 @@ class LedgerHarness:
 
     def submission(self, **what: Any) -> Submission:
         """A prediction to accept; `what` is fields of it or of the submission."""
-        terms = {name: what.pop(name) for name in OF_SUBMISSION if name in what}
+        more = {name: what.pop(name) for name in OF_SUBMISSION if name in what}
         prediction = Prediction(**{"id": new_id(), "model": "m", **what})
-        return Submission(prediction, **{"max_queue": 1000, "max_batch_size": 4, **terms})
+        return Submission(prediction, **{"max_queue": 1000, "max_batch_size": 4, **more})
 
     def create(self, *submissions: Submission) -> Creation:
         creation = self.run(create(submissions))
@@ -91,13 +91,13 @@ class LedgerHarness:
         assert not results[0].repeated
         return results[0].prediction.id
 
-    def holder(self, worker: str = "w1", **terms: Any) -> Holder:
-        return Holder(**{"model": "m", "worker": worker, "max_batch_size": 4, **terms})
+    def terms(self, worker: str = "w1", **more: Any) -> LeaseTerms:
+        return LeaseTerms(**{"model": "m", "worker": worker, "max_batch_size": 4, **more})
 
     def claim(
-        self, worker: str = "w1", *, wakeup: int = 0, limit: int | None = None, **terms: Any
+        self, worker: str = "w1", *, wakeup: int = 0, limit: int | None = None, **more: Any
     ) -> list[Claimed]:
-        claimed = self.run(claim(self.holder(worker, **terms), wakeup, limit))
+        claimed = self.run(claim(self.terms(worker, **more), wakeup, limit))
         self.wakeups += claimed.wakeups
         return claimed.predictions
 
@@ -107,7 +107,7 @@ class LedgerHarness:
         worker: str = "w1",
         left: Mapping[str, float | None] | None = None,
     ) -> list[str]:
-        return self.run(extend(self.holder(worker), [(c.id, c.attempt) for c in claimed], left))
+        return self.run(extend(self.terms(worker), [(c.id, c.attempt) for c in claimed], left))
 
     def finish(
         self,
@@ -120,7 +120,7 @@ class LedgerHarness:
     ) -> list[str]:
         fields = {"output": output.encode(), "predict_seconds": 0.5, **more}
         outcomes = [Outcome(c.id, c.attempt, **fields) for c in claimed]
-        return self.run(finish(self.holder(worker), outcomes, idle=idle, seconds=0.5))
+        return self.run(finish(self.terms(worker), outcomes, idle=idle, seconds=0.5))
 
     def release(
         self,
@@ -132,7 +132,7 @@ class LedgerHarness:
     ) -> list[int]:
         attempts = [(c.id, c.attempt) for c in claimed]
         how = {"idle": True, "suspect": suspect, "lost": lost}
-        released = self.run(release(self.holder(worker), attempts, **how))
+        released = self.run(release(self.terms(worker), attempts, **how))
         wakeups = released.wakeups
         self.wakeups += wakeups
         return wakeups

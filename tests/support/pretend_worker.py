@@ -16,7 +16,7 @@ from contract.catalog import Catalog
 from contract.ledger.client import Ledger
 from contract.ledger.transitions import (
     Claimed,
-    Holder,
+    LeaseTerms,
     Outcome,
     Report,
     announce,
@@ -48,9 +48,9 @@ class PretendWorker:
         self.content = content
         self._said: Counter[tuple[str, int]] = Counter()
 
-    def holder(self, model: str) -> Holder:
+    def terms(self, model: str) -> LeaseTerms:
         spec = self.catalog[model]
-        return Holder(
+        return LeaseTerms(
             model,
             self.name,
             spec.max_batch_size,
@@ -69,7 +69,7 @@ class PretendWorker:
         return self.version(model)
 
     def claim(self, model: str = "echo", limit: int | None = None) -> list[Claimed]:
-        return self.ledger.run(claim(self.holder(model), 0, limit)).predictions
+        return self.ledger.run(claim(self.terms(model), 0, limit)).predictions
 
     def take(self, model: str = "echo") -> Claimed:
         """The next prediction, as soon as there is one."""
@@ -78,7 +78,7 @@ class PretendWorker:
 
     def extend(self, claimed: Claimed, model: str = "echo") -> bool:
         """Whether it is still this worker's."""
-        return not self.ledger.run(extend(self.holder(model), [(claimed.id, claimed.attempt)]))
+        return not self.ledger.run(extend(self.terms(model), [(claimed.id, claimed.attempt)]))
 
     def succeed(
         self,
@@ -112,7 +112,7 @@ class PretendWorker:
         return self._finish([outcome], model, 0.5)
 
     def _finish(self, outcomes: Sequence[Outcome], model: str, seconds: float) -> list[str]:
-        return self.ledger.run(finish(self.holder(model), outcomes, idle=True, seconds=seconds))
+        return self.ledger.run(finish(self.terms(model), outcomes, idle=True, seconds=seconds))
 
     def say(
         self, claimed: Claimed, *pieces: str, logs: str = "", progress: float | None = None
@@ -161,7 +161,7 @@ class PretendWorker:
                     model = models[message[0].decode()]
                     wakeups = [wakeup_of(message[1])]
                     while wakeups:
-                        taken = self.ledger.run(claim(self.holder(model), wakeups.pop()))
+                        taken = self.ledger.run(claim(self.terms(model), wakeups.pop()))
                         wakeups += taken.wakeups
                         for claimed in taken.predictions:
                             threads.submit(act, model, claimed)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from contract.errors import LedgerUnavailable
-from contract.ledger.transitions import Claimed, Holder, Outcome, Transition
+from contract.ledger.transitions import Claimed, LeaseTerms, Outcome, Transition
 from contract.telemetry.tracing import OFF
 from worker.batch import Batch
 from worker.batch_log import Account
@@ -72,11 +72,11 @@ class WorkerProcess:
 
     def __init__(self) -> None:
         self.ledger, self.notifier = Ledger(), Wakeups()
-        holder = Holder("m", "w1", 4, timeout_seconds=LIMIT)
-        self.leases = Leases(self.ledger, holder, 1000, lambda batch: None)
+        terms = LeaseTerms("m", "w1", 4, timeout_seconds=LIMIT)
+        self.leases = Leases(self.ledger, terms, 1000, lambda batch: None)
         self.held = ExitStack()
         account = Account("m", "w1", "cpu", OFF)
-        self.ends = Ends(self.ledger, holder, self.leases, self.notifier, account, OFF)
+        self.ends = Ends(self.ledger, terms, self.leases, self.notifier, account, OFF)
 
     def batch(self, *ids: str, done: bool = False) -> Batch:
         """A batch under way; `done`: its outcomes are kept back."""

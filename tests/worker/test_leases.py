@@ -10,7 +10,7 @@ from contract.errors import LedgerUnavailable
 from contract.ledger.client import Ledger
 from contract.ledger.transitions import (
     Claimed,
-    Holder,
+    LeaseTerms,
     Submission,
     Transition,
     cancel,
@@ -89,8 +89,8 @@ def leases(
     lease_seconds: float = 15.0,
     overdue: Any = lambda batch: None,
 ) -> Leases:
-    holder = Holder("m", "w1", 4, timeout_seconds=timeout_seconds, lease_seconds=lease_seconds)
-    return Leases(book, holder, renew_seconds, overdue)
+    terms = LeaseTerms("m", "w1", 4, timeout_seconds=timeout_seconds, lease_seconds=lease_seconds)
+    return Leases(book, terms, renew_seconds, overdue)
 
 
 def test_leases_are_extended_while_the_main_thread_computes(book: Book) -> None:
@@ -167,9 +167,9 @@ def test_a_busy_worker_whose_whole_batch_was_canceled_still_says_that_it_is_busy
 def test_a_cancel_reaches_a_running_item_through_the_ledger(ledger: Ledger) -> None:
     prediction = Prediction(id="p1", model="m")
     ledger.run(create([Submission(prediction, 10, 4)]))
-    holder = Holder("m", "w1", 4)
-    batch = Batch(ledger.run(claim(holder, 1)).predictions, Reporter())
-    with Leases(ledger, holder, 0.01, lambda batch: None).hold(batch):
+    terms = LeaseTerms("m", "w1", 4)
+    batch = Batch(ledger.run(claim(terms, 1)).predictions, Reporter())
+    with Leases(ledger, terms, 0.01, lambda batch: None).hold(batch):
         assert not batch.items[0].should_stop()
         ledger.run(cancel("p1", prediction.owner))
         assert batch.items[0].stopped.wait(10)

@@ -11,7 +11,7 @@ from contract.ledger.transitions import (
     MOST_LOG_BYTES,
     MOST_STREAMED_BYTES,
     Claimed,
-    Holder,
+    LeaseTerms,
     Outcome,
     Submission,
     Transition,
@@ -194,8 +194,8 @@ def test_an_error_that_nobody_expected_costs_a_report_and_nothing_else(book: Boo
 
 def test_the_record_holds_all_that_was_said_when_the_outcome_is_written(ledger: Ledger) -> None:
     ledger.run(create([Submission(Prediction(id="p1", model="m"), 10, 4)]))
-    holder = Holder("m", "w1", 4)
-    (claimed,) = ledger.run(claim(holder, 1)).predictions
+    terms = LeaseTerms("m", "w1", 4)
+    (claimed,) = ledger.run(claim(terms, 1)).predictions
     reporter = Reporter(ledger)
     reporter.follow([claimed])
     item = Item(claimed.id, {}, report=reporter.take)
@@ -204,7 +204,7 @@ def test_the_record_holds_all_that_was_said_when_the_outcome_is_written(ledger: 
     item.log("half \ud800 a pair")  # what no UTF-8 can say must not end the thread
     item.progress(0.5)
     reporter.flush()
-    ledger.run(finish(holder, [Outcome("p1", claimed.attempt, b'"done"')], idle=True, seconds=0.1))
+    ledger.run(finish(terms, [Outcome("p1", claimed.attempt, b'"done"')], idle=True, seconds=0.1))
     (view,) = ledger.run(read([("p1", 0)]))
     assert view is not None
     assert "".join(text for kind, text in view.events if kind == "output") == "".join(
@@ -215,10 +215,10 @@ def test_the_record_holds_all_that_was_said_when_the_outcome_is_written(ledger: 
 
 def test_an_error_of_half_a_surrogate_pair_is_an_outcome_like_any_other(ledger: Ledger) -> None:
     ledger.run(create([Submission(Prediction(id="p1", model="m"), 10, 4)]))
-    holder = Holder("m", "w1", 4)
-    (claimed,) = ledger.run(claim(holder, 1)).predictions
+    terms = LeaseTerms("m", "w1", 4)
+    (claimed,) = ledger.run(claim(terms, 1)).predictions
     failure = Outcome("p1", claimed.attempt, error="no file \udcff", error_code="model_error")
-    assert ledger.run(finish(holder, [failure], idle=True, seconds=0.1)) == []
+    assert ledger.run(finish(terms, [failure], idle=True, seconds=0.1)) == []
     (view,) = ledger.run(read([("p1", -1)]))
     assert view is not None
     assert view.prediction.error == "no file ?"
@@ -286,8 +286,8 @@ def test_runs_of_one_batch_and_of_several_workers_stream_one_text(ledger: Ledger
     ledger.run(create([Submission(Prediction(id="p1", model="m"), 10, 4)]))
     text, seen = "a text that is never said twice \U0001f642", []
     for worker, cuts in enumerate([(2, 3), (5, 9), (4, 40)], start=1):
-        holder = Holder("m", f"w{worker}", 4)
-        (claimed,) = ledger.run(claim(holder, 1)).predictions
+        terms = LeaseTerms("m", f"w{worker}", 4)
+        (claimed,) = ledger.run(claim(terms, 1)).predictions
         reporter = Reporter(ledger)
         reporter.follow([claimed])
         item = Item(claimed.id, {}, report=reporter.take)
@@ -301,7 +301,7 @@ def test_runs_of_one_batch_and_of_several_workers_stream_one_text(ledger: Ledger
         assert view is not None
         seen.append("".join(piece for _, piece in view.events))
         assert said == len(seen[-1].encode())
-        ledger.run(release(holder, [(claimed.id, claimed.attempt)], idle=True, suspect=False))
+        ledger.run(release(terms, [(claimed.id, claimed.attempt)], idle=True, suspect=False))
     assert [len(some) for some in seen] == [12, 33, 33]
     assert seen[-1] == text
 
