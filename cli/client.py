@@ -12,11 +12,11 @@ ANSWER_SECONDS = 15.0
 """How long the gateway may take beyond what a request asked it to wait."""
 
 
-class Away(Failure):
+class GatewayUnreachable(Failure):
     """The gateway did not answer."""
 
 
-class Refusal(Failure):
+class GatewayRefused(Failure):
     """The gateway answered with an error."""
 
     def __init__(
@@ -35,8 +35,8 @@ class Refusal(Failure):
         """Of an outcome that the gateway does not know: the prediction to ask for."""
 
 
-class Gateway:
-    """A connection to a gateway: ``async with Gateway(url) as gateway``."""
+class GatewayClient:
+    """A connection to a gateway: ``async with GatewayClient(url) as gateway``."""
 
     def __init__(
         self, url: str, connections: int = 10, transport: httpx.AsyncBaseTransport | None = None
@@ -69,7 +69,7 @@ class Gateway:
     ) -> None:
         await self._client.aclose()
 
-    async def models(self) -> list[dict[str, Any]]:
+    async def list_models(self) -> list[dict[str, Any]]:
         """The models that are served, with what waits for each."""
         results = (await self._call("GET", "/v1/models")).get("results")
         return (
@@ -78,7 +78,7 @@ class Gateway:
             else []
         )
 
-    async def predict(
+    async def create_prediction(
         self,
         model: str,
         input: dict[str, Any],
@@ -108,41 +108,50 @@ class Gateway:
             "POST", path, json={"input": input}, headers=headers, timeout=timeout
         )
 
-    async def prediction(self, id: str) -> dict[str, Any]:
+    async def get_prediction(self, id: str) -> dict[str, Any]:
+        """The prediction as it stands."""
         return await self._call("GET", f"/v1/predictions/{quote(id, safe='')}")
 
-    async def cancel(self, id: str) -> dict[str, Any]:
+    async def cancel_prediction(self, id: str) -> dict[str, Any]:
+        """Ask for its end; the prediction as it stands then."""
         return await self._call("POST", f"/v1/predictions/{quote(id, safe='')}/cancel")
 
     async def _call(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         try:
             response = await self._client.request(method, path, **options)
         except httpx.ConnectError:
-            raise Away(
+            raise GatewayUnreachable(
                 f"no gateway answers at {self.url}; start one with `soloist up`, or name it with --url"
             ) from None
         except httpx.TimeoutException:
-            raise Away(f"the gateway at {self.url} did not answer in time") from None
+            raise GatewayUnreachable(f"the gateway at {self.url} did not answer in time") from None
         except httpx.HTTPError as error:
-            raise Away(f"the connection to {self.url} broke ({type(error).__name__})") from None
+            raise GatewayUnreachable(
+                f"the connection to {self.url} broke ({type(error).__name__})"
+            ) from None
         self.reached = True
         try:
             body = response.json()
         except ValueError:
             body = None
         if not response.is_success:
-            raise _refusal(response, body if isinstance(body, dict) else {})
+            raise _refused(response, body if isinstance(body, dict) else {})
         if not isinstance(body, dict):
             raise Failure(f"what answers at {self.url} is not a Soloist gateway")
         return body
 
 
-def _refusal(response: httpx.Response, problem: dict[str, Any]) -> Refusal:
+def public_id(model: dict[str, Any]) -> str:
+    """A model's name as calls take it: owner/name."""
+    return f"{model.get('owner', 'local')}/{model.get('name', '?')}"
+
+
+def _refused(response: httpx.Response, problem: dict[str, Any]) -> GatewayRefused:
     """A problem+json answer (RFC 9457) as one sentence."""
     sentence = problem.get("detail") or problem.get("title")
     if not isinstance(sentence, str):
         sentence = f"{response.url} answered {response.status_code} {response.reason_phrase}"
-    return Refusal(
+    return GatewayRefused(
         " ".join(sentence.split()),
         response.status_code,
         str(problem.get("code") or ""),

@@ -22,7 +22,7 @@ class Failure(Exception):
         self.exit_code = exit_code
 
 
-def run(app: typer.Typer, name: str, arguments: Sequence[str]) -> int:
+def run_command(app: typer.Typer, name: str, arguments: Sequence[str]) -> int:
     """Run one command of an application that is called by this name.
 
     Returns:
@@ -32,17 +32,17 @@ def run(app: typer.Typer, name: str, arguments: Sequence[str]) -> int:
         command = typer.main.get_command(app)
         result = command.main(list(arguments), prog_name=name, standalone_mode=False)
     except Failure as failure:
-        complain(failure.sentence)
+        print_error(failure.sentence)
         return failure.exit_code
     except SoloistError as error:
-        complain(error.detail)
+        print_error(error.detail)
         return exit_code_of(error)
     except typer.TyperException as error:
         if error.format_message():
-            complain(error.format_message())
+            print_error(error.format_message())
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        complain("interrupted")
+        print_error("interrupted")
         return 130
     except BrokenPipeError:
         # Nobody reads on: fall silent.
@@ -66,29 +66,29 @@ def err() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-def complain(sentence: str) -> None:
+def print_error(sentence: str) -> None:
     """Say why the command ends, on one line."""
     sys.stderr.write(f"soloist: {printable(' '.join(sentence.split()))}\n")
 
 
 def print_json(value: Any) -> None:
     """One value as one line of JSON."""
-    sys.stdout.write(compact(value) + "\n")
+    sys.stdout.write(one_line_json(value) + "\n")
     sys.stdout.flush()
 
 
-def compact(value: Any) -> str:
+def one_line_json(value: Any) -> str:
     return printable_json(json.dumps(value, ensure_ascii=False, separators=(", ", ": ")))
 
 
-def plain(value: object) -> str:
+def escape_cell(value: object) -> str:
     """A value as a cell of a table: no markup of rich, no control character."""
     return printable(str(value)).replace("[", r"\[")
 
 
 def shorten(value: Any, most: int = 200) -> str:
     """A value as JSON that fits on a line or two: long lists of numbers and long texts are cut."""
-    text = compact(_cut(value))
+    text = one_line_json(_cut(value))
     return text if len(text) <= most else text[: most - 1] + "…"
 
 

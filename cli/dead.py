@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 from rich.table import Table
 
-from cli.console import Failure, complain, out, plain, print_json
-from cli.predictions import Json
+from cli.console import Failure, escape_cell, out, print_error, print_json
+from cli.options import Json
 from contract.catalog import Catalog
 from contract.errors import LedgerUnavailable
 from contract.ledger.client import Ledger
@@ -20,8 +20,8 @@ from local.run_file import open_ledger
 if TYPE_CHECKING:
     from contract.broker import Notifier
 
-REST_COLUMNS = 72
-"""What the other columns of the list need beside the id."""
+OTHER_COLUMNS = 72
+"""The width of the columns beside the id."""
 
 T = TypeVar("T")
 
@@ -29,7 +29,7 @@ dead = typer.Typer(no_args_is_help=True, help="Predictions whose every worker wa
 
 
 @dead.command("list")
-def show(
+def list_dead(
     model: Annotated[str | None, typer.Argument(help="One model; without one, all.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -38,8 +38,11 @@ def show(
         names = (
             [catalog.find(model if "/" in model else f"local/{model}").name] if model else catalog
         )
-        found = [(name, dead_one) for name in names for dead_one in ledger.run(dead_list(name))]
-        rows = [_row(catalog[name].id, dead_one) for name, dead_one in found]
+        rows = [
+            _row(catalog[name].id, prediction)
+            for name in names
+            for prediction in ledger.run(dead_list(name))
+        ]
     if as_json:
         for row in rows:
             print_json(row)
@@ -49,16 +52,16 @@ def show(
         return
     table = Table("id", "model", "attempts", "failed at", "error", box=None, header_style="bold")
     for row in rows:
-        table.add_row(*map(plain, row.values()))
+        table.add_row(*map(escape_cell, row.values()))
     # An id is there to be copied: the terminal may break a line, and nothing is cut.
     table.columns[0].no_wrap = True
     console = out()
-    console.width = max(console.width, REST_COLUMNS + max(len(str(row["id"])) for row in rows))
+    console.width = max(console.width, OTHER_COLUMNS + max(len(str(row["id"])) for row in rows))
     console.print(table)
 
 
 @dead.command("replay")
-def run_again(
+def replay_dead(
     ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Dead predictions.")],
     as_json: Json = False,
 ) -> None:
@@ -72,9 +75,9 @@ def run_again(
     ):
         for id in ids:
             try:
-                fresh = _replay(catalog, ledger, notifier, id)
+                fresh = _replay_one(catalog, ledger, notifier, id)
             except Failure as failure:
-                complain(failure.sentence)
+                print_error(failure.sentence)
                 failed = True
                 continue
             if as_json:
@@ -86,12 +89,12 @@ def run_again(
         raise typer.Exit(1)
 
 
-def _replay(catalog: Catalog, ledger: Ledger, notifier: "Notifier", id: str) -> Prediction:
+def _replay_one(catalog: Catalog, ledger: Ledger, notifier: "Notifier", id: str) -> Prediction:
     """The new prediction.
 
     Raises:
         Failure: it is not on the dead list, its model is not in the catalog, there is no room for it, or
-            the ledger did not say what became of it.
+            the ledger's answer is lost.
     """
     (view,) = ledger.run(read([(id, -1)]))
     if view is None:
@@ -101,7 +104,9 @@ def _replay(catalog: Catalog, ledger: Ledger, notifier: "Notifier", id: str) -> 
         raise Failure(f"{id}: its model {view.prediction.model!r} is not in the catalog")
     reserve = ledger.settings.ledger_reserve_bytes
     again = replay(id, fresh_id := new_id(), spec.max_batch_size, reserve_bytes=reserve)
-    answer = _persist(ledger, again, f"{id}: the ledger did not say whether {fresh_id} replays it")
+    answer = _run_twice(
+        ledger, again, f"{id}: the ledger did not say whether {fresh_id} replays it"
+    )
     if isinstance(answer, NoRoom):
         raise Failure(f"{id}: the memory that the ledger has left is for what was accepted already")
     if answer is None:
@@ -111,11 +116,11 @@ def _replay(catalog: Catalog, ledger: Ledger, notifier: "Notifier", id: str) -> 
     return fresh
 
 
-def _persist(ledger: Ledger, transition: Transition[T], unknown: str) -> T:
-    """The answer to what changes nothing when it is sent again: asked for twice, where it is lost.
+def _run_twice(ledger: Ledger, transition: Transition[T], unknown: str) -> T:
+    """Run a transition that may be sent twice, and send it again if its answer is lost.
 
     Raises:
-        Failure: it was lost twice; `unknown` says of what.
+        Failure: the second answer is lost too; `unknown` is the sentence for that.
     """
     for _ in range(2):
         try:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import typer
 
-from cli import console, dead, models, plan, predict, predictions, processes, purge, up
+from cli import cancel, console, dead, models, plan, predict, processes, purge, status, up
 from contract import __version__
 
 app = typer.Typer(
@@ -18,8 +18,8 @@ app = typer.Typer(
 )
 app.command()(up.up)
 app.command()(predict.predict)
-app.command()(predictions.status)
-app.command()(predictions.cancel)
+app.command()(status.status)
+app.command()(cancel.cancel)
 app.command()(purge.purge)
 app.command()(models.models)
 app.command()(plan.plan)
@@ -42,7 +42,7 @@ def root(
 
 def run(arguments: Sequence[str]) -> int:
     """Run one `soloist` command; its exit code."""
-    return console.run(app, "soloist", arguments)
+    return console.run_command(app, "soloist", arguments)
 
 
 def main() -> None:

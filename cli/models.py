@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from cli.console import out, plain, print_json
-from cli.predictions import Json, Url, models_of, public_id
+from cli.client import GatewayClient, public_id
+from cli.console import escape_cell, out, print_json
+from cli.options import Json, Url
 from contract.catalog import load_catalog, source_folder
 from contract.errors import CatalogInvalid
 from contract.settings import load_settings
@@ -23,19 +24,23 @@ def models(
     as_json: Json = False,
 ) -> None:
     """List the models that are served, or check a catalog file."""
-    rows = check(catalog) if catalog else asyncio.run(_served(gateway_url(load_settings(), url)))
+    rows = (
+        catalog_rows(catalog)
+        if catalog
+        else asyncio.run(_served_rows(gateway_url(load_settings(), url)))
+    )
     if as_json:
         print_json(rows)
         return
     table = Table("model", "task or class", "version", "description", box=None, header_style="bold")
     for row in rows:
         cells = (row["model"], row["what"], row["version"][:12], row["description"])
-        table.add_row(*map(plain, cells))
+        table.add_row(*map(escape_cell, cells))
     out().print(table)
 
 
-def check(path: Path) -> list[dict[str, str]]:
-    """The models of a catalog file.
+def catalog_rows(path: Path) -> list[dict[str, str]]:
+    """The models of a catalog file, checked.
 
     Raises:
         CatalogInvalid: an entry is wrong, or names a package or folder that is not on this machine.
@@ -57,7 +62,9 @@ def check(path: Path) -> list[dict[str, str]]:
     return rows
 
 
-async def _served(url: str) -> list[dict[str, str]]:
+async def _served_rows(url: str) -> list[dict[str, str]]:
+    async with GatewayClient(url) as gateway:
+        models = await gateway.list_models()
     return [
         {
             "model": public_id(model),
@@ -65,5 +72,5 @@ async def _served(url: str) -> list[dict[str, str]]:
             "version": str((model.get("latest_version") or {}).get("id") or ""),
             "description": str(model.get("description") or ""),
         }
-        for model in await models_of(url)
+        for model in models
     ]

@@ -7,17 +7,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 import yaml
 from rich.progress import BarColumn, Progress, TextColumn
 
 from cli.console import Failure, err
-
-if TYPE_CHECKING:
-    from planner.autoscaler import Scaling
-    from planner.search import Expectation, Search, Wish
+from planner.autoscaler import Scaling
+from planner.load import HOUR, SHAPES, ServiceTime
+from planner.picture import draw_days
+from planner.search import Forecast, Requirements, Search
+from planner.simulation import Cluster
 
 UNITS = {"s": 3600.0, "min": 60.0, "h": 1.0, "day": 1 / 24}
 MOST_PER_HOUR = 200_000.0
@@ -59,26 +60,25 @@ def plan(
     seed: Annotated[int, typer.Option(help="Another seed, other arrivals.")] = 0,
 ) -> None:
     """Find scaling values for a load by simulating KEDA, HPA and pods; prints values for the chart."""
-    check(model, picture, shape=shape)
-    from planner.load import HOUR, Service
-    from planner.search import Wish
-    from planner.simulation import Cluster
+    check_options(model, picture, shape)
 
-    positive("--seconds", seconds)
-    positive("--wait", wait)
-    service = Service(seconds, not_negative("--each", each), batch)
+    require_positive("--seconds", seconds)
+    require_positive("--wait", wait)
+    service = ServiceTime(seconds, require_not_negative("--each", each), batch)
     if service.full_seconds > HOUR / 2:
         raise Failure(
             f"a full batch would take {service.full_seconds:g} s, the most that can be planned is "
             f"{HOUR / 2:g} s: lower --batch, --each or --seconds",
             2,
         )
-    cluster = Cluster(gpus, not_negative("--cold-start", cold_start))
-    wish = serveable(Wish(per_hour(rate), shape, service, cluster, wait, seed))
-    found = simulate(wish)
-    sys.stdout.write("\n".join([*told(wish, found, price), values(model, found.scaling)]))
+    cluster = Cluster(gpus, require_not_negative("--cold-start", cold_start))
+    required = with_enough_gpus(Requirements(per_hour(rate), shape, service, cluster, wait, seed))
+    found = search_scaling(required)
+    sys.stdout.write(
+        "\n".join([*describe_forecast(required, found, price), chart_values(model, found.scaling)])
+    )
     if picture:
-        draw(picture, model, found, wish)
+        draw_forecast(picture, model, found, required)
 
 
 def per_hour(rate: str) -> float:
@@ -96,10 +96,8 @@ def per_hour(rate: str) -> float:
     return found
 
 
-def check(model: str, picture: Path | None, shape: str) -> None:
+def check_options(model: str, picture: Path | None, shape: str) -> None:
     """Refuse what cannot be planned before anything is simulated."""
-    from planner.load import SHAPES
-
     if shape not in SHAPES:
         raise Failure(f"--shape {shape!r} is none of {', '.join(SHAPES)}", 2)
     if not re.fullmatch(NAME, model):
@@ -115,43 +113,41 @@ def check(model: str, picture: Path | None, shape: str) -> None:
             raise Failure("--picture needs matplotlib: pip install 'soloist[plan]'")
 
 
-def positive(option: str, value: float) -> float:
+def require_positive(option: str, value: float) -> float:
     if not (math.isfinite(value) and value > 0):
         raise Failure(f"{option} {value:g} must be greater than 0", 2)
     return value
 
 
-def not_negative(option: str, value: float) -> float:
-    return value if value == 0 else positive(option, value)
+def require_not_negative(option: str, value: float) -> float:
+    return value if value == 0 else require_positive(option, value)
 
 
-def serveable(wish: "Wish") -> "Wish":
-    """The wish itself, or, with a warning, for as many GPUs as the load needs at least."""
-    given, least = wish.cluster.gpus, wish.least_gpus
+def with_enough_gpus(required: Requirements) -> Requirements:
+    """The requirements as they are or, with a warning, for the fewest GPUs that can serve the load."""
+    given, least = required.cluster.gpus, required.least_gpus
     if given >= least:
-        return wish
+        return required
     err().print(
         f"{given} GPU{'s' * (given > 1)} cannot serve this load: in its busiest hours even full batches keep "
         f"{least} busy. What follows is for {least} GPUs."
     )
-    return wish.on(least)
+    return required.with_gpus(least)
 
 
-def simulate(wish: "Wish") -> "Expectation":
-    """Search, then look at the result once more; says so when the wait cannot be kept."""
-    from planner.search import Search
-
-    with progress() as advance:
-        search = Search(wish, advance)
-        found = search.plan()
-        if found.wait > wish.wait:
-            err().print(missed(wish, found, search))
+def search_scaling(required: Requirements) -> Forecast:
+    """Search; says so when the wait cannot be kept."""
+    with search_progress() as advance:
+        search = Search(required, advance)
+        found = search.find_best()
+        if found.p95_wait > required.p95_wait:
+            err().print(explain_missed_wait(required, found, search))
     return found
 
 
-def missed(wish: "Wish", found: "Expectation", search: "Search") -> str:
+def explain_missed_wait(required: Requirements, found: Forecast, search: Search) -> str:
     """Why the wait is longer than asked for, and the way out."""
-    gpus = wish.cluster.gpus
+    gpus = required.cluster.gpus
     needed = search.gpus_needed(found.scaling, 4 * gpus)
     way_out = (
         f"{needed} GPUs would keep it"
@@ -159,13 +155,13 @@ def missed(wish: "Wish", found: "Expectation", search: "Search") -> str:
         else "more GPUs alone would not help: accept a longer --wait, or make the start shorter"
     )
     return (
-        f"No values that were tried keep a p95 wait of {wish.wait:g} s with {gpus} GPU{'s' * (gpus > 1)}, "
-        f"the best keep {found.wait:.1f} s; {way_out}."
+        f"No values that were tried keep a p95 wait of {required.p95_wait:g} s with {gpus} GPU{'s' * (gpus > 1)}, "
+        f"the best keep {found.p95_wait:.1f} s; {way_out}."
     )
 
 
 @contextmanager
-def progress() -> Iterator[Callable[..., None]]:
+def search_progress() -> Iterator[Callable[..., None]]:
     """A bar on stderr while it simulates."""
     columns = (TextColumn("simulating"), BarColumn(), TextColumn("{task.percentage:3.0f} %"))
     with Progress(*columns, console=err(), transient=True) as shown:
@@ -180,37 +176,39 @@ def progress() -> Iterator[Callable[..., None]]:
         yield advance
 
 
-def told(wish: "Wish", found: "Expectation", price: float | None) -> Iterator[str]:
+def describe_forecast(
+    required: Requirements, found: Forecast, price: float | None
+) -> Iterator[str]:
     """What was simulated and what to expect, as comments above the values."""
-    service, outcome = wish.service, found.outcome
+    service, outcome = required.service, found.outcome
     hours, day = outcome.paid / 3600, found.per_day(outcome.paid / 3600)
-    oracle = found.per_day(outcome.oracle(wish.cluster.cold_start) / 3600)
+    oracle = found.per_day(outcome.oracle(required.cluster.cold_start) / 3600)
     sizes = f"a batch of 1 takes {service.first:g} s"
     if service.max_batch_size > 1:
         sizes += f", of {service.max_batch_size} {service.full_seconds:g} s"
-    pressed = ", in which a day passes" if found.hours < 24 and wish.shape == "daily" else ""
-    yield f"# {wish.per_hour:g} predictions/h, {wish.shape}; {sizes}; a pod starts in {wish.cluster.cold_start:g} s;"
-    yield f"# at most {wish.cluster.gpus} GPUs; 95 % shall start within {wish.wait:g} s."
+    pressed = ", in which a day passes" if found.hours < 24 and required.shape == "daily" else ""
+    yield f"# {required.per_hour:g} predictions/h, {required.shape}; {sizes}; a pod starts in {required.cluster.cold_start:g} s;"
+    yield f"# at most {required.cluster.gpus} GPUs; 95 % shall start within {required.p95_wait:g} s."
     yield f"# Expected, from {found.hours:.3g} simulated hours{pressed} with {outcome.arrivals} predictions:"
-    yield f"#   wait until started: half up to {number(outcome.wait(0.5))} s, 95 % up to {number(found.wait)} s"
+    yield f"#   wait until started: half up to {format_number(outcome.wait_quantile(0.5))} s, 95 % up to {format_number(found.p95_wait)} s"
     yield (
-        f"#   GPU-hours a day: {number(day)}, {outcome.used:.0%} of them compute; "
-        f"who knew the arrivals would pay {number(oracle)}"
+        f"#   GPU-hours a day: {format_number(day)}, {outcome.used:.0%} of them compute; "
+        f"who knew the arrivals would pay {format_number(oracle)}"
     )
     if price is not None:
         thousand = hours * price / outcome.arrivals * 1000
         yield f"#   cost a day: {day * price:.2f}; of 1000 predictions: {thousand:.3f}"
-    yield f"#   cold starts a day: {number(found.per_day(outcome.cold_starts))}"
-    hits = number(found.per_day(len(outcome.hits)))
+    yield f"#   cold starts a day: {format_number(found.per_day(outcome.cold_starts))}"
+    hits = format_number(found.per_day(len(outcome.hits)))
     yield f"#   busy pods chosen by scale-in a day: {hits}; predictions killed: {outcome.killed}"
 
 
-def number(value: float) -> str:
-    """Three digits that count, and never an exponent."""
+def format_number(value: float) -> str:
+    """Three significant digits, and never an exponent."""
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}" if value >= 0.001 else "0"
 
 
-def values(model: str, scaling: "Scaling") -> str:
+def chart_values(model: str, scaling: Scaling) -> str:
     """The part of the chart's values; `max` and `target` always, others where they differ from its defaults."""
     down: dict[str, int] = {}
     if scaling.stabilization_seconds != 300:
@@ -226,11 +224,10 @@ def values(model: str, scaling: "Scaling") -> str:
     return yaml.safe_dump({"models": {model: {"scaling": found}}}, sort_keys=False)
 
 
-def draw(path: Path, model: str, found: "Expectation", wish: "Wish") -> None:
-    """The run that the expectation is from."""
-    from planner.picture import draw_days
+def draw_forecast(path: Path, model: str, found: Forecast, required: Requirements) -> None:
+    """Draw the run that the forecast is from."""
 
     try:
-        draw_days(path, found.arrivals, {model: found.outcome}, wish.cluster.gpus)
+        draw_days(path, found.arrivals, {model: found.outcome}, required.cluster.gpus)
     except OSError as error:
         raise Failure(f"cannot write --picture {path}: {error.strerror}") from None

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.console import Failure, err, out, print_json
-from cli.predictions import Json
+from cli.options import Json
 from contract.catalog import Catalog
 from contract.errors import ModelNotFound
 from contract.ledger.client import Ledger
@@ -23,15 +23,15 @@ AGE = re.compile(r"(\d{1,9})([smhd])")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which predictions are meant."""
+class Selection:
+    """Which predictions are purged."""
 
     model: str | None
     statuses: frozenset[Status]
     older_than_seconds: float
 
-    def fits(self, prediction: Prediction, now: float) -> bool:
-        """Whether it is meant; `now` is the ledger's clock."""
+    def selects(self, prediction: Prediction, now: float) -> bool:
+        """Whether this one is purged; `now` is the ledger's clock."""
         return (
             prediction.status in self.statuses
             and not prediction.data_removed
@@ -66,26 +66,26 @@ def purge(
         way_out = "without --cancel" if cancel else "with --cancel"
         raise Failure(f"--status {wrong[0]}: such a prediction is for purge {way_out}", 2)
     with open_ledger() as (_, catalog, ledger):
-        name = name_of(model, catalog) if model else None
-        wanted = Wanted(name, statuses, seconds(older_than) if older_than else 0.0)
-        found = [prediction.id for prediction in matching(ledger, wanted)]
+        name = ledger_name(model, catalog) if model else None
+        selection = Selection(name, statuses, parse_age(older_than) if older_than else 0.0)
+        found = [prediction.id for prediction in find_selected(ledger, selection)]
         what = "canceled" if cancel else "removed"
-        if dry_run or not found or not (yes or agreed(len(found), cancel)):
-            report({"found": len(found), what: 0}, as_json)
+        if dry_run or not found or not (yes or confirm(len(found), cancel)):
+            print_counts({"found": len(found), what: 0}, as_json)
             return
-        done = sum(act(ledger, id, cancel) for id in found)
-    report({"found": len(found), what: done}, as_json)
+        done = sum(purge_one(ledger, id, cancel) for id in found)
+    print_counts({"found": len(found), what: done}, as_json)
 
 
-def name_of(model: str, catalog: Catalog) -> str:
-    """The model's name in the ledger; one that has left the catalog is called by it."""
+def ledger_name(model: str, catalog: Catalog) -> str:
+    """The model's name in the ledger. A model that left the catalog can only be named by that."""
     try:
         return catalog.find(model if "/" in model else f"local/{model}").name
     except ModelNotFound:
         return model.removeprefix("local/")
 
 
-def seconds(age: str) -> float:
+def parse_age(age: str) -> float:
     """An age like `7d` in seconds.
 
     Raises:
@@ -97,18 +97,18 @@ def seconds(age: str) -> float:
     return float(found[1]) * SECONDS[found[2]]
 
 
-def matching(ledger: Ledger, wanted: Wanted) -> Iterator[Prediction]:
-    """What is meant, newest first, without its data."""
+def find_selected(ledger: Ledger, selection: Selection) -> Iterator[Prediction]:
+    """The selected predictions, newest first, without its data."""
     before = None
     while True:
-        page = ledger.run(list_page(OWNER, before=before, model=wanted.model, brief=True))
-        yield from (one for one in page.predictions if wanted.fits(one, page.now))
+        page = ledger.run(list_page(OWNER, before=before, model=selection.model, brief=True))
+        yield from (one for one in page.predictions if selection.selects(one, page.now))
         if not page.more or page.last is None:
             return
         before = page.last
 
 
-def act(ledger: Ledger, id: str, cancel: bool) -> bool:
+def purge_one(ledger: Ledger, id: str, cancel: bool) -> bool:
     """Cancel one, or remove its data; False if it was gone, or over, or not over, in the meantime."""
     if cancel:
         prediction = ledger.run(cancel_one(id, OWNER))
@@ -117,11 +117,11 @@ def act(ledger: Ledger, id: str, cancel: bool) -> bool:
     return prediction is not None and prediction.data_removed
 
 
-def agreed(count: int, cancel: bool) -> bool:
-    """Ask a person.
+def confirm(count: int, cancel: bool) -> bool:
+    """Ask the person at the terminal.
 
     Raises:
-        Failure: there is none to be asked.
+        Failure: nobody answers.
     """
     what = "Cancel" if cancel else "Remove input, output and logs of"
     try:
@@ -131,7 +131,7 @@ def agreed(count: int, cancel: bool) -> bool:
         raise Failure("nobody answered; --yes answers in advance") from None
 
 
-def report(counts: dict[str, Any], as_json: bool) -> None:
+def print_counts(counts: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(counts)
     else:

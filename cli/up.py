@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import json
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -12,15 +14,15 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from cli.client import Gateway
+from cli.client import GatewayClient
 from cli.console import Failure, shorten
-from cli.samples import curl, sample_input
 from contract.catalog import Catalog, load_catalog
 from contract.errors import StartRefused
+from contract.examples import example
 from contract.settings import Settings, load_settings
-from local.log_stream import Stream
+from local.log_stream import LogStream
 from local.redis import EmbeddedRedis
-from local.run_file import Running, local_url, remove_state, write_state
+from local.run_file import RunningSoloist, local_url, remove_run_file, write_run_file
 from local.supervisor import Child
 from local.topology import plan
 
@@ -93,7 +95,7 @@ class Up:
         wants_json = settings.log_format == "json"
         as_json = wants_json or (settings.log_format == "auto" and not sys.stdout.isatty())
         processes = [parts.gateway, parts.keeper, *parts.workers]
-        self._stream = Stream((process.name for process in processes), as_json=as_json)
+        self._stream = LogStream((process.name for process in processes), as_json=as_json)
         self._on_cpu = parts.on_cpu
         self._url = local_url(settings.host, parts.gateway.port)
         self._gateway, self._keeper, *self._workers = (
@@ -125,11 +127,11 @@ class Up:
         """
         try:
             with self._signals():
-                write_state(self._settings, self._running())
+                write_run_file(self._settings, self._running())
                 failure = await self._serve()
                 await self._drain()
         finally:
-            remove_state(self._settings)
+            remove_run_file(self._settings)
             if self._ledger:
                 self._ledger.stop()
         if failure:
@@ -138,9 +140,9 @@ class Up:
             return 130
         return 0 if all(child.clean for child in self._children) else 1
 
-    def _running(self) -> Running:
+    def _running(self) -> RunningSoloist:
         ledger = self._ledger.url if self._ledger else self._settings.ledger
-        return Running(os.getpid(), self._url, ledger, str(self._settings.catalog.resolve()))
+        return RunningSoloist(os.getpid(), self._url, ledger, str(self._settings.catalog.resolve()))
 
     def _outlive(self, pid: int) -> None:
         if self._ledger:
@@ -164,21 +166,25 @@ class Up:
 
     async def _greet(self) -> None:
         """Show how far the processes are; then where they answer, and a first answer."""
-        self._stream.say(f"starting {len(self._workers)} worker(s), the gateway and the keeper")
+        self._stream.write_sentence(
+            f"starting {len(self._workers)} worker(s), the gateway and the keeper"
+        )
         if self._on_cpu:
             names = ", ".join(self._on_cpu)
-            self._stream.say(f"more models than GPUs: {names} will run on the CPU", "yellow")
+            self._stream.write_sentence(
+                f"more models than GPUs: {names} will run on the CPU", "yellow"
+            )
         await self._show_loading(self._children)
-        self._stream.say(
+        self._stream.write_sentence(
             f"Soloist answers at {self._url} (its API: {self._url}/docs)", "bold green"
         )
         for spec in self._catalog.values():
-            sample = sample_input(spec)
+            sample = example(spec.inputs)
             if sample is not None:
-                self._stream.say(f"\n{curl(self._url, spec.id, sample)}")
-                self._stream.say(await self._first_answer(spec.id, sample), "cyan")
+                self._stream.write_sentence(f"\n{curl_command(self._url, spec.id, sample)}")
+                self._stream.write_sentence(await self._first_answer(spec.id, sample), "cyan")
                 break
-        self._stream.say(
+        self._stream.write_sentence(
             "\nCtrl-C ends it; what still waits then is kept for the next start", "dim"
         )
 
@@ -210,12 +216,14 @@ class Up:
     def _tell_phase(self, child: Child) -> None:
         """Where no bars can be drawn, each phase is a line."""
         if not self._shows_bars and child in self._workers:
-            self._stream.say(f"{child.name}: {child.phase}")
+            self._stream.write_sentence(f"{child.name}: {child.phase}")
 
     async def _first_answer(self, model: str, sample: dict[str, object]) -> str:
         try:
-            async with Gateway(self._url) as gateway:
-                prediction = await gateway.predict(model, sample, key=os.urandom(16).hex(), wait=60)
+            async with GatewayClient(self._url) as gateway:
+                prediction = await gateway.create_prediction(
+                    model, sample, key=os.urandom(16).hex(), wait=60
+                )
         except Failure as failure:
             return f"the first call failed: {failure.sentence}"
         if prediction.get("status") == "succeeded":
@@ -231,17 +239,19 @@ class Up:
         while True:
             await asyncio.sleep(LEDGER_POLL_SECONDS)
             if self._ledger and not self._ledger.alive:
-                self._stream.say("the embedded ledger ended; it starts again", "yellow")
+                self._stream.write_sentence("the embedded ledger ended; it starts again", "yellow")
                 self._ledger.kill()
                 await asyncio.to_thread(self._ledger.start)
                 for child in self._children:
                     if child.pid is not None:
                         self._ledger.outlive(child.pid)
-                self._stream.say("the embedded ledger answers again, with its data")
+                self._stream.write_sentence("the embedded ledger answers again, with its data")
 
     async def _drain(self) -> None:
         """End the workers first, so that all they finish is still recorded and answered."""
-        self._stream.say("ending: the workers finish what they run (Ctrl-C again kills)", "dim")
+        self._stream.write_sentence(
+            "ending: the workers finish what they run (Ctrl-C again kills)", "dim"
+        )
         for children in (self._workers, [self._keeper], [self._gateway]):
             for child in children:
                 child.stop()
@@ -276,3 +286,12 @@ class Up:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def curl_command(url: str, public_id: str, input: dict[str, Any]) -> str:
+    """One prediction for a shell to ask for; it waits for the answer."""
+    body = shlex.quote(json.dumps({"input": input}, ensure_ascii=False))
+    return (
+        f"curl {url}/v1/models/{public_id}/predictions "
+        f"-H 'Content-Type: application/json' -H 'Prefer: wait' -d {body}"
+    )

@@ -36,7 +36,7 @@ app.command()(smoke)
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command; its exit code: 0, 1 (something is wrong), 2 (wrong usage, no cluster), 78 (a catalog that cannot be read), 130 (Ctrl-C)."""
-    return console.run(app, "python -m k8s", arguments)
+    return console.run_command(app, "python -m k8s", arguments)
 
 
 if __name__ == "__main__":

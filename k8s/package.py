@@ -80,4 +80,4 @@ def pinned(text: str, images: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(console.run(app, "python -m k8s.package", sys.argv[1:]))
+    sys.exit(console.run_command(app, "python -m k8s.package", sys.argv[1:]))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from cli.console import Failure, complain
+from cli.console import Failure, print_error
 from k8s.values import CHART
 
 ROOT = Path(__file__).parents[1]
@@ -102,7 +102,7 @@ def main() -> int:
     try:
         write(render(find_helm()))
     except Failure as failure:
-        complain(failure.sentence)
+        print_error(failure.sentence)
         return failure.exit_code
     return 0
 

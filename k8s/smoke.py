@@ -15,11 +15,11 @@ import typer
 from rich.status import Status
 from rich.text import Text
 
-from cli.client import Away, Gateway, Refusal
+from cli.client import GatewayClient, GatewayRefused, GatewayUnreachable
 from cli.console import Failure, err, out, shorten
-from cli.samples import sample_input
 from contract.catalog import Catalog, ModelSpec, load_catalog
 from contract.errors import ModelNotFound
+from contract.examples import example
 from k8s.check import Context, Kubeconfig, Namespace, ReleaseName
 from k8s.cluster import Cluster, Object, Unanswered
 from k8s.phases import ASKING, Waiting
@@ -101,7 +101,7 @@ def _choose(catalog: Catalog, name: str | None) -> ModelSpec:
 
 def _input(spec: ModelSpec, given: str | None) -> Object:
     if given is None:
-        sample = sample_input(spec)
+        sample = example(spec.inputs)
         if sample is None:
             raise Failure(
                 f"no input for {spec.name} can be made up; give one with --input '{{...}}', "
@@ -141,7 +141,7 @@ class Smoke:
         Raises:
             Failure: it was refused, was not over in time, or waits for what will not come; then it is canceled.
         """
-        async with Gateway(address, transport=transport) as gateway:
+        async with GatewayClient(address, transport=transport) as gateway:
             with _display() as show:
                 prediction = await self._until_accepted(gateway, show)
                 while prediction.get("status") not in TERMINAL:
@@ -154,15 +154,20 @@ class Smoke:
                 self._enter(show, Waiting(str(prediction["status"])))
         return prediction
 
-    async def _until_accepted(self, gateway: Gateway, show: Show) -> Object:
+    async def _until_accepted(self, gateway: GatewayClient, show: Show) -> Object:
         """Submit; while the gateway starts or is full, again. The key keeps it one prediction."""
         key = uuid.uuid4().hex
         self._enter(show, Waiting(ASKING))
         while True:
             try:
-                return await gateway.predict(self.spec.id, self.input, key=key)
-            except (Away, Refusal) as failure:
-                final = isinstance(failure, Refusal) and failure.status not in (429, 502, 503, 504)
+                return await gateway.create_prediction(self.spec.id, self.input, key=key)
+            except (GatewayUnreachable, GatewayRefused) as failure:
+                final = isinstance(failure, GatewayRefused) and failure.status not in (
+                    429,
+                    502,
+                    503,
+                    504,
+                )
                 if final or self._late():
                     raise
                 said = failure.sentence
@@ -171,17 +176,17 @@ class Smoke:
                 raise Failure(reason)
             await asyncio.sleep(POLL_SECONDS)
 
-    async def _look(self, gateway: Gateway, prediction: Object) -> Object:
+    async def _look(self, gateway: GatewayClient, prediction: Object) -> Object:
         try:
-            return await gateway.prediction(str(prediction["id"]))
-        except (Away, Refusal) as failure:
-            if isinstance(failure, Refusal) and failure.status == 404:
+            return await gateway.get_prediction(str(prediction["id"]))
+        except (GatewayUnreachable, GatewayRefused) as failure:
+            if isinstance(failure, GatewayRefused) and failure.status == 404:
                 raise
             return prediction  # a gateway that is away for a moment has lost nothing
 
-    async def _give_up(self, gateway: Gateway, id: str, reason: str) -> None:
+    async def _give_up(self, gateway: GatewayClient, id: str, reason: str) -> None:
         with contextlib.suppress(Failure):  # what matters is said next
-            await gateway.cancel(id)
+            await gateway.cancel_prediction(id)
         raise Failure(reason)
 
     def _late(self) -> str:

@@ -18,7 +18,7 @@ LEFT_OUT = (TIME, LEVEL, MESSAGE, TRACE, "logger", "color_message")  # the last 
 OWN_NAME = "up"
 
 
-class Stream:
+class LogStream:
     """Readable lines with a coloured name in front, or, with `as_json`, JSON lines with a field `process`."""
 
     def __init__(self, names: Iterable[str], *, as_json: bool) -> None:
@@ -28,7 +28,7 @@ class Stream:
         self._width = max(map(len, names))
         self._colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
 
-    def line(self, name: str, text: str) -> None:
+    def write_line(self, name: str, text: str) -> None:
         """Pass on a line that a process wrote."""
         fields = _fields(text)
         if self.as_json:
@@ -39,7 +39,7 @@ class Stream:
             line = Text(printable(text)) if fields is None else _readable(fields)
             self.console.print(prefix + line)
 
-    def say(self, sentence: str, style: str = "") -> None:
+    def write_sentence(self, sentence: str, style: str = "") -> None:
         """A line of our own."""
         if self.as_json:
             self._write({"process": OWN_NAME, "message": sentence.strip()})

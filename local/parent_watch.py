@@ -1,8 +1,8 @@
-"""A guard ends a child process when the process that started it is gone, even by SIGKILL.
+"""Ends a child process when the process that started it is gone, even by SIGKILL.
 
 Linux could do this with `prctl(PR_SET_PDEATHSIG)`, but macOS cannot, and it needs code between fork and
-exec, which a process with threads must not run. So each guard is one small `sh` that waits on a pipe:
-the pipe ends with its writer, however the writer ends.
+exec, which a process with threads must not run. So each watch is one small `sh` that reads a pipe, which
+ends with its writer, however the writer ends.
 """
 
 import os
@@ -23,31 +23,38 @@ kill -KILL "$child"
 """
 
 
-class Guard:
+class ParentWatch:
     """Sends SIGTERM to `pid` when this process ends, and SIGKILL `grace_seconds` later.
 
-    On Windows there is no `sh` and nothing is guarded.
+    On Windows there is no `sh`, and nothing is watched.
     """
 
     def __init__(self, pid: int, grace_seconds: float = 10.0) -> None:
         self._shell: subprocess.Popen[bytes] | None = None
         if os.name == "posix":
             self._shell = subprocess.Popen(
-                ["/bin/sh", "-c", SCRIPT, "soloist-guard", str(pid), str(round(grace_seconds))],
+                [
+                    "/bin/sh",
+                    "-c",
+                    SCRIPT,
+                    "soloist-parent-watch",
+                    str(pid),
+                    str(round(grace_seconds)),
+                ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C in the terminal is not for the guard
+                start_new_session=True,  # Ctrl-C in the terminal is not for it
             )
 
     def outlive(self, pid: int) -> None:
-        """Let `pid` end first, as long as that takes less than the grace."""
+        """Let `pid` end before the child, as long as that takes less than the grace."""
         if self._shell and self._shell.stdin:
             self._shell.stdin.write(f"{pid}\n".encode())
             self._shell.stdin.flush()
 
     def dismiss(self) -> None:
-        """The child is gone: guard nothing any more."""
+        """The child has ended: end the watch."""
         if self._shell and self._shell.stdin:
             self._shell.kill()  # before the pipe is closed, or it would act
             self._shell.wait()

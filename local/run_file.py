@@ -15,8 +15,8 @@ from contract.settings import Settings, load_settings
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
-    """A Soloist that runs on this machine."""
+class RunningSoloist:
+    """What the run file says of a `soloist up` on this machine."""
 
     pid: int
     url: str
@@ -24,17 +24,17 @@ class Running:
     catalog: str
 
 
-def state_file(settings: Settings) -> Path:
+def run_file_path(settings: Settings) -> Path:
     return settings.state_dir / "up.json"
 
 
-def write_state(settings: Settings, running: Running) -> None:
-    """Tell the other commands; the address of the ledger may hold a password.
+def write_run_file(settings: Settings, running: RunningSoloist) -> None:
+    """Write it for the other commands, readable by this user alone: the ledger's address may hold a password.
 
     Raises:
         StartRefused: the folder cannot be written.
     """
-    file = state_file(settings)
+    file = run_file_path(settings)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.unlink(missing_ok=True)
@@ -46,14 +46,14 @@ def write_state(settings: Settings, running: Running) -> None:
         ) from None
 
 
-def remove_state(settings: Settings) -> None:
-    state_file(settings).unlink(missing_ok=True)
+def remove_run_file(settings: Settings) -> None:
+    run_file_path(settings).unlink(missing_ok=True)
 
 
-def read_state(settings: Settings) -> Running | None:
+def read_run_file(settings: Settings) -> RunningSoloist | None:
     """The `soloist up` of this folder, if one runs."""
     with contextlib.suppress(OSError, ValueError, TypeError):
-        running = Running(**json.loads(state_file(settings).read_text(encoding="utf-8")))
+        running = RunningSoloist(**json.loads(run_file_path(settings).read_text(encoding="utf-8")))
         if sys.platform == "win32":
             return running
         os.kill(running.pid, 0)
@@ -62,10 +62,10 @@ def read_state(settings: Settings) -> Running | None:
 
 
 def gateway_url(settings: Settings, url: str | None) -> str:
-    """Where the gateway is: as told, as set, or where `soloist up` says."""
+    """Where the gateway is: by --url, by the settings, or where the running `soloist up` has it."""
     if url:
         return url.rstrip("/")
-    running = read_state(settings)
+    running = read_run_file(settings)
     if running and not settings.model_fields_set & {"host", "port"}:
         return running.url
     return local_url(settings.host, settings.port)
@@ -79,7 +79,7 @@ def local_url(host: str, port: int) -> str:
 
 def with_ledger(settings: Settings) -> Settings:
     """The settings with the ledger and the catalog of the running `soloist up`, where none are set."""
-    running = read_state(settings)
+    running = read_run_file(settings)
     if not running:
         return settings
     found = {"redis_url": running.redis_url, "catalog": running.catalog}
@@ -91,7 +91,7 @@ def with_ledger(settings: Settings) -> Settings:
 
 @contextlib.contextmanager
 def open_ledger() -> Iterator[tuple[Settings, Catalog, Ledger]]:
-    """The ledger itself, for what the gateway does not offer.
+    """The ledger itself, for commands that the gateway has no route for.
 
     Raises:
         StartRefused: settings, catalog or ledger do not allow it.

@@ -19,38 +19,38 @@ from redis.retry import Retry
 LOOPBACK = "127.0.0.1"
 
 
-def stop_left_over(pidfile: Path, folder: Path, within_seconds: float) -> None:
-    """End the Redis that still holds the files of this folder."""
+def stop_stale_redis(pidfile: Path, folder: Path, within_seconds: float) -> None:
+    """End the Redis that still runs in this folder, if there is one."""
     try:
         pid = int(pidfile.read_text(encoding="ascii"))
     except (OSError, ValueError):
         return
-    if pid > 1 and is_of(folder, pid):
+    if pid > 1 and serves_folder(folder, pid):
         for number in (signal.SIGCONT, signal.SIGTERM):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
-        if not gone(pid, within_seconds):
+        if not wait_until_gone(pid, within_seconds):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            gone(pid, within_seconds)
+            wait_until_gone(pid, within_seconds)
     pidfile.unlink(missing_ok=True)
 
 
-def is_of(folder: Path, pid: int) -> bool:
+def serves_folder(folder: Path, pid: int) -> bool:
     """True if the process is a Redis of this folder."""
-    title = title_of(pid)
+    title = process_title(pid)
     port = title.rpartition(":")[2].split(" ")[0]
     if "redis-server" not in title or not port.isdecimal():
         return False
-    with client(int(port)) as connection:
+    with connect(int(port)) as connection:
         try:
-            return served_by(connection) == (pid, str(folder))
+            return identify(connection) == (pid, str(folder))
         except (redis.RedisError, OSError):
             return True
 
 
 @contextlib.contextmanager
-def client(port: int) -> Iterator["redis.Redis"]:
+def connect(port: int) -> Iterator["redis.Redis"]:
     connection = redis.Redis(
         host=LOOPBACK,
         port=port,
@@ -64,7 +64,7 @@ def client(port: int) -> Iterator["redis.Redis"]:
         connection.close()
 
 
-def served_by(connection: "redis.Redis") -> tuple[int, str]:
+def identify(connection: "redis.Redis") -> tuple[int, str]:
     """The process id and the folder of the Redis that answers, once it has loaded its data."""
     connection.ping()
     info = connection.info("server")
@@ -72,7 +72,7 @@ def served_by(connection: "redis.Redis") -> tuple[int, str]:
     return int(info["process_id"]), folder.decode() if isinstance(folder, bytes) else str(folder)
 
 
-def title_of(pid: int) -> str:
+def process_title(pid: int) -> str:
     """The command line of a process; empty if there is none. Redis writes its address into it."""
     proc = Path(f"/proc/{pid}/cmdline")
     with contextlib.suppress(OSError):
@@ -88,10 +88,10 @@ def title_of(pid: int) -> str:
     return ""
 
 
-def gone(pid: int, within_seconds: float) -> bool:
+def wait_until_gone(pid: int, within_seconds: float) -> bool:
     """Wait for a process that is not our child to end."""
     deadline = time.monotonic() + within_seconds
-    while "redis-server" in title_of(pid):
+    while "redis-server" in process_title(pid):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.02)

@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 
 from contract.errors import EXIT_REFUSED, StartRefused
-from local.log_stream import Stream, message_of
-from local.parent_watch import Guard
+from local.log_stream import LogStream, message_of
+from local.parent_watch import ParentWatch
 from local.processes import StartFailed, free_port
 from local.run_file import local_url
 from local.topology import Process
@@ -30,7 +30,7 @@ class Child:
         self,
         process: Process,
         host: str,
-        stream: Stream,
+        stream: LogStream,
         grace_seconds: float,
         started: Callable[[int], None] = lambda pid: None,
         changed: Callable[["Child"], None] = lambda child: None,
@@ -77,7 +77,7 @@ class Child:
                 raise error(f"{self.name}: {self._reason(code)}")
             self.ready.clear()
             pause = min(FIRST_PAUSE_SECONDS * 2 ** (failures - 1), LONGEST_PAUSE_SECONDS)
-            self._stream.say(
+            self._stream.write_sentence(
                 f"{self.name} ended ({describe_exit(code)}); it starts again in {pause:g} s",
                 "yellow",
             )
@@ -114,7 +114,7 @@ class Child:
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C is for us: we end them in the right order
         )
-        guard = Guard(self._process.pid, self._grace_seconds)
+        watch = ParentWatch(self._process.pid, self._grace_seconds)
         self._started(self._process.pid)
         reading = asyncio.create_task(self._read())
         asking = asyncio.create_task(self._ask(local_url(self._host, port)))
@@ -128,7 +128,7 @@ class Child:
         finally:
             asking.cancel()
             reading.cancel()
-            guard.dismiss()
+            watch.dismiss()
 
     async def _read(self) -> None:
         """Pass its lines on."""
@@ -149,7 +149,7 @@ class Child:
             self._last_line = text
             # A line that cannot be shown must not end the reading: the process would hang on a full pipe.
             with contextlib.suppress(Exception):
-                self._stream.line(self.name, text)
+                self._stream.write_line(self.name, text)
 
     async def _ask(self, url: str) -> None:
         """Ask how far it is until it is ready."""
@@ -166,7 +166,7 @@ class Child:
         self.phase, self.progress = "ready", 1.0
         self.ready.set()
         if self._restarts:
-            self._stream.say(f"{self.name} is ready again", "green")
+            self._stream.write_sentence(f"{self.name} is ready again", "green")
 
     def _take(self, state: Any) -> None:
         if isinstance(state, dict):

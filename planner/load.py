@@ -46,7 +46,7 @@ class Load:
 
     def arrivals(self, random: Random) -> list[float]:
         """The instants at which predictions are accepted, in seconds from the start, in order."""
-        return draw(self.rates(random), random)
+        return poisson_arrivals(self.rates(random), random)
 
     @property
     def peak_per_hour(self) -> float:
@@ -54,7 +54,7 @@ class Load:
         return self.per_hour * 4 / 1.5 if self.shape == "daily" else self.per_hour
 
 
-def draw(rates: list[float], random: Random) -> list[float]:
+def poisson_arrivals(rates: list[float], random: Random) -> list[float]:
     """A Poisson process whose rate is constant in each `STEP`."""
     found: list[float] = []
     need = random.expovariate(1.0)
@@ -69,7 +69,7 @@ def draw(rates: list[float], random: Random) -> list[float]:
 
 
 @dataclass(frozen=True)
-class Service:
+class ServiceTime:
     """How long a batch takes: `first` seconds for one prediction, `each` more for every further one."""
 
     first: float

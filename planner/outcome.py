@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
-class Moment(NamedTuple):
+class Sample(NamedTuple):
     """The state at one round of the HPA."""
 
     at: float
@@ -36,9 +36,9 @@ class Outcome:
     removed: int = 0  # pods that scale-in chose, idle ones too
     hits: list[float] = field(default_factory=list)  # when scale-in chose a pod with a batch
     batches: list[tuple[float, float]] = field(default_factory=list)  # start, end
-    timeline: list[Moment] = field(default_factory=list)
+    timeline: list[Sample] = field(default_factory=list)
 
-    def wait(self, share: float) -> float:
+    def wait_quantile(self, share: float) -> float:
         """The wait from accepted to started that this share of the predictions did not exceed."""
         if not self.waits:
             return 0.0

@@ -78,7 +78,7 @@ def _replicas(axis: "Axes", title: str, outcome: Outcome, gpus: int) -> None:
         ("busy", BUSY, "GPUs busy"),
     )
     for name, color, label in layers:
-        values, edges = _means([(moment.at, getattr(moment, name)) for moment in moments])
+        values, edges = _means([(sample.at, getattr(sample, name)) for sample in moments])
         axis.stairs(values, edges, fill=True, color=color, label=label, linewidth=0)
     height = 1.08 * gpus
     axis.plot(
@@ -90,7 +90,7 @@ def _replicas(axis: "Axes", title: str, outcome: Outcome, gpus: int) -> None:
         label="a busy pod chosen by scale-in",
         clip_on=False,
     )
-    said = f"{outcome.paid / HOUR:.0f} GPU-hours, p95 wait {outcome.wait(0.95):.0f} s"
+    said = f"{outcome.paid / HOUR:.0f} GPU-hours, p95 wait {outcome.wait_quantile(0.95):.0f} s"
     axis.set_title(f"{title}\n{said}, busy pods chosen: {len(outcome.hits)}", pad=10)
     axis.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     axis.set_ylim(0, height)

@@ -52,28 +52,30 @@ class Keeper:
                 return 10 + int(min(look, end) - start) if look < end + self.idle_seconds else 0
         return 0
 
-    def forget(self, pod: Pod, now: float) -> None:
+    def drop_old_batches(self, pod: Pod, now: float) -> None:
         """Drop the batches that no look can show any more."""
         oldest = now - self.look_seconds - self.patch_seconds - self.idle_seconds
         while pod.recent and pod.recent[0][1] < oldest:
             pod.recent.popleft()
 
 
-def victims(pods: Collection[Pod], count: int, now: float, keeper: Keeper | None) -> list[Pod]:
+def pods_to_delete(
+    pods: Collection[Pod], count: int, now: float, keeper: Keeper | None
+) -> list[Pod]:
     """The pods that a ReplicaSet deletes to have `count` fewer; without a keeper all costs are 0."""
     together = Counter(pod.node for pod in pods)
     candidates = [
-        Candidate(pod, keeper.cost(pod, now) if keeper else 0, together[pod.node], now)
+        RankedPod(pod, keeper.cost(pod, now) if keeper else 0, together[pod.node], now)
         for pod in pods
     ]
-    candidates.sort(key=cmp_to_key(compare))
+    candidates.sort(key=cmp_to_key(compare_ranks))
     return [candidate.pod for candidate in candidates[:count]]
 
 
-class Candidate:
-    """A pod as the ReplicaSet sees it."""
+class RankedPod:
+    """A pod as the ReplicaSet ranks it."""
 
-    __slots__ = ("cost", "now", "pod", "standing", "together")
+    __slots__ = ("cost", "now", "pod", "readiness", "together")
 
     def __init__(self, pod: Pod, cost: int, together: int, now: float) -> None:
         self.pod = pod
@@ -81,13 +83,13 @@ class Candidate:
         self.together = together if pod.node is not None else 0
         self.now = now
         # Unassigned, pending and not ready go before any cost is looked at: a busy worker must stay ready.
-        self.standing = (pod.node is not None, PHASES[pod.phase], pod.ready_at is not None)
+        self.readiness = (pod.node is not None, PHASES[pod.phase], pod.ready_at is not None)
 
 
-def compare(one: Candidate, other: Candidate) -> int:
+def compare_ranks(one: RankedPod, other: RankedPod) -> int:
     """Negative when `one` goes first; the order of Kubernetes' pkg/controller, ActivePodsWithRanks."""
-    first = (*one.standing, one.cost, -one.together)
-    second = (*other.standing, other.cost, -other.together)
+    first = (*one.readiness, one.cost, -one.together)
+    second = (*other.readiness, other.cost, -other.together)
     if first != second:
         return -1 if first < second else 1
     a, b = one.pod, other.pod

@@ -7,29 +7,33 @@ from functools import cached_property
 from random import Random
 
 from planner.autoscaler import Scaling
-from planner.load import HOUR, Load, Service
+from planner.load import HOUR, Load, ServiceTime
 from planner.outcome import Outcome
 from planner.simulation import Cluster, Simulation
 
 SEARCH_PREDICTIONS, FINAL_PREDICTIONS = 40_000, 500_000
-FULL = 0.95  # of what the GPUs can do; nearer to it waits grow without end
-MARGINS = (0.85, 0.6, 0.4)  # of the wait, one after the other, for no day is like another
-WORTH = 0.05  # a value is replaced only for this much less
+FULL = 0.95  # the highest share of the GPUs' capacity: nearer to 1, waits grow without bound
+MARGINS = (
+    0.85,
+    0.6,
+    0.4,
+)  # of the wait, tried in turn: another day may be worse than the searched one
+MIN_GAIN = 0.05  # a value is replaced only by one that is better by this share
 DAY = 24.0
 
 
 @dataclass(frozen=True)
-class Wish:
-    """A load of so many predictions an hour, the cluster for it, and the p95 wait that is asked for."""
+class Requirements:
+    """A load of so many predictions an hour, the cluster for it, and the longest p95 wait, in seconds."""
 
     per_hour: float
     shape: str
-    service: Service
+    service: ServiceTime
     cluster: Cluster
-    wait: float
+    p95_wait: float
     seed: int = 0
 
-    def load(self, most: int) -> Load:
+    def simulated_load(self, most: int) -> Load:
         """A day or, of few predictions, up to two; of more than `most`, a day that passes in fewer hours."""
         hours = min(max(500 / self.per_hour, DAY), 2 * DAY)
         hours = max(1.0, min(hours, most / self.per_hour))
@@ -38,16 +42,16 @@ class Wish:
     @property
     def least_gpus(self) -> int:
         """Without these the queue grows in the busiest hours even with full batches all the time."""
-        peak = self.load(SEARCH_PREDICTIONS).peak_per_hour / HOUR
+        peak = self.simulated_load(SEARCH_PREDICTIONS).peak_per_hour / HOUR
         return math.ceil(peak * self.service.full_seconds / self.service.max_batch_size / FULL)
 
-    def on(self, gpus: int) -> "Wish":
+    def with_gpus(self, gpus: int) -> "Requirements":
         return replace(self, cluster=replace(self.cluster, gpus=gpus))
 
 
 @dataclass(frozen=True)
-class Expectation:
-    """What the values bring, from a run with arrivals of its own."""
+class Forecast:
+    """What to expect of scaling values, from a run with arrivals of its own."""
 
     scaling: Scaling
     outcome: Outcome
@@ -55,9 +59,8 @@ class Expectation:
     arrivals: list[float]
 
     @property
-    def wait(self) -> float:
-        """The p95 wait."""
-        return self.outcome.wait(0.95)
+    def p95_wait(self) -> float:
+        return self.outcome.wait_quantile(0.95)
 
     def per_day(self, count: float) -> float:
         return count * DAY / (self.outcome.ends / HOUR)
@@ -68,24 +71,26 @@ class Search:
 
     ROUNDS = 2
 
-    def __init__(self, wish: Wish, advance: Callable[..., None] = lambda total=None: None) -> None:
+    def __init__(
+        self, required: Requirements, advance: Callable[..., None] = lambda total=None: None
+    ) -> None:
         """`advance` is called with a new total at the start of each attempt, and with nothing after each step."""
-        self._wish, self._advance = wish, advance
-        self._wait = wish.wait
+        self._required, self._advance = required, advance
+        self._wait = required.p95_wait
         self._known: dict[tuple[Scaling, int], tuple[float, float]] = {}
 
-    def plan(self) -> Expectation:
-        """The least GPU time that keeps the wait on another day as well, else the shortest p95 wait."""
-        attempts: list[Expectation] = []
+    def find_best(self) -> Forecast:
+        """The scaling with the least GPU time that keeps the wait on another day too, else with the shortest wait."""
+        attempts: list[Forecast] = []
         for margin in MARGINS:
-            self._wait = margin * self._wish.wait
-            found = expect(self._wish, self._best())
+            self._wait = margin * self._required.p95_wait
+            found = forecast(self._required, self._best())
             attempts.append(found)
-            if found.wait <= self._wish.wait:
+            if found.p95_wait <= self._required.p95_wait:
                 return found
             if self._judge(found.scaling)[0]:
                 break
-        return min(attempts, key=lambda attempt: attempt.wait)
+        return min(attempts, key=lambda attempt: attempt.p95_wait)
 
     def _best(self) -> Scaling:
         best = self._start
@@ -100,7 +105,7 @@ class Search:
 
     def gpus_needed(self, scaling: Scaling, most: int) -> int | None:
         """The fewest GPUs, up to `most`, that keep the wait when all of them are max; None when more do not help."""
-        low, high = max(self._wish.cluster.gpus, self._wish.least_gpus - 1), None
+        low, high = max(self._required.cluster.gpus, self._required.least_gpus - 1), None
         while high is None:
             tried = min(most, max(low + 1, low * 3 // 2))
             if self._judge(replace(scaling, max=tried), tried)[0] == 0:
@@ -117,15 +122,19 @@ class Search:
 
     @cached_property
     def _start(self) -> Scaling:
-        return Scaling(target=self._wish.service.max_batch_size, max=self._wish.cluster.gpus)
+        return Scaling(
+            target=self._required.service.max_batch_size, max=self._required.cluster.gpus
+        )
 
     @cached_property
     def _arrivals(self) -> list[float]:
-        return self._wish.load(SEARCH_PREDICTIONS).arrivals(Random(self._wish.seed))
+        return self._required.simulated_load(SEARCH_PREDICTIONS).arrivals(
+            Random(self._required.seed)
+        )
 
     def _neighbours(self, best: Scaling) -> Iterator[tuple[str, int]]:
         """The values worth a try, the one with the most effect first."""
-        batch, gpus = self._wish.service.max_batch_size, self._wish.cluster.gpus
+        batch, gpus = self._required.service.max_batch_size, self._required.cluster.gpus
         for share in (0.05, 0.2):
             if round(gpus * share) > 1:
                 yield "down_pods_per_minute", round(gpus * share)
@@ -144,29 +153,34 @@ class Search:
             return best
         (miss, cost), (other_miss, other_cost) = self._judge(best), self._judge(other)
         if miss or other_miss:
-            return other if other_miss < miss * (1 - WORTH) else best
-        return other if other_cost < cost * (1 - WORTH) else best
+            return other if other_miss < miss * (1 - MIN_GAIN) else best
+        return other if other_cost < cost * (1 - MIN_GAIN) else best
 
     def _judge(self, scaling: Scaling, gpus: int | None = None) -> tuple[float, float]:
-        """Seconds of p95 wait too many, and GPU seconds paid; `gpus` where others than the wish's are meant."""
-        wish = self._wish.on(gpus) if gpus else self._wish
-        key = (scaling, wish.cluster.gpus)
+        """Seconds of p95 wait too many, and GPU seconds paid; `gpus`: in place of those required."""
+        required = self._required.with_gpus(gpus) if gpus else self._required
+        key = (scaling, required.cluster.gpus)
         if key not in self._known:
-            until = wish.load(SEARCH_PREDICTIONS).hours * HOUR
+            until = required.simulated_load(SEARCH_PREDICTIONS).hours * HOUR
             outcome = Simulation(
-                self._arrivals, wish.service, scaling, wish.cluster, seed=wish.seed, until=until
+                self._arrivals,
+                required.service,
+                scaling,
+                required.cluster,
+                seed=required.seed,
+                until=until,
             ).run()
-            self._known[key] = (outcome.wait(0.95), outcome.paid)
+            self._known[key] = (outcome.wait_quantile(0.95), outcome.paid)
         waited, paid = self._known[key]
         return max(0.0, waited - self._wait), paid
 
 
-def expect(wish: Wish, scaling: Scaling) -> Expectation:
-    """A long run with another seed than the search had, so that the values are not praised for their luck."""
-    load = wish.load(FINAL_PREDICTIONS)
-    arrivals = load.arrivals(Random(wish.seed + 1))
+def forecast(required: Requirements, scaling: Scaling) -> Forecast:
+    """A long run with another seed than the search, which may have been lucky with its own."""
+    load = required.simulated_load(FINAL_PREDICTIONS)
+    arrivals = load.arrivals(Random(required.seed + 1))
     until = load.hours * HOUR
     outcome = Simulation(
-        arrivals, wish.service, scaling, wish.cluster, seed=wish.seed + 1, until=until
+        arrivals, required.service, scaling, required.cluster, seed=required.seed + 1, until=until
     ).run()
-    return Expectation(scaling, outcome, load.hours, arrivals)
+    return Forecast(scaling, outcome, load.hours, arrivals)

@@ -16,9 +16,9 @@ from planner.autoscaler import (
     Scaling,
     with_busy,
 )
-from planner.load import Service
-from planner.outcome import Moment, Outcome
-from planner.pods import Keeper, Pod, victims
+from planner.load import ServiceTime
+from planner.outcome import Outcome, Sample
+from planner.pods import Keeper, Pod, pods_to_delete
 
 EXIT_SECONDS = 2.0  # from SIGTERM to a free GPU, for a pod that has nothing to finish
 LEASE_SECONDS = 15.0  # until what a killed worker held is queued again
@@ -56,7 +56,7 @@ class Simulation:
     def __init__(
         self,
         arrivals: Sequence[float],
-        service: Service,
+        service: ServiceTime,
         scaling: Scaling,
         cluster: Cluster,
         variant: Variant = OURS,
@@ -95,8 +95,10 @@ class Simulation:
         """Until the given time is over and every prediction has ended."""
         self._replicas = max(1, self._scaling.min)  # a Deployment without `replicas` starts one
         self._resize(0.0, None)
-        self._at(self._random.random() * self._scaling.polling_seconds, self._poll, None)
-        self._at(self._random.random() * HPA_SECONDS, self._round, None)
+        self._schedule_event(
+            self._random.random() * self._scaling.polling_seconds, self._keda_poll, None
+        )
+        self._schedule_event(self._random.random() * HPA_SECONDS, self._hpa_round, None)
         arrivals, total, events = self._arrivals, len(self._arrivals), self._events
         waiting, outcome = self._waiting, self._outcome
         now, arrived = 0.0, 0
@@ -114,7 +116,7 @@ class Simulation:
                 act(now, subject)
         return self._close(now)
 
-    def _at(self, when: float, act: Callable[[float, Any], None], subject: Any) -> None:
+    def _schedule_event(self, when: float, act: Callable[[float, Any], None], subject: Any) -> None:
         self._count += 1  # of two events at one instant the first one made goes first
         heapq.heappush(self._events, (when, self._count, act, subject))
 
@@ -149,26 +151,26 @@ class Simulation:
         ends = now + self._service.seconds(size, self._random)
         pod.batch_started, pod.batch_ends = now, ends
         if self._keeper:
-            self._keeper.forget(pod, now)
+            self._keeper.drop_old_batches(pod, now)
             pod.recent.append((now, ends))
         self._running += size
         self._busy += 1
-        self._at(ends, self._finish, pod)
+        self._schedule_event(ends, self._finish, pod)
 
     def _finish(self, now: float, pod: Pod) -> None:
         if pod.gone:
             return
         self._outcome.succeeded += len(pod.batch)
         self._outcome.batches.append((pod.batch_started, now))
-        self._release(pod, now)
+        self._end_batch(pod, now)
         if pod.deleted:
-            self._leave(now, pod)
+            self._free_gpu(now, pod)
         elif self._waiting:
             self._claim(pod, now)
         else:
             self._idle.append(pod)
 
-    def _release(self, pod: Pod, now: float) -> None:
+    def _end_batch(self, pod: Pod, now: float) -> None:
         self._running -= len(pod.batch)
         self._busy -= 1
         self._outcome.busy += now - pod.batch_started
@@ -184,12 +186,12 @@ class Simulation:
             self._pods.append(pod)
             self._pending.append(pod)
         if excess > 0:
-            for pod in victims(self._pods, excess, now, self._keeper):
+            for pod in pods_to_delete(self._pods, excess, now, self._keeper):
                 self._delete(pod, now)
         self._outcome.peak_replicas = max(self._outcome.peak_replicas, len(self._pods))
-        self._schedule(now)
+        self._place_pods(now)
 
-    def _schedule(self, now: float) -> None:
+    def _place_pods(self, now: float) -> None:
         """The pods that wait for a GPU get one on the node with the most free ones."""
         while self._pending and (most := max(self._free)):
             pod = self._pending.popleft()
@@ -200,9 +202,9 @@ class Simulation:
             pod.phase, pod.scheduled_at = "Running", now
             self._outcome.cold_starts += 1
             seconds = self._cluster.cold_start * self._random.uniform(0.9, 1.1)
-            self._at(now + seconds, self._warm, pod)
+            self._schedule_event(now + seconds, self._become_ready, pod)
 
-    def _warm(self, now: float, pod: Pod) -> None:
+    def _become_ready(self, now: float, pod: Pod) -> None:
         if pod.deleted:
             return
         pod.ready_at = now
@@ -221,20 +223,20 @@ class Simulation:
             return
         self._draining.add(pod)
         if not pod.batch:
-            self._at(now + EXIT_SECONDS, self._leave, pod)
+            self._schedule_event(now + EXIT_SECONDS, self._free_gpu, pod)
             return
         self._outcome.hits.append(now)
         self._outcome.dead_in_30 += len(pod.batch) * (pod.batch_ends > now + 30.0)
         if pod.batch_ends > now + self._grace:
-            self._at(now + self._grace, self._kill, pod)
+            self._schedule_event(now + self._grace, self._kill, pod)
 
     def _kill(self, now: float, pod: Pod) -> None:
         self._outcome.killed += len(pod.batch)
-        self._at(now + LEASE_SECONDS, self._take_back, pod.batch)
-        self._release(pod, now)
-        self._leave(now, pod)
+        self._schedule_event(now + LEASE_SECONDS, self._requeue, pod.batch)
+        self._end_batch(pod, now)
+        self._free_gpu(now, pod)
 
-    def _take_back(self, now: float, batch: list[int]) -> None:
+    def _requeue(self, now: float, batch: list[int]) -> None:
         """The keeper queues what a dead worker held again, at its old place, or gives it up."""
         for prediction in reversed(batch):
             self._attempts[prediction] = self._attempts.get(prediction, 1) + 1
@@ -246,13 +248,13 @@ class Simulation:
             self._waiting.appendleft(prediction)
         self._dispatch(now)
 
-    def _leave(self, now: float, pod: Pod) -> None:
+    def _free_gpu(self, now: float, pod: Pod) -> None:
         pod.gone = True
         self._draining.discard(pod)
         self._outcome.paid += now - pod.scheduled_at
         assert pod.node is not None
         self._free[pod.node] += 1
-        self._schedule(now)
+        self._place_pods(now)
 
     # --- KEDA and HPA -------------------------------------------------------------------------------
 
@@ -260,18 +262,18 @@ class Simulation:
         demand = Demand(len(self._waiting), self._running, self._busy)
         return self._variant.formula(demand, self._scaling.target)
 
-    def _poll(self, now: float, _: None) -> None:
-        self._decided(now, self._activation.decide(now, self._metric(), self._replicas))
-        self._at(now + self._scaling.polling_seconds, self._poll, None)
+    def _keda_poll(self, now: float, _: None) -> None:
+        self._set_replicas(now, self._activation.decide(now, self._metric(), self._replicas))
+        self._schedule_event(now + self._scaling.polling_seconds, self._keda_poll, None)
 
-    def _round(self, now: float, _: None) -> None:
+    def _hpa_round(self, now: float, _: None) -> None:
         gpus = self._cluster.gpus - sum(self._free)
         state = (len(self._waiting), self._running, self._busy, self._ready, self._replicas, gpus)
-        self._outcome.timeline.append(Moment(now, *state))
-        self._decided(now, self._hpa.decide(now, self._metric(), self._replicas))
-        self._at(now + HPA_SECONDS, self._round, None)
+        self._outcome.timeline.append(Sample(now, *state))
+        self._set_replicas(now, self._hpa.decide(now, self._metric(), self._replicas))
+        self._schedule_event(now + HPA_SECONDS, self._hpa_round, None)
 
-    def _decided(self, now: float, replicas: int) -> None:
+    def _set_replicas(self, now: float, replicas: int) -> None:
         if replicas != self._replicas:
             self._replicas = replicas
-            self._at(now + self._variant.reaction, self._resize, None)
+            self._schedule_event(now + self._variant.reaction, self._resize, None)

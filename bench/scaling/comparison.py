@@ -4,11 +4,11 @@ from pathlib import Path
 from random import Random
 
 from bench.scaling.scenarios import VARIANTS, Scenario
-from planner.load import HOUR, STEP, Load, Service, draw
+from planner.load import HOUR, STEP, Load, ServiceTime, poisson_arrivals
 from planner.picture import draw_days
 from planner.simulation import OURS, Cluster, Simulation
 
-DAY = Scenario("picture", "", Load(300, "daily"), Service(60, 10, 4, 0.5), Cluster(12, 90))
+DAY = Scenario("picture", "", Load(300, "daily"), ServiceTime(60, 10, 4, 0.5), Cluster(12, 90))
 SPIKE_HOUR, SPIKE_SIZE = 19, 150
 
 
@@ -19,7 +19,7 @@ def compare(path: Path, seed: int = 1) -> None:
     first = round(SPIKE_HOUR * HOUR / STEP)
     for step in range(first, first + 6):
         rates[step] += SPIKE_SIZE / 60
-    arrivals = draw(rates, random)
+    arrivals = poisson_arrivals(rates, random)
     where = (DAY.service, DAY.scaling, DAY.cluster)
     runs = {
         "Scaled by what waits: busy pods are chosen, then missing": VARIANTS[0],

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from random import Random
 
 from planner.autoscaler import Scaling, ready_and_running, ready_only, with_busy
-from planner.load import HOUR, Load, Service
+from planner.load import HOUR, Load, ServiceTime
 from planner.outcome import Outcome
 from planner.pods import Keeper
 from planner.simulation import OURS, Cluster, Simulation, Variant
@@ -27,7 +27,7 @@ class Scenario:
     name: str
     text: str
     load: Load
-    service: Service
+    service: ServiceTime
     cluster: Cluster
     down_pods_per_minute: int = 1
     most_seeds: int = 20
@@ -50,35 +50,35 @@ SCENARIOS = [
         "trickle",
         "6 predictions/h of 30 s, 2 GPUs, a day",
         Load(6),
-        Service(30),
+        ServiceTime(30),
         Cluster(2),
     ),
     Scenario(
         "day",
         "1200/h in a daily wave, batches of 8 in 20 s, 8 GPUs, a day",
         Load(1200, "daily"),
-        Service(6, 2, 8),
+        ServiceTime(6, 2, 8),
         Cluster(8),
     ),
     Scenario(
         "bursts",
         "600/h, half of them in bursts, batches of 8 in 40 s, 16 GPUs, a day",
         Load(600, "bursts"),
-        Service(12, 4, 8),
+        ServiceTime(12, 4, 8),
         Cluster(16),
     ),
     Scenario(
         "spike",
         "600/h, and once 600 within a minute, batches of 8 in 40 s, 16 GPUs, 6 hours",
         Load(600, "spike", 6),
-        Service(12, 4, 8),
+        ServiceTime(12, 4, 8),
         Cluster(16),
     ),
     Scenario(
         "long",
         "80/h in bursts, batches of 4 in 2 to 30 min, 16 GPUs with a start of 90 s, a day",
         Load(80, "bursts"),
-        Service(300, 60, 4, 0.8, 1800),
+        ServiceTime(300, 60, 4, 0.8, 1800),
         Cluster(16, 90),
     ),
     Scenario(
@@ -86,7 +86,7 @@ SCENARIOS = [
         "100,000/h, and once 100,000 within a minute, batches of 8 in 100 s, 1,000 GPUs with a "
         "start of 90 s, 50 pods a minute down, 3 hours",
         Load(100_000, "spike", 3),
-        Service(30, 10, 8),
+        ServiceTime(30, 10, 8),
         Cluster(1000, 90),
         down_pods_per_minute=50,
         most_seeds=2,

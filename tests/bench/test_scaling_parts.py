@@ -14,9 +14,9 @@ from planner.autoscaler import (
     ready_only,
     with_busy,
 )
-from planner.load import HOUR, Load, Service
+from planner.load import HOUR, Load, ServiceTime
 from planner.outcome import Outcome
-from planner.pods import Keeper, Pod, victims
+from planner.pods import Keeper, Pod, pods_to_delete
 from service.keeper import pods as keeper_of_the_gateway
 
 NOW = 10_000.0
@@ -49,14 +49,14 @@ def test_a_spike_is_an_hours_worth_within_a_minute() -> None:
 
 
 def test_a_batch_costs_its_first_and_each_further_prediction_and_ends_at_the_hard_limit() -> None:
-    service = Service(6, 2, max_batch_size=8, spread=0)
+    service = ServiceTime(6, 2, max_batch_size=8, spread=0)
     assert [service.seconds(size, Random(1)) for size in (1, 2, 8)] == [6, 8, 20]
     assert service.full_seconds == 20
-    assert Service(5000, hard_limit=1800, spread=0).seconds(1, Random(1)) == 1800
+    assert ServiceTime(5000, hard_limit=1800, spread=0).seconds(1, Random(1)) == 1800
 
 
 def test_the_spread_leaves_the_mean_as_it_is() -> None:
-    random, service = Random(1), Service(10, spread=0.8)
+    random, service = Random(1), ServiceTime(10, spread=0.8)
     assert sum(service.seconds(1, random) for _ in range(20_000)) / 20_000 == pytest.approx(
         10, 0.05
     )
@@ -118,25 +118,25 @@ def busy_since(start: float) -> list[tuple[float, float]]:
 def test_victims_are_chosen_in_the_order_of_kubernetes(first: dict, second: dict) -> None:
     one, other = pod(2, **first), pod(1, **second)
     for pods in ([one, other], [other, one]):
-        assert victims(pods, 1, NOW, Keeper()) == [one]
+        assert pods_to_delete(pods, 1, NOW, Keeper()) == [one]
 
 
 def test_of_pods_of_one_cost_those_on_a_shared_node_go_first() -> None:
     alone, shared, neighbour = pod(1), pod(2, node=7), pod(3, node=7)
-    assert alone not in victims([alone, shared, neighbour], 2, NOW, Keeper())
+    assert alone not in pods_to_delete([alone, shared, neighbour], 2, NOW, Keeper())
     costly = pod(2, node=7, recent=busy_since(9000))
-    assert victims([alone, costly, pod(3, node=7)], 2, NOW, Keeper())[-1] is alone
+    assert pods_to_delete([alone, costly, pod(3, node=7)], 2, NOW, Keeper())[-1] is alone
 
 
 def test_among_pods_of_like_age_chance_decides_and_not_the_age() -> None:
     older, younger = pod(1, ready_at=2000.0), pod(2, ready_at=2500.0)
-    assert victims([younger, older], 1, NOW, None) == [older]  # its uid is lower
+    assert pods_to_delete([younger, older], 1, NOW, None) == [older]  # its uid is lower
 
 
 def test_without_a_keeper_a_busy_pod_looks_like_any_other() -> None:
     busy, idle = pod(1, recent=busy_since(9000)), pod(2)
-    assert victims([busy, idle], 1, NOW, None) == [busy]
-    assert victims([busy, idle], 1, NOW, Keeper()) == [idle]
+    assert pods_to_delete([busy, idle], 1, NOW, None) == [busy]
+    assert pods_to_delete([busy, idle], 1, NOW, Keeper()) == [idle]
 
 
 # --- the keeper's cost ------------------------------------------------------------------------------
@@ -166,7 +166,7 @@ def test_the_simulated_keeper_has_the_seconds_of_the_real_one() -> None:
 def test_only_batches_that_a_look_can_show_are_kept() -> None:
     subject = pod(1, recent=deque())
     for start in range(100):
-        Keeper().forget(subject, start)
+        Keeper().drop_old_batches(subject, start)
         subject.recent.append((start, start + 1))
     assert len(subject.recent) < 10
 
@@ -284,4 +284,8 @@ def test_an_oracle_keeps_a_gpu_over_a_short_gap_and_lets_it_go_over_a_long_one()
 
 def test_the_wait_is_that_which_a_share_did_not_exceed() -> None:
     outcome = Outcome(waits=[float(number) for number in range(100)])
-    assert (outcome.wait(0.5), outcome.wait(0.95), Outcome().wait(0.95)) == (50, 95, 0)
+    assert (
+        outcome.wait_quantile(0.5),
+        outcome.wait_quantile(0.95),
+        Outcome().wait_quantile(0.95),
+    ) == (50, 95, 0)

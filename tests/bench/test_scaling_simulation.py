@@ -10,10 +10,10 @@ from rich.progress import Progress
 from bench.scaling import comparison, tables
 from bench.scaling.scenarios import INSTANT, SCENARIOS, VARIANTS, Scenario
 from planner.autoscaler import Scaling, with_busy
-from planner.load import HOUR, Load, Service
+from planner.load import HOUR, Load, ServiceTime
 from planner.outcome import Outcome
 from planner.pods import Keeper
-from planner.search import Search, Wish
+from planner.search import Requirements, Search
 from planner.simulation import MAX_ATTEMPTS, OURS, Cluster, Simulation, Variant
 
 ROOT = Path(__file__).parents[2]
@@ -21,13 +21,13 @@ LONG = Scenario(
     "long",
     "long predictions in bursts",
     Load(80, "bursts", 8),
-    Service(300, 60, 4, 0.8, 1800),
+    ServiceTime(300, 60, 4, 0.8, 1800),
     Cluster(16, 90),
 )
 SEEDS = range(6)
 
 
-def simulate(load: Load, service: Service, scaling: Scaling, **more: object) -> Outcome:
+def simulate(load: Load, service: ServiceTime, scaling: Scaling, **more: object) -> Outcome:
     arrivals = load.arrivals(Random(1))
     known = {"cluster": Cluster(scaling.max, 60), "until": load.hours * HOUR}
     return Simulation(arrivals, service, scaling, **(known | more)).run()  # type: ignore[arg-type]
@@ -39,7 +39,7 @@ def simulate(load: Load, service: Service, scaling: Scaling, **more: object) -> 
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
 @pytest.mark.parametrize("shape", ["steady", "daily", "bursts", "spike"])
 def test_every_prediction_ends_once(variant: Variant, shape: str) -> None:
-    service, scaling = Service(20, 5, 4, 0.5), Scaling(4, 6)
+    service, scaling = ServiceTime(20, 5, 4, 0.5), Scaling(4, 6)
     outcome = simulate(Load(400, shape, 3), service, scaling, variant=variant)
     assert outcome.succeeded == outcome.arrivals
     assert (outcome.lost, outcome.killed) == (0, 0)
@@ -51,16 +51,20 @@ def test_every_prediction_ends_once(variant: Variant, shape: str) -> None:
 
 
 def test_never_more_gpus_are_taken_than_there_are_and_pods_wait_for_them() -> None:
-    outcome = simulate(Load(2000, "spike", 2), Service(10), Scaling(1, 20), cluster=Cluster(3))
+    outcome = simulate(Load(2000, "spike", 2), ServiceTime(10), Scaling(1, 20), cluster=Cluster(3))
     assert outcome.peak_replicas == 20
-    assert max(moment.gpus for moment in outcome.timeline) == 3
-    assert max(moment.busy for moment in outcome.timeline) <= 3
+    assert max(sample.gpus for sample in outcome.timeline) == 3
+    assert max(sample.busy for sample in outcome.timeline) <= 3
 
 
 def test_a_worker_takes_all_that_waits_and_never_waits_for_more() -> None:
-    one_at_a_time = Simulation([100.0, 200.0], Service(5, 1, 8, 0), Scaling(8), Cluster(1)).run()
+    one_at_a_time = Simulation(
+        [100.0, 200.0], ServiceTime(5, 1, 8, 0), Scaling(8), Cluster(1)
+    ).run()
     assert one_at_a_time.waits == [0, 0]
-    together = Simulation([100.0, 101.0, 102.0], Service(5, 1, 8, 0), Scaling(8), Cluster(1)).run()
+    together = Simulation(
+        [100.0, 101.0, 102.0], ServiceTime(5, 1, 8, 0), Scaling(8), Cluster(1)
+    ).run()
     assert together.waits == [0, 4, 3]
     assert together.batches == [(100, 105), (105, 111)]
 
@@ -73,7 +77,7 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another() -> None:
 
 def test_at_zero_one_prediction_waits_for_a_poll_and_a_cold_start() -> None:
     scaling = Scaling(1, 4, initial_cooldown_seconds=0)
-    outcome = Simulation([1000.0], Service(5), scaling, Cluster(4, 60)).run()
+    outcome = Simulation([1000.0], ServiceTime(5), scaling, Cluster(4, 60)).run()
     assert 54 < outcome.waits[0] <= 5.5 + 66
     assert outcome.cold_starts == 2  # the first pod of the install as well
 
@@ -94,7 +98,7 @@ def test_a_killed_prediction_is_queued_again_at_its_old_place() -> None:
     # Scaled by what waits: at 0 the pod is deleted under its batch, killed 30 s later, and the lease takes 15 s.
     scaling = Scaling(1, 1, cooldown_seconds=10)
     simulation = Simulation(
-        [70.0], Service(100, spread=0), scaling, Cluster(1), VARIANTS[0], grace=30.0
+        [70.0], ServiceTime(100, spread=0), scaling, Cluster(1), VARIANTS[0], grace=30.0
     )
     outcome = simulation.run()
     assert (outcome.killed, outcome.lost, outcome.succeeded) == (MAX_ATTEMPTS, 1, 0)
@@ -103,7 +107,7 @@ def test_a_killed_prediction_is_queued_again_at_its_old_place() -> None:
 def test_a_pod_that_drains_pays_for_its_gpu_until_it_is_done() -> None:
     scaling = Scaling(1, 1, cooldown_seconds=10)
     outcome = Simulation(
-        [500.0], Service(500, spread=0), scaling, Cluster(1, 0), VARIANTS[0], until=2000
+        [500.0], ServiceTime(500, spread=0), scaling, Cluster(1, 0), VARIANTS[0], until=2000
     ).run()
     assert len(outcome.hits) == 1
     first_pod_of_the_install = scaling.cooldown_seconds + scaling.polling_seconds
@@ -192,24 +196,24 @@ def test_the_picture_is_the_same_each_time(tmp_path: Path) -> None:
 # --- the search -------------------------------------------------------------------------------------
 
 
-def wish(per_hour: float, service: Service, gpus: int, wait: float) -> Wish:
-    return Wish(per_hour, "steady", service, Cluster(gpus, 60), wait)
+def required(per_hour: float, service: ServiceTime, gpus: int, wait: float) -> Requirements:
+    return Requirements(per_hour, "steady", service, Cluster(gpus, 60), wait)
 
 
 def test_few_predictions_that_may_wait_scale_to_zero_and_others_keep_a_replica() -> None:
-    patient = Search(wish(6, Service(30), 2, wait=120)).plan()
+    patient = Search(required(6, ServiceTime(30), 2, wait=120)).find_best()
     assert patient.scaling.min == 0
-    assert patient.wait <= 120
-    hasty = Search(wish(6, Service(30), 2, wait=20)).plan()
+    assert patient.p95_wait <= 120
+    hasty = Search(required(6, ServiceTime(30), 2, wait=20)).find_best()
     assert hasty.scaling.min >= 1
-    assert hasty.wait <= 20
+    assert hasty.p95_wait <= 20
     assert patient.outcome.paid < hasty.outcome.paid
 
 
 def test_the_search_tells_how_many_gpus_a_load_needs() -> None:
-    small = wish(600, Service(60), 11, wait=30)
+    small = required(600, ServiceTime(60), 11, wait=30)
     assert small.least_gpus == 11  # 10 busy all the time, and not quite full
-    search = Search(small.on(8))
+    search = Search(small.with_gpus(8))
     needed = search.gpus_needed(Scaling(1, 8), 40)
     assert needed is not None
     assert 11 <= needed <= 20

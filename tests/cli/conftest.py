@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,17 +15,14 @@ from cli import main
 from contract.ledger.client import Ledger
 from contract.settings import load_settings
 from local.redis import EmbeddedRedis
+from tests.support.empty_folder import enter_empty_folder
 
 CATALOG = "models:\n  m:\n    python: a:B\n  other:\n    python: a:B\n    id: acme/other\n"
 
 
 @pytest.fixture(autouse=True)
-def clean_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No settings, no catalog and no running Soloist but what the test makes."""
-    for name in os.environ:
-        if name.startswith("SOLOIST_"):
-            monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    enter_empty_folder(tmp_path, monkeypatch)
 
 
 @pytest.fixture

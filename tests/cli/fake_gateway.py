@@ -67,3 +67,28 @@ class Handler(BaseHTTPRequestHandler):
 class Server(ThreadingHTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that hangs up is nothing to report."""
+
+
+MODELS = {
+    "results": [
+        {
+            "owner": "local",
+            "name": "minilm",
+            "description": "vectors [384]",
+            "latest_version": {"id": "f" * 64},
+            "state": "busy",
+            "queue": {
+                "queued": 3,
+                "running": 2,
+                "busy": 1,
+                "oldest_seconds": 1.25,
+                "eta_seconds": 0.5,
+            },
+            "workers": [
+                {"name": "pod-1", "state": "busy", "device": "cuda:0", "gpu_name": "H200 [MIG]"},
+                {"name": "pod-2", "state": "starting", "phase": "loading", "device": "cpu"},
+            ],
+        },
+        {"owner": "acme", "name": "idle", "description": None, "latest_version": None},
+    ]
+}

@@ -18,7 +18,7 @@ from contract.ledger.transitions import (
 )
 from contract.prediction import Prediction
 from contract.settings import Settings
-from local.run_file import Running, write_state
+from local.run_file import RunningSoloist, write_run_file
 
 
 def kill_a_worker(ledger: Ledger, name: str, model: str = "m") -> None:
@@ -93,7 +93,9 @@ def test_the_ledger_of_a_running_soloist_is_found(
     kill_a_worker(ledger, "one")
     monkeypatch.delenv("SOLOIST_REDIS_URL")
     catalog = Path("catalog.yaml").rename("elsewhere.yaml").resolve()
-    write_state(Settings(), Running(os.getpid(), "http://127.0.0.1:1", redis_url, str(catalog)))
+    write_run_file(
+        Settings(), RunningSoloist(os.getpid(), "http://127.0.0.1:1", redis_url, str(catalog))
+    )
     assert [row["id"] for row in soloist("dead", "list", "--json").lines] == ["one"]
 
 

@@ -140,8 +140,8 @@ from pathlib import Path
 from local.redis import EmbeddedRedis
 ledger = EmbeddedRedis(Path(sys.argv[1]))
 ledger.start()
-if sys.argv[2] == "unguarded":
-    ledger._guard.dismiss()
+if sys.argv[2] == "unwatched":
+    ledger._watch.dismiss()
 print(ledger.pid, ledger.port, flush=True)
 time.sleep(600)
 """
@@ -161,7 +161,7 @@ def owner_killed(folder: Path, how: str) -> tuple[int, int]:
 
 
 def test_it_ends_when_its_owner_is_killed(tmp_path: Path) -> None:
-    pid, _ = owner_killed(tmp_path, "guarded")
+    pid, _ = owner_killed(tmp_path, "watched")
     wait_gone(pid)
 
 
@@ -169,7 +169,7 @@ def test_it_ends_when_its_owner_is_killed(tmp_path: Path) -> None:
 def test_one_left_over_is_stopped_by_the_next_start_and_its_data_kept(
     tmp_path: Path, frozen: bool
 ) -> None:
-    pid, _ = owner_killed(tmp_path, "unguarded")
+    pid, _ = owner_killed(tmp_path, "unwatched")
     if frozen:
         os.kill(pid, signal.SIGSTOP)
     with EmbeddedRedis(tmp_path) as ledger:
@@ -190,7 +190,7 @@ def test_the_ledger_outlives_those_who_still_write_to_it(tmp_path: Path) -> None
     with (
         subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as writer,
         subprocess.Popen(
-            [sys.executable, "-c", script, str(tmp_path), "guarded", str(writer.pid)],
+            [sys.executable, "-c", script, str(tmp_path), "watched", str(writer.pid)],
             stdout=subprocess.PIPE,
             text=True,
         ) as owner,

@@ -135,10 +135,10 @@ def test_a_rate_is_read_in_each_unit(text: str, rate: float) -> None:
 
 
 def test_only_values_that_differ_from_the_charts_are_printed_but_max_and_target_always() -> None:
-    plain = scaling_of(plan.values("m", Scaling(target=8, max=1)), "m")
+    plain = scaling_of(plan.chart_values("m", Scaling(target=8, max=1)), "m")
     assert plain == {"max": 1, "target": 8}
     scaling = Scaling(4, 9, 2, 5, 60, stabilization_seconds=120, down_pods_per_minute=3)
-    assert scaling_of(plan.values("m", scaling), "m") == {
+    assert scaling_of(plan.chart_values("m", scaling), "m") == {
         "min": 2,
         "max": 9,
         "target": 4,

@@ -205,7 +205,7 @@ def test_something_else_at_the_address_is_one_sentence(gateway: FakeGateway, sol
 def test_a_gateway_that_stays_broken_ends_the_command(
     gateway: FakeGateway, soloist, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predict, "PATIENCE_SECONDS", -1.0)
+    monkeypatch.setattr(predict, "RETRY_SECONDS", -1.0)
     gateway.respond = lambda request: problem(503, "the ledger is away", Retry_After="0")
     result = soloist("predict", "minilm", "x")
     assert result.code == 1

@@ -21,10 +21,10 @@ from contract.catalog import Catalog, ModelSpec
 from contract.errors import StartRefused
 from contract.settings import Settings, load_settings
 from local import supervisor, topology
-from local.log_stream import Stream
+from local.log_stream import LogStream
 from local.processes import StartFailed, free_port
 from local.redis import EmbeddedRedis
-from local.run_file import read_state
+from local.run_file import read_run_file
 from local.topology import Plan, Process
 
 FAKE = '''
@@ -109,16 +109,16 @@ class Scene:
         self._acts: dict[str, Callable[[], None]] = {}
         scene = self
 
-        class Watched(Stream):
-            def say(self, sentence: str, style: str = "") -> None:
-                super().say(sentence, style)
+        class Watched(LogStream):
+            def write_sentence(self, sentence: str, style: str = "") -> None:
+                super().write_sentence(sentence, style)
                 scene._see(sentence)
 
-            def line(self, name: str, text: str) -> None:
-                super().line(name, text)
+            def write_line(self, name: str, text: str) -> None:
+                super().write_line(name, text)
                 scene._see(f"{name} | {text}")
 
-        monkeypatch.setattr(up, "Stream", Watched)
+        monkeypatch.setattr(up, "LogStream", Watched)
         self._monkeypatch = monkeypatch
 
     def _see(self, line: str) -> None:
@@ -178,13 +178,13 @@ def test_the_other_commands_find_it_while_it_runs(scene: Scene) -> None:
     seen = []
 
     def look() -> None:
-        seen.append(read_state(load_settings()))
+        seen.append(read_run_file(load_settings()))
         interrupt()
 
     scene.on("Ctrl-C ends it", look).run("plain")
     assert seen[0].pid == os.getpid()
     assert seen[0].url in scene.said("answers at")
-    assert read_state(load_settings()) is None
+    assert read_run_file(load_settings()) is None
 
 
 def test_a_process_that_dies_is_started_again(scene: Scene) -> None:
@@ -366,19 +366,19 @@ LOGGED = (
 
 
 def test_lines_are_readable_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    stream = Stream(["gateway", "m"], as_json=False)
-    stream.line("m", LOGGED)
-    stream.line("gateway", "Traceback [most] recent")
+    stream = LogStream(["gateway", "m"], as_json=False)
+    stream.write_line("m", LOGGED)
+    stream.write_line("gateway", "Traceback [most] recent")
     assert capsys.readouterr().out == (
         "m       │ 03:04:05 warning slow ms=12\ngateway │ Traceback [most] recent\n"
     )
 
 
 def test_lines_are_json_for_machines(capsys: pytest.CaptureFixture[str]) -> None:
-    stream = Stream(["m"], as_json=True)
-    stream.line("m", LOGGED)
-    stream.line("m", "no JSON")
-    stream.say("hello")
+    stream = LogStream(["m"], as_json=True)
+    stream.write_line("m", LOGGED)
+    stream.write_line("m", "no JSON")
+    stream.write_sentence("hello")
     first, second, third = map(json.loads, capsys.readouterr().out.splitlines())
     assert first == {"process": "m", **json.loads(LOGGED)}
     assert second == {"process": "m", "message": "no JSON"}

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cli.console import Failure, run
+from cli.console import Failure, run_command
 from contract import __version__
 from k8s import package
 from k8s.render import ROOT
@@ -119,7 +119,7 @@ def test_the_command_says_where_the_package_is(
 ) -> None:
     monkeypatch.setattr(package, "find_helm", lambda: helm)
     options = ["--registry", IMAGES["registry"], "--api", API, "--worker", WORKER]
-    code = run(package.app, "python -m k8s.package", [*options, "--out", str(tmp_path)])  # type: ignore[list-item]
+    code = run_command(package.app, "python -m k8s.package", [*options, "--out", str(tmp_path)])  # type: ignore[list-item]
 
     assert code == 0
     assert capsys.readouterr().out == f"{tmp_path}/soloist-{__version__}.tgz\n"
