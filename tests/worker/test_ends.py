@@ -5,41 +5,18 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from batches import Followed
 
 from contract.errors import LedgerUnavailable
 from contract.ledger.transitions import Claimed, LeaseTerms, Outcome, Transition
 from contract.telemetry.tracing import OFF
+from tests.support.fake_ledger import FakeLedger
 from worker.batch import Batch
 from worker.batch_log import Account
 from worker.completion import EXIT_BROKEN, Ends
 from worker.leases import Leases
 
 LIMIT = 60.0
-
-
-class Ledger:
-    """Remembers what was written; `fails` says which ids cannot be."""
-
-    def __init__(self) -> None:
-        self.written: list[Transition[Any]] = []
-        self.fails: dict[str, Exception] = {}
-
-    def run(self, transition: Transition[Any]) -> Any:
-        if transition.script == "extend":
-            return []
-        rows = transition.args["predictions"]
-        for row in rows:
-            if error := self.fails.get(row["id"] if isinstance(row, dict) else row[0]):
-                raise error
-        self.written.append(transition)
-        return transition.read(
-            {"wakeups": [7], "endings": []} if transition.script == "release" else []
-        )
-
-    def ids(self, script: str) -> list[list[str]]:
-        """The predictions of each call of a script."""
-        calls = [t.args["predictions"] for t in self.written if t.script == script]
-        return [[r["id"] if isinstance(r, dict) else r[0] for r in rows] for rows in calls]
 
 
 class Wakeups:
@@ -57,12 +34,6 @@ class Wakeups:
         self.closed = wait
 
 
-class Reporter:
-    def follow(self, attempts: dict[str, int]) -> None: ...
-
-    def take(self, *what: Any) -> None: ...
-
-
 class Ended(BaseException):
     """In place of the end of this process."""
 
@@ -71,7 +42,7 @@ class WorkerProcess:
     """The ends of one process, and its leases as a test fills them."""
 
     def __init__(self) -> None:
-        self.ledger, self.notifier = Ledger(), Wakeups()
+        self.ledger, self.notifier = FakeLedger(), Wakeups()
         terms = LeaseTerms("m", "w1", 4, timeout_seconds=LIMIT)
         self.leases = Leases(self.ledger, terms, 1000, lambda batch: None)
         self.held = ExitStack()
@@ -80,7 +51,7 @@ class WorkerProcess:
 
     def batch(self, *ids: str, done: bool = False) -> Batch:
         """A batch under way; `done`: its outcomes are kept back."""
-        batch = Batch([Claimed(id, 1, "{}", 0.0) for id in ids], Reporter(), 1 << 20)
+        batch = Batch([Claimed(id, 1, "{}", 0.0) for id in ids], Followed(), 1 << 20)
         self.held.enter_context(self.leases.hold(batch))
         if done:
             self.leases.returned(batch)

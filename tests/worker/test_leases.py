@@ -5,6 +5,7 @@ from threading import Event
 from typing import Any
 
 import pytest
+from batches import Followed
 
 from contract.errors import LedgerUnavailable
 from contract.ledger.client import Ledger
@@ -12,35 +13,15 @@ from contract.ledger.transitions import (
     Claimed,
     LeaseTerms,
     Submission,
-    Transition,
     cancel,
     claim,
     create,
 )
 from contract.prediction import Prediction
+from tests.support.fake_ledger import FakeLedger
 from tests.support.waiting import until
 from worker.batch import Batch
 from worker.leases import HARD_EXIT_SLACK_SECONDS, SILENCE_SLACK_SECONDS, Leases
-
-
-class Book:
-    """A ledger that remembers what was extended; it can be away, and say what was lost."""
-
-    def __init__(self) -> None:
-        self.extended: list[list[tuple[str, int]]] = []
-        self.left: list[dict[str, float | bool]] = []
-        self.lost: list[str] = []
-        self.away = False
-        self.asked_while_away = 0
-
-    def run(self, transition: Transition[Any]) -> Any:
-        assert transition.script == "extend"
-        if self.away:
-            self.asked_while_away += 1
-            raise LedgerUnavailable
-        self.extended.append(transition.args["predictions"])
-        self.left.append(transition.args["left"])
-        return list(self.lost)
 
 
 class Timer:
@@ -57,14 +38,6 @@ class Timer:
         self.left = None
 
 
-class Reporter:
-    def follow(self, claimed: Any) -> None: ...
-
-    def said(self, id: str) -> None: ...
-
-    def take(self, *what: Any) -> None: ...
-
-
 @pytest.fixture(autouse=True)
 def timer(monkeypatch: pytest.MonkeyPatch) -> Timer:
     made = Timer()
@@ -73,16 +46,21 @@ def timer(monkeypatch: pytest.MonkeyPatch) -> Timer:
 
 
 @pytest.fixture
-def book() -> Book:
-    return Book()
+def fake() -> FakeLedger:
+    return FakeLedger()
+
+
+def lefts(fake: FakeLedger) -> list[dict[str, float | bool]]:
+    """What each extension said of the hard limits."""
+    return [transition.args["left"] for transition in fake.written]
 
 
 def batch_of(*ids: str) -> Batch:
-    return Batch([Claimed(id, 1, "{}", 0.0) for id in ids], Reporter())
+    return Batch([Claimed(id, 1, "{}", 0.0) for id in ids], Followed())
 
 
 def leases(
-    book: Any,
+    ledger: Any,
     *,
     renew_seconds: float = 0.01,
     timeout_seconds: float = 300.0,
@@ -90,30 +68,22 @@ def leases(
     overdue: Any = lambda batch: None,
 ) -> Leases:
     terms = LeaseTerms("m", "w1", 4, timeout_seconds=timeout_seconds, lease_seconds=lease_seconds)
-    return Leases(book, terms, renew_seconds, overdue)
+    return Leases(ledger, terms, renew_seconds, overdue)
 
 
-def test_leases_are_extended_while_the_main_thread_computes(book: Book) -> None:
-    deadline = time.monotonic() + 10
-    with leases(book).hold(batch_of("a", "b")):
-        while len(book.extended) < 3 and time.monotonic() < deadline:
-            sum(range(1000))
-    assert len(book.extended) >= 3
-    assert book.extended[0] == [("a", 1), ("b", 1)]
+def test_leases_are_extended_while_the_main_thread_computes(fake: FakeLedger) -> None:
+    def computed() -> bool:
+        return sum(range(1000)) > 0 and len(fake.rows("extend")) >= 3
+
+    with leases(fake).hold(batch_of("a", "b")):
+        until("it was extended three times", computed)
+    assert fake.rows("extend")[0] == [("a", 1), ("b", 1)]
 
 
 def test_an_outage_is_one_line_of_the_log_and_the_next_one_another(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    class Fails(Book):
-        away = False
-
-        def run(self, transition: Any) -> Any:
-            if self.away:
-                raise LedgerUnavailable
-            return super().run(transition)
-
-    fails = Fails()
+    fails = FakeLedger()
     kept = leases(fails, renew_seconds=1000)
     with kept.hold(batch_of("a")):
         for _ in range(2):
@@ -125,80 +95,80 @@ def test_an_outage_is_one_line_of_the_log_and_the_next_one_another(
     assert [record.message for record in caplog.records] == ["leases were not renewed"] * 2
 
 
-def test_nothing_is_extended_before_or_after_a_batch(book: Book) -> None:
-    kept = leases(book, renew_seconds=0.001)
+def test_nothing_is_extended_before_or_after_a_batch(fake: FakeLedger) -> None:
+    kept = leases(fake, renew_seconds=0.001)
     kept.renew()
-    assert book.extended == []
+    assert fake.rows("extend") == []
     with kept.hold(batch_of("a")):
-        until("a lease is extended", lambda: book.extended)
+        until("a lease is extended", lambda: fake.rows("extend"))
     # One more may be under way while the batch ends.
-    before = len(book.extended)
+    before = len(fake.rows("extend"))
     for _ in range(5):
         kept.renew()
-    assert len(book.extended) <= before + 1
+    assert len(fake.rows("extend")) <= before + 1
 
 
-def test_several_batches_are_extended_in_one_call(book: Book) -> None:
-    kept = leases(book, renew_seconds=60)
+def test_several_batches_are_extended_in_one_call(fake: FakeLedger) -> None:
+    kept = leases(fake, renew_seconds=60)
     with kept.hold(batch_of("a")), kept.hold(batch_of("b", "c")):
         kept.renew()
-        assert [("a", 1), ("b", 1), ("c", 1)] in book.extended
+        assert [("a", 1), ("b", 1), ("c", 1)] in fake.rows("extend")
 
 
-def test_what_is_no_longer_ours_is_stopped_and_no_more_extended(book: Book) -> None:
+def test_what_is_no_longer_ours_is_stopped_and_no_more_extended(fake: FakeLedger) -> None:
     batch = batch_of("a", "b")
-    with leases(book).hold(batch):
-        until("a lease is extended", lambda: book.extended)
-        book.lost = ["b"]
+    with leases(fake).hold(batch):
+        until("a lease is extended", lambda: fake.rows("extend"))
+        fake.answers["extend"] = ["b"]
         until("the second item is to stop", lambda: batch.items[1].should_stop())
-        until("only the first is extended", lambda: book.extended[-1] == [("a", 1)])
+        until("only the first is extended", lambda: fake.rows("extend")[-1] == [("a", 1)])
     assert not batch.items[0].should_stop()
 
 
 def test_a_busy_worker_whose_whole_batch_was_canceled_still_says_that_it_is_busy(
-    book: Book,
+    fake: FakeLedger,
 ) -> None:
     batch = batch_of("a")
-    with leases(book).hold(batch):
-        book.lost = ["a"]
-        until("nothing is left to extend", lambda: [] in book.extended)
+    with leases(fake).hold(batch):
+        fake.answers["extend"] = ["a"]
+        until("nothing is left to extend", lambda: [] in fake.rows("extend"))
 
 
 def test_a_cancel_reaches_a_running_item_through_the_ledger(ledger: Ledger) -> None:
     prediction = Prediction(id="p1", model="m")
     ledger.run(create([Submission(prediction, 10, 4)]))
     terms = LeaseTerms("m", "w1", 4)
-    batch = Batch(ledger.run(claim(terms, 1)).predictions, Reporter())
+    batch = Batch(ledger.run(claim(terms, 1)).predictions, Followed())
     with Leases(ledger, terms, 0.01, lambda batch: None).hold(batch):
         assert not batch.items[0].should_stop()
         ledger.run(cancel("p1", prediction.owner))
         assert batch.items[0].stopped.wait(10)
 
 
-def test_the_thread_goes_on_when_the_ledger_is_away(book: Book) -> None:
+def test_the_thread_goes_on_when_the_ledger_is_away(fake: FakeLedger) -> None:
     batch = batch_of("a")
-    with leases(book).hold(batch):
-        until("a lease is extended", lambda: book.extended)
-        book.away = True
-        until("it asked three times while the ledger was away", lambda: book.asked_while_away >= 3)
-        book.away = False
-        before = len(book.extended)
-        until("it extends again", lambda: len(book.extended) > before + 1)
+    with leases(fake).hold(batch):
+        until("a lease is extended", lambda: fake.rows("extend"))
+        fake.away = True
+        until("it asked three times while the ledger was away", lambda: fake.asked_while_away >= 3)
+        fake.away = False
+        before = len(fake.rows("extend"))
+        until("it extends again", lambda: len(fake.rows("extend")) > before + 1)
     assert not batch.items[0].should_stop()
 
 
-def test_the_thread_goes_on_after_an_error_that_nobody_expected(book: Book) -> None:
+def test_the_thread_goes_on_after_an_error_that_nobody_expected(fake: FakeLedger) -> None:
     failed: list[Batch] = []
 
     def overdue(batch: Batch) -> None:
         failed.append(batch)
         raise ValueError("a mistake of ours")
 
-    with leases(book, timeout_seconds=0.01, overdue=overdue).hold(batch_of("a")):
+    with leases(fake, timeout_seconds=0.01, overdue=overdue).hold(batch_of("a")):
         until("three looks have failed", lambda: len(failed) >= 3)
 
 
-def test_a_batch_past_its_hard_limit_is_called_overdue_at_once(book: Book) -> None:
+def test_a_batch_past_its_hard_limit_is_called_overdue_at_once(fake: FakeLedger) -> None:
     called: list[Batch] = []
     told = Event()
 
@@ -208,36 +178,36 @@ def test_a_batch_past_its_hard_limit_is_called_overdue_at_once(book: Book) -> No
 
     batch = batch_of("a")
     # The watchdog does not wait for the next renewal.
-    with leases(book, renew_seconds=60, timeout_seconds=0.1, overdue=overdue).hold(batch):
+    with leases(fake, renew_seconds=60, timeout_seconds=0.1, overdue=overdue).hold(batch):
         assert told.wait(10)
     assert set(called) == {batch}
     assert batch.seconds < 10
 
 
-def test_a_batch_within_its_hard_limit_is_not_overdue(book: Book) -> None:
+def test_a_batch_within_its_hard_limit_is_not_overdue(fake: FakeLedger) -> None:
     called: list[Batch] = []
-    with leases(book, timeout_seconds=60, overdue=called.append).hold(batch_of("a")):
-        until("it has extended a few times", lambda: len(book.extended) > 3)
+    with leases(fake, timeout_seconds=60, overdue=called.append).hold(batch_of("a")):
+        until("it has extended a few times", lambda: len(fake.rows("extend")) > 3)
     assert called == []
 
 
-def test_when_the_model_has_returned_no_hard_limit_holds(book: Book, timer: Timer) -> None:
+def test_when_the_model_has_returned_no_hard_limit_holds(fake: FakeLedger, timer: Timer) -> None:
     called: list[Batch] = []
-    kept = leases(book, timeout_seconds=0.05, overdue=called.append)
+    kept = leases(fake, timeout_seconds=0.05, overdue=called.append)
     batch = batch_of("a")
     with kept.hold(batch):
         kept.returned(batch)
         assert timer.left is None, "at once: the timer in C would not wait for the next renewal"
-        book.away = True
+        fake.away = True
         batch.started -= 600
-        until("it asked a few times while the ledger was away", lambda: book.asked_while_away > 3)
+        until("it asked a few times while the ledger was away", lambda: fake.asked_while_away > 3)
         assert not kept.late
         assert timer.left is None
     assert called == []
 
 
-def test_another_batch_that_computes_keeps_its_hard_limit(book: Book, timer: Timer) -> None:
-    kept = leases(book, timeout_seconds=10)
+def test_another_batch_that_computes_keeps_its_hard_limit(fake: FakeLedger, timer: Timer) -> None:
+    kept = leases(fake, timeout_seconds=10)
     done, computes = batch_of("a"), batch_of("b")
     with kept.hold(done), kept.hold(computes):
         done.started -= 60
@@ -249,25 +219,25 @@ def test_another_batch_that_computes_keeps_its_hard_limit(book: Book, timer: Tim
 
 
 def test_the_ledger_is_told_what_is_left_of_a_limit_and_when_none_holds_any_more(
-    book: Book,
+    fake: FakeLedger,
 ) -> None:
     batch = batch_of("a")
-    kept = leases(book, timeout_seconds=60)
+    kept = leases(fake, timeout_seconds=60)
     with kept.hold(batch):
-        until("it said what is left a few times", lambda: len(book.left) > 2)
-        assert book.left[0]["a"] == pytest.approx(60, abs=5)
-        assert book.left[2] == {}, "once is enough"
-        book.away = True
+        until("it said what is left a few times", lambda: len(lefts(fake)) > 2)
+        assert lefts(fake)[0]["a"] == pytest.approx(60, abs=5)
+        assert lefts(fake)[2] == {}, "once is enough"
+        fake.away = True
         kept.returned(batch)
-        until("it asked while the ledger was away", lambda: book.asked_while_away)
-        seen = len(book.left)
-        book.away = False
-        until("it says what is left again", lambda: len(book.left) > seen + 2)
-        assert [left for left in book.left[seen:] if left] == [{"a": False}]
+        until("it asked while the ledger was away", lambda: fake.asked_while_away)
+        seen = len(lefts(fake))
+        fake.away = False
+        until("it says what is left again", lambda: len(lefts(fake)) > seen + 2)
+        assert [left for left in lefts(fake)[seen:] if left] == [{"a": False}]
 
 
-def test_liveness_ends_only_some_time_after_the_hard_limit(book: Book) -> None:
-    kept = leases(book, timeout_seconds=10)
+def test_liveness_ends_only_some_time_after_the_hard_limit(fake: FakeLedger) -> None:
+    kept = leases(fake, timeout_seconds=10)
     batch = batch_of("a")
     assert not kept.late
     with kept.hold(batch):
@@ -280,25 +250,25 @@ def test_liveness_ends_only_some_time_after_the_hard_limit(book: Book) -> None:
 
 
 def test_a_timer_in_c_stands_behind_the_watchdog_while_a_batch_runs(
-    book: Book, timer: Timer
+    fake: FakeLedger, timer: Timer
 ) -> None:
-    kept = leases(book, timeout_seconds=10)
+    kept = leases(fake, timeout_seconds=10)
     assert timer.left is None
     with kept.hold(batch_of("a")):
         assert timer.left == pytest.approx(10 + HARD_EXIT_SLACK_SECONDS, abs=1)
     assert timer.left is None
 
 
-def test_the_timer_in_c_is_cancelled_when_a_batch_raises(book: Book, timer: Timer) -> None:
-    kept = leases(book)
+def test_the_timer_in_c_is_cancelled_when_a_batch_raises(fake: FakeLedger, timer: Timer) -> None:
+    kept = leases(fake)
     with pytest.raises(ValueError, match="no"), kept.hold(batch_of("a")):
         raise ValueError("no")
     assert timer.left is None
     assert kept.batches == []
 
 
-def test_the_timer_in_c_stands_for_the_oldest_batch(book: Book, timer: Timer) -> None:
-    kept = leases(book, timeout_seconds=100, lease_seconds=1000)
+def test_the_timer_in_c_stands_for_the_oldest_batch(fake: FakeLedger, timer: Timer) -> None:
+    kept = leases(fake, timeout_seconds=100, lease_seconds=1000)
     old, new = batch_of("a"), batch_of("b")
     old.started -= 60
     with kept.hold(new):
@@ -307,14 +277,14 @@ def test_the_timer_in_c_stands_for_the_oldest_batch(book: Book, timer: Timer) ->
         assert timer.left == pytest.approx(100 + HARD_EXIT_SLACK_SECONDS, abs=1)
 
 
-def test_the_timer_in_c_ends_a_process_that_renews_no_lease(book: Book, timer: Timer) -> None:
-    kept = leases(book, timeout_seconds=300, lease_seconds=15, renew_seconds=1000)
+def test_the_timer_in_c_ends_a_process_that_renews_no_lease(fake: FakeLedger, timer: Timer) -> None:
+    kept = leases(fake, timeout_seconds=300, lease_seconds=15, renew_seconds=1000)
     with kept.hold(batch_of("a")):
         assert timer.left == 15 + SILENCE_SLACK_SECONDS
 
 
-def test_each_renewal_sets_the_timer_in_c_again(book: Book, timer: Timer) -> None:
-    kept = leases(book)
+def test_each_renewal_sets_the_timer_in_c_again(fake: FakeLedger, timer: Timer) -> None:
+    kept = leases(fake)
     with kept.hold(batch_of("a")):
         timer.left = 0.0
         deadline = time.monotonic() + 10
@@ -323,8 +293,8 @@ def test_each_renewal_sets_the_timer_in_c_again(book: Book, timer: Timer) -> Non
         assert timer.left == 15 + SILENCE_SLACK_SECONDS
 
 
-def test_only_says_whether_another_batch_is_under_way(book: Book) -> None:
-    kept = leases(book)
+def test_only_says_whether_another_batch_is_under_way(fake: FakeLedger) -> None:
+    kept = leases(fake)
     first, second = batch_of("a"), batch_of("b")
     assert kept.only(first)
     with kept.hold(first):
@@ -334,34 +304,36 @@ def test_only_says_whether_another_batch_is_under_way(book: Book) -> None:
         assert kept.only(first)
 
 
-def test_no_extension_follows_the_end_of_a_batch(book: Book) -> None:
+def test_no_extension_follows_the_end_of_a_batch(fake: FakeLedger) -> None:
     """It would name an idle worker busy for as long as a lease."""
-    kept = leases(book, renew_seconds=0.001)
+    kept = leases(fake, renew_seconds=0.001)
     batch = batch_of("a")
     with kept.hold(batch):
-        until("a lease is extended", lambda: book.extended)
+        until("a lease is extended", lambda: fake.rows("extend"))
         with kept.settling(batch):
-            written = len(book.extended)
+            written = len(fake.rows("extend"))
             time.sleep(0.05)  # dozens of renewals would fall due
             assert kept.only(batch)
         kept.renew()
-        assert len(book.extended) == written
+        assert len(fake.rows("extend")) == written
         assert kept.batches == []
 
 
-def test_a_batch_whose_end_could_not_be_written_keeps_its_leases(book: Book) -> None:
-    kept = leases(book)
+def test_a_batch_whose_end_could_not_be_written_keeps_its_leases(fake: FakeLedger) -> None:
+    kept = leases(fake)
     batch = batch_of("a")
     with kept.hold(batch):
         with pytest.raises(LedgerUnavailable), kept.settling(batch):
             raise LedgerUnavailable
         assert kept.batches == [batch]
-        before = len(book.extended)
-        until("it extends again", lambda: len(book.extended) > before + 1)
+        before = len(fake.rows("extend"))
+        until("it extends again", lambda: len(fake.rows("extend")) > before + 1)
 
 
-def test_of_two_batches_that_end_together_the_second_leaves_the_worker_idle(book: Book) -> None:
-    kept = leases(book)
+def test_of_two_batches_that_end_together_the_second_leaves_the_worker_idle(
+    fake: FakeLedger,
+) -> None:
+    kept = leases(fake)
     first, second = batch_of("a"), batch_of("b")
     with kept.hold(first), kept.hold(second):
         with kept.settling(first):
@@ -370,8 +342,8 @@ def test_of_two_batches_that_end_together_the_second_leaves_the_worker_idle(book
             assert kept.only(second)
 
 
-def test_busy_seconds_grow_while_a_batch_computes_and_never_fall(book: Book) -> None:
-    kept, seen = leases(book, renew_seconds=60), [0.0]
+def test_busy_seconds_grow_while_a_batch_computes_and_never_fall(fake: FakeLedger) -> None:
+    kept, seen = leases(fake, renew_seconds=60), [0.0]
     assert kept.busy_seconds == 0
     for _ in range(3):
         batch = batch_of("a")

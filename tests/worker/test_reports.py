@@ -1,7 +1,6 @@
 """What running predictions say of themselves reaches the ledger in order, and before their outcome."""
 
 from threading import Event, Thread
-from typing import Any
 
 import pytest
 
@@ -14,7 +13,6 @@ from contract.ledger.transitions import (
     LeaseTerms,
     Outcome,
     Submission,
-    Transition,
     claim,
     create,
     finish,
@@ -22,46 +20,21 @@ from contract.ledger.transitions import (
     release,
 )
 from contract.prediction import Prediction
+from tests.support.fake_ledger import FakeLedger
 from tests.support.waiting import until
 from worker.models.interface import Item
 from worker.reports import Output, Reporter
 
 
-class Book:
-    """A ledger that remembers reports; `gate` holds up the call under way."""
-
-    def __init__(self) -> None:
-        self.calls: list[list[dict[str, Any]]] = []
-        self.gate = Event()
-        self.gate.set()
-        self.inside = Event()
-        self.faults: list[Exception] = []
-        self.away = Event()
-
-    def run(self, transition: Transition[Any]) -> Any:
-        assert transition.script == "report"
-        self.inside.set()
-        assert self.gate.wait(10)
-        if self.away.is_set():
-            raise LedgerUnavailable
-        if self.faults:
-            raise self.faults.pop(0)
-        self.calls.append(transition.args["predictions"])
-        return True
-
-    def events(self, id: str) -> list[tuple[str, str]]:
-        return [
-            tuple(event)
-            for call in self.calls
-            for row in call
-            if row["id"] == id
-            for event in row["events"]
-        ]
-
-
 @pytest.fixture
-def book() -> Book:
-    return Book()
+def fake() -> FakeLedger:
+    return FakeLedger()
+
+
+def events(fake: FakeLedger, id: str) -> list[tuple[str, str]]:
+    """What was sent of one prediction's stream."""
+    rows = [row for call in fake.rows("report") for row in call if row["id"] == id]
+    return [tuple(event) for row in rows for event in row["events"]]
 
 
 def following(reporter: Reporter, *ids: str) -> list[Item]:
@@ -69,8 +42,8 @@ def following(reporter: Reporter, *ids: str) -> list[Item]:
     return [Item(id, {}, report=reporter.take) for id in ids]
 
 
-def test_pieces_arrive_in_order(book: Book) -> None:
-    reporter = Reporter(book)
+def test_pieces_arrive_in_order(fake: FakeLedger) -> None:
+    reporter = Reporter(fake)
     (item,) = following(reporter, "a")
     for n in range(500):
         item.emit(str(n))
@@ -82,114 +55,117 @@ def test_pieces_arrive_in_order(book: Book) -> None:
         expected.append(("output", str(n)))
         if n % 50 == 0:
             expected.append(("logs", f"at {n}\n"))
-    assert book.events("a") == expected
+    assert events(fake, "a") == expected
 
 
-def test_what_gathers_during_a_call_goes_in_the_next_one(book: Book) -> None:
-    reporter = Reporter(book)
+def test_what_gathers_during_a_call_goes_in_the_next_one(fake: FakeLedger) -> None:
+    reporter = Reporter(fake)
     first, second = following(reporter, "a", "b")
-    book.gate.clear()
+    fake.gate.clear()
     first.emit("0")
-    assert book.inside.wait(10)
+    assert fake.inside.wait(10)
     for n in range(1, 100):
         first.emit(str(n))
         second.progress(n / 100)
-    book.gate.set()
+    fake.gate.set()
     reporter.flush()
-    assert len(book.calls) == 2
-    assert {row["id"]: row.get("progress") for row in book.calls[1]} == {"a": None, "b": 0.99}
-    assert len(book.calls[1][0]["events"]) == 99
+    assert len(fake.rows("report")) == 2
+    assert {row["id"]: row.get("progress") for row in fake.rows("report")[1]} == {
+        "a": None,
+        "b": 0.99,
+    }
+    assert len(fake.rows("report")[1][0]["events"]) == 99
 
 
-def test_flush_returns_only_when_the_call_under_way_is_over(book: Book) -> None:
-    reporter = Reporter(book)
+def test_flush_returns_only_when_the_call_under_way_is_over(fake: FakeLedger) -> None:
+    reporter = Reporter(fake)
     (item,) = following(reporter, "a")
-    book.gate.clear()
+    fake.gate.clear()
     item.emit("piece")
-    assert book.inside.wait(10)
+    assert fake.inside.wait(10)
     flushed = Event()
     waiter = Thread(target=lambda: (reporter.flush(), flushed.set()))
     waiter.start()
     assert not flushed.wait(0.1)
-    book.gate.set()
+    fake.gate.set()
     assert flushed.wait(10)
     waiter.join(10)
-    assert book.events("a") == [("output", "piece")]
+    assert events(fake, "a") == [("output", "piece")]
 
 
-def test_flush_returns_at_once_when_nothing_was_said(book: Book) -> None:
-    Reporter(book).flush()
-    assert book.calls == []
+def test_flush_returns_at_once_when_nothing_was_said(fake: FakeLedger) -> None:
+    Reporter(fake).flush()
+    assert fake.rows("report") == []
 
 
-def test_what_is_not_followed_or_is_over_is_not_carried(book: Book) -> None:
-    reporter = Reporter(book)
+def test_what_is_not_followed_or_is_over_is_not_carried(fake: FakeLedger) -> None:
+    reporter = Reporter(fake)
     (item,) = following(reporter, "a")
     Item("stranger", {}, report=reporter.take).emit("x")
-    book.gate.clear()
+    fake.gate.clear()
     item.emit("first")
-    assert book.inside.wait(10)
+    assert fake.inside.wait(10)
     item.emit("second")
     reporter.forget(["a"])
     item.emit("third")
-    book.gate.set()
+    fake.gate.set()
     reporter.flush()
-    assert book.events("a") == [("output", "first")]
+    assert events(fake, "a") == [("output", "first")]
 
 
-def test_a_ledger_that_comes_back_gets_every_piece_once(book: Book) -> None:
-    reporter = Reporter(book)
+def test_a_ledger_that_comes_back_gets_every_piece_once(fake: FakeLedger) -> None:
+    reporter = Reporter(fake)
     (item,) = following(reporter, "a")
-    book.faults += [LedgerUnavailable(), LedgerUnavailable()]
+    fake.faults += [LedgerUnavailable(), LedgerUnavailable()]
     for n in range(50):
         item.emit(str(n))
-    until("all events are recorded", lambda: len(book.events("a")) == 50)
-    assert book.events("a") == [("output", str(n)) for n in range(50)]
+    until("all events are recorded", lambda: len(events(fake, "a")) == 50)
+    assert events(fake, "a") == [("output", str(n)) for n in range(50)]
     reporter.flush()
-    assert len(book.events("a")) == 50
+    assert len(events(fake, "a")) == 50
 
 
-def test_a_ledger_that_stays_away_does_not_hold_up_the_outcome(book: Book) -> None:
-    reporter = Reporter(book)
+def test_a_ledger_that_stays_away_does_not_hold_up_the_outcome(fake: FakeLedger) -> None:
+    reporter = Reporter(fake)
     first, second = following(reporter, "a", "b")
-    book.away.set()
+    fake.away = True
     first.emit("lost")
     second.emit("lost")
     reporter.flush()
-    book.away.clear()
+    fake.away = False
     first.emit("late")
     reporter.flush()
     # The ledger does not close the gap: it knows by the offset that something is missing.
-    ((row,),) = book.calls
+    ((row,),) = fake.rows("report")
     assert (row["events"], row["offset"]) == ([("output", "late")], 4)
     assert reporter.said("a") == 8
 
 
-def test_logs_that_gather_while_the_ledger_is_away_are_bounded(book: Book) -> None:
-    reporter = Reporter(book)
+def test_logs_that_gather_while_the_ledger_is_away_are_bounded(fake: FakeLedger) -> None:
+    reporter = Reporter(fake)
     (item,) = following(reporter, "a")
-    book.gate.clear()
+    fake.gate.clear()
     item.log("first")
-    assert book.inside.wait(10)
+    assert fake.inside.wait(10)
     for _ in range(1000):
         item.log("x" * 999)
-    book.gate.set()
+    fake.gate.set()
     reporter.flush()
-    ((first,), (rest,)) = book.calls
+    ((first,), (rest,)) = fake.rows("report")
     assert first["logs"] == "first\n"
     assert MOST_LOG_BYTES <= len(rest["logs"]) <= 2 * MOST_LOG_BYTES
     assert MOST_LOG_BYTES <= sum(len(text) for _, text in rest["events"]) <= 2 * MOST_LOG_BYTES
 
 
-def test_an_error_that_nobody_expected_costs_a_report_and_nothing_else(book: Book) -> None:
-    reporter = Reporter(book)
+def test_an_error_that_nobody_expected_costs_a_report_and_nothing_else(fake: FakeLedger) -> None:
+    reporter = Reporter(fake)
     (item,) = following(reporter, "a")
-    book.faults.append(ValueError("no script of that name"))
+    fake.faults.append(ValueError("no script of that name"))
     item.emit("lost")
     reporter.flush()
     item.emit("kept")
     reporter.flush()
-    assert book.events("a") == [("output", "kept")]
+    assert events(fake, "a") == [("output", "kept")]
 
 
 def test_the_record_holds_all_that_was_said_when_the_outcome_is_written(ledger: Ledger) -> None:
@@ -307,11 +283,11 @@ def test_runs_of_one_batch_and_of_several_workers_stream_one_text(ledger: Ledger
 
 
 def test_small_pieces_that_wait_for_a_ledger_take_little_room_and_stay_in_order(
-    book: Book,
+    fake: FakeLedger,
 ) -> None:
-    reporter = Reporter(book)
+    reporter = Reporter(fake)
     (item,) = following(reporter, "a")
-    book.away.set()
+    fake.away = True
     pieces = [f"{number} " for number in range(50_000)]
     for number, piece in enumerate(pieces):
         item.emit(piece)
@@ -319,10 +295,10 @@ def test_small_pieces_that_wait_for_a_ledger_take_little_room_and_stay_in_order(
             item.log(f"at {number}")
     waiting = reporter._waiting["a"].events
     assert len(waiting) < 1_300
-    book.away.clear()
+    fake.away = False
     until(
         "all pieces are recorded",
-        lambda: "".join(t for k, t in book.events("a") if k == "output") == "".join(pieces),
+        lambda: "".join(t for k, t in events(fake, "a") if k == "output") == "".join(pieces),
     )
-    logs = [text for kind, text in book.events("a") if kind == "logs"]
+    logs = [text for kind, text in events(fake, "a") if kind == "logs"]
     assert logs == [f"at {number}\n" for number in range(0, 50_000, 10_000)]
