@@ -202,7 +202,7 @@ def test_a_worker_says_once_what_it_has_loaded_on_what_and_in_which_time(
     for number, phase in enumerate(start_log.PHASES):
         start_log.took(phase, number + 0.12345)
     spec = ModelSpec(name="m", source="team/m", task="fill-mask")
-    monkeypatch.setattr(torch_memory, "weights_type", lambda model: "bfloat16")
+    monkeypatch.setattr(torch_memory, "find_weights_type", lambda model: "bfloat16")
     words = start_log.tell(spec, "v" * 64, Device("cuda:0", "GPU-1", "NVIDIA H200"), object())
     (line,) = lines(caplog, "ready")
 

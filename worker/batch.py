@@ -19,9 +19,9 @@ from contract.errors import (
 from contract.ledger.transitions import Claimed, Outcome
 from worker import metrics
 from worker.models.interface import Item, Model
-from worker.models.output_json import encode
-from worker.models.timing import taken
-from worker.models.torch_errors import free_memory, place, translate
+from worker.models.output_json import encode_output
+from worker.models.timing import take_seconds
+from worker.models.torch_errors import free_memory, raised_at, translate_error
 from worker.reports import Reporter
 
 logger = logging.getLogger(__name__)
@@ -118,7 +118,7 @@ class Batch:
 
     def _split_time(self, read: float, predict: float) -> None:
         """A model that marks nothing does nothing but infer."""
-        marked = taken() or {"inference": predict}
+        marked = take_seconds() or {"inference": predict}
         before, inference = read + marked.get("preprocess", 0.0), marked.get("inference", 0.0)
         after = max(0.0, self.seconds - before - inference)
         self.phases = {"preprocess": before, "inference": inference, "postprocess": after}
@@ -139,10 +139,10 @@ def answer(model: Model, items: list[Item], note: Note = _forget) -> list[Any]:
         if len(outputs) != len(items):
             raise ModelError(f"the model gave {len(outputs)} outputs for {len(items)} items")
     except BaseException as error:  # a SystemExit of user code must not end the worker either
-        fault = translate(error)
+        fault = translate_error(error)
         if isinstance(fault, DeviceLost):
             raise fault from error
-        facts = {"code": fault.code, "error": type(error).__name__, "place": place(error)}
+        facts = {"code": fault.code, "error": type(error).__name__, "place": raised_at(error)}
         logger.warning("a batch failed", extra={"items": len(items), **facts})
         logger.debug("the error of a batch", exc_info=error)  # its text may quote an input
     else:
@@ -169,7 +169,7 @@ def _alone(model: Model, item: Item) -> list[Any]:
     try:
         (output,) = model.predict([item])
     except BaseException as error:
-        fault = translate(error)
+        fault = translate_error(error)
         if isinstance(fault, DeviceLost):
             raise fault from error
         if isinstance(fault, OutOfMemory):
@@ -182,7 +182,7 @@ def _own(output: Any) -> Any:
     """An output as it is; an exception in its place as an error of ours."""
     if not isinstance(output, BaseException):
         return output
-    fault = translate(output)
+    fault = translate_error(output)
     if isinstance(fault, DeviceLost):
         raise fault from output
     return fault
@@ -198,7 +198,7 @@ def outcome(
     """What is written to the ledger for one attempt; `said` as in `Outcome`."""
     if not isinstance(output, BaseException):
         try:
-            encoded = encode(output)
+            encoded = encode_output(output)
             if len(encoded) > max_output_bytes:
                 raise OutputTooLarge(
                     f"the output has {len(encoded):,} bytes as JSON; the model's max_output_bytes is "

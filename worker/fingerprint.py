@@ -84,7 +84,7 @@ def _add_source(digest: "hashlib._Hash", spec: ModelSpec) -> bool:
     source = source_folder(spec.source or "")
     repository = fetching.hub_id(source)
     if repository is not None:
-        commit = fetching.cached_commit(repository, spec.revision)
+        commit = fetching.find_cached_commit(repository, spec.revision)
         _add(digest, b"commit", (commit or "").encode())
         return commit is not None
     folder = Path(source)
@@ -99,9 +99,9 @@ def _add_source(digest: "hashlib._Hash", spec: ModelSpec) -> bool:
 
 def _files(folder: Path, wanted: list[str], elsewhere: list[str]) -> Iterator[str]:
     """What a worker reads of a folder, and what it would if its index or configuration said so."""
-    from worker.models.files.fetching import module_files
+    from worker.models.files.fetching import find_module_files
 
-    modules = list(module_files(folder))
+    modules = list(find_module_files(folder))
     inside = (path for name in modules for path in (folder / name).glob("*"))
     for path in {*folder.glob("*"), *folder.glob("[0-9]*/*"), *inside}:
         name = path.relative_to(folder).as_posix()

@@ -64,7 +64,7 @@ class Gpu:
         self._show(metrics.GPU_TEMPERATURE, self._temperature)
         self._show(metrics.GPU_POWER, self._power)
         self._show(metrics.GPU_THROTTLED, self._throttled)
-        self._show(metrics.GPU_MEMORY_TORCH, torch_memory.held)
+        self._show(metrics.GPU_MEMORY_TORCH, torch_memory.read_device_memory)
 
     def _show(self, metric: Gauge, read: Callable[[], Mapping[str, float] | float]) -> None:
         """What cannot be read is absent; an old value would look like a new one."""

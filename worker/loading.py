@@ -10,8 +10,8 @@ from worker.drain import draining
 from worker.fingerprint import content_of
 from worker.models import open_model
 from worker.models.interface import Model
-from worker.models.timing import taken
-from worker.models.torch_errors import translate
+from worker.models.timing import take_seconds
+from worker.models.torch_errors import translate_error
 from worker.start_log import took
 
 logger = logging.getLogger(__name__)
@@ -37,12 +37,12 @@ def load_model(spec: ModelSpec, version: str, device: str, enter: Callable[[str]
         if draining():
             raise
         logger.debug("the model failed to load", exc_info=True)
-        raise ModelUnloadable(f"models.{spec.name}: {translate(error).detail}") from error
+        raise ModelUnloadable(f"models.{spec.name}: {translate_error(error).detail}") from error
     if spec.version(content_of(spec)) != version:
         raise ModelUnloadable(
             f"models.{spec.name}: its files changed while it was loaded; start it again"
         )
-    warm_up = taken().get("warm_up", 0.0)
+    warm_up = take_seconds().get("warm_up", 0.0)
     took("import", imported - started)
     took("load", time.monotonic() - imported - warm_up)
     took("warm_up", warm_up)

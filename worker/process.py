@@ -124,7 +124,7 @@ def fetch(model: str) -> int:
     _, spec = _begin(model)
     from worker.models.files import fetching
 
-    fetching.fetch(spec)
+    fetching.fetch_model(spec)
     return 0
 
 

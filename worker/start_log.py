@@ -33,9 +33,9 @@ def tell(spec: ModelSpec, version: str, device: Device, model: Any) -> str:
         "source": spec.source or spec.python,
         "task": spec.task,
         "device": device.name or device.torch_name,
-        "dtype": torch_memory.weights_type(model),
+        "dtype": torch_memory.find_weights_type(model),
         "memory_bytes": resident_bytes(),
-        "device_memory_bytes": torch_memory.held().get("reserved"),
+        "device_memory_bytes": torch_memory.read_device_memory().get("reserved"),
         **{f"{phase}_seconds": round(_taken[phase], 3) for phase in PHASES if phase in _taken},
     }
     logger.info("ready", extra=facts)

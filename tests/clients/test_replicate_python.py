@@ -79,7 +79,7 @@ def test_a_file_is_sent_in_the_input_and_whoever_uploads_it_is_told_so(
         inside = {"file_encoding_strategy": "base64", "use_file_output": False}
         text = client.run("local/echo", input={"text": file}, **inside)
     assert re.search(MEDIA["pattern"], text)
-    assert media.data(text) == path.read_bytes()
+    assert media.decode_base64(text) == path.read_bytes()
 
 
 def test_create_wait_and_reload(client: replicate.Client, catalog: Catalog) -> None:

@@ -11,7 +11,7 @@ from contract.errors import BadItem, DeviceLost, ModelError, OutOfMemory, Output
 from tests.worker.batches import Fake, Followed, claimed, items, numbers
 from worker.batch import Batch, answer, outcome
 from worker.models.interface import Item
-from worker.models.output_json import encode
+from worker.models.output_json import encode_output
 
 
 def outputs_and_codes(answers: list[Any]) -> list[Any]:
@@ -347,7 +347,7 @@ class Box:
     ],
 )
 def test_outputs_become_json(output: Any, text: str) -> None:
-    assert encode(output).decode() == text
+    assert encode_output(output).decode() == text
     json.loads(text)
 
 
@@ -372,7 +372,7 @@ NAN, INF = float("nan"), float("inf")
 )
 def test_nan_and_infinity_never_become_null(output: Any) -> None:
     with pytest.raises(OutputInvalid) as caught:
-        encode(output)
+        encode_output(output)
     assert caught.value.detail == "the output holds NaN or infinity"
 
 
@@ -393,7 +393,7 @@ def test_nan_and_infinity_never_become_null(output: Any) -> None:
 )
 def test_what_json_cannot_say_is_refused_with_a_sentence(output: Any, why: str) -> None:
     with pytest.raises(OutputInvalid) as caught:
-        encode(output)
+        encode_output(output)
     assert caught.value.detail.startswith("the output cannot be written as JSON: ")
     assert why in caught.value.detail
 
@@ -402,13 +402,13 @@ def test_an_output_that_holds_itself_is_refused() -> None:
     loop: list[Any] = []
     loop.append(loop)
     with pytest.raises(OutputInvalid, match="cannot be written as JSON"):
-        encode(loop)
+        encode_output(loop)
 
 
 def test_a_tensor_that_cannot_be_read_because_the_device_is_gone_is_a_lost_device() -> None:
     lost = RuntimeError("CUDA error: an illegal memory access was encountered")
     with pytest.raises(DeviceLost):
-        encode({"logits": Tensor(lost)})
+        encode_output({"logits": Tensor(lost)})
 
 
 def test_an_error_of_ours_keeps_its_code_and_sentence() -> None:
@@ -421,7 +421,7 @@ def test_an_error_of_ours_keeps_its_code_and_sentence() -> None:
 @pytest.mark.slow
 def test_tensors_of_torch_become_json() -> None:
     torch = pytest.importorskip("torch")
-    assert encode({"v": torch.tensor([[0.5, 1.0]])}) == b'{"v":[[0.5,1.0]]}'
-    assert encode(torch.tensor(3, dtype=torch.bfloat16)) == b"3.0"
+    assert encode_output({"v": torch.tensor([[0.5, 1.0]])}) == b'{"v":[[0.5,1.0]]}'
+    assert encode_output(torch.tensor(3, dtype=torch.bfloat16)) == b"3.0"
     with pytest.raises(OutputInvalid):
-        encode([torch.tensor([0.0, NAN])])
+        encode_output([torch.tensor([0.0, NAN])])

@@ -103,7 +103,7 @@ def test_torchs_share_of_the_memory_is_there_once_torch_uses_the_device(
     gpu.look()
     assert seen("memory_torch_bytes", kind="allocated") is None
     found = {"allocated": 5, "reserved": 8, "peak": 7}
-    monkeypatch.setattr(torch_memory, "held", lambda: found)
+    monkeypatch.setattr(torch_memory, "read_device_memory", lambda: found)
     gpu.look()
     assert {kind: seen("memory_torch_bytes", kind=kind) for kind in found} == found
 
@@ -143,7 +143,7 @@ def test_the_thread_looks_again_and_again_whatever_a_look_raises(
 
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
     monkeypatch.setattr(module, "LOOK_SECONDS", 0.001)
-    monkeypatch.setattr(torch_memory, "held", held)
+    monkeypatch.setattr(torch_memory, "read_device_memory", held)
     watch_gpu(UUID)
     until(
         "the thread has ended",

@@ -16,7 +16,7 @@ from tests.worker.serving import Served, Serving
 from worker import drain, metrics
 from worker.batch import Batch, answer
 from worker.health import PHASES, Health
-from worker.models.timing import during
+from worker.models.timing import timed
 
 NAMES = ("claim", "preprocess", "inference", "postprocess", "finish")
 
@@ -69,9 +69,9 @@ def test_a_model_that_marks_nothing_does_nothing_but_infer() -> None:
 
 def test_what_a_model_does_not_mark_comes_after_the_inference() -> None:
     def run(items: list[Any]) -> list[int]:
-        with during("preprocess"):
+        with timed("preprocess"):
             time.sleep(0.01)
-        with during("inference"):
+        with timed("inference"):
             time.sleep(0.02)
         time.sleep(0.03)
         return numbers(items)
@@ -85,7 +85,7 @@ def test_what_a_model_does_not_mark_comes_after_the_inference() -> None:
 
 def test_a_batch_of_which_nothing_reached_the_device_spent_no_time_on_it() -> None:
     def run(items: list[Any]) -> list[Any]:
-        with during("preprocess"):
+        with timed("preprocess"):
             return [ValueError("no text") for _ in items]
 
     assert phases(run)["inference"] == 0

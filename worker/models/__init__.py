@@ -7,7 +7,7 @@ from contract.catalog import ModelSpec
 from contract.errors import ModelUnloadable
 from contract.tasks import TASKS
 from worker.models.interface import Item, Model
-from worker.models.torch_errors import brief
+from worker.models.torch_errors import first_line
 
 __all__ = ["Item", "Model", "open_model"]
 
@@ -25,7 +25,7 @@ def open_model(spec: ModelSpec) -> Model:
     except Exception as error:
         kind = type(error).__name__
         raise ModelUnloadable(
-            f"model {spec.name!r}: {where} cannot be opened: {kind}: {brief(error)}"
+            f"model {spec.name!r}: {where} cannot be opened: {kind}: {first_line(error)}"
         ) from error
     for method in ("load", "predict"):
         if not callable(getattr(made, method, None)):

@@ -9,13 +9,13 @@ import re
 from typing import Any
 
 from contract.errors import BadItem
-from worker.models.torch_errors import brief
+from worker.models.torch_errors import first_line
 
 INTERNAL = re.compile(r"0x[0-9a-f]|[<>\\{}]|(?<!\w)/|\w/\w+/|\.py\b|regular file", re.IGNORECASE)
 """Marks of addresses in memory, of Python's objects, of paths and of files opened by name."""
 
 
-def data(text: Any) -> bytes:
+def decode_base64(text: Any) -> bytes:
     """The bytes of a base64 string or a `data:` URL.
 
     Raises:
@@ -36,13 +36,13 @@ def data(text: Any) -> bytes:
     return found
 
 
-def reason(error: Exception) -> str:
+def decoding_error(error: Exception) -> str:
     """What a decoder says of a broken file, unless it speaks of what is inside the worker."""
     for name in ("error_string", "strerror"):  # libsndfile's and ffmpeg's, without the file's name
         if text := getattr(error, name, None):
             break
     else:
-        text = brief(error)
+        text = first_line(error)
     text = str(text).removeprefix("Error : ").strip().rstrip(".")
     if len(text.split()) < 2 or INTERNAL.search(text):
         return "it cannot be decoded"

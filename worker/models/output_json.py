@@ -8,10 +8,10 @@ import orjson
 
 from contract import exact_json
 from contract.errors import DeviceLost, OutputInvalid
-from worker.models.torch_errors import translate
+from worker.models.torch_errors import translate_error
 
 
-def encode(output: Any) -> bytes:
+def encode_output(output: Any) -> bytes:
     """An output as JSON text. Arrays and tensors become lists.
 
     Raises:
@@ -21,7 +21,7 @@ def encode(output: Any) -> bytes:
     try:
         encoded = exact_json.dumps(output, _plain, orjson.OPT_SERIALIZE_NUMPY)
     except TypeError as error:
-        if isinstance(lost := translate(error.__cause__ or error), DeviceLost):
+        if isinstance(lost := translate_error(error.__cause__ or error), DeviceLost):
             raise lost from error
         raise OutputInvalid(f"the output cannot be written as JSON: {error}") from None
     # orjson writes NaN and infinity as null, so only an output with a null needs the slow look.

@@ -23,7 +23,7 @@ _marks = _Marks()
 
 
 @contextmanager
-def during(phase: Phase) -> Iterator[None]:
+def timed(phase: Phase) -> Iterator[None]:
     """Around a part of a model's work, or as its decorator. What is marked within it belongs to it."""
     if _marks.open:
         yield
@@ -40,7 +40,7 @@ def during(phase: Phase) -> Iterator[None]:
         _marks.seconds[phase] = _marks.seconds.get(phase, 0.0) + spent
 
 
-def taken() -> dict[str, float]:
+def take_seconds() -> dict[str, float]:
     """The seconds of each phase that this thread marked since it was asked last."""
     seconds, _marks.seconds = _marks.seconds, {}
     return seconds

@@ -40,7 +40,7 @@ must be terminated and relaunched".
 """
 
 
-def translate(exc: BaseException) -> SoloistError:
+def translate_error(exc: BaseException) -> SoloistError:
     """The error of ours that says what the worker is to do: split, hand back and exit, or fail."""
     if isinstance(exc, SoloistError):
         return exc
@@ -50,13 +50,15 @@ def translate(exc: BaseException) -> SoloistError:
     if isinstance(exc, RuntimeError) and any(mark in text for mark in NO_MEMORY):
         return OutOfMemory(OutOfMemory.title)
     if _is_torch(exc, "AcceleratorError"):
-        return DeviceLost(brief(exc))
+        return DeviceLost(first_line(exc))
     if isinstance(exc, RuntimeError) and any(mark in text for mark in LOST):
-        return DeviceLost(brief(exc))
-    return ModelError(f"{type(exc).__name__}: {brief(exc)}" if str(exc) else type(exc).__name__)
+        return DeviceLost(first_line(exc))
+    return ModelError(
+        f"{type(exc).__name__}: {first_line(exc)}" if str(exc) else type(exc).__name__
+    )
 
 
-def brief(exc: BaseException, length: int = 200) -> str:
+def first_line(exc: BaseException, length: int = 200) -> str:
     """The first line that says something, without what follows: traces, hints, listings."""
     lines = (line.strip() for line in str(exc).splitlines())
     line = next((line for line in lines if line), type(exc).__name__)
@@ -83,16 +85,16 @@ NEEDED = (
 )
 
 
-def told(exc: BaseException, length: int = 500) -> str:
+def explain_load_error(exc: BaseException, length: int = 500) -> str:
     """What went wrong at a load, with the remedy: a package that is missing by its name, else the error."""
     text = " ".join(str(exc).split())
     package = next((found[1] for one in NEEDED if (found := one.search(text))), None)
     if package is None or find_spec(package.lower()) is not None:
         return f"{type(exc).__name__}: {text[:length]}{'…' * (len(text) > length)}"
-    return install(package)
+    return name_missing_package(package)
 
 
-def install(package: str) -> str:
+def name_missing_package(package: str) -> str:
     """That a package is missing, and what brings it."""
     name = package.lower()
     pip, extra = PIP.get(name, name), EXTRAS.get(name)
@@ -105,7 +107,7 @@ def install(package: str) -> str:
     return f"the package {pip!r} is not installed: {way}"
 
 
-def place(exc: BaseException) -> str:
+def raised_at(exc: BaseException) -> str:
     """Where in the code it was raised, as `file.py:12`."""
     frames = traceback.extract_tb(exc.__traceback__)
     return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""

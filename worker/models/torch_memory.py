@@ -8,7 +8,7 @@ MOST_STEPS = 4
 """From a model to the torch module in it: a task, its vectors, their encoder, the module."""
 
 
-def held() -> dict[str, int]:
+def read_device_memory() -> dict[str, int]:
     """Bytes: `allocated` to tensors, `reserved` from the device, `peak` of the allocated; empty where torch
     does not use CUDA.
     """
@@ -23,7 +23,7 @@ def held() -> dict[str, int]:
     }
 
 
-def weights_type(model: Any) -> str | None:
+def find_weights_type(model: Any) -> str | None:
     """As in `bfloat16`, of the torch module nearest to a model among its attributes; None where there is none."""
     torch = sys.modules.get("torch")
     parts = [model]

@@ -13,9 +13,9 @@ def encoded(data: bytes) -> str:
 
 
 def test_base64_and_data_urls_are_read() -> None:
-    assert media.data(encoded(b"abc")) == b"abc"
-    assert media.data("data:image/png;base64," + encoded(b"abc")) == b"abc"
-    assert media.data("YWJj\nYWJj") == b"abcabc"
+    assert media.decode_base64(encoded(b"abc")) == b"abc"
+    assert media.decode_base64("data:image/png;base64," + encoded(b"abc")) == b"abc"
+    assert media.decode_base64("YWJj\nYWJj") == b"abcabc"
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_base64_and_data_urls_are_read() -> None:
 )
 def test_anything_else_is_refused_and_never_opened(text: object) -> None:
     with pytest.raises(BadItem):
-        media.data(text)
+        media.decode_base64(text)
 
 
 class Told(Exception):
@@ -62,4 +62,4 @@ class Told(Exception):
 def test_the_reason_of_a_broken_file_is_kept_and_what_is_inside_the_worker_is_not(
     error: Exception, reason: str | None
 ) -> None:
-    assert media.reason(error) == (reason or str(error))
+    assert media.decoding_error(error) == (reason or str(error))

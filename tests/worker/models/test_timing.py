@@ -14,15 +14,15 @@ from contract.catalog import ModelSpec
 from tests.worker.models.answers import ask
 from tests.worker.models.builders.samples import SAMPLES
 from worker.models import open_model
-from worker.models.timing import during, taken
-from worker.models.torch_memory import held
+from worker.models.timing import take_seconds, timed
+from worker.models.torch_memory import read_device_memory
 
 
 @pytest.fixture(autouse=True)
 def _nothing_left() -> Iterator[None]:
-    taken()
+    take_seconds()
     yield
-    taken()
+    take_seconds()
 
 
 def cuda(**parts: Any) -> SimpleNamespace:
@@ -32,41 +32,41 @@ def cuda(**parts: Any) -> SimpleNamespace:
 
 def test_marks_of_one_phase_add_up_and_are_taken_once() -> None:
     for _ in range(3):
-        with during("inference"):
+        with timed("inference"):
             time.sleep(0.01)
-    with during("preprocess"):
+    with timed("preprocess"):
         pass
-    marked = taken()
+    marked = take_seconds()
     assert set(marked) == {"inference", "preprocess"}
     assert 0.03 <= marked["inference"] < 1
-    assert taken() == {}
+    assert take_seconds() == {}
 
 
 def test_what_is_marked_within_a_mark_belongs_to_it() -> None:
-    with during("warm_up"), during("inference"), during("preprocess"):
+    with timed("warm_up"), timed("inference"), timed("preprocess"):
         pass
-    assert set(taken()) == {"warm_up"}
+    assert set(take_seconds()) == {"warm_up"}
 
 
 def test_a_part_that_fails_took_its_time_too() -> None:
-    @during("preprocess")
+    @timed("preprocess")
     def tokenise() -> None:
         raise KeyError
 
     for _ in range(2):
         with pytest.raises(KeyError):
             tokenise()
-    assert set(taken()) == {"preprocess"}
+    assert set(take_seconds()) == {"preprocess"}
 
 
 def test_each_thread_has_marks_of_its_own() -> None:
     seen: list[dict[str, float]] = []
-    with during("inference"):
-        other = Thread(target=lambda: seen.append(taken()))
+    with timed("inference"):
+        other = Thread(target=lambda: seen.append(take_seconds()))
         other.start()
         other.join(10)
     assert seen == [{}]
-    assert set(taken()) == {"inference"}
+    assert set(take_seconds()) == {"inference"}
 
 
 def test_a_gpu_that_still_computes_is_waited_for_within_its_phase(
@@ -74,10 +74,10 @@ def test_a_gpu_that_still_computes_is_waited_for_within_its_phase(
 ) -> None:
     waits: list[int] = []
     monkeypatch.setitem(sys.modules, "torch", cuda(synchronize=lambda: waits.append(1)))
-    with during("preprocess"):
+    with timed("preprocess"):
         pass
     assert waits == []
-    with during("inference"), during("inference"):
+    with timed("inference"), timed("inference"):
         pass
     assert waits == [1]
 
@@ -89,13 +89,13 @@ def test_a_device_that_is_lost_meanwhile_is_an_error_of_the_pass(
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
     monkeypatch.setitem(sys.modules, "torch", cuda(synchronize=synchronize))
-    with pytest.raises(RuntimeError, match="illegal"), during("inference"):
+    with pytest.raises(RuntimeError, match="illegal"), timed("inference"):
         pass
 
 
 def test_torchs_memory_is_read_where_it_uses_cuda_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "torch", raising=False)
-    assert held() == {}
+    assert read_device_memory() == {}
     stats = {
         "allocated_bytes.all.current": 10,
         "allocated_bytes.all.peak": 30,
@@ -103,9 +103,9 @@ def test_torchs_memory_is_read_where_it_uses_cuda_only(monkeypatch: pytest.Monke
     }
     on_gpu = cuda(memory_stats=lambda: stats)
     monkeypatch.setitem(sys.modules, "torch", on_gpu)
-    assert held() == {"allocated": 10, "reserved": 20, "peak": 30}
+    assert read_device_memory() == {"allocated": 10, "reserved": 20, "peak": 30}
     on_gpu.cuda.is_initialized = lambda: False
-    assert held() == {}
+    assert read_device_memory() == {}
 
 
 @pytest.mark.slow
@@ -117,10 +117,10 @@ def test_every_task_marks_its_warm_up_and_where_its_batches_spend_their_time(
     spec = ModelSpec(name="tiny", source=str(folder(builder)), task=task)
     model = open_model(spec)
     model.load(spec, "cpu")
-    assert set(taken()) == {"warm_up"}
+    assert set(take_seconds()) == {"warm_up"}
     started = time.perf_counter()
     ask(model, *inputs, **parameters)
     seconds = time.perf_counter() - started
-    marked = taken()
+    marked = take_seconds()
     assert set(marked) == {"preprocess", "inference"}
     assert 0 < sum(marked.values()) <= seconds

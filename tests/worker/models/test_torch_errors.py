@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from contract.errors import BadItem, DeviceLost, ModelError, OutOfMemory
-from worker.models.torch_errors import brief, free_memory, translate
+from worker.models.torch_errors import first_line, free_memory, translate_error
 
 
 class OutOfMemoryError(RuntimeError):
@@ -43,7 +43,7 @@ def test_memory_that_runs_out_is_known_on_every_device(torch: SimpleNamespace) -
         ),
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)"),
     ]
-    assert all(type(translate(error)) is OutOfMemory for error in errors)
+    assert all(type(translate_error(error)) is OutOfMemory for error in errors)
 
 
 @pytest.mark.parametrize(
@@ -57,34 +57,34 @@ def test_memory_that_runs_out_is_known_on_every_device(torch: SimpleNamespace) -
     ],
 )
 def test_a_sticky_error_means_that_the_device_is_lost(text: str) -> None:
-    error = translate(RuntimeError(text))
+    error = translate_error(RuntimeError(text))
     assert type(error) is DeviceLost
     assert "\n" not in str(error)
 
 
 def test_an_accelerator_error_means_that_the_device_is_lost(torch: SimpleNamespace) -> None:
-    assert type(translate(AcceleratorError("CUDA error: whatever"))) is DeviceLost
+    assert type(translate_error(AcceleratorError("CUDA error: whatever"))) is DeviceLost
 
 
 def test_an_accelerators_lack_of_memory_does_not_lose_it(torch: SimpleNamespace) -> None:
-    assert type(translate(AcceleratorError("CUDA error: out of memory"))) is OutOfMemory
+    assert type(translate_error(AcceleratorError("CUDA error: out of memory"))) is OutOfMemory
 
 
 def test_our_own_errors_pass_through() -> None:
     error = BadItem("no mask")
-    assert translate(error) is error
+    assert translate_error(error) is error
 
 
 def test_anything_else_fails_the_prediction_with_one_short_line() -> None:
-    error = translate(ValueError("\n  first line\nTraceback: /secret/path"))
+    error = translate_error(ValueError("\n  first line\nTraceback: /secret/path"))
     assert type(error) is ModelError
     assert str(error) == "ValueError: first line"
-    assert str(translate(SystemExit())) == "SystemExit"
-    assert len(str(translate(ValueError("x" * 5000)))) < 250
+    assert str(translate_error(SystemExit())) == "SystemExit"
+    assert len(str(translate_error(ValueError("x" * 5000)))) < 250
 
 
 def test_a_brief_of_nothing_is_the_errors_name() -> None:
-    assert brief(KeyError()) == "KeyError"
+    assert first_line(KeyError()) == "KeyError"
 
 
 def test_memory_is_given_back_to_a_device_in_use(torch: SimpleNamespace) -> None:
@@ -104,7 +104,7 @@ def test_the_memory_errors_of_the_real_torch_are_known() -> None:
 
     with pytest.raises(RuntimeError) as caught:
         torch.empty(10**15)
-    assert type(translate(caught.value)) is OutOfMemory
-    assert type(translate(torch.OutOfMemoryError("CUDA out of memory."))) is OutOfMemory
-    assert type(translate(torch.AcceleratorError("CUDA error: assert"))) is DeviceLost
+    assert type(translate_error(caught.value)) is OutOfMemory
+    assert type(translate_error(torch.OutOfMemoryError("CUDA out of memory."))) is OutOfMemory
+    assert type(translate_error(torch.AcceleratorError("CUDA error: assert"))) is DeviceLost
     free_memory()

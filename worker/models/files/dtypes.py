@@ -17,7 +17,7 @@ STORED = {
 OVERFLOW = "; its numbers are float16, which ends at 65504: set `dtype` to `bfloat16` or `float32` in the catalog"
 
 
-def chosen(asked: str, device: str, said: Any, stored: str, *, bfloat16: bool = True) -> Any:
+def choose_dtype(asked: str, device: str, said: Any, stored: str, *, bfloat16: bool = True) -> Any:
     """The type for a model.
 
     `asked`: the catalog's `dtype`; `said`: what its config.json says, if anything; `stored`: what most of
@@ -38,7 +38,7 @@ def chosen(asked: str, device: str, said: Any, stored: str, *, bfloat16: bool = 
     return own if own in ASKED.values() else torch.float32
 
 
-def native_bfloat16(device: str) -> bool:
+def has_native_bfloat16(device: str) -> bool:
     """Whether the device computes in bfloat16 by itself: GPUs since Ampere do."""
     if not torch.cuda.is_available():
         return True

@@ -34,7 +34,7 @@ from huggingface_hub.utils.tqdm import disable_progress_bars
 from contract.catalog import ModelSpec
 from contract.errors import ModelUnloadable, StartRefused
 from worker.models.files import obstacles
-from worker.models.torch_errors import brief
+from worker.models.torch_errors import first_line
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ def hub_id(source: str | None) -> str | None:
     return None if path.is_dir() or path.is_absolute() or len(path.parts) != 2 else source
 
 
-def weights(folder: Path, names: Collection[str]) -> list[str]:
+def find_weight_files(folder: Path, names: Collection[str]) -> list[str]:
     """Which of a model's files hold its weights: one, or those that the index in `folder` names."""
     if SINGLE in names:
         return [SINGLE]
@@ -78,7 +78,7 @@ def weights(folder: Path, names: Collection[str]) -> list[str]:
     return sorted(set(index["weight_map"].values()))
 
 
-def module_files(folder: Path) -> dict[str, list[str]]:
+def find_module_files(folder: Path) -> dict[str, list[str]]:
     """What sentence-transformers' modules.json names, by folder: its configuration, and weights if any."""
     try:
         listed = json.loads((folder / MODULES).read_text(encoding="utf-8"))
@@ -92,13 +92,13 @@ def module_files(folder: Path) -> dict[str, list[str]]:
     }
 
 
-def cached_commit(repository: str, revision: str | None) -> str | None:
+def find_cached_commit(repository: str, revision: str | None) -> str | None:
     """The commit that a worker will load out of the cache; None if it is not there. Asks nobody."""
     found = try_to_load_from_cache(repository, CONFIG, revision=revision)
     return Path(found).parent.name if isinstance(found, str) else None
 
 
-def fetch(spec: ModelSpec) -> None:
+def fetch_model(spec: ModelSpec) -> None:
     """Download what a worker loads of this model, unless it is in the cache already.
 
     A branch is not followed: what was fetched for it stays, so that all workers of a cache are alike.
@@ -149,8 +149,8 @@ def _is_cached(repository: str, revision: str | None) -> bool:
         )
     except LocalEntryNotFoundError:
         return False
-    found = weights(folder, {path.name for path in folder.iterdir()})
-    beside = [name for names in module_files(folder).values() for name in names[1:]]
+    found = find_weight_files(folder, {path.name for path in folder.iterdir()})
+    beside = [name for names in find_module_files(folder).values() for name in names[1:]]
     return bool(found) and all((folder / name).is_file() for name in (CONFIG, *found, *beside))
 
 
@@ -162,9 +162,9 @@ def _download(repository: str, revision: str | None, facts: dict[str, Any]) -> N
         )
     )
     sizes = {file.path: file.size for file in get_cached_repo_tree(repository, revision=commit)}
-    wanted = weights(folder, sizes)
+    wanted = find_weight_files(folder, sizes)
     _check(wanted, sizes)
-    for path, names in module_files(folder).items():
+    for path, names in find_module_files(folder).items():
         if any(name not in sizes for name in names[1:]):
             raise ModelUnloadable(
                 f"its {path} has no {SINGLE}, and workers load no pickles; {AGAIN}"
@@ -180,13 +180,13 @@ def _download(repository: str, revision: str | None, facts: dict[str, Any]) -> N
 
 
 def _check(wanted: list[str], names: Collection[str]) -> None:
-    if reason := obstacles.adapter(names, None):
+    if reason := obstacles.explain_adapter(names, None):
         raise ModelUnloadable(reason)
     if CONFIG not in names:
-        raise ModelUnloadable(obstacles.no_config(names))
+        raise ModelUnloadable(obstacles.explain_no_config(names))
     if not wanted:
         raise ModelUnloadable(
-            f"{obstacles.no_weights(names, None)}; or take a `revision` that has a {SINGLE}"
+            f"{obstacles.explain_no_weights(names, None)}; or take a `revision` that has a {SINGLE}"
         )
     if strange := [n for n in wanted if n not in names or not n.endswith(".safetensors")]:
         raise ModelUnloadable(f"its index names {strange[0]!r}, which is no safetensors file of it")
@@ -247,7 +247,7 @@ def _reason(error: Exception, spec: ModelSpec) -> str:
             f"{constants.ENDPOINT} does not answer, and the model is not in the cache {_cache()}; "
             "HF_ENDPOINT names a mirror (in a cluster: hub.endpoint)"
         )
-    return f"it cannot be fetched: {type(error).__name__}: {brief(error)}"
+    return f"it cannot be fetched: {type(error).__name__}: {first_line(error)}"
 
 
 def _refused(error: HfHubHTTPError, spec: ModelSpec) -> str:

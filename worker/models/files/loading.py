@@ -22,12 +22,12 @@ from transformers.utils.hub import cached_file
 from contract.catalog import ModelSpec, source_folder
 from contract.errors import ModelUnloadable, StartRefused
 from worker.models.files import obstacles, purpose
-from worker.models.files.dtypes import OVERFLOW, chosen, native_bfloat16
-from worker.models.files.fetching import CONFIG, hub_id, weights
-from worker.models.files.missing import needed
-from worker.models.files.tensors import Tensor, header, prefix, prevailing
-from worker.models.timing import during
-from worker.models.torch_errors import install, told
+from worker.models.files.dtypes import OVERFLOW, choose_dtype, has_native_bfloat16
+from worker.models.files.fetching import CONFIG, find_weight_files, hub_id
+from worker.models.files.missing import find_needed_weights
+from worker.models.files.tensors import Tensor, find_prefix, find_prevailing_dtype, read_header
+from worker.models.timing import timed
+from worker.models.torch_errors import explain_load_error, name_missing_package
 
 INNER = ("_orig_mod.", "_checkpoint_wrapped_module.", "_fsdp_wrapped_module.")
 """What torch.compile, checkpointing and FSDP put into the names of weights, anywhere."""
@@ -51,7 +51,7 @@ class Checkpoint:
         self._check()
         # of any subclass before its own files are read
         config = Checkpoint.part(self, "AutoConfig")
-        if unfit := purpose.objection(config, spec.task):
+        if unfit := purpose.find_objection(config, spec.task):
             raise self.refusal(unfit)
 
     def file(self, name: str) -> Path | None:
@@ -87,7 +87,9 @@ class Checkpoint:
         except ModelUnloadable as error:
             # transformers tries other formats then, and its error is about the last of them
             if lacking := self._lacking_package():
-                raise self.refusal(f"its Tokenizer cannot be loaded: {install(lacking)}") from error
+                raise self.refusal(
+                    f"its Tokenizer cannot be loaded: {name_missing_package(lacking)}"
+                ) from error
             if not any(self.file(name) for name in VOCABULARIES):
                 raise self.refusal(
                     f"it has no tokenizer, such as a tokenizer.json; copy it there: "
@@ -116,11 +118,11 @@ class Checkpoint:
         config = self.part("AutoConfig")
         auto = getattr(transformers, kind)
         if type(config) not in auto._model_mapping:
-            raise self.refusal(purpose.wrong_type(config, self.spec.task))
+            raise self.refusal(purpose.explain_wrong_type(config, self.spec.task))
         self._check_class(kind, auto._model_mapping[type(config)])
         self._check_labels(kind, config)
         model, report = self._load(auto, config, device)
-        if reason := obstacles.unread(report["unexpected_keys"]):
+        if reason := obstacles.explain_unread_files(report["unexpected_keys"]):
             raise self.refusal(reason)
         if wrong := sorted(report["mismatched_keys"]):
             name, stored, made = wrong[0][:3]
@@ -132,12 +134,16 @@ class Checkpoint:
             model = model.eval().requires_grad_(False).to(device)
         if kind in purpose.BODIES:
             reads = reads or ("last_hidden_state",)
-        lacking = needed(model, report["missing_keys"], reads) if report["missing_keys"] else []
-        if lacking and purpose.promised(config, kind):
-            raise self.refusal(obstacles.not_whole(lacking))
+        lacking = (
+            find_needed_weights(model, report["missing_keys"], reads)
+            if report["missing_keys"]
+            else []
+        )
+        if lacking and purpose.is_saved_for(config, kind):
+            raise self.refusal(obstacles.explain_missing_parts(lacking))
         if lacking:
             raise self.refusal(
-                f"its checkpoint has no weights for {obstacles.some(lacking)}, so it was not trained for "
+                f"its checkpoint has no weights for {obstacles.list_some(lacking)}, so it was not trained for "
                 f"{self.spec.task}: {self._way_out(config)}"
             )
         return model
@@ -155,7 +161,9 @@ class Checkpoint:
                 renamed[re.escape(inner)] = ""
         found = self._from_pretrained(auto, config, device, renamed)
         outer = ""
-        while found[1]["missing_keys"] and (first := prefix(n.removeprefix(outer) for n in names)):
+        while found[1]["missing_keys"] and (
+            first := find_prefix(n.removeprefix(outer) for n in names)
+        ):
             outer += first
             outside = {f"^{re.escape(outer)}": "", **renamed}
             again = self._from_pretrained(auto, config, device, outside)
@@ -168,7 +176,7 @@ class Checkpoint:
     ) -> tuple[Any, dict[str, Any]]:
         method = (getattr(config, "quantization_config", None) or {}).get("quant_method")
         if method and str(method) not in AUTO_QUANTIZATION_CONFIG_MAPPING:
-            raise self.refusal(obstacles.quantised(str(method)))  # it would be passed over
+            raise self.refusal(obstacles.explain_quantised(str(method)))  # it would be passed over
         try:
             loaded: tuple[Any, dict[str, Any]] = auto.from_pretrained(
                 self.source,
@@ -182,20 +190,20 @@ class Checkpoint:
             )
         except Exception as error:
             if method:
-                raise self.refusal(obstacles.quantised(str(method))) from error
+                raise self.refusal(obstacles.explain_quantised(str(method))) from error
             with self.reading("the model"):
                 raise
         return loaded
 
     def _way_out(self, config: Any) -> str:
-        return purpose.way_out(config, self.spec.task)
+        return purpose.suggest_task(config, self.spec.task)
 
     def _check_class(self, kind: str, ours: Any) -> None:
         """Refuses a known type whose folder names a class of another name for this Auto class."""
         named = str((self._said.get("auto_map") or {}).get(kind, "")).rpartition(".")[2]
         known = [one.__name__ for one in (ours if isinstance(ours, tuple) else (ours,)) if one]
         if named and named not in known:
-            raise self.refusal(obstacles.own_class(named, " or ".join(known)))
+            raise self.refusal(obstacles.explain_own_class(named, " or ".join(known)))
 
     def _check_labels(self, kind: str, config: Any) -> None:
         if not any(part in kind for part in LABELLED):
@@ -223,13 +231,13 @@ class Checkpoint:
         except StartRefused as error:
             raise self.refusal(error.detail) from error
         except Exception as error:
-            reason = f"{what} cannot be loaded: {told(error)}"
+            reason = f"{what} cannot be loaded: {explain_load_error(error)}"
             raise self.refusal(reason) from error
 
     @contextmanager
     def warming_up(self) -> Iterator[None]:
         """Around the model's first passes, which allocate and compile."""
-        with self.reading("the model's first pass"), during("warm_up"):
+        with self.reading("the model's first pass"), timed("warm_up"):
             yield
 
     def _options(self) -> dict[str, Any]:
@@ -240,9 +248,9 @@ class Checkpoint:
         }
 
     def _dtype(self, config: Any, device: str) -> Any:
-        stored = prevailing(self._tensors.values())
-        asked, native = self.spec.dtype, native_bfloat16(device) if device != "cpu" else True
-        kind = chosen(asked, device, config.dtype, stored, bfloat16=native)
+        stored = find_prevailing_dtype(self._tensors.values())
+        asked, native = self.spec.dtype, has_native_bfloat16(device) if device != "cpu" else True
+        kind = choose_dtype(asked, device, config.dtype, stored, bfloat16=native)
         self.overflow = OVERFLOW if kind == torch.float16 else ""
         return kind
 
@@ -258,7 +266,7 @@ class Checkpoint:
         names |= {path.relative_to(folder).as_posix() for path in folder.glob("onnx/*")}
         self._check_files(folder, names, config)
         with self.reading("the index of its weights"):
-            files = weights(folder, names)
+            files = find_weight_files(folder, names)
         lacking = [name for name in files if not (folder / name).is_file()]
         if lacking:
             way = self._way() if on_hub else "; copy it there, too, or take it out of the index"
@@ -266,7 +274,7 @@ class Checkpoint:
         if not files and on_hub:
             raise self.refusal(f"it has no model.safetensors{self._way()}")
         if not files:
-            raise self.refusal(obstacles.no_weights(names, self._architecture()))
+            raise self.refusal(obstacles.explain_no_weights(names, self._architecture()))
         self._tensors = self._headers(folder / name for name in files)
 
     def _check_files(self, folder: Path, names: set[str], config: Path | None) -> None:
@@ -274,18 +282,18 @@ class Checkpoint:
         if adapter is not None:
             with self.reading("its adapter_config.json"):
                 base = json.loads(adapter.read_text("utf-8")).get("base_model_name_or_path")
-            raise self.refusal(str(obstacles.adapter({obstacles.ADAPTER}, base)))
+            raise self.refusal(str(obstacles.explain_adapter({obstacles.ADAPTER}, base)))
         if config is None:
-            raise self.refusal(obstacles.no_config(names))
+            raise self.refusal(obstacles.explain_no_config(names))
         with self.reading("its config.json"):
             text = config.read_text("utf-8")
             if text.startswith("\ufeff"):  # transformers cannot read past it
                 raise ModelUnloadable(obstacles.BOM)
             self._said = json.loads(text)
-            if wrong := obstacles.config(self._said):
+            if wrong := obstacles.explain_config(self._said):
                 raise ModelUnloadable(wrong)
         if self._said.get("model_type", "timm_wrapper") not in transformers.CONFIG_MAPPING:
-            raise self.refusal(obstacles.own_code(self._said))
+            raise self.refusal(obstacles.explain_own_code(self._said))
 
     def _architecture(self) -> str | None:
         return next(iter(self._said.get("architectures") or ()), None)
@@ -295,7 +303,7 @@ class Checkpoint:
         found: dict[str, Tensor] = {}
         for file in files:
             try:
-                found |= header(file)
+                found |= read_header(file)
             except ValueError as error:
                 raise self.refusal(str(error)) from error
         return found

@@ -15,7 +15,9 @@ MOST_TRIED = 24
 """Of so many it is found out one by one which of them an answer depends on: to name these."""
 
 
-def needed(model: Any, lacking: Iterable[str], reads: tuple[str, ...] = ()) -> list[str]:
+def find_needed_weights(
+    model: Any, lacking: Iterable[str], reads: tuple[str, ...] = ()
+) -> list[str]:
     """Those of the lacking weights that the model's answers depend on; the others are left as NaN.
 
     `reads`: the fields of the model's output that the task reads; all that are numbers if none is named.
@@ -23,12 +25,12 @@ def needed(model: Any, lacking: Iterable[str], reads: tuple[str, ...] = ()) -> l
     """
     weights = {name: model.get_parameter_or_buffer(name) for name in lacking}
     weights = {
-        name: tensor for name, tensor in weights.items() if not computed(model, name, tensor)
+        name: tensor for name, tensor in weights.items() if not is_computed(model, name, tensor)
     }
     if not weights:
         return []
     try:
-        inputs = made_up_input(model)
+        inputs = make_input(model)
 
         def differs(tensors: Iterable[Any]) -> bool:
             return _differ(*(_read(model, inputs, reads, tensors, seed) for seed in (1, 2)))
@@ -43,7 +45,7 @@ def needed(model: Any, lacking: Iterable[str], reads: tuple[str, ...] = ()) -> l
     return []
 
 
-def computed(model: Any, name: str, tensor: Any) -> bool:
+def is_computed(model: Any, name: str, tensor: Any) -> bool:
     """Whether it is a buffer that the class computes by itself, such as the numbers of the positions.
 
     One that is all zeros or ones is no such thing: it stands for what training would have counted.
@@ -76,7 +78,7 @@ def _differ(ones: list[Any], others: list[Any]) -> bool:
     )
 
 
-def made_up_input(model: Any) -> dict[str, Any]:
+def make_input(model: Any) -> dict[str, Any]:
     """Made-up input of the names that this model's `forward` takes."""
     names = inspect.signature(model.forward).parameters
     config, device, kind = model.config, model.device, model.dtype

@@ -38,7 +38,7 @@ TASKS = {
 BOM = "its config.json begins with a byte order mark; save it as UTF-8 without one (`utf-8`, not `utf-8-sig`)"
 
 
-def adapter(names: Collection[str], base: str | None) -> str | None:
+def explain_adapter(names: Collection[str], base: str | None) -> str | None:
     """Of a folder with what fine-tuning by an adapter (LoRA) leaves, alone or beside a whole model."""
     if ADAPTER not in names:
         return None
@@ -49,7 +49,7 @@ def adapter(names: Collection[str], base: str | None) -> str | None:
     )
 
 
-def no_config(names: Collection[str]) -> str:
+def explain_no_config(names: Collection[str]) -> str:
     """Of a folder without a config.json."""
     if found := _one(names, "*.gguf"):
         return _gguf(found)
@@ -69,7 +69,7 @@ def no_config(names: Collection[str]) -> str:
     return _exported(names) or "it has no config.json, so it holds no transformers model"
 
 
-def no_weights(names: Collection[str], architecture: str | None) -> str:
+def explain_no_weights(names: Collection[str], architecture: str | None) -> str:
     """Of a folder with a config.json and no safetensors weights."""
     save = f"`{architecture or 'AutoModel'}.from_pretrained(folder).save_pretrained(folder)`"
     if found := _one(names, "pytorch_model*.bin") or _one(names, "*.bin"):
@@ -107,7 +107,7 @@ def no_weights(names: Collection[str], architecture: str | None) -> str:
     )
 
 
-def config(said: dict[str, Any]) -> str | None:
+def explain_config(said: dict[str, Any]) -> str | None:
     """Of what a config.json says that no model can be made of."""
     labels = said.get("id2label")
     strange = [key for key in labels if not key.lstrip("-").isdigit()] if labels else []
@@ -124,7 +124,7 @@ def config(said: dict[str, Any]) -> str | None:
     return None
 
 
-def own_code(said: dict[str, Any]) -> str:
+def explain_own_code(said: dict[str, Any]) -> str:
     """Of a model of a type that transformers does not have."""
     kind = said.get("model_type")
     if said.get("auto_map"):
@@ -138,7 +138,7 @@ def own_code(said: dict[str, Any]) -> str:
     )
 
 
-def own_class(name: str, ours: str) -> str:
+def explain_own_class(name: str, ours: str) -> str:
     """Of a model of a known type whose makers have a class of their own for it."""
     return (
         f"its class {name} is code of its own (`auto_map`, trust_remote_code), which workers never run, and "
@@ -147,7 +147,7 @@ def own_class(name: str, ours: str) -> str:
     )
 
 
-def unread(names: Collection[str]) -> str | None:
+def explain_unread_files(names: Collection[str]) -> str | None:
     """Of weights that the model's class does not know and that change what the others mean."""
     for name in sorted(names):
         if "lora_" in name:
@@ -163,7 +163,7 @@ def unread(names: Collection[str]) -> str | None:
     return None
 
 
-def quantised(method: str) -> str:
+def explain_quantised(method: str) -> str:
     package = LIBRARIES.get(method)
     way = f" (`pip install {package}`, on a GPU)" if package else ""
     return (
@@ -172,12 +172,12 @@ def quantised(method: str) -> str:
     )
 
 
-def by_name(saved: str) -> str | None:
+def explain_task_by_name(saved: str) -> str | None:
     """The task of a class that transformers has in no table, by how its name ends."""
     return next((name for ending, name in TASKS.items() if saved.endswith(ending)), None)
 
 
-def another_task(saved: str, does: str | None, task: str | None) -> str:
+def explain_another_task(saved: str, does: str | None, task: str | None) -> str:
     """The way out where a folder does not do a task. `saved`: as which class; `does`: the task of that."""
     known = f"it was saved as {saved}" if saved else "it does not say what it was saved as"
     if does and does != task:
@@ -185,15 +185,15 @@ def another_task(saved: str, does: str | None, task: str | None) -> str:
     return f"{known}; take a model trained for {task}, or another `task`"
 
 
-def not_whole(names: Sequence[str]) -> str:
+def explain_missing_parts(names: Sequence[str]) -> str:
     """Of a checkpoint that lacks weights of the very class that it was saved from."""
     return (
-        f"its checkpoint has no weights for {some(names)}, so it is not what its config.json promises; copy the "
+        f"its checkpoint has no weights for {list_some(names)}, so it is not what its config.json promises; copy the "
         "config.json that was saved with the weights, or all the files anew"
     )
 
 
-def some(names: Sequence[str]) -> str:
+def list_some(names: Sequence[str]) -> str:
     return f"{', '.join(names[:3])}{' and others' if len(names) > 3 else ''}"
 
 

@@ -47,7 +47,7 @@ INPUTS |= dict.fromkeys(("input_values", "input_features"), "sounds")
 BOTH = "images and texts"
 
 
-def objection(config: Any, task: str | None) -> str | None:
+def find_objection(config: Any, task: str | None) -> str | None:
     """Why a model of this configuration cannot do a task; None if it may."""
     wanted = next((one for one, tasks in KINDS.items() if task in tasks), None)
     if task is None or wanted is None:
@@ -55,32 +55,32 @@ def objection(config: Any, task: str | None) -> str | None:
     kinds = KINDS[wanted][task]
     known = any(type(config) in getattr(transformers, kind)._model_mapping for kind in kinds)
     if not known or ("AutoModel" in kinds and _reads_otherwise(config, wanted)):
-        return wrong_type(config, task)
+        return explain_wrong_type(config, task)
     if _saved_for_another(config, kinds):
         return (
-            f"{way_out(config, task)}; if it was trained for {task} all the same, correct `architectures` "
+            f"{suggest_task(config, task)}; if it was trained for {task} all the same, correct `architectures` "
             "in its config.json"
         )
     return None
 
 
-def wrong_type(config: Any, task: str | None) -> str:
+def explain_wrong_type(config: Any, task: str | None) -> str:
     """Of a model whose type does not do the task at all."""
     reads = _reads(config)
     other = reads and task not in KINDS.get(reads, {})
     return (
         f"a {config.model_type} model cannot do {task}: {f'it reads {reads}; ' if other else ''}"
-        f"{way_out(config, task)}"
+        f"{suggest_task(config, task)}"
     )
 
 
-def way_out(config: Any, task: str | None) -> str:
+def suggest_task(config: Any, task: str | None) -> str:
     """What the folder was saved as and what that does."""
     saved = (config.architectures or [""])[0]
-    return obstacles.another_task(saved, _does(config, saved), task)
+    return obstacles.explain_another_task(saved, _does(config, saved), task)
 
 
-def promised(config: Any, kind: str) -> bool:
+def is_saved_for(config: Any, kind: str) -> bool:
     """Whether the folder was saved from the class that this Auto class makes of it."""
     return any(saved in _classes(kind) for saved in config.architectures or ())
 
@@ -138,7 +138,7 @@ def _does(config: Any, saved: str) -> str | None:
         for task, kinds in tasks.items():
             if "AutoModel" not in kinds and _in(saved, kinds) and not _in(saved, (REWRITER,)):
                 return task
-    return obstacles.by_name(saved)
+    return obstacles.explain_task_by_name(saved)
 
 
 def _in(saved: str, kinds: Iterable[str]) -> bool:

@@ -22,7 +22,7 @@ class Tensor:
     """Bytes."""
 
 
-def header(file: Path) -> dict[str, Tensor]:
+def read_header(file: Path) -> dict[str, Tensor]:
     """The tensors of a file, by name.
 
     Raises:
@@ -56,7 +56,7 @@ def header(file: Path) -> dict[str, Tensor]:
     return found
 
 
-def prevailing(tensors: Iterable[Tensor]) -> str:
+def find_prevailing_dtype(tensors: Iterable[Tensor]) -> str:
     """The type of floating numbers that most of the bytes have; nothing where there are none."""
     sizes: dict[str, int] = {}
     for tensor in tensors:
@@ -65,7 +65,7 @@ def prevailing(tensors: Iterable[Tensor]) -> str:
     return max(sizes, key=lambda name: sizes[name], default="")
 
 
-def prefix(names: Iterable[str]) -> str:
+def find_prefix(names: Iterable[str]) -> str:
     """What all names begin with up to a dot, such as `module.`; nothing if they differ."""
     firsts = {name.partition(".")[0] for name in names}
     return f"{firsts.pop()}." if len(firsts) == 1 else ""

@@ -7,19 +7,19 @@ import torch
 from transformers import LogitsProcessorList
 
 from contract.errors import OutputInvalid
-from worker.models.images.image_model import Images, Inputs
-from worker.models.passes.logits import SENTENCE
-from worker.models.timing import during
-from worker.models.writing.logits_processing import Choice
+from worker.models.images.image_model import ImageModel, Inputs
+from worker.models.passes.logits import NOT_FINITE
+from worker.models.timing import timed
+from worker.models.writing.logits_processing import RowwiseProcessor
 
 START = 1
 """Tokens that each of these models begins with."""
 
 
-class Writer:
+class ImageDecoder:
     """A model that writes of what it sees, through its own `generate`."""
 
-    def __init__(self, images: Images, tokenizer: Any) -> None:
+    def __init__(self, images: ImageModel, tokenizer: Any) -> None:
         self.images = images
         self.tokenizer = tokenizer
         # the part that writes: BLIP's own `generate` hands all settings on to it
@@ -30,7 +30,7 @@ class Writer:
             ends = images.model.config.text_config.sep_token_id
         self._ends = set(ends if isinstance(ends, list) else [ends]) - {None}
 
-    @during("inference")
+    @timed("inference")
     def write(self, inputs: Inputs, seed: int | None = None, **options: Any) -> list[Any]:
         """The text of each row, or the OutputInvalid that it is; `options` are those of `generate`.
 
@@ -40,7 +40,7 @@ class Writer:
         config = options.get("generation_config", self.part.generation_config)
         if config.stop_strings:
             options["tokenizer"] = self.tokenizer
-        watch = Choice([], count, config.num_beams or 1, None, self.images.device)
+        watch = RowwiseProcessor([], count, config.num_beams or 1, None, self.images.device)
         devices = [self.images.device] if self.images.device != "cpu" else []
         with torch.inference_mode(), torch.random.fork_rng(devices, enabled=seed is not None):
             if seed is not None:
@@ -49,7 +49,7 @@ class Writer:
                 **inputs, logits_processor=LogitsProcessorList([watch]), **options
             )
         return [
-            OutputInvalid(SENTENCE) if lost else self._text(tokens)
+            OutputInvalid(NOT_FINITE) if lost else self._text(tokens)
             for tokens, lost in zip(sequences.tolist(), watch.lost.tolist(), strict=True)
         ]
 

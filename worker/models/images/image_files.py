@@ -26,7 +26,7 @@ WHITE_IS_ZERO = 0
 SIGNED = 2
 
 
-def read(text: Any) -> Image.Image:
+def decode_image(text: Any) -> Image.Image:
     """The picture as RGB, turned upright as its EXIF says; the first frame of an animated one.
 
     An alpha channel is dropped and a colour profile is not applied, as transformers does it.
@@ -37,7 +37,7 @@ def read(text: Any) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # oddities in a stranger's file are not ours to log
-            picture = Image.open(io.BytesIO(media.data(text)), formats=FORMATS)
+            picture = Image.open(io.BytesIO(media.decode_base64(text)), formats=FORMATS)
             width, height = picture.size  # from the header: nothing is decompressed yet
             if width * height > MAX_PIXELS:
                 raise BadItem(f"The image has {width} x {height} pixels; {MAX_PIXELS:,} are read")
@@ -58,7 +58,7 @@ def read(text: Any) -> Image.Image:
             f"The file is no image that can be read: {names} with usual samples"
         ) from None
     except Exception as error:  # Pillow raises almost anything on a broken file
-        raise BadItem(f"The image is broken: {media.reason(error)}") from None
+        raise BadItem(f"The image is broken: {media.decoding_error(error)}") from None
 
 
 def _eight_bits(picture: Image.Image, tags: Any) -> Image.Image:

@@ -17,11 +17,11 @@ from PIL import Image
 from contract.errors import BadItem, ModelUnloadable
 from worker.models.files.loading import Checkpoint
 from worker.models.images import image_files
-from worker.models.passes.cutting import Budget, cut
-from worker.models.passes.logits import unusable
+from worker.models.passes.cutting import PassBudget, cut_into_passes
+from worker.models.passes.logits import find_invalid_rows
 from worker.models.passes.rows import Row, Rows
-from worker.models.timing import during
-from worker.models.torch_errors import brief
+from worker.models.timing import timed
+from worker.models.torch_errors import first_line
 
 PATCH = 16
 """`max_batch_tokens` counts an image as patches of this side, as a vision transformer reads it."""
@@ -43,7 +43,7 @@ Inputs = dict[str, torch.Tensor]
 
 
 @dataclass(slots=True)
-class Prepared:
+class PreparedImage:
     """One image as the model reads it, with what is read beside it."""
 
     inputs: Inputs
@@ -69,22 +69,22 @@ class Prepared:
         return pixels.numel() // (3 * PATCH**2)
 
 
-class Images:
+class ImageModel:
     """An image processor and a model that reads images."""
 
     def __init__(self, checkpoint: Checkpoint, device: str, kind: str) -> None:
         self.device = device
-        self.processor = image_processor(checkpoint)
+        self.processor = load_image_processor(checkpoint)
         self.model = checkpoint.model(kind, device)
         for module in self.model.modules():
             if hasattr(module, "config"):  # a backbone has one of its own
                 module.config.return_dict = True  # a tuple has no names
         self.accepted = inspect.signature(self.model.forward).parameters
         spec = checkpoint.spec
-        self._budget = Budget(spec.max_batch_size, spec.max_batch_tokens, spec.max_batch_tokens)
+        self._budget = PassBudget(spec.max_batch_size, spec.max_batch_tokens, spec.max_batch_tokens)
 
     def passes(
-        self, rows: Rows, read: Callable[[Row], Prepared] | None = None
+        self, rows: Rows, read: Callable[[Row], PreparedImage] | None = None
     ) -> Iterator[tuple[list[Row], Inputs]]:
         """(rows, what the model reads of them) of each pass.
 
@@ -99,36 +99,36 @@ class Images:
                 if row.open and self._read(row, read or (lambda row: self.prepare(row.value))):
                     kinds.setdefault(row.value.kind, []).append(row)
             for members in kinds.values():
-                for one in cut([row.value.patches for row in members], self._budget):
+                for one in cut_into_passes([row.value.patches for row in members], self._budget):
                     if wanted := [members[place] for place in one if members[place].open]:
                         yield wanted, self._joined([row.value for row in wanted])
             for row in window:
                 row.value = None
 
-    @during("inference")
+    @timed("inference")
     def forward(self, inputs: Inputs, call: Callable[..., Any] | None = None) -> Any:
         """The model's output, or what another method of it (`call`) gives."""
         with torch.inference_mode():
             return (call or self.model)(**inputs)
 
-    def prepare(self, text: Any) -> Prepared:
+    def prepare(self, text: Any) -> PreparedImage:
         """An image in base64 as the model reads it.
 
         Raises:
             BadItem: it cannot be read.
         """
-        picture = image_files.read(text)
+        picture = image_files.decode_image(text)
         try:
             found = self.processor(images=[picture], return_tensors="pt")
         except Exception as error:
             size = f"{picture.width} x {picture.height} pixels"
-            reason = SIZE if self._unfit(picture) else brief(error)
+            reason = SIZE if self._unfit(picture) else first_line(error)
             raise BadItem(f"The image of {size} cannot be prepared: {reason}") from error
         inputs = {
             name: torch.as_tensor(array) for name, array in found.items() if name in self.accepted
         }
         filled = {name: array for name, array in inputs.items() if len(array)}
-        return Prepared(filled, (picture.height, picture.width))
+        return PreparedImage(filled, (picture.height, picture.width))
 
     def _unfit(self, picture: Image.Image) -> bool:
         """Whether it is the image's size that its processor cannot take: one scaled to a square it can.
@@ -143,7 +143,7 @@ class Images:
             return False
         return True
 
-    def _joined(self, prepared: list[Prepared]) -> Inputs:
+    def _joined(self, prepared: list[PreparedImage]) -> Inputs:
         joined = {
             name: torch.cat([one.inputs[name] for one in prepared]).to(self.device)
             for name in prepared[0].inputs
@@ -153,8 +153,8 @@ class Images:
             for name, array in joined.items()
         }
 
-    @during("preprocess")
-    def _read(self, row: Row, read: Callable[[Row], Prepared]) -> bool:
+    @timed("preprocess")
+    def _read(self, row: Row, read: Callable[[Row], PreparedImage]) -> bool:
         try:
             row.value = read(row)
         except BadItem as error:
@@ -163,7 +163,7 @@ class Images:
         return True
 
 
-def image_processor(checkpoint: Checkpoint) -> Any:
+def load_image_processor(checkpoint: Checkpoint) -> Any:
     """The one on PIL and numpy: no torchvision needed, the same answers on every machine."""
     if not any(checkpoint.file(name) for name in PROCESSORS):
         raise checkpoint.refusal(
@@ -188,43 +188,43 @@ def image_processor(checkpoint: Checkpoint) -> Any:
         if "torchvision" in reason:
             raise checkpoint.refusal(
                 "the torchvision that is installed is not made for this torch: install the one that is, "
-                f"or none, since most models need none: {brief(error.__cause__ or error)}"
+                f"or none, since most models need none: {first_line(error.__cause__ or error)}"
             ) from error
         raise
 
 
-def samples(**parameters: Any) -> dict[str, dict[str, Any]]:
+def sample_images(**parameters: Any) -> dict[str, dict[str, Any]]:
     """What a model has to answer before it is ready: pictures of one size, of another and of odd sides."""
     sizes = {"a picture": (64, 48), "another of its size": (64, 48)}
     sizes |= {"one of odd sides": (45, 67), "a small one": (32, 32)}
     return {
-        name: {"inputs": gradient(*size, turned=n), "parameters": parameters}
+        name: {"inputs": draw_gradient(*size, turned=n), "parameters": parameters}
         for n, (name, size) in enumerate(sizes.items())
     }
 
 
-def gradient(width: int, height: int, turned: int = 0) -> str:
+def draw_gradient(width: int, height: int, turned: int = 0) -> str:
     """A picture of a colour that changes, as base64."""
     light = Image.linear_gradient("L").rotate(90 * turned).resize((width, height))
-    return png(Image.merge("RGB", (light, light.point(lambda level: 255 - level), light)))
+    return encode_png(Image.merge("RGB", (light, light.point(lambda level: 255 - level), light)))
 
 
-def png(picture: Image.Image) -> str:
+def encode_png(picture: Image.Image) -> str:
     """A picture as the base64 of a PNG."""
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
     return base64.b64encode(buffer.getvalue()).decode()
 
 
-def answerable(rows: Sequence[Row], *computed: Any) -> list[int]:
+def find_answerable(rows: Sequence[Row], *computed: Any) -> list[int]:
     """Which rows have an answer; those for which something `computed` (rows, ...) is NaN get their error."""
     for values in computed:
-        for row, error in zip(rows, unusable(values), strict=True):
+        for row, error in zip(rows, find_invalid_rows(values), strict=True):
             row.result = error or row.result
     return [index for index, row in enumerate(rows) if row.open]
 
 
-def alone(output: Any, index: int) -> Any:
+def take_row(output: Any, index: int) -> Any:
     """The output for one row, as float32 on the CPU, where what comes after the model is computed."""
     found = {
         name: value[index : index + 1].cpu()

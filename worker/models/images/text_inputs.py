@@ -7,12 +7,12 @@ import torch
 
 from contract.errors import BadItem
 from worker.models.files.loading import Checkpoint
-from worker.models.passes.rows import each
-from worker.models.texts.encoder import longest_input
-from worker.models.torch_errors import brief
+from worker.models.passes.rows import call_each
+from worker.models.texts.model_limits import find_longest_input
+from worker.models.torch_errors import first_line
 
 
-class Prompts:
+class TextInputs:
     """The tokenizer of a model that reads texts and images."""
 
     def __init__(self, checkpoint: Checkpoint, model: Any, accepted: Container[str]) -> None:
@@ -20,7 +20,7 @@ class Prompts:
         self._tokenizer = checkpoint.tokenizer()
         self._accepted = accepted
         tower = next((getattr(model, name) for name in TOWERS if hasattr(model, name)), model)
-        self._limit = longest_input(self._tokenizer, tower)
+        self._limit = find_longest_input(self._tokenizer, tower)
         self._words = _rows(tower)
 
     def read(self, texts: Sequence[str], *, length: int | None = None) -> dict[str, torch.Tensor]:
@@ -30,10 +30,10 @@ class Prompts:
             BadItem: one has no token, more than the model reads, or one that it does not know.
         """
         limit = min(length or self._limit, self._limit)
-        found = each(list(texts), lambda some: list(self._tokenizer(some)["input_ids"]))
+        found = call_each(list(texts), lambda some: list(self._tokenizer(some)["input_ids"]))
         for text, ids in zip(texts, found, strict=True):
             if isinstance(ids, Exception):
-                raise BadItem(f"A text cannot be tokenised: {brief(ids)}")
+                raise BadItem(f"A text cannot be tokenised: {first_line(ids)}")
             if not ids:
                 raise BadItem(f"The text {text[:40]!r} has no token that the model reads")
             if len(ids) > limit:

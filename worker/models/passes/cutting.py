@@ -15,7 +15,7 @@ STEPS = 24
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
+class PassBudget:
     """What one forward pass may hold, and what it costs to start one."""
 
     max_rows: int
@@ -31,7 +31,7 @@ class Budget:
         return rows * length + -(-rows // self.rows_of(length)) * self.pass_cost
 
 
-def cut(lengths: Sequence[int], budget: Budget) -> list[list[int]]:
+def cut_into_passes(lengths: Sequence[int], budget: PassBudget) -> list[list[int]]:
     """The passes, each a list of indexes into `lengths`, shortest rows first.
 
     Every index is in exactly one pass. A pass holds at most `max_rows` rows and at most `max_tokens`
@@ -47,19 +47,21 @@ def cut(lengths: Sequence[int], budget: Budget) -> list[list[int]]:
     ]
 
 
-def cut_apart(lengths: Sequence[int], kinds: Sequence[Hashable], budget: Budget) -> list[list[int]]:
-    """As `cut`, but rows of different kinds never share a pass."""
+def cut_by_kind(
+    lengths: Sequence[int], kinds: Sequence[Hashable], budget: PassBudget
+) -> list[list[int]]:
+    """As `cut_into_passes`, but rows of different kinds never share a pass."""
     members: dict[Hashable, list[int]] = {}
     for index, kind in enumerate(kinds):
         members.setdefault(kind, []).append(index)
     return [
         [mine[place] for place in places]
         for mine in members.values()
-        for places in cut([lengths[index] for index in mine], budget)
+        for places in cut_into_passes([lengths[index] for index in mine], budget)
     ]
 
 
-def _groups(ascending: list[int], budget: Budget) -> list[tuple[int, int, int]]:
+def _groups(ascending: list[int], budget: PassBudget) -> list[tuple[int, int, int]]:
     """(first, stop, longest) of the neighbours that are cheapest to pad to one length."""
     rows, longest = len(ascending), ascending[-1]
     one = budget.cost(rows, longest)

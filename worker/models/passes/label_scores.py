@@ -4,10 +4,10 @@ from typing import Any
 
 import torch
 
-from worker.models.passes.logits import unusable
+from worker.models.passes.logits import find_invalid_rows
 
 
-class Scores:
+class LabelScores:
     """From logits to `[{label, score}]`, best first: what each classifier answers."""
 
     def __init__(self, config: Any) -> None:
@@ -21,7 +21,7 @@ class Scores:
     ) -> list[Any]:
         """`[{label, score}]` for each row of `logits` (rows, labels), or the error that it is."""
         logits = logits.float()
-        lost = unusable(logits)
+        lost = find_invalid_rows(logits)
         functions = {given.get("function_to_apply", self.function) for given in parameters}
         tables = {name: _apply(name, logits) for name in functions}
         answers: list[Any] = []

@@ -7,10 +7,10 @@ import torch
 
 from contract.errors import OutputInvalid
 
-SENTENCE = "The model computed NaN or infinity for this input"
+NOT_FINITE = "The model computed NaN or infinity for this input"
 
 
-def unusable(values: Any, real: Any = None) -> list[OutputInvalid | None]:
+def find_invalid_rows(values: Any, real: Any = None) -> list[OutputInvalid | None]:
     """For each row of `values` (rows, ...), a tensor or an array: the error that it is, or None.
 
     A row is unusable that holds NaN or plus infinity, or nothing but minus infinity, which alone is how
@@ -29,4 +29,4 @@ def unusable(values: Any, real: Any = None) -> list[OutputInvalid | None]:
             wrong, ruled_out = wrong & ~padding, ruled_out | padding
         rows = len(tensor)
         lost = wrong.reshape(rows, -1).any(dim=1) | ruled_out.reshape(rows, -1).all(dim=1)
-        return [OutputInvalid(SENTENCE) if row else None for row in lost.tolist()]
+        return [OutputInvalid(NOT_FINITE) if row else None for row in lost.tolist()]

@@ -10,7 +10,7 @@ import numpy as np
 Rectangle = np.ndarray[tuple[int, int], np.dtype[Any]]
 
 
-def mask_of(rows: Sequence[Sequence[int]], *, left: bool = False, least: int = 1) -> Rectangle:
+def make_mask(rows: Sequence[Sequence[int]], *, left: bool = False, least: int = 1) -> Rectangle:
     """(rows, longest), True where a row has a number; rows end (`left`) or begin at one edge."""
     lengths = np.fromiter(map(len, rows), np.int64, len(rows))[:, None]
     longest = max(int(lengths.max()), least)
@@ -18,7 +18,7 @@ def mask_of(rows: Sequence[Sequence[int]], *, left: bool = False, least: int = 1
     return places >= longest - lengths if left else places < lengths
 
 
-def fill(mask: Rectangle, rows: Sequence[Sequence[int]], padding: int) -> Rectangle:
+def pad_rows(mask: Rectangle, rows: Sequence[Sequence[int]], padding: int) -> Rectangle:
     """The rows' numbers where the mask is True, `padding` elsewhere. One copy, no loop over rows."""
     filled = np.full(mask.shape, padding, np.int64)
     filled[mask] = np.fromiter(chain.from_iterable(rows), np.int64)
@@ -26,7 +26,7 @@ def fill(mask: Rectangle, rows: Sequence[Sequence[int]], padding: int) -> Rectan
 
 
 @dataclass(slots=True)
-class Filling:
+class PaddingToken:
     """The one token that fills up rows and that the model itself takes for padding.
 
     Decoders that classify look for a row's last token by `config.pad_token_id`: what fills must be what
@@ -41,7 +41,7 @@ class Filling:
     """Whether the model names none, so that any will do."""
 
     @classmethod
-    def of(cls, tokenizer: Any, config: Any, embedded: int) -> "Filling":
+    def of(cls, tokenizer: Any, config: Any, embedded: int) -> "PaddingToken":
         """Of a model with `embedded` tokens; only those may fill, as the others cannot be looked up."""
         text = _of_texts(config)
         named = _first(getattr(text, "pad_token_id", None))
@@ -78,7 +78,7 @@ class Filling:
         return token
 
 
-def pad_id(tokenizer: Any, config: Any) -> int:
+def find_pad_id(tokenizer: Any, config: Any) -> int:
     """A token to pad with; the attention mask hides it, so any will do where the model names none."""
     end = _first(getattr(config, "eos_token_id", None))
     known = (tokenizer.pad_token_id, getattr(config, "pad_token_id", None), end, 0)

@@ -58,7 +58,7 @@ class Rows(list[Row]):
         return outputs
 
 
-def each(values: list[Any], call: Callable[[list[Any]], list[Any]]) -> list[Any]:
+def call_each(values: list[Any], call: Callable[[list[Any]], list[Any]]) -> list[Any]:
     """`call(values)`; where it raises, value by value, so that only the bad ones end as exceptions."""
     try:
         return call(values)
@@ -67,4 +67,4 @@ def each(values: list[Any], call: Callable[[list[Any]], list[Any]]) -> list[Any]
             raise  # a panic of the Rust tokenizer is bad input too, though no Exception
         if len(values) == 1:
             return [error if isinstance(error, Exception) else ValueError(str(error))]
-        return [each([value], call)[0] for value in values]
+        return [call_each([value], call)[0] for value in values]

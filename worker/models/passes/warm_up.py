@@ -6,13 +6,13 @@ from typing import Any
 from contract.errors import OutOfMemory, OutputInvalid, StartRefused
 from worker.models.files.loading import Checkpoint
 from worker.models.interface import Item, Model
-from worker.models.output_json import encode
-from worker.models.timing import during
-from worker.models.torch_errors import brief, free_memory, translate
+from worker.models.output_json import encode_output
+from worker.models.timing import timed
+from worker.models.torch_errors import first_line, free_memory, translate_error
 
 
-@during("warm_up")
-def prove(checkpoint: Checkpoint, model: Model, inputs: Mapping[str, dict[str, Any]]) -> None:
+@timed("warm_up")
+def warm_up(checkpoint: Checkpoint, model: Model, inputs: Mapping[str, dict[str, Any]]) -> None:
     """Ask for each of `inputs` alone, and for all of them in one batch.
 
     `inputs`: what a client would send, by what it is called in a sentence ("a short text").
@@ -33,7 +33,7 @@ def _ask(checkpoint: Checkpoint, model: Model, inputs: Mapping[str, dict[str, An
     except StartRefused:
         raise
     except Exception as error:
-        if len(inputs) > 1 and isinstance(translate(error), OutOfMemory):
+        if len(inputs) > 1 and isinstance(translate_error(error), OutOfMemory):
             free_memory()
             return  # the worker halves such a batch
         raise checkpoint.refusal(_sentence(checkpoint, inputs, error)) from error
@@ -41,7 +41,7 @@ def _ask(checkpoint: Checkpoint, model: Model, inputs: Mapping[str, dict[str, An
         try:
             if isinstance(output, Exception):
                 raise output
-            encode(output)
+            encode_output(output)
         except Exception as error:
             beside = {name: None} if len(inputs) == 1 else {name: None, "others beside it": None}
             raise checkpoint.refusal(_sentence(checkpoint, beside, error)) from error
@@ -49,7 +49,7 @@ def _ask(checkpoint: Checkpoint, model: Model, inputs: Mapping[str, dict[str, An
 
 def _sentence(checkpoint: Checkpoint, names: Mapping[str, Any], error: Exception) -> str:
     asked = f"it cannot answer {' with '.join(names)}"
-    if isinstance(translate(error), OutOfMemory):
+    if isinstance(translate_error(error), OutOfMemory):
         return f"{asked}: the device's memory is too small; lower `max_batch_tokens` or `max_batch_size`"
     way = checkpoint.overflow if isinstance(error, OutputInvalid) else ""
-    return f"{asked}: {type(error).__name__}: {brief(error)}{way}"
+    return f"{asked}: {type(error).__name__}: {first_line(error)}{way}"

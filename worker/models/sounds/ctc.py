@@ -8,16 +8,16 @@ from typing import Any
 
 from contract.errors import BadItem
 from worker.models.files.loading import Checkpoint
-from worker.models.passes.logits import unusable
+from worker.models.passes.logits import find_invalid_rows
 from worker.models.passes.rows import Row
-from worker.models.sounds.sound_model import Hearing
-from worker.models.sounds.transcript import Piece, Transcripts
+from worker.models.sounds.sound_model import SoundModel
+from worker.models.sounds.transcript import Piece, Transcriber
 
 PIECE = 30.0
 """The seconds of a piece where a sound is longer than a pass may be; a sixth is shared on each side."""
 
 
-class Ctc:
+class CtcModel:
     """A model that says a letter, or none, for each step of a sound."""
 
     def __init__(self, checkpoint: Checkpoint, device: str) -> None:
@@ -26,8 +26,8 @@ class Ctc:
                 f"`generation` has {', '.join(sorted(checkpoint.spec.generation))}, and a "
                 "model that reads by CTC generates nothing"
             )
-        self.hearing = Hearing(checkpoint, device, "AutoModelForCTC", return_attention_mask=True)
-        self.transcripts = Transcripts(self.hearing, checkpoint.tokenizer())
+        self.hearing = SoundModel(checkpoint, device, "AutoModelForCTC", return_attention_mask=True)
+        self.transcripts = Transcriber(self.hearing, checkpoint.tokenizer())
 
     def pieces(self, row: Row) -> list[Piece]:
         """Raises BadItem if the model cannot do what the row asks."""
@@ -80,7 +80,7 @@ class Ctc:
         tokens = logits.argmax(dim=-1).cpu()
         for number, (piece, one) in enumerate(zip(ready, heard, strict=True)):
             steps = self.hearing.steps(one) if self.hearing.pads else None
-            lost = unusable(logits[number : number + 1, :steps])[0]
+            lost = find_invalid_rows(logits[number : number + 1, :steps])[0]
             piece.output = lost or self._output(piece, tokens[number : number + 1, :steps])
 
     def _output(self, piece: Piece, tokens: Any) -> dict[str, Any]:

@@ -36,7 +36,7 @@ DEMUXERS: tuple[tuple[int, bytes, str, str], ...] = (
 KINDS = "WAV, FLAC, Ogg, MP3, AIFF, CAF, AU"
 
 
-def demuxer(data: bytes) -> tuple[str, str] | None:
+def find_demuxer(data: bytes) -> tuple[str, str] | None:
     """The demuxer for a file, and what people call its kind."""
     for at, mark, name, kind in DEMUXERS:
         if data[at : at + len(mark)] == mark:
@@ -44,22 +44,22 @@ def demuxer(data: bytes) -> tuple[str, str] | None:
     return None
 
 
-def installed() -> bool:
+def is_installed() -> bool:
     return find_spec("av") is not None
 
 
 @contextmanager
-def opened(data: bytes) -> Iterator[Recording]:
+def open_recording(data: bytes) -> Iterator[Recording]:
     """The sound in a file.
 
     Raises:
         BadItem: it is of no kind that is read, ffmpeg is not installed, or there is no sound in it.
     """
-    found = demuxer(data)
+    found = find_demuxer(data)
     if found is None:
         raise BadItem(f"The file is no sound that can be read: {KINDS}, or what ffmpeg reads")
     name, kind = found
-    if not installed():
+    if not is_installed():
         raise BadItem(
             f"The sound is {kind}, which this worker reads once its extra is installed "
             f"(pip install 'soloist[ffmpeg]'); or convert it to one of {KINDS}"

@@ -41,20 +41,20 @@ class Straight(soundfile.SoundFile):  # type: ignore[misc]
         return False
 
 
-def samples(text: Any, rate: int) -> Samples:
+def decode_sound(text: Any, rate: int) -> Samples:
     """The sound in a base64 string, from -1 to 1, mixed to one channel, at `rate` per second.
 
     Raises:
         BadItem: no sound that can be read, or more than the limits.
     """
-    data = media.data(text)
+    data = media.decode_base64(text)
     try:
         with _opened(data) as recording:
             return _gathered(recording, rate)
     except BadItem:
         raise
     except Exception as error:  # decoders raise almost anything on a broken file
-        raise BadItem(f"The sound is broken: {media.reason(error)}") from None
+        raise BadItem(f"The sound is broken: {media.decoding_error(error)}") from None
 
 
 def _gathered(recording: Recording, rate: int) -> Samples:
@@ -100,12 +100,12 @@ def _opened(data: bytes) -> AbstractContextManager[Recording]:
         try:
             return _read(Straight(io.BytesIO(data)))
         except soundfile.LibsndfileError as error:
-            if not ffmpeg.demuxer(data) or not ffmpeg.installed():
+            if not ffmpeg.find_demuxer(data) or not ffmpeg.is_installed():
                 raise BadItem(
-                    f"The sound cannot be read: {media.reason(error)}; convert it, for example to PCM "
+                    f"The sound cannot be read: {media.decoding_error(error)}; convert it, for example to PCM "
                     "in a WAV"
                 ) from None
-    return ffmpeg.opened(data)
+    return ffmpeg.open_recording(data)
 
 
 @contextmanager

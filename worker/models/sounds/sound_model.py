@@ -18,24 +18,24 @@ from torch.nn.functional import pad
 
 from contract.errors import BadItem
 from worker.models.files.loading import Checkpoint
-from worker.models.passes.cutting import Budget, cut
-from worker.models.passes.logits import unusable
+from worker.models.passes.cutting import PassBudget, cut_into_passes
+from worker.models.passes.logits import find_invalid_rows
 from worker.models.passes.rows import Row, Rows
 from worker.models.sounds import sound_files
 from worker.models.sounds.recording import Samples
-from worker.models.timing import during
-from worker.models.torch_errors import brief
+from worker.models.timing import timed
+from worker.models.torch_errors import first_line
 
 TOKENS_A_SECOND = 50
 """`max_batch_tokens` counts a sound by 20 ms, the step of both Wav2Vec2's and Whisper's encoder."""
 LEAK = {torch.float32: 2e-5, torch.float16: 1e-2, torch.bfloat16: 5e-2}
 """Of the spread of the logits: what a padded sound may differ by from the same one alone."""
 
-Heard = dict[str, Any]
+Features = dict[str, Any]
 """The features of one sound: tensors (1, ...) by the name that the model has for them."""
 
 
-class Hearing:
+class SoundModel:
     """A feature extractor and a model that reads sounds."""
 
     def __init__(
@@ -43,7 +43,7 @@ class Hearing:
         checkpoint: Checkpoint,
         device: str,
         kind: str,
-        attempt: Callable[["Hearing", Sequence[Heard]], Any] | None = None,
+        attempt: Callable[["SoundModel", Sequence[Features]], Any] | None = None,
         **options: Any,
     ) -> None:
         """`attempt(self, [features])`, where a forward pass of `model` is not how it answers.
@@ -57,7 +57,7 @@ class Hearing:
         self.rate = int(self.extractor.sampling_rate)
         spec = checkpoint.spec
         pass_cost = TOKENS_A_SECOND if device == "cpu" else spec.max_batch_tokens
-        self.budget = Budget(spec.max_batch_size, spec.max_batch_tokens, pass_cost)
+        self.budget = PassBudget(spec.max_batch_size, spec.max_batch_tokens, pass_cost)
         self.shortest, self.pads = 1, False
         with checkpoint.warming_up():
             self._learn(attempt)
@@ -74,8 +74,8 @@ class Hearing:
                 f"The sound is longer than the {self.longest:g} seconds that this model reads at once"
             )
 
-    @during("preprocess")
-    def features(self, samples: Samples, **more: Any) -> Heard:
+    @timed("preprocess")
+    def features(self, samples: Samples, **more: Any) -> Features:
         """The features of a sound; `more` is what the extractor is told for this one.
 
         Raises:
@@ -95,7 +95,7 @@ class Hearing:
                     samples, sampling_rate=self.rate, return_tensors="pt", **self._options, **more
                 )
         except Exception as error:
-            raise BadItem(f"The sound cannot be read by the model: {brief(error)}") from None
+            raise BadItem(f"The sound cannot be read by the model: {first_line(error)}") from None
         heard = {name: value for name, value in found.items() if isinstance(value, torch.Tensor)}
         if not all(value.isfinite().all() for value in heard.values()):
             raise BadItem("The sound has no features that are numbers, as silence has none here")
@@ -110,13 +110,15 @@ class Hearing:
             length = 0 if self.pads or self.fixed else len(samples)
             groups.setdefault((length, wishes[index] if wishes else None), []).append(index)
         for members in groups.values():
-            for one in cut([self.tokens(sounds[index]) for index in members], self.budget):
+            for one in cut_into_passes(
+                [self.tokens(sounds[index]) for index in members], self.budget
+            ):
                 yield [members[place] for place in one]
 
     def tokens(self, samples: Samples) -> int:
         return self.fixed or -(-len(samples) * TOKENS_A_SECOND // self.rate)
 
-    def joined(self, heard: Sequence[Heard]) -> Heard:
+    def joined(self, heard: Sequence[Features]) -> Features:
         """The features of several sounds as the model takes them: of one length, padded at the right."""
         inputs = {}
         for name in heard[0]:
@@ -128,19 +130,19 @@ class Hearing:
                 inputs[name] = inputs[name].to(self.model.dtype)
         return inputs
 
-    def steps(self, heard: Heard) -> int | None:
+    def steps(self, heard: Features) -> int | None:
         """How many steps of the model a sound has, if it can say."""
         of = getattr(self.model, "_get_feat_extract_output_lengths", None)
         mask = heard.get("attention_mask")
         return None if of is None or mask is None else int(of(mask.sum(dim=-1))[0])
 
-    @during("inference")
-    def logits(self, heard: Sequence[Heard]) -> Any:
+    @timed("inference")
+    def logits(self, heard: Sequence[Features]) -> Any:
         with torch.inference_mode(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the model's own code, which nobody here can mend
             return self.model(**self.joined(heard), return_dict=True).logits
 
-    def _learn(self, attempt: Callable[["Hearing", Sequence[Heard]], Any] | None) -> None:
+    def _learn(self, attempt: Callable[["SoundModel", Sequence[Features]], Any] | None) -> None:
         """What the model says of itself when it is tried: the shortest sound, whether padding is masked."""
         short, long = (_noise(self.rate * part // 2) for part in (1, 2))
         one, other = self.features(short), self.features(long)
@@ -156,14 +158,14 @@ class Hearing:
         self.shortest = _least(self.rate, lambda length: self._answers(length, answer))
         self.pads = attempt is None and "attention_mask" in one and self._masks(other)
 
-    def _answers(self, length: int, answer: Callable[[Sequence[Heard]], Any]) -> bool:
+    def _answers(self, length: int, answer: Callable[[Sequence[Features]], Any]) -> bool:
         try:
             found = answer([self.features(_noise(length))])
-            return found is None or (found.numel() > 0 and unusable(found) == [None])
+            return found is None or (found.numel() > 0 and find_invalid_rows(found) == [None])
         except Exception:
             return False  # too short for a window, a convolution or a pooling
 
-    def _masks(self, long: Heard) -> bool:
+    def _masks(self, long: Features) -> bool:
         """Whether the logits of a sound are the same alone and padded beside a longer one.
 
         Tried at lengths a little more than 10 ms apart: SEW pools steps by twos, and only an odd number
@@ -179,7 +181,7 @@ class Hearing:
                 return False  # it takes no mask after all
             return all(map(self._same, shorts, together))
 
-    def _same(self, heard: Heard, beside: Any) -> bool:
+    def _same(self, heard: Features, beside: Any) -> bool:
         alone = self.logits([heard])[0]
         if alone.dim() > 1:  # a row of logits for each step
             if self.steps(heard) != len(alone):
@@ -190,7 +192,7 @@ class Hearing:
         return bool(leak <= LEAK.get(self.model.dtype, 0) * spread)
 
 
-def windows(rows: Rows, rate: int) -> Iterator[list[Row]]:
+def decode_sounds(rows: Rows, rate: int) -> Iterator[list[Row]]:
     """The open rows with their sounds decoded, no more of them at once than the longest sound has.
 
     A sound that cannot be read gets its error as result.
@@ -208,22 +210,22 @@ def windows(rows: Rows, rate: int) -> Iterator[list[Row]]:
         _forget(held)
 
 
-def written(samples: Samples, rate: int) -> str:
+def encode_wav(samples: Samples, rate: int) -> str:
     """The sound as a client would send it."""
     file = io.BytesIO()
     soundfile.write(file, samples, rate, format="WAV", subtype="FLOAT")
     return base64.b64encode(file.getvalue()).decode()
 
 
-def trial(hearing: Hearing, seconds: float = 0) -> str:
+def sample_sound(hearing: SoundModel, seconds: float = 0) -> str:
     """Noise of this length, or the shortest that the model reads."""
-    return written(_noise(max(hearing.shortest, int(seconds * hearing.rate))), hearing.rate)
+    return encode_wav(_noise(max(hearing.shortest, int(seconds * hearing.rate))), hearing.rate)
 
 
-@during("preprocess")
+@timed("preprocess")
 def _decoded(row: Row, rate: int) -> bool:
     try:
-        row.value = sound_files.samples(row.value, rate)
+        row.value = sound_files.decode_sound(row.value, rate)
     except BadItem as error:
         row.result = error
         return False

@@ -15,15 +15,15 @@ from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteriaL
 
 from contract.errors import BadItem, OutputInvalid
 from worker.models.files.loading import Checkpoint
-from worker.models.passes.logits import SENTENCE
+from worker.models.passes.logits import NOT_FINITE
 from worker.models.passes.rows import Row
-from worker.models.sounds.sound_model import Heard, Hearing
-from worker.models.sounds.transcript import Piece, Transcripts
+from worker.models.sounds.sound_model import Features, SoundModel
+from worker.models.sounds.transcript import Piece, Transcriber
 from worker.models.sounds.whisper import NEW_TOKENS, SAMPLING, Whisper
 from worker.models.sounds.whisper import OPTIONS as WHISPER
-from worker.models.timing import during
-from worker.models.writing.sampling import seed_of
-from worker.models.writing.text_stream import Unwanted
+from worker.models.timing import timed
+from worker.models.writing.sampling import find_seed
+from worker.models.writing.text_stream import StopIfUnwanted
 
 KINDS = ("whisper", "speech_to_text", "speech-encoder-decoder", "moonshine", "speecht5")
 """Models that need no more than a sound; others are told what to do in words or with more files."""
@@ -43,7 +43,7 @@ OPTIONS = SAMPLING | {
 """The generation parameters that every model has."""
 
 
-class Numbers(LogitsProcessor):
+class FiniteCheck(LogitsProcessor):
     """Sees whether all scores of a call of `generate` are numbers."""
 
     def __init__(self) -> None:
@@ -59,11 +59,11 @@ class Numbers(LogitsProcessor):
         return bool(self._lost)
 
 
-class Nobody(Exception):
+class NobodyWaits(Exception):
     """No one waits for any piece of a call of `generate`."""
 
 
-class Seq2Seq:
+class SpeechDecoder:
     """A model that hears a sound and writes what is said."""
 
     def __init__(self, checkpoint: Checkpoint, device: str) -> None:
@@ -76,7 +76,7 @@ class Seq2Seq:
         known = OPTIONS | (WHISPER if kind == "whisper" else set())
         checkpoint.check_generation(known)
         self._known, self._defaults = known, checkpoint.spec.generation
-        self.hearing = Hearing(
+        self.hearing = SoundModel(
             checkpoint, device, "AutoModelForSpeechSeq2Seq", _write_one, return_attention_mask=True
         )
         self._model = self.hearing.model
@@ -85,7 +85,7 @@ class Seq2Seq:
         self._pad_id = self._model.generation_config.pad_token_id
         if self._pad_id is None:
             self._pad_id = tokenizer.pad_token_id
-        self.transcripts = Transcripts(self.hearing, tokenizer)
+        self.transcripts = Transcriber(self.hearing, tokenizer)
 
     def pieces(self, row: Row) -> list[Piece]:
         """Raises BadItem if the model cannot do what the row asks."""
@@ -178,12 +178,12 @@ class Seq2Seq:
         if ready:
             self._write(ready, heard)
 
-    def _write(self, pieces: Sequence[Piece], heard: Sequence[Heard]) -> None:
+    def _write(self, pieces: Sequence[Piece], heard: Sequence[Features]) -> None:
         """One call of `generate`; if it computes what is no number, one for each piece."""
-        numbers = Numbers()
+        numbers = FiniteCheck()
         try:
             found = self._generate(pieces, heard, numbers)
-        except Nobody:
+        except NobodyWaits:
             return
         if not numbers.lost:
             for piece, output in zip(pieces, found, strict=True):
@@ -191,14 +191,14 @@ class Seq2Seq:
                     output if piece.stride is None else {**output, "stride": piece.stride}
                 )
         elif len(pieces) == 1:
-            pieces[0].output = OutputInvalid(SENTENCE)
+            pieces[0].output = OutputInvalid(NOT_FINITE)
         else:
             for piece, one in zip(pieces, heard, strict=True):
                 self._write([piece], [one])
 
-    @during("inference")
+    @timed("inference")
     def _generate(
-        self, pieces: Sequence[Piece], heard: Sequence[Heard], numbers: Numbers
+        self, pieces: Sequence[Piece], heard: Sequence[Features], numbers: FiniteCheck
     ) -> list[dict[str, Any]]:
         first = pieces[0]
         options = {name: value for name, value in first.options.items() if name != "seed"}
@@ -210,7 +210,7 @@ class Seq2Seq:
             if first.times == "word":
                 options |= {"return_token_timestamps": True, "return_segments": True}
             options["monitor_progress"] = partial(_go_on, pieces)
-        unwanted = StoppingCriteriaList([Unwanted([piece.row.item for piece in pieces])])
+        unwanted = StoppingCriteriaList([StopIfUnwanted([piece.row.item for piece in pieces])])
         with torch.inference_mode(), self._chance(first), self._quietly():
             found = self._model.generate(
                 **self.hearing.joined(heard),
@@ -240,7 +240,7 @@ class Seq2Seq:
             return
         device = torch.device(self.hearing.device)
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            torch.manual_seed(seed_of(piece.row, piece.options.get("seed")))
+            torch.manual_seed(find_seed(piece.row, piece.options.get("seed")))
             yield
 
     @contextmanager
@@ -261,10 +261,10 @@ class Seq2Seq:
 def _go_on(pieces: Sequence[Piece], progress: Any) -> None:
     """Called by Whisper before each window, all of which it would read otherwise, a token each."""
     if not any(piece.row.open for piece in pieces):
-        raise Nobody
+        raise NobodyWaits
 
 
-def _write_one(hearing: Hearing, heard: Sequence[Heard]) -> None:
+def _write_one(hearing: SoundModel, heard: Sequence[Features]) -> None:
     with torch.inference_mode():
         hearing.model.generate(**hearing.joined(heard), max_new_tokens=1)
 

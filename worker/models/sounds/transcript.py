@@ -10,8 +10,8 @@ from transformers import AutomaticSpeechRecognitionPipeline
 from contract.errors import BadItem
 from worker.models.passes.rows import Row
 from worker.models.sounds.recording import Samples
-from worker.models.sounds.sound_model import Hearing
-from worker.models.torch_errors import brief
+from worker.models.sounds.sound_model import SoundModel
+from worker.models.torch_errors import first_line
 
 Stride = tuple[int, int, int]
 """(all, left, right): the samples of a piece, and those that its neighbours read too."""
@@ -32,10 +32,10 @@ class Piece:
     """What transformers' own pipeline takes to make a text of, or the exception that fails the row."""
 
 
-class Transcripts:
+class Transcriber:
     """Cuts sounds as transformers' own pipeline does, and makes texts of what was read."""
 
-    def __init__(self, hearing: Hearing, tokenizer: Any) -> None:
+    def __init__(self, hearing: SoundModel, tokenizer: Any) -> None:
         self._hearing = hearing
         self._pipeline = AutomaticSpeechRecognitionPipeline(
             model=hearing.model,
@@ -87,5 +87,5 @@ class Transcripts:
         try:
             answer = self._pipeline.postprocess(outputs, return_timestamps=times or None)
         except Exception as error:
-            return BadItem(f"The transcript cannot be read: {brief(error)}")
+            return BadItem(f"The transcript cannot be read: {first_line(error)}")
         return {name: answer[name] for name in ("text", "chunks") if name in answer}

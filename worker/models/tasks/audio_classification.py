@@ -6,11 +6,11 @@ from contract.catalog import ModelSpec
 from contract.errors import BadItem
 from worker.models.files.loading import Checkpoint
 from worker.models.interface import Item
-from worker.models.passes.label_scores import Scores
-from worker.models.passes.logits import unusable
+from worker.models.passes.label_scores import LabelScores
+from worker.models.passes.logits import find_invalid_rows
 from worker.models.passes.rows import Row, Rows
-from worker.models.passes.warm_up import prove
-from worker.models.sounds.sound_model import Hearing, trial, windows
+from worker.models.passes.warm_up import warm_up
+from worker.models.sounds.sound_model import SoundModel, decode_sounds, sample_sound
 
 
 class AudioClassification:
@@ -18,24 +18,24 @@ class AudioClassification:
 
     def load(self, spec: ModelSpec, device: str) -> None:
         checkpoint = Checkpoint(spec)
-        self._hearing = Hearing(checkpoint, device, "AutoModelForAudioClassification")
+        self._hearing = SoundModel(checkpoint, device, "AutoModelForAudioClassification")
         config = self._hearing.model.config
-        self._scores = Scores(config)
+        self._scores = LabelScores(config)
         if config.problem_type is None:  # also of a single label, as transformers' own pipeline
             self._scores.function = "softmax"
         longest = min(self._hearing.longest, 30)
-        prove(
+        warm_up(
             checkpoint,
             self,
             {
-                "the shortest sound": {"audio": trial(self._hearing)},
-                "a longer sound": {"audio": trial(self._hearing, longest)},
+                "the shortest sound": {"audio": sample_sound(self._hearing)},
+                "a longer sound": {"audio": sample_sound(self._hearing, longest)},
             },
         )
 
     def predict(self, items: list[Item]) -> list[Any]:
         rows = Rows(items, "audio")
-        for window in windows(rows, self._hearing.rate):
+        for window in decode_sounds(rows, self._hearing.rate):
             for some in self._hearing.passes([row.value for row in window]):
                 self._classify([window[index] for index in some])
         return rows.outputs()
@@ -54,7 +54,7 @@ class AudioClassification:
             return
         logits = self._hearing.logits(heard)
         answers = self._scores.of(logits, [row.parameters for row in ready])
-        for row, answer, lost in zip(ready, answers, unusable(logits), strict=True):
+        for row, answer, lost in zip(ready, answers, find_invalid_rows(logits), strict=True):
             row.result = lost or answer
 
     def _heard(self, row: Row) -> Any:

@@ -8,10 +8,16 @@ from PIL import Image
 
 from contract.catalog import ModelSpec
 from worker.models.files.loading import Checkpoint
-from worker.models.images.image_model import Images, alone, answerable, png, samples
+from worker.models.images.image_model import (
+    ImageModel,
+    encode_png,
+    find_answerable,
+    sample_images,
+    take_row,
+)
 from worker.models.interface import Item
 from worker.models.passes.rows import Row, Rows
-from worker.models.passes.warm_up import prove
+from worker.models.passes.warm_up import warm_up
 
 
 class DepthEstimation:
@@ -24,19 +30,19 @@ class DepthEstimation:
                 "a zoedepth model's answers are made by torchvision: `pip install torchvision` into the "
                 "worker's environment (of the same build as its torch), or take a depth_anything or dpt model"
             )
-        self._images = Images(checkpoint, device, "AutoModelForDepthEstimation")
+        self._images = ImageModel(checkpoint, device, "AutoModelForDepthEstimation")
         if not hasattr(self._images.processor, "post_process_depth_estimation"):
             raise checkpoint.refusal("its image processor does not know depth-estimation")
-        prove(checkpoint, self, samples(predicted_depth=True))
+        warm_up(checkpoint, self, sample_images(predicted_depth=True))
 
     def predict(self, items: list[Item]) -> list[Any]:
         rows = Rows(items, "image")
         for some, inputs in self._images.passes(rows):
             output = self._images.forward(inputs)
-            for index in answerable(some, output.predicted_depth):
+            for index in find_answerable(some, output.predicted_depth):
                 # the second is what ZoeDepth calls otherwise than the rest do
                 (found,) = self._images.processor.post_process_depth_estimation(
-                    alone(output, index), [some[index].value.size]
+                    take_row(output, index), [some[index].value.size]
                 )
                 depth = found["predicted_depth"].reshape(some[index].value.size)
                 some[index].result = _drawn(some[index], depth)
@@ -48,7 +54,7 @@ def _drawn(row: Row, depth: torch.Tensor) -> dict[str, Any]:
     least, greatest = depth.min(), depth.max()
     grey = (depth - least) / (greatest - least) if greatest > least else torch.zeros_like(depth)
     found: dict[str, Any] = {
-        "depth": png(Image.fromarray((grey * 255).to(torch.uint8).numpy())),
+        "depth": encode_png(Image.fromarray((grey * 255).to(torch.uint8).numpy())),
         "minimum": least.item(),
         "maximum": greatest.item(),
     }

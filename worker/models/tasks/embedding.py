@@ -9,16 +9,16 @@ from contract.catalog import ModelSpec
 from worker.models.files.loading import Checkpoint
 from worker.models.interface import Item
 from worker.models.passes.rows import UNWANTED, Row, Rows
-from worker.models.passes.warm_up import prove
-from worker.models.vectors.embedding_model import Vectors
+from worker.models.passes.warm_up import warm_up
+from worker.models.vectors.embedding_model import EmbeddingModel
 
 
 class FeatureExtraction:
     """The vector of each text."""
 
     def load(self, spec: ModelSpec, device: str) -> None:
-        self._vectors = Vectors(spec, device)
-        prove(self._vectors.checkpoint, self, self._vectors.encoder.questions())
+        self._vectors = EmbeddingModel(spec, device)
+        warm_up(self._vectors.checkpoint, self, self._vectors.encoder.questions())
 
     def predict(self, items: list[Item]) -> list[Any]:
         rows = Rows(items)
@@ -34,7 +34,7 @@ class SentenceSimilarity:
             raise Checkpoint(spec).refusal(
                 "sentence-similarity needs one vector a text, not `none`"
             )
-        self._vectors = Vectors(spec, device)
+        self._vectors = EmbeddingModel(spec, device)
         checkpoint = self._vectors.checkpoint
         name = self._vectors.recipe.similarity
         if name not in SIMILARITIES:
@@ -46,7 +46,7 @@ class SentenceSimilarity:
         short, middle, longest = self._vectors.encoder.samples
         for sentences in ([short], [middle, longest]):
             asked = {"source_sentence": short, "sentences": sentences}
-            prove(checkpoint, self, {"sentences": {"inputs": asked}})
+            warm_up(checkpoint, self, {"sentences": {"inputs": asked}})
 
     def predict(self, items: list[Item]) -> list[Any]:
         sentences = [

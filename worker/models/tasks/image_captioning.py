@@ -5,14 +5,19 @@ from typing import Any
 from contract.catalog import ModelSpec
 from contract.tasks import TASKS
 from worker.models.files.loading import Checkpoint
-from worker.models.images.image_decoder import START, Writer
-from worker.models.images.image_model import Images, Prepared, samples
+from worker.models.images.image_decoder import START, ImageDecoder
+from worker.models.images.image_model import ImageModel, PreparedImage, sample_images
 from worker.models.interface import Item
 from worker.models.passes.rows import Row, Rows
-from worker.models.passes.warm_up import prove
-from worker.models.writing.generation_plan import Decoding, Plan, configured, flat
-from worker.models.writing.positions import positions_of
-from worker.models.writing.sampling import seed_of
+from worker.models.passes.warm_up import warm_up
+from worker.models.writing.generation_plan import (
+    GenerationPlan,
+    GenerationPlanner,
+    flatten_parameters,
+    make_config,
+)
+from worker.models.writing.positions import find_positions
+from worker.models.writing.sampling import find_seed
 
 SERVED = "blip", "git", "vision-encoder-decoder"
 NESTED = "generation_parameters"
@@ -32,23 +37,23 @@ class ImageToText:
             )
         nested = TASKS["image-to-text"].parameters[NESTED]["properties"]
         checkpoint.check_generation(nested)
-        self._images = Images(checkpoint, device, "AutoModelForImageTextToText")
-        self._writer = Writer(self._images, checkpoint.tokenizer())
+        self._images = ImageModel(checkpoint, device, "AutoModelForImageTextToText")
+        self._writer = ImageDecoder(self._images, checkpoint.tokenizer())
         part = self._writer.part
-        self._room = (positions_of(part, "decoder") or 2**15) - START
+        self._room = (find_positions(part, "decoder") or 2**15) - START
         self._defaults = spec.generation
-        self._decoding = Decoding(part.generation_config, spec.generation)
+        self._decoding = GenerationPlanner(part.generation_config, spec.generation)
         if unserved := self._decoding.refusal():
             raise checkpoint.refusal(f"its generation_config.json asks for {unserved}, not served")
         # what it says is in each row's plan; here `generate` would fill in what a plan leaves out
-        part.generation_config = configured()
-        prove(checkpoint, self, samples(max_new_tokens=min(8, self._room)))
+        part.generation_config = make_config()
+        warm_up(checkpoint, self, sample_images(max_new_tokens=min(8, self._room)))
 
     def predict(self, items: list[Item]) -> list[Any]:
         rows = Rows(items, "image")
-        wishes: dict[Any, tuple[Plan, int | None]] = {}
+        wishes: dict[Any, tuple[GenerationPlan, int | None]] = {}
 
-        def read(row: Row) -> Prepared:
+        def read(row: Row) -> PreparedImage:
             plan, seed = self._wish(row)
             # who draws its tokens is alone with its seed
             wish = (plan.key, plan.most, None if seed is None else id(row))
@@ -64,9 +69,9 @@ class ImageToText:
                 row.result = {"generated_text": text} if isinstance(text, str) else text
         return rows.outputs()
 
-    def _wish(self, row: Row) -> tuple[Plan, int | None]:
-        given = flat(row.parameters, NESTED)
+    def _wish(self, row: Row) -> tuple[GenerationPlan, int | None]:
+        given = flatten_parameters(row.parameters, NESTED)
         plan = self._decoding.plan(given, START, self._room)
         if not plan.config.do_sample:
             return plan, None
-        return plan, seed_of(row, given.get("seed", self._defaults.get("seed")))
+        return plan, find_seed(row, given.get("seed", self._defaults.get("seed")))

@@ -10,10 +10,16 @@ from PIL import Image
 from contract.catalog import ModelSpec
 from contract.errors import BadItem
 from worker.models.files.loading import Checkpoint
-from worker.models.images.image_model import Images, alone, answerable, png, samples
+from worker.models.images.image_model import (
+    ImageModel,
+    encode_png,
+    find_answerable,
+    sample_images,
+    take_row,
+)
 from worker.models.interface import Item
 from worker.models.passes.rows import Row, Rows
-from worker.models.passes.warm_up import prove
+from worker.models.passes.warm_up import warm_up
 
 KINDS = (
     "AutoModelForUniversalSegmentation",
@@ -41,7 +47,7 @@ class ImageSegmentation:
         able = [
             name for name in KINDS if type(config) in getattr(transformers, name)._model_mapping
         ]
-        self._images = Images(checkpoint, device, able[0] if able else KINDS[0])
+        self._images = ImageModel(checkpoint, device, able[0] if able else KINDS[0])
         self._labels = self._images.model.config.id2label
         self._ways = {
             subtask: getattr(self._images.processor, name)
@@ -52,15 +58,15 @@ class ImageSegmentation:
             self._ways = {name: way for name, way in self._ways.items() if name == "semantic"}
         if not self._ways:
             raise checkpoint.refusal("its image processor does not know image-segmentation")
-        prove(checkpoint, self, samples(threshold=0.0))
+        warm_up(checkpoint, self, sample_images(threshold=0.0))
 
     def predict(self, items: list[Item]) -> list[Any]:
         rows = Rows(items, "image")
         for some, inputs in self._images.passes(rows):
             output = self._images.forward(inputs)
             computed = [value for name, value in output.items() if name in NUMBERS]
-            for index in answerable(some, *computed):
-                some[index].result = self._segments(some[index], alone(output, index))
+            for index in find_answerable(some, *computed):
+                some[index].result = self._segments(some[index], take_row(output, index))
         return rows.outputs()
 
     def _segments(self, row: Row, output: Any) -> Any:
@@ -116,4 +122,4 @@ NUMBERS = "logits", "class_queries_logits", "masks_queries_logits", "pred_masks"
 
 
 def _mask(inside: Any) -> str:
-    return png(Image.fromarray((inside * 255).astype(np.uint8)))
+    return encode_png(Image.fromarray((inside * 255).astype(np.uint8)))

@@ -5,13 +5,13 @@ from typing import Any
 from contract.catalog import ModelSpec
 from contract.errors import BadItem
 from worker.models.files.loading import Checkpoint
-from worker.models.images.image_model import Images, samples
+from worker.models.images.image_model import ImageModel, sample_images
 from worker.models.interface import Item
-from worker.models.passes.logits import unusable
+from worker.models.passes.logits import find_invalid_rows
 from worker.models.passes.rows import Row, Rows
-from worker.models.passes.warm_up import prove
-from worker.models.timing import during
-from worker.models.torch_errors import brief
+from worker.models.passes.warm_up import warm_up
+from worker.models.timing import timed
+from worker.models.torch_errors import first_line
 
 
 class ImageFeatureExtraction:
@@ -19,20 +19,20 @@ class ImageFeatureExtraction:
 
     def load(self, spec: ModelSpec, device: str) -> None:
         checkpoint = Checkpoint(spec)
-        self._images = Images(checkpoint, device, "AutoModel")
+        self._images = ImageModel(checkpoint, device, "AutoModel")
         # of models of two parts, such as CLIP, the one that reads images
         self._call = getattr(self._images.model, "get_image_features", None)
         self._pools = True
         try:
-            with during("warm_up"):
-                (pooled,) = self.predict([Item("warm-up", samples(pool=True)["a picture"])])
+            with timed("warm_up"):
+                (pooled,) = self.predict([Item("warm-up", sample_images(pool=True)["a picture"])])
         except (ValueError, TypeError) as error:  # GIT and ViLT ask for a text beside it
             raise checkpoint.refusal(
-                f"it cannot read an image alone ({brief(error)}); take a model that does, such as a ViT or CLIP"
+                f"it cannot read an image alone ({first_line(error)}); take a model that does, such as a ViT or CLIP"
             ) from error
         self._pools = not isinstance(pooled, Exception)  # its weights lack, or it has none
-        prove(checkpoint, self, samples(pool=self._pools))
-        prove(checkpoint, self, samples())
+        warm_up(checkpoint, self, sample_images(pool=self._pools))
+        warm_up(checkpoint, self, sample_images())
 
     def predict(self, items: list[Item]) -> list[Any]:
         rows = Rows(items, "image")
@@ -50,5 +50,5 @@ class ImageFeatureExtraction:
             values = pooled[index].flatten()
         else:
             values = output[0][index]
-        (error,) = unusable(values[None])
+        (error,) = find_invalid_rows(values[None])
         return error or values.float().cpu().numpy()

@@ -6,10 +6,10 @@ import torch
 
 from contract.catalog import ModelSpec
 from worker.models.files.loading import Checkpoint
-from worker.models.images.image_model import Images, alone, answerable, samples
+from worker.models.images.image_model import ImageModel, find_answerable, sample_images, take_row
 from worker.models.interface import Item
 from worker.models.passes.rows import Row, Rows
-from worker.models.passes.warm_up import prove
+from worker.models.passes.warm_up import warm_up
 
 
 class ObjectDetection:
@@ -17,19 +17,19 @@ class ObjectDetection:
 
     def load(self, spec: ModelSpec, device: str) -> None:
         checkpoint = Checkpoint(spec)
-        self._images = Images(checkpoint, device, "AutoModelForObjectDetection")
+        self._images = ImageModel(checkpoint, device, "AutoModelForObjectDetection")
         self._labels = self._images.model.config.id2label
         if not hasattr(self._images.processor, "post_process_object_detection"):
             raise checkpoint.refusal("its image processor does not know object-detection")
-        prove(checkpoint, self, samples(threshold=0.0))
+        warm_up(checkpoint, self, sample_images(threshold=0.0))
 
     def predict(self, items: list[Item]) -> list[Any]:
         rows = Rows(items, "image")
         for some, inputs in self._images.passes(rows):
             output = self._images.forward(inputs)
-            for index in answerable(some, output.logits, output.pred_boxes):
+            for index in find_answerable(some, output.logits, output.pred_boxes):
                 (found,) = self._images.processor.post_process_object_detection(
-                    alone(output, index), threshold=0.0, target_sizes=[some[index].value.size]
+                    take_row(output, index), threshold=0.0, target_sizes=[some[index].value.size]
                 )
                 some[index].result = self._objects(some[index], found)
         return rows.outputs()

@@ -12,12 +12,12 @@ from contract.catalog import ModelSpec
 from contract.errors import BadItem
 from worker.models.files.loading import Checkpoint
 from worker.models.interface import Item
-from worker.models.passes.logits import unusable
-from worker.models.passes.rows import UNWANTED, Row, Rows, each
-from worker.models.passes.warm_up import prove
+from worker.models.passes.logits import find_invalid_rows
+from worker.models.passes.rows import UNWANTED, Row, Rows, call_each
+from worker.models.passes.warm_up import warm_up
 from worker.models.texts.encoder import Cut, Encoder, Text
-from worker.models.texts.word_boundaries import aligned
-from worker.models.timing import during
+from worker.models.texts.word_boundaries import align_to_words
+from worker.models.timing import timed
 
 WINDOW, OVERLAP = 384, 128
 """Tokens of a window and of what it shares with the next: those that SQuAD models were trained with."""
@@ -49,7 +49,7 @@ class QuestionAnswering:
             name: {"question": short, "context": context} for name, context in contexts.items()
         }
         asked["a list of questions"] = [asked["a short context"], asked["a long context"]]
-        prove(checkpoint, self, {name: {"inputs": given} for name, given in asked.items()})
+        warm_up(checkpoint, self, {name: {"inputs": given} for name, given in asked.items()})
 
     def predict(self, items: list[Item]) -> list[Any]:
         rows = Rows(items)
@@ -62,7 +62,8 @@ class QuestionAnswering:
             output, mask = self._encoder.forward(windows)
             both = output.start_logits, output.end_logits
             lost = [
-                one or other for one, other in zip(*(unusable(x, mask) for x in both), strict=True)
+                one or other
+                for one, other in zip(*(find_invalid_rows(x, mask) for x in both), strict=True)
             ]
             starts, ends = (logits.float().cpu().numpy() for logits in both)
             for place, index in enumerate(indexes):
@@ -74,7 +75,7 @@ class QuestionAnswering:
                         row, window, starts[place][:length], ends[place][:length]
                     )
                     empty[index] = min(none, empty.get(index, 1.0))
-                    merge(spans.setdefault(index, {}), found)
+                    merge_spans(spans.setdefault(index, {}), found)
         for index, row in enumerate(rows):
             if row.open and index in spans:
                 row.result = _answer(row, spans[index], empty[index])
@@ -96,7 +97,7 @@ class QuestionAnswering:
             row.result = BadItem(f"`doc_stride` must be less than the {length} tokens of a window")
         return Cut(length, overlap) if row.result is UNWANTED else Cut(usual)
 
-    @during("preprocess")
+    @timed("preprocess")
     def _pairs(self, rows: Rows, cuts: list[Cut]) -> list[Text]:
         """Question and context of each row. A question takes at most half of the window, so that there is
         room for the context, and `max_question_len` tokens where a caller says so; it is cut to them.
@@ -104,7 +105,7 @@ class QuestionAnswering:
         plain = self._encoder.tokenizer.backend_tokenizer.encode
         questions = [row.value["question"] for row in rows]
         contexts = [row.value["context"] for row in rows]
-        read = each(
+        read = call_each(
             questions, lambda texts: [plain(text, add_special_tokens=False) for text in texts]
         )
         for index, (row, encoding) in enumerate(zip(rows, read, strict=True)):
@@ -158,12 +159,12 @@ class QuestionAnswering:
                 one, other = divmod(int(place), len(start))
                 span = window.offsets[one][0], window.offsets[other][1]
                 if whole:
-                    span = aligned(row.value["context"], window, one, other)
-                merge(found, {span: float(scores[place])})
+                    span = align_to_words(row.value["context"], window, one, other)
+                merge_spans(found, {span: float(scores[place])})
         return none, found
 
 
-def merge(spans: Spans, found: Spans) -> None:
+def merge_spans(spans: Spans, found: Spans) -> None:
     """The same span of two windows, or of two cuts of one word, keeps its best score."""
     for span, score in found.items():
         spans[span] = max(score, spans.get(span, 0.0))

@@ -8,10 +8,10 @@ from contract.errors import BadItem
 from worker.models.files.loading import Checkpoint
 from worker.models.interface import Item
 from worker.models.passes.rows import Rows
-from worker.models.passes.warm_up import prove
-from worker.models.sounds.ctc import Ctc
-from worker.models.sounds.sound_model import trial, windows
-from worker.models.sounds.speech_decoder import Seq2Seq
+from worker.models.passes.warm_up import warm_up
+from worker.models.sounds.ctc import CtcModel
+from worker.models.sounds.sound_model import decode_sounds, sample_sound
+from worker.models.sounds.speech_decoder import SpeechDecoder
 from worker.models.sounds.transcript import Piece
 
 
@@ -22,23 +22,28 @@ class SpeechRecognition:
         checkpoint = Checkpoint(spec)
         config = checkpoint.part("AutoConfig")
         writes = config.is_encoder_decoder or config.model_type == "speech-encoder-decoder"
-        self._reader: Ctc | Seq2Seq = (Seq2Seq if writes else Ctc)(checkpoint, device)
+        self._reader: CtcModel | SpeechDecoder = (SpeechDecoder if writes else CtcModel)(
+            checkpoint, device
+        )
         hearing = self._reader.hearing
         longest = 1.0 if hearing.fixed else min(hearing.longest, 30)
         few = {"generation_parameters": {"max_new_tokens": 2, "min_new_tokens": 0}}
         parameters = few if writes else {}
-        prove(
+        warm_up(
             checkpoint,
             self,
             {
-                "the shortest sound": {"inputs": trial(hearing), "parameters": parameters},
-                "a longer sound": {"inputs": trial(hearing, longest), "parameters": parameters},
+                "the shortest sound": {"inputs": sample_sound(hearing), "parameters": parameters},
+                "a longer sound": {
+                    "inputs": sample_sound(hearing, longest),
+                    "parameters": parameters,
+                },
             },
         )
 
     def predict(self, items: list[Item]) -> list[Any]:
         rows = Rows(items, "audio")
-        for window in windows(rows, self._reader.hearing.rate):
+        for window in decode_sounds(rows, self._reader.hearing.rate):
             pieces: list[Piece] = []
             for row in window:
                 try:

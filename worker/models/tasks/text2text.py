@@ -7,10 +7,10 @@ from contract.errors import BadItem
 from worker.models.files.loading import Checkpoint
 from worker.models.interface import Item
 from worker.models.passes.rows import Row, Rows
-from worker.models.passes.warm_up import prove
-from worker.models.writing.decoder import Generator
-from worker.models.writing.generation_plan import Plan, flat
-from worker.models.writing.positions import positions_of
+from worker.models.passes.warm_up import warm_up
+from worker.models.writing.decoder import Decoder
+from worker.models.writing.generation_plan import GenerationPlan, flatten_parameters
+from worker.models.writing.positions import find_positions
 
 CUTS = (True, "longest_first", "only_first")
 """What `truncation` is where a text that is too long is to be cut. Otherwise it is refused."""
@@ -20,7 +20,7 @@ OWN = {"src_lang": "source_lang", "tgt_lang": "target_lang"}
 """What Marian's tokenizer calls the languages of its model."""
 
 
-class Rewriting:
+class Text2Text:
     """A model such as BART, T5 or Marian that reads one text and writes another."""
 
     output: ClassVar[str]
@@ -30,10 +30,10 @@ class Rewriting:
 
     def load(self, spec: ModelSpec, device: str) -> None:
         checkpoint = Checkpoint(spec)
-        self.generator = Generator(checkpoint, device, "AutoModelForSeq2SeqLM")
+        self.generator = Decoder(checkpoint, device, "AutoModelForSeq2SeqLM")
         self.tokenizer = self.generator.tokenizer
         # T5 has no such limit: it was trained with 512 tokens, and reads more
-        positions = positions_of(self.generator.model, "encoder") or spec.max_batch_tokens
+        positions = find_positions(self.generator.model, "encoder") or spec.max_batch_tokens
         self._limit = min(positions, spec.max_batch_tokens)
         self._trained = min(self._limit, int(self.tokenizer.model_max_length))
         self._room = (self.generator.positions or spec.max_batch_tokens) - 1  # one starts the text
@@ -46,7 +46,7 @@ class Rewriting:
         }
         least = {"max_new_tokens": 2, "min_new_tokens": 0, **self.example()}
         cut = {**least, "truncation": "longest_first"}
-        prove(
+        warm_up(
             checkpoint,
             self,
             {
@@ -61,7 +61,7 @@ class Rewriting:
     def predict(self, items: list[Item]) -> list[Any]:
         rows = Rows(items)
         for row in rows:
-            row.parameters = flat(row.parameters)
+            row.parameters = flatten_parameters(row.parameters)
         self.generator.answer(rows, self.read(rows), self.wish, self.output)
         return rows.outputs()
 
@@ -71,7 +71,7 @@ class Rewriting:
         found = self.generator.tokens(asked)
         return [self._cut(*one) for one in zip(rows, asked, found, strict=True)]
 
-    def wish(self, row: Row, text: list[int]) -> Plan:
+    def wish(self, row: Row, text: list[int]) -> GenerationPlan:
         """What a row asks of `generate`.
 
         Raises:
@@ -105,17 +105,17 @@ class Rewriting:
         wanted = self.generator.given(row).get("truncation") in CUTS
         if not wanted or isinstance(found, BadItem) or len(found) <= self._trained:
             return found
-        return self.generator.cut(text, self._trained, self.tokenizer.truncation_side)
+        return self.generator.cut_text(text, self._trained, self.tokenizer.truncation_side)
 
 
-class Summarization(Rewriting):
+class Summarization(Text2Text):
     """A shorter text that says the same."""
 
     output = "summary_text"
     task = "summarization"
 
 
-class Translation(Rewriting):
+class Translation(Text2Text):
     """The text in another language. Models of many languages need `src_lang` and `tgt_lang`."""
 
     output = "translation_text"

@@ -8,12 +8,12 @@ from contract.catalog import ModelSpec
 from contract.errors import BadItem
 from worker.models.files.loading import Checkpoint
 from worker.models.interface import Item
-from worker.models.passes.label_scores import Scores
-from worker.models.passes.logits import unusable
+from worker.models.passes.label_scores import LabelScores
+from worker.models.passes.logits import find_invalid_rows
 from worker.models.passes.rows import Row, Rows
-from worker.models.passes.warm_up import prove
+from worker.models.passes.warm_up import warm_up
 from worker.models.texts.encoder import CLASSIFIER, Encoder, Text
-from worker.models.texts.hypotheses import hypotheses
+from worker.models.texts.hypotheses import fill_hypotheses
 
 
 class TextClassification:
@@ -22,8 +22,8 @@ class TextClassification:
     def load(self, spec: ModelSpec, device: str) -> None:
         checkpoint = Checkpoint(spec)
         self._encoder = Encoder(checkpoint, device, CLASSIFIER)
-        self._scores = Scores(self._encoder.config)
-        prove(checkpoint, self, self._encoder.questions())
+        self._scores = LabelScores(self._encoder.config)
+        warm_up(checkpoint, self, self._encoder.questions())
 
     def predict(self, items: list[Item]) -> list[Any]:
         rows = Rows(items)
@@ -53,7 +53,7 @@ class ZeroShotClassification:
         self._entailment = found[0]
         self._contradiction = -1 if self._entailment == 0 else 0
         self._encoder = Encoder(checkpoint, device, CLASSIFIER, truncation="only_first", pairs=True)
-        prove(checkpoint, self, self._encoder.questions(candidate_labels=["a", "a b"]))
+        warm_up(checkpoint, self, self._encoder.questions(candidate_labels=["a", "a b"]))
 
     def predict(self, items: list[Item]) -> list[Any]:
         rows = Rows(items)
@@ -62,7 +62,7 @@ class ZeroShotClassification:
         spans: list[slice] = []
         for row in rows:
             try:
-                mine = hypotheses(row.parameters, "This example is {}.")
+                mine = fill_hypotheses(row.parameters, "This example is {}.")
             except BadItem as refusal:
                 row.result, mine = refusal, []
             spans.append(slice(len(pairs), len(pairs) + len(mine)))
@@ -71,7 +71,7 @@ class ZeroShotClassification:
         logits = np.empty((len(pairs), 2), np.float32)
         for indexes, encodings in self._encoder.passes(owners, pairs):
             output, _ = self._encoder.forward(encodings)
-            for index, error in zip(indexes, unusable(output.logits), strict=True):
+            for index, error in zip(indexes, find_invalid_rows(output.logits), strict=True):
                 owners[index].result = error or owners[index].result
             chosen = output.logits[:, [self._contradiction, self._entailment]]
             logits[indexes] = chosen.float().cpu().numpy()

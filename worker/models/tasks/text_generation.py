@@ -7,9 +7,9 @@ from contract.errors import BadItem
 from worker.models.files.loading import Checkpoint
 from worker.models.interface import Item
 from worker.models.passes.rows import Row, Rows
-from worker.models.passes.warm_up import prove
-from worker.models.writing.decoder import Generator
-from worker.models.writing.generation_plan import Plan
+from worker.models.passes.warm_up import warm_up
+from worker.models.writing.decoder import Decoder
+from worker.models.writing.generation_plan import GenerationPlan
 
 
 class TextGeneration:
@@ -17,12 +17,12 @@ class TextGeneration:
 
     def load(self, spec: ModelSpec, device: str) -> None:
         checkpoint = Checkpoint(spec)
-        self._generator = Generator(checkpoint, device, "AutoModelForCausalLM")
+        self._generator = Decoder(checkpoint, device, "AutoModelForCausalLM")
         # without positions (Mamba, Bloom) a tokenizer's length is a default, which `generate` ignores, too
         self._limit = min(self._generator.positions or spec.max_batch_tokens, spec.max_batch_tokens)
         least = {"max_new_tokens": 2, "min_new_tokens": 0}
         most = {**least, "truncate": self._limit - 2}
-        prove(
+        warm_up(
             checkpoint,
             self,
             {
@@ -45,10 +45,10 @@ class TextGeneration:
         for place, (row, text) in enumerate(zip(rows, texts, strict=True)):
             most = self._generator.given(row).get("truncate")
             if most and isinstance(text, list) and len(text) > most:
-                texts[place] = self._generator.cut(row.value, most, "left")
+                texts[place] = self._generator.cut_text(row.value, most, "left")
         return texts
 
-    def _wish(self, row: Row, prompt: list[int]) -> Plan:
+    def _wish(self, row: Row, prompt: list[int]) -> GenerationPlan:
         """The row's plan, within the model's positions: beyond them a GPU's context is lost."""
         room = self._limit - len(prompt)
         if room < 1:

@@ -10,18 +10,18 @@ import torch
 
 from contract.catalog import ModelSpec
 from worker.models.interface import Item
-from worker.models.passes.logits import unusable
+from worker.models.passes.logits import find_invalid_rows
 from worker.models.passes.rows import Row, Rows
-from worker.models.passes.warm_up import prove
+from worker.models.passes.warm_up import warm_up
 from worker.models.texts.encoder import CLASSIFIER, Encoder, Text
-from worker.models.vectors.cross_encoder import CrossEncoder
+from worker.models.vectors.cross_encoder import CrossEncoderCheckpoint
 
 
 class TextRanking:
     """The score of each text for its query, best first."""
 
     def load(self, spec: ModelSpec, device: str) -> None:
-        checkpoint = CrossEncoder(spec)
+        checkpoint = CrossEncoderCheckpoint(spec)
         labels = checkpoint.part("AutoConfig").num_labels
         if labels != 1:
             raise checkpoint.refusal(
@@ -36,7 +36,7 @@ class TextRanking:
             "a query and texts of several lengths": {"query": short, "texts": [middle, short]},
             "a long query and a long text": {"query": longest, "texts": [longest]},
         }
-        prove(checkpoint, self, {name: {"inputs": given} for name, given in asked.items()})
+        warm_up(checkpoint, self, {name: {"inputs": given} for name, given in asked.items()})
 
     def predict(self, items: list[Item]) -> list[Any]:
         rows = Rows(items)
@@ -51,7 +51,7 @@ class TextRanking:
         logits = np.empty(len(pairs), np.float32)
         for indexes, encodings in self._encoder.passes(owners, pairs):
             output, _ = self._encoder.forward(encodings)
-            for index, error in zip(indexes, unusable(output.logits), strict=True):
+            for index, error in zip(indexes, find_invalid_rows(output.logits), strict=True):
                 owners[index].result = error or owners[index].result
             logits[indexes] = output.logits[:, 0].float().cpu().numpy()
         for row, span in zip(rows, spans, strict=True):

@@ -12,9 +12,9 @@ from contract.catalog import ModelSpec
 from contract.errors import BadItem
 from worker.models.files.loading import Checkpoint
 from worker.models.interface import Item
-from worker.models.passes.logits import unusable
+from worker.models.passes.logits import find_invalid_rows
 from worker.models.passes.rows import Row, Rows
-from worker.models.passes.warm_up import prove
+from worker.models.passes.warm_up import warm_up
 from worker.models.texts.encoder import Cut, Encoder
 
 
@@ -29,7 +29,7 @@ class TokenClassification:
         )
         special = self._encoder.tokenizer.num_special_tokens_to_add()
         self._room = self._encoder.max_length - special
-        prove(checkpoint, self, self._encoder.questions())
+        warm_up(checkpoint, self, self._encoder.questions())
 
     def predict(self, items: list[Item]) -> list[Any]:
         rows = Rows(items)
@@ -41,7 +41,7 @@ class TokenClassification:
         texts = [row.value for row in rows]
         for indexes, encodings in self._encoder.passes(rows, texts, windows=_windows, cuts=cuts):
             output, mask = self._encoder.forward(encodings)
-            lost = unusable(output.logits, mask)
+            lost = find_invalid_rows(output.logits, mask)
             scores = torch.softmax(output.logits.float(), dim=-1).cpu().numpy()
             for index, encoding, error, mine in zip(indexes, encodings, lost, scores, strict=True):
                 row = rows[index]
@@ -113,7 +113,7 @@ class FillMask:
         self._tokenizer = self._encoder.tokenizer
         if self._tokenizer.mask_token_id is None:
             raise checkpoint.refusal("its tokenizer has no mask token, so it cannot do fill-mask")
-        prove(checkpoint, self, self._questions())
+        warm_up(checkpoint, self, self._questions())
 
     def predict(self, items: list[Item]) -> list[Any]:
         rows = Rows(items)
@@ -123,7 +123,7 @@ class FillMask:
             for index, encoding, logits in zip(indexes, encodings, output.logits, strict=True):
                 ids, places = encoding.ids, self._masks(encoding)
                 chosen = logits[places].float()
-                lost = unusable(chosen[None])[0]
+                lost = find_invalid_rows(chosen[None])[0]
                 rows[index].result = lost or self._fill(rows[index], ids, places, chosen)
         return rows.outputs()
 

@@ -6,12 +6,19 @@ import torch
 
 from contract.catalog import ModelSpec
 from worker.models.files.loading import Checkpoint
-from worker.models.images.image_decoder import Writer
-from worker.models.images.image_model import TOP_K, Images, Inputs, Prepared, answerable, samples
-from worker.models.images.text_inputs import Prompts
+from worker.models.images.image_decoder import ImageDecoder
+from worker.models.images.image_model import (
+    TOP_K,
+    ImageModel,
+    Inputs,
+    PreparedImage,
+    find_answerable,
+    sample_images,
+)
+from worker.models.images.text_inputs import TextInputs
 from worker.models.interface import Item
 from worker.models.passes.rows import Row, Rows
-from worker.models.passes.warm_up import prove
+from worker.models.passes.warm_up import warm_up
 
 SERVED = "vilt", "blip"
 NEW_TOKENS = 20
@@ -37,13 +44,13 @@ class VisualQuestionAnswering:
                 "it looks at patches that are drawn at random (`max_image_length` in its config.json); "
                 "set that to -1 to have it look at all"
             )
-        self._images = Images(checkpoint, device, "AutoModelForVisualQuestionAnswering")
-        self._prompts = Prompts(checkpoint, self._images.model, self._images.accepted)
+        self._images = ImageModel(checkpoint, device, "AutoModelForVisualQuestionAnswering")
+        self._prompts = TextInputs(checkpoint, self._images.model, self._images.accepted)
         writes = config.model_type == "blip"
-        self._writer = Writer(self._images, checkpoint.tokenizer()) if writes else None
+        self._writer = ImageDecoder(self._images, checkpoint.tokenizer()) if writes else None
         questions = ["What is it?", "Is it one?", "How many cats are in the picture?", "Why?"]
-        asked = zip(samples().items(), questions, strict=True)
-        prove(
+        asked = zip(sample_images().items(), questions, strict=True)
+        warm_up(
             checkpoint,
             self,
             {
@@ -63,7 +70,7 @@ class VisualQuestionAnswering:
                 self._choose(some, inputs)
         return rows.outputs()
 
-    def _read(self, row: Row) -> Prepared:
+    def _read(self, row: Row) -> PreparedImage:
         words = self._prompts.read([row.value["question"]])
         prepared = self._images.prepare(row.value["image"])
         prepared.inputs |= words
@@ -72,7 +79,7 @@ class VisualQuestionAnswering:
     def _choose(self, rows: list[Row], inputs: Inputs) -> None:
         logits = self._images.forward(inputs).logits
         labels = self._images.model.config.id2label
-        for index in answerable(rows, logits):
+        for index in find_answerable(rows, logits):
             scores, order = torch.sort(
                 torch.sigmoid(logits[index].float()), descending=True, stable=True
             )
@@ -82,7 +89,7 @@ class VisualQuestionAnswering:
                 for label, score in zip(order[:most].tolist(), scores[:most].tolist(), strict=True)
             ]
 
-    def _write(self, writer: Writer, rows: list[Row], inputs: Inputs) -> None:
+    def _write(self, writer: ImageDecoder, rows: list[Row], inputs: Inputs) -> None:
         own = writer.part.generation_config
         length = {} if own.max_new_tokens or own.max_length else {"max_new_tokens": NEW_TOKENS}
         for row, text in zip(rows, writer.write(inputs, **length), strict=True):

@@ -9,12 +9,18 @@ import torch
 
 from contract.catalog import ModelSpec
 from worker.models.files.loading import Checkpoint
-from worker.models.images.image_model import Images, Inputs, Prepared, answerable, samples
-from worker.models.images.text_inputs import Prompts
+from worker.models.images.image_model import (
+    ImageModel,
+    Inputs,
+    PreparedImage,
+    find_answerable,
+    sample_images,
+)
+from worker.models.images.text_inputs import TextInputs
 from worker.models.interface import Item
 from worker.models.passes.rows import Row, Rows
-from worker.models.passes.warm_up import prove
-from worker.models.texts.hypotheses import hypotheses
+from worker.models.passes.warm_up import warm_up
+from worker.models.texts.hypotheses import fill_hypotheses
 
 SIGLIP_LENGTH = 64
 """SigLIP was trained on texts that are padded to so many tokens, and does not mask the padding."""
@@ -25,20 +31,20 @@ class ZeroShotImageClassification:
 
     def load(self, spec: ModelSpec, device: str) -> None:
         checkpoint = Checkpoint(spec)
-        self._images = Images(checkpoint, device, "AutoModelForZeroShotImageClassification")
+        self._images = ImageModel(checkpoint, device, "AutoModelForZeroShotImageClassification")
         model = self._images.model
-        self._prompts = Prompts(checkpoint, model, self._images.accepted)
+        self._prompts = TextInputs(checkpoint, model, self._images.accepted)
         # each label for itself, where the labels were not trained against each other
         self._apart = "siglip" in model.config.model_type
         labels = ["a cat", "two dogs in the snow"]
-        prove(checkpoint, self, samples(candidate_labels=labels))
+        warm_up(checkpoint, self, sample_images(candidate_labels=labels))
 
     def predict(self, items: list[Item]) -> list[Any]:
         rows = Rows(items, "image")
         texts: dict[tuple[str, ...], Inputs] = {}
 
-        def read(row: Row) -> Prepared:
-            sentences = tuple(hypotheses(row.parameters, "This is a photo of {}."))
+        def read(row: Row) -> PreparedImage:
+            sentences = tuple(fill_hypotheses(row.parameters, "This is a photo of {}."))
             if sentences not in texts:
                 length = SIGLIP_LENGTH if self._apart else None
                 texts[sentences] = self._prompts.read(sentences, length=length)
@@ -52,7 +58,7 @@ class ZeroShotImageClassification:
                 for name, array in texts[some[0].value.company].items()
             }
             logits = self._images.forward({**inputs, **beside}).logits_per_image
-            for index in answerable(some, logits):
+            for index in find_answerable(some, logits):
                 some[index].result = self._scored(some[index], logits[index].float())
         return rows.outputs()
 

@@ -6,17 +6,16 @@ from typing import Any
 from contract.errors import BadItem
 from worker.models.files.loading import Checkpoint
 from worker.models.passes.batching import company_of
-from worker.models.passes.cutting import Budget, cut, cut_apart
-from worker.models.passes.padding import pad_id
+from worker.models.passes.cutting import PassBudget, cut_by_kind, cut_into_passes
 from worker.models.passes.rows import Row
 from worker.models.texts import model_limits
-from worker.models.texts.forward_pass import CLASSIFIER, Forward
-from worker.models.texts.model_limits import longest_input
-from worker.models.texts.tokenization import Cut, Text, Tokenizing, samples
-from worker.models.timing import during
-from worker.models.torch_errors import brief
+from worker.models.texts.forward_pass import CLASSIFIER, ForwardPass
+from worker.models.texts.model_limits import find_longest_input
+from worker.models.texts.tokenization import Cut, Text, TextTokenizer, sample_texts
+from worker.models.timing import timed
+from worker.models.torch_errors import first_line
 
-__all__ = ["CLASSIFIER", "Cut", "Encoder", "Text", "longest_input", "pad_id"]
+__all__ = ["CLASSIFIER", "Cut", "Encoder", "Text"]
 
 PROVABLE = 2048
 """Tokens of the longest text that a CPU reads before it is ready; it would take minutes for more, and for
@@ -58,16 +57,16 @@ class Encoder:
         self.model = checkpoint.model(kind, device)
         self.config = self.model.config
         most = spec.max_batch_tokens
-        longest = longest_input(self.tokenizer, self.model)
+        longest = find_longest_input(self.tokenizer, self.model)
         self.max_length = min(longest, max_length or most, most)
         self.proven = min(self.max_length, PROVABLE) if device == "cpu" else self.max_length
         """Tokens of the longest text that is asked before the model is ready."""
-        self.samples = samples(self.tokenizer, self.proven)
-        self._forward = Forward(self.model, self.tokenizer, kind, device)
-        self._tokens = Tokenizing(
+        self.samples = sample_texts(self.tokenizer, self.proven)
+        self._forward = ForwardPass(self.model, self.tokenizer, kind, device)
+        self._tokens = TextTokenizer(
             self.tokenizer,
             self.max_length,
-            model_limits.embedded(self.model),
+            model_limits.count_embeddings(self.model),
             truncation=truncation,
             offsets=offsets,
         )
@@ -77,7 +76,7 @@ class Encoder:
         self._end: int | None = self.config.eos_token_id if ended else None
         self._settle(checkpoint, pairs)
 
-    @during("preprocess")
+    @timed("preprocess")
     def encode(self, texts: Sequence[Text], cut: Cut | None = None) -> list[Any]:
         """One encoding a text (`ids`, `type_ids`, `overflowing`), or the BadItem that it is."""
         return self._tokens.read(texts, cut or self._cut)
@@ -115,7 +114,7 @@ class Encoder:
             for places in self._together([rows[index] for index in owners], encodings):
                 yield [owners[place] for place in places], [encodings[place] for place in places]
 
-    @during("inference")
+    @timed("inference")
     def forward(self, encodings: Sequence[Any]) -> tuple[Any, Any]:
         """One pass: the model's output and the mask of what is no padding, both (rows, longest, ...).
 
@@ -134,7 +133,7 @@ class Encoder:
         }
         return {name: {"inputs": text, "parameters": parameters} for name, text in texts.items()}
 
-    @during("warm_up")
+    @timed("warm_up")
     def _settle(self, checkpoint: Checkpoint, pairs: bool) -> None:
         """Learn what rows may share a pass and what starting one costs; refuse a model that does not fit."""
         short, middle, _ = self.samples
@@ -145,7 +144,7 @@ class Encoder:
             raise checkpoint.refusal(f"it cannot read {short!r}: {failed}")
         typed = "token_type_ids" in self._forward.inputs
         segments = max(max(one.type_ids) for one in tried) + 1 if typed else 0
-        model_limits.check(checkpoint, self.tokenizer, self.model, segments)
+        model_limits.check_tokenizer(checkpoint, self.tokenizer, self.model, segments)
         left = self.tokenizer.padding_side == "left" and not self._forward.by_token
         try:
             company = company_of(self.config, left, tried, self._forward.values)
@@ -153,7 +152,7 @@ class Encoder:
             kind = str(self.model.dtype).removeprefix("torch.")
             way = "" if kind == "float32" else f"; it computes in {kind}, so try `dtype: float32`"
             raise checkpoint.refusal(
-                f"its first pass fails: {type(error).__name__}: {brief(error)}{way}"
+                f"its first pass fails: {type(error).__name__}: {first_line(error)}{way}"
             ) from error
         if company is None:
             raise checkpoint.refusal(
@@ -161,7 +160,7 @@ class Encoder:
                 "as `hash_seed`, set it"
             )
         self.company = company
-        budget = Budget(checkpoint.spec.max_batch_size, checkpoint.spec.max_batch_tokens)
+        budget = PassBudget(checkpoint.spec.max_batch_size, checkpoint.spec.max_batch_tokens)
         self.budget = self._forward.measured(tried[2], company, budget)
 
     def _read(
@@ -193,10 +192,10 @@ class Encoder:
         """Places of the rows of each pass: of those that are still to be answered."""
         lengths = [len(encoding) for encoding in encodings]
         if self._end is None and self.company.lengths:
-            passes = cut(lengths, self.budget)
+            passes = cut_into_passes(lengths, self.budget)
         else:
             kinds = [self._kind(encoding, place) for place, encoding in enumerate(encodings)]
-            passes = cut_apart(lengths, kinds, self.budget)
+            passes = cut_by_kind(lengths, kinds, self.budget)
         for places in passes:
             if wanted := [place for place in places if rows[place].open]:
                 yield wanted

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 
 from worker.models.passes.batching import Company
-from worker.models.passes.cutting import Budget
-from worker.models.passes.padding import Filling, fill, mask_of
-from worker.models.texts.model_limits import embedded
+from worker.models.passes.cutting import PassBudget
+from worker.models.passes.padding import PaddingToken, make_mask, pad_rows
+from worker.models.texts.model_limits import count_embeddings
 
 CLASSIFIER = "AutoModelForSequenceClassification"
 
 
-class Forward:
+class ForwardPass:
     """A model on its device, with the inputs that its tokenizer says it has."""
 
     def __init__(self, model: Any, tokenizer: Any, kind: str, device: str) -> None:
@@ -29,7 +29,7 @@ class Forward:
         accepted = set(inspect.signature(model.forward).parameters)
         self._always = {"use_cache": False} if "use_cache" in accepted else {}
         self.inputs = accepted & {"attention_mask", *tokenizer.model_input_names}
-        self._filling = Filling.of(tokenizer, model.config, embedded(model))
+        self._filling = PaddingToken.of(tokenizer, model.config, count_embeddings(model))
         self._segment = tokenizer.pad_token_type_id
         # CANINE pools so many characters into one place
         self._least = getattr(model.config, "downsampling_rate", 1)
@@ -38,14 +38,14 @@ class Forward:
     def run(self, encodings: Sequence[Any], company: Company) -> tuple[Any, Any]:
         """The model's output and the mask of what is no padding, both (rows, longest, ...)."""
         ids = [encoding.ids for encoding in encodings]
-        mask = mask_of(ids, left=company.left, least=self._least)
+        mask = make_mask(ids, left=company.left, least=self._least)
         arrays = {
-            "input_ids": fill(mask, ids, self._filling.among(ids)),
+            "input_ids": pad_rows(mask, ids, self._filling.among(ids)),
             "attention_mask": mask.astype(np.int64),
         }
         if "token_type_ids" in self.inputs:
             types = [encoding.type_ids for encoding in encodings]
-            arrays["token_type_ids"] = fill(mask, types, self._segment)
+            arrays["token_type_ids"] = pad_rows(mask, types, self._segment)
         moved = {name: torch.from_numpy(array).to(self._device) for name, array in arrays.items()}
         given = {name: tensor for name, tensor in moved.items() if name in self.inputs}
         self._restore()
@@ -59,7 +59,7 @@ class Forward:
             return list(found)
         return [one[: len(encoding)] for one, encoding in zip(found, encodings, strict=True)]
 
-    def measured(self, encoding: Any, company: Company, budget: Budget) -> Budget:
+    def measured(self, encoding: Any, company: Company, budget: PassBudget) -> PassBudget:
         """Run a small and a larger pass, and learn what starting one costs, in tokens."""
         small = self._seconds([encoding], company)
         rows = min(32, budget.rows_of(len(encoding)))
@@ -69,7 +69,7 @@ class Forward:
         a_token = max(large - small, 1e-9) / ((rows - 1) * len(encoding))
         # twice what is measured: small passes compute less well, and the answers of each are read
         cost = 2 * round(min(max(small / a_token - len(encoding), 0), budget.max_tokens))
-        return Budget(budget.max_rows, budget.max_tokens, cost)
+        return PassBudget(budget.max_rows, budget.max_tokens, cost)
 
     def _seconds(self, encodings: Sequence[Any], company: Company) -> float:
         """The best of three: the first one allocates and compiles."""

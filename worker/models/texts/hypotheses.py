@@ -4,10 +4,10 @@ from string import Formatter
 from typing import Any
 
 from contract.errors import BadItem
-from worker.models.torch_errors import brief
+from worker.models.torch_errors import first_line
 
 
-def hypotheses(parameters: dict[str, Any], usual: str) -> list[str]:
+def fill_hypotheses(parameters: dict[str, Any], usual: str) -> list[str]:
     """Each of the caller's labels in the template, as Python's `.format` puts it there.
 
     Widths and attributes are refused: `{:>999999999}` would fill the memory.
@@ -22,7 +22,7 @@ def hypotheses(parameters: dict[str, Any], usual: str) -> list[str]:
             return [template.format(label) for label in parameters["candidate_labels"]]
         reason = "it takes `{}` or `{0}`, where the label goes, and no other field"
     except (ValueError, IndexError) as error:
-        reason = brief(error)
+        reason = first_line(error)
     raise BadItem(
         f"`hypothesis_template` {template[:100]!r} cannot be filled in: {reason}; a brace of the text's "
         "own is written twice"

@@ -10,7 +10,7 @@ UNBOUNDED = 2**31
 """Of models that have no table of tokens: CANINE reads characters, by their hashes."""
 
 
-def embedded(model: Any) -> int:
+def count_embeddings(model: Any) -> int:
     """How many tokens the model has embeddings for."""
     try:
         rows: int | None = getattr(model.get_input_embeddings(), "num_embeddings", None)
@@ -19,7 +19,7 @@ def embedded(model: Any) -> int:
     return rows or UNBOUNDED
 
 
-def longest_input(tokenizer: Any, model: Any) -> int:
+def find_longest_input(tokenizer: Any, model: Any) -> int:
     """Most tokens, special ones included, that the model has positions for."""
     limits = [int(tokenizer.model_max_length)]
     for name in ("max_position_embeddings", "max_seq_len"):
@@ -34,7 +34,7 @@ def longest_input(tokenizer: Any, model: Any) -> int:
     return min(limits)
 
 
-def check(checkpoint: Checkpoint, tokenizer: Any, model: Any, segments: int) -> None:
+def check_tokenizer(checkpoint: Checkpoint, tokenizer: Any, model: Any, segments: int) -> None:
     """That the tokenizer did not outgrow the model. `segments`: how many it marks, 0 if it is not asked.
 
     Words beyond the embeddings are refused here. Special tokens beyond them are mostly for padding, which
@@ -43,7 +43,7 @@ def check(checkpoint: Checkpoint, tokenizer: Any, model: Any, segments: int) -> 
     Raises:
         ModelUnloadable: it did; texts would fail, on a GPU with the whole process.
     """
-    rows = embedded(model)
+    rows = count_embeddings(model)
     added = getattr(tokenizer, "added_tokens_decoder", {}).values()
     special = {*tokenizer.all_special_tokens, *(str(token) for token in added if token.special)}
     beyond = [

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from contract.errors import BadItem
-from worker.models.passes.rows import each
-from worker.models.torch_errors import brief
+from worker.models.passes.rows import call_each
+from worker.models.torch_errors import first_line
 
 Text = str | tuple[str, str]
 EMPTY = "The text has no token that the model could read"
@@ -25,7 +25,7 @@ class Cut(NamedTuple):
 
 
 @dataclass(slots=True)
-class Tokens:
+class TokenList:
     """What a Python tokenizer gives, in the shape of a `tokenizers.Encoding`."""
 
     ids: list[int]
@@ -36,7 +36,7 @@ class Tokens:
         return len(self.ids)
 
 
-class Tokenizing:
+class TextTokenizer:
     """A tokenizer with the way that a task cuts what is too long."""
 
     def __init__(
@@ -56,7 +56,7 @@ class Tokenizing:
 
     def read(self, texts: Sequence[Text], cut: Cut) -> list[Any]:
         """One encoding a text (`ids`, `type_ids`, `overflowing`), or the BadItem that it is."""
-        found = each(list(texts), self._caller(cut))
+        found = call_each(list(texts), self._caller(cut))
         return [self._judged(one, cut) for one in found]
 
     def plain(self, text: str) -> list[int]:
@@ -77,7 +77,7 @@ class Tokenizing:
         if isinstance(found, Exception) and UNCUT in str(found):
             return BadItem(TOO_LONG.format(cut.length))
         if isinstance(found, Exception):
-            return BadItem(f"The text cannot be tokenised: {brief(found)}")
+            return BadItem(f"The text cannot be tokenised: {first_line(found)}")
         if len(found) > cut.length:  # tokenizers in Python then cut nothing
             return BadItem(TOO_LONG.format(cut.length))
         if not len(found):
@@ -116,11 +116,11 @@ class Tokenizing:
             return_token_type_ids=True,
         )
         return [
-            Tokens(*row) for row in zip(found["input_ids"], found["token_type_ids"], strict=True)
+            TokenList(*row) for row in zip(found["input_ids"], found["token_type_ids"], strict=True)
         ]
 
 
-def samples(tokenizer: Any, longest: int) -> tuple[str, str, str]:
+def sample_texts(tokenizer: Any, longest: int) -> tuple[str, str, str]:
     """(a short, a middling, a text as long as can be): of words all over the vocabulary."""
     special = set(tokenizer.all_special_ids)
     ids = [number for number in sorted(tokenizer.get_vocab().values()) if number not in special]

@@ -24,7 +24,7 @@ as well, puts blanks between words.
 """
 
 
-def aligned(text: str, window: Any, first: int, last: int) -> tuple[int, int]:
+def align_to_words(text: str, window: Any, first: int, last: int) -> tuple[int, int]:
     """The characters from the beginning of the first token's word to the end of the last one's.
 
     A token stands for itself where it is in no word, or where what the tokenizer takes for a word is

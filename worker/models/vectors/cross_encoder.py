@@ -9,12 +9,23 @@ import torch
 
 from contract.catalog import ModelSpec
 from contract.errors import ModelUnloadable
-from worker.models.vectors.recipe import Embedder, Recipe, read_settings, read_transformer
-from worker.models.vectors.sentence_files import SETTINGS, WAY, Files, activation, only
+from worker.models.vectors.recipe import (
+    EmbeddingCheckpoint,
+    Recipe,
+    read_settings,
+    read_transformer,
+)
+from worker.models.vectors.sentence_files import (
+    SETTINGS,
+    WAY,
+    SentenceFiles,
+    load_activation,
+    refuse_unknown_keys,
+)
 
 
-class CrossEncoder(Embedder):
-    """The checkpoint of a cross-encoder: `activation` makes scores of its logits, and `recipe` has its prompts."""
+class CrossEncoderCheckpoint(EmbeddingCheckpoint):
+    """The checkpoint of a cross-encoder: `load_activation` makes scores of its logits, and `recipe` has its prompts."""
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__(spec)
@@ -22,7 +33,7 @@ class CrossEncoder(Embedder):
             self.activation = self._activation()
 
     def read(self) -> Recipe:
-        recipe, files = Recipe(prompts={}), Files(self)
+        recipe, files = Recipe(prompts={}), SentenceFiles(self)
         self._said: dict[str, Any] = {}
         with self.reading("its sentence-transformers files"):
             if files.any:
@@ -34,7 +45,7 @@ class CrossEncoder(Embedder):
                     )
                 said = files.json("config_sentence_transformers.json")
                 read_settings(recipe, said, "CrossEncoder")
-                only(
+                refuse_unknown_keys(
                     said,
                     {*SETTINGS, "activation_fn", "keep_in_fp32_modules"},
                     "its config_sentence_transformers.json",
@@ -52,5 +63,5 @@ class CrossEncoder(Embedder):
             or getattr(config, "sbert_ce_default_activation_function", None)
         )
         if name:
-            return activation(name, "the file of its scores")
+            return load_activation(name, "the file of its scores")
         return torch.nn.Sigmoid() if config.num_labels == 1 else torch.nn.Identity()

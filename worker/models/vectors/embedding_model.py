@@ -9,18 +9,18 @@ import torch
 
 from contract.catalog import ModelSpec
 from contract.errors import BadItem, OutputInvalid
-from worker.models.passes.logits import SENTENCE
+from worker.models.passes.logits import NOT_FINITE
 from worker.models.passes.rows import Row
 from worker.models.texts.encoder import Encoder
-from worker.models.vectors.pooling import Normalize, pool
-from worker.models.vectors.recipe import Embedder
+from worker.models.vectors.pooling import Normalize, pool_tokens
+from worker.models.vectors.recipe import EmbeddingCheckpoint
 
 
-class Vectors:
+class EmbeddingModel:
     """A model that gives one vector a text, or one a token."""
 
     def __init__(self, spec: ModelSpec, device: str) -> None:
-        self.checkpoint = checkpoint = Embedder(spec)
+        self.checkpoint = checkpoint = EmbeddingCheckpoint(spec)
         self.recipe = recipe = checkpoint.recipe
         self.encoder = Encoder(checkpoint, device, "AutoModel")
         self._steps = [step.to(device) for step in recipe.steps]
@@ -95,7 +95,9 @@ class Vectors:
                 pooled = hidden
             else:
                 left = torch.tensor(skipped, device=hidden.device) if any(skipped) else None
-                pooled = torch.cat([pool(mode, hidden, mask, left) for mode in modes], dim=-1)
+                pooled = torch.cat(
+                    [pool_tokens(mode, hidden, mask, left) for mode in modes], dim=-1
+                )
                 for step in self._steps:
                     pooled = step(pooled)
             if any(normal):
@@ -114,7 +116,7 @@ class Vectors:
 
     def _finished(self, row: Row, vector: Any) -> Any:
         if not np.isfinite(vector).all():
-            return OutputInvalid(SENTENCE)
+            return OutputInvalid(NOT_FINITE)
         asked = row.parameters.get("dimensions")
         width = vector.shape[-1]
         if asked is not None and asked > width:

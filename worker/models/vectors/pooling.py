@@ -14,7 +14,7 @@ from contract.errors import ModelUnloadable
 MODES = frozenset({"cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"})
 
 
-def pool(mode: str, hidden: Any, mask: Any, skipped: Any | None = None) -> Any:
+def pool_tokens(mode: str, hidden: Any, mask: Any, skipped: Any | None = None) -> Any:
     """(rows, longest, hidden) under mask (rows, longest), padded at either side, as (rows, hidden).
 
     `skipped` (rows,): so many tokens at the beginning of each row, its prompt, are left out.

@@ -19,11 +19,11 @@ from worker.models.vectors.sentence_files import (
     OLD_NAMES,
     SETTINGS,
     WAY,
-    Files,
-    Module,
-    activation,
+    ModuleEntry,
+    SentenceFiles,
     check_versions,
-    only,
+    load_activation,
+    refuse_unknown_keys,
 )
 
 LEGACY_MODES = {
@@ -58,7 +58,7 @@ class Recipe:
     steps: list[Step] = field(default_factory=list)
     """What follows the pooling, in order."""
     max_length: int | None = None
-    lower: bool = False
+    lowercase: bool = False
     options: dict[str, dict[str, Any]] = field(default_factory=dict)
     """More arguments for loading, by the name of the Auto class."""
     prompts: dict[str, str] = field(default_factory=lambda: {"query": "", "document": ""})
@@ -78,7 +78,7 @@ def read_recipe(checkpoint: Checkpoint) -> Recipe:
     Raises:
         ModelUnloadable: it says what is not applied here.
     """
-    recipe, files = Recipe(), Files(checkpoint)
+    recipe, files = Recipe(), SentenceFiles(checkpoint)
     pooling = checkpoint.spec.pooling
     with checkpoint.reading("its sentence-transformers files"):
         if files.any:
@@ -105,7 +105,7 @@ def _assumed(checkpoint: Checkpoint) -> tuple[str, ...]:
     return ("lasttoken",)
 
 
-def _read_modules(recipe: Recipe, files: Files) -> None:
+def _read_modules(recipe: Recipe, files: SentenceFiles) -> None:
     first, *others = files.modules()
     if first.kind != "Transformer":
         raise ModelUnloadable(
@@ -132,7 +132,7 @@ def read_transformer(recipe: Recipe, said: dict[str, Any], task: str) -> None:
     known = {"max_seq_length", "do_lower_case", "unpad_inputs", *OLD_NAMES.values()}
     fixed = {"transformer_task": task, "module_output_name": None, "modality_config": None}
     fixed |= {"query_length": None, "document_length": None, "query_expansion": None}
-    only(said, {*known, *fixed, "processing_kwargs"}, where)
+    refuse_unknown_keys(said, {*known, *fixed, "processing_kwargs"}, where)
     output, field_name = {
         "feature-extraction": ("token_embeddings", "last_hidden_state"),
         "sequence-classification": ("scores", "logits"),
@@ -155,8 +155,11 @@ def read_transformer(recipe: Recipe, said: dict[str, Any], task: str) -> None:
         raise ModelUnloadable(
             f"{where} sets {wrong[0]!r} in a way that Soloist does not apply, so its answers would differ; {WAY}"
         )
-    only(said.get("model_kwargs") or {}, SAME_NUMBERS, f"{where}, model_args")
-    recipe.max_length, recipe.lower = said.get("max_seq_length"), bool(said.get("do_lower_case"))
+    refuse_unknown_keys(said.get("model_kwargs") or {}, SAME_NUMBERS, f"{where}, model_args")
+    recipe.max_length, recipe.lowercase = (
+        said.get("max_seq_length"),
+        bool(said.get("do_lower_case")),
+    )
     tokenizer = {**(said.get("processor_kwargs") or {})}
     if recipe.max_length is not None:
         tokenizer.setdefault("model_max_length", recipe.max_length)
@@ -170,10 +173,10 @@ def read_transformer(recipe: Recipe, said: dict[str, Any], task: str) -> None:
     recipe.max_length = tokenizer.get("model_max_length")
 
 
-def _read_pooling(recipe: Recipe, module: Module) -> None:
+def _read_pooling(recipe: Recipe, module: ModuleEntry) -> None:
     said, where = module.config, f"{module.path}/config.json"
     sizes = {"embedding_dimension", "word_embedding_dimension"}
-    only(said, {*sizes, "pooling_mode", "include_prompt", *LEGACY_MODES}, where)
+    refuse_unknown_keys(said, {*sizes, "pooling_mode", "include_prompt", *LEGACY_MODES}, where)
     legacy = [mode for key, mode in LEGACY_MODES.items() if said.get(key)]
     chosen = said.get("pooling_mode", legacy or ["mean"])
     recipe.modes = (chosen,) if isinstance(chosen, str) else tuple(chosen)
@@ -184,7 +187,7 @@ def _read_pooling(recipe: Recipe, module: Module) -> None:
         )
 
 
-def _step(module: Module, files: Files) -> Step:
+def _step(module: ModuleEntry, files: SentenceFiles) -> Step:
     said, where = module.config, f"{module.path}/config.json"
     ends = {"module_input_name", "module_output_name"}
     for end in ends & set(said):
@@ -193,23 +196,23 @@ def _step(module: Module, files: Files) -> Step:
                 f"{where}: {end} is {said[end]!r}, and Soloist has no such; {WAY}"
             )
     if module.kind == "Normalize":
-        only(said, ends, where)
+        refuse_unknown_keys(said, ends, where)
         return Normalize()
     if module.kind == "LayerNorm":
-        only(said, {"dimension"}, where)
+        refuse_unknown_keys(said, {"dimension"}, where)
         return LayerNorm(files.weights(module))
     if module.kind == "Dense":
         sizes = {"in_features", "out_features", "bias"}
-        only(said, {*sizes, *ends, "activation_function", "use_residual"}, where)
+        refuse_unknown_keys(said, {*sizes, *ends, "activation_function", "use_residual"}, where)
         name = said.get("activation_function", "torch.nn.modules.activation.Tanh")
         residual = bool(said.get("use_residual"))
-        return Dense(files.weights(module), activation(name, where), residual=residual)
+        return Dense(files.weights(module), load_activation(name, where), residual=residual)
     raise ModelUnloadable(f"its module {module.kind} is not one that Soloist applies; {WAY}")
 
 
 def _read_settings(recipe: Recipe, said: dict[str, Any]) -> None:
     where = "its config_sentence_transformers.json"
-    only(said, {"similarity_fn_name", "truncate_dim", *SETTINGS}, where)
+    refuse_unknown_keys(said, {"similarity_fn_name", "truncate_dim", *SETTINGS}, where)
     read_settings(recipe, said, "SentenceTransformer")
     recipe.dimensions = said.get("truncate_dim")
     recipe.similarity = said.get("similarity_fn_name") or "cosine"
@@ -231,7 +234,7 @@ def read_settings(recipe: Recipe, said: dict[str, Any], kind: str) -> None:
         )
 
 
-class Embedder(Checkpoint):
+class EmbeddingCheckpoint(Checkpoint):
     """A checkpoint that is loaded as its recipe says."""
 
     def __init__(self, spec: ModelSpec) -> None:
@@ -247,8 +250,8 @@ class Embedder(Checkpoint):
 
     def tokenizer(self) -> Any:
         found = super().tokenizer()
-        if self.recipe.lower:
-            lower(found)
+        if self.recipe.lowercase:
+            lowercase_texts(found)
         return found
 
     def model(self, kind: str, device: str, reads: tuple[str, ...] = ()) -> Any:
@@ -265,7 +268,7 @@ class Embedder(Checkpoint):
         return super().model(kind, device, reads)
 
 
-def lower(tokenizer: Any) -> None:
+def lowercase_texts(tokenizer: Any) -> None:
     """`do_lower_case`: before all else that the tokenizer does to a text, unless it does that already."""
     if not tokenizer.is_fast:
         tokenizer.do_lower_case = True

@@ -33,7 +33,7 @@ WAY = "serve it by a `python` model, which may use sentence-transformers itself"
 
 
 @dataclass(frozen=True)
-class Module:
+class ModuleEntry:
     """One entry of modules.json."""
 
     kind: str
@@ -41,7 +41,7 @@ class Module:
     config: dict[str, Any]
 
 
-class Files:
+class SentenceFiles:
     """The sentence-transformers files of a checkpoint."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
@@ -56,7 +56,7 @@ class Files:
         found = self._checkpoint.file(name)
         return json.loads(found.read_text(encoding="utf-8")) if found else {}
 
-    def modules(self) -> Iterator[Module]:
+    def modules(self) -> Iterator[ModuleEntry]:
         entries = self.json(MODULES)
         if not entries:
             raise ModelUnloadable(
@@ -64,7 +64,7 @@ class Files:
                 "sentence-transformers"
             )
         for entry in entries:
-            only(entry, {"idx", "name", "path", "type", "kwargs"}, MODULES)
+            refuse_unknown_keys(entry, {"idx", "name", "path", "type", "kwargs"}, MODULES)
             kind = entry["type"].rpartition(".")[2]
             if not entry["type"].startswith(PACKAGE):
                 raise ModelUnloadable(
@@ -76,7 +76,7 @@ class Files:
                     f"does not pass on; {WAY}"
                 )
             name = f"{entry['path']}/config.json"
-            yield Module(kind, entry["path"], self.json(name) if entry["path"] else {})
+            yield ModuleEntry(kind, entry["path"], self.json(name) if entry["path"] else {})
 
     def transformer(self) -> dict[str, Any]:
         """What the file of the Transformer module says, by the newer names of its keys."""
@@ -85,7 +85,7 @@ class Files:
         )
         return {OLD_NAMES.get(key, key): value for key, value in found.items()}
 
-    def weights(self, module: Module) -> Path:
+    def weights(self, module: ModuleEntry) -> Path:
         found = self._checkpoint.file(f"{module.path}/model.safetensors")
         if found is None:
             raise ModelUnloadable(
@@ -94,7 +94,7 @@ class Files:
         return found
 
 
-def only(said: dict[str, Any], known: set[str], where: str) -> None:
+def refuse_unknown_keys(said: dict[str, Any], known: set[str], where: str) -> None:
     """Refuses what is not known: it may change the vectors."""
     if strange := sorted(set(said) - known):
         raise ModelUnloadable(
@@ -102,7 +102,7 @@ def only(said: dict[str, Any], known: set[str], where: str) -> None:
         )
 
 
-def activation(name: str, where: str) -> Any:
+def load_activation(name: str, where: str) -> Any:
     """The activation of this dotted name, if it is a module of torch's own that needs no argument."""
     kind = (
         getattr(torch.nn, name.rpartition(".")[2], None) if name.startswith("torch.nn.") else None

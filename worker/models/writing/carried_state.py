@@ -6,7 +6,7 @@ KEPT = ("conv1d_state", "recurrent_states")
 """RecurrentGemma goes on from the text before where as many rows come again."""
 
 
-class Memory:
+class CarriedState:
     """What one model remembers."""
 
     def __init__(self, model: Any) -> None:

@@ -14,19 +14,24 @@ from transformers import (
 from contract.errors import BadItem, OutputInvalid
 from contract.tasks import TASKS
 from worker.models.files.loading import Checkpoint
-from worker.models.passes.cutting import Budget, cut
-from worker.models.passes.logits import SENTENCE
-from worker.models.passes.rows import Row, each
-from worker.models.texts.model_limits import embedded
-from worker.models.timing import during
-from worker.models.torch_errors import brief
-from worker.models.writing.carried_state import Memory
-from worker.models.writing.generation_plan import Decoding, Plan, configured, flat
-from worker.models.writing.logits_processing import Choice, processors_of, shares_of
-from worker.models.writing.positions import positions_of
-from worker.models.writing.sampling import SeededSampling, seed_of
-from worker.models.writing.text_stream import Stream, Watch
-from worker.models.writing.trials import TEXT, Mixing, inputs_of, mixing_of, searches
+from worker.models.passes.cutting import PassBudget, cut_into_passes
+from worker.models.passes.logits import NOT_FINITE
+from worker.models.passes.rows import Row, call_each
+from worker.models.texts.model_limits import count_embeddings
+from worker.models.timing import timed
+from worker.models.torch_errors import first_line
+from worker.models.writing.carried_state import CarriedState
+from worker.models.writing.generation_plan import (
+    GenerationPlan,
+    GenerationPlanner,
+    flatten_parameters,
+    make_config,
+)
+from worker.models.writing.logits_processing import RowwiseProcessor, group_rows, make_processors
+from worker.models.writing.positions import find_positions
+from worker.models.writing.sampling import SeededSampling, find_seed
+from worker.models.writing.text_stream import StreamingCriteria, TextStream
+from worker.models.writing.trials import TEXT, Mixing, can_search, make_inputs, mixing_of
 
 PROVABLE = 512
 """Tokens of the longest text that a CPU reads before it is ready; for more a large one took minutes."""
@@ -40,11 +45,11 @@ TYPES: dict[str, Any] = {
     "string": str,
 }
 
-Wish = tuple[Row, list[int], Plan]
+Request = tuple[Row, list[int], GenerationPlan]
 """A row, its tokens, and what `generate` is to do with them."""
 
 
-class Generator:
+class Decoder:
     """A tokenizer and a model that writes token by token, such as GPT-2 or T5."""
 
     def __init__(self, checkpoint: Checkpoint, device: str, kind: str) -> None:
@@ -52,7 +57,7 @@ class Generator:
         known = TASKS[str(spec.task)].parameters
         checkpoint.check_generation(known)
         for name, value in spec.generation.items():
-            if not fits(value, known[name]):
+            if not fits_schema(value, known[name]):
                 raise checkpoint.refusal(
                     f"`generation` has {name}: {value!r}, which is no value of it"
                 )
@@ -62,7 +67,7 @@ class Generator:
                 "take that folder away to have it written as by transformers"
             )
         self.device = device
-        self.defaults = flat(spec.generation)
+        self.defaults = flatten_parameters(spec.generation)
         self._refusal = checkpoint.refusal
         self.tokenizer = checkpoint.tokenizer()
         self.model = checkpoint.model(kind, device)
@@ -74,26 +79,26 @@ class Generator:
         self.own = self.model.generation_config
         self.decoding = self.decoding_by({})
         # what it says is in each row's plan; here `generate` would apply it to the padding, too
-        self.model.generation_config = configured()
-        self._memory = Memory(self.model)
-        self._embedded = embedded(self.model)
+        self.model.generation_config = make_config()
+        self._memory = CarriedState(self.model)
+        self._embedded = count_embeddings(self.model)
         self.pad_id = self._padding()
-        self.positions = positions_of(self.model, "decoder")
+        self.positions = find_positions(self.model, "decoder")
         ends = self.own.eos_token_id
         self._ends = set(ends) if isinstance(ends, list) else {ends} - {None}
         # a pass lasts as many steps as its longest text, so cutting never pays before the cap
-        self._budget = Budget(spec.max_batch_size, spec.max_batch_tokens, spec.max_batch_tokens)
+        self._budget = PassBudget(spec.max_batch_size, spec.max_batch_tokens, spec.max_batch_tokens)
         with checkpoint.warming_up():
             self._stops = self._own_stops()
             self._try()
 
-    def decoding_by(self, suggested: Mapping[str, Any]) -> Decoding:
+    def decoding_by(self, suggested: Mapping[str, Any]) -> GenerationPlanner:
         """How this model writes, with a task's values for what its own file leaves open.
 
         Raises:
             ModelUnloadable: that is nothing that is served.
         """
-        decoding = Decoding(self.own, self.defaults, suggested)
+        decoding = GenerationPlanner(self.own, self.defaults, suggested)
         if unserved := decoding.refusal():
             raise self._refusal(
                 f"its generation_config.json asks for {unserved}, which is not served; take it out, or "
@@ -101,18 +106,18 @@ class Generator:
             )
         return decoding
 
-    @during("preprocess")
+    @timed("preprocess")
     def tokens(self, texts: list[str], **options: Any) -> list[list[int] | BadItem]:
         """The tokens of each text; `options` are the tokenizer's, which cuts none off without them."""
-        found = each(texts, lambda some: list(self.tokenizer(some, **options)["input_ids"]))
+        found = call_each(texts, lambda some: list(self.tokenizer(some, **options)["input_ids"]))
         return [
-            BadItem(f"The text cannot be tokenised: {brief(one)}")
+            BadItem(f"The text cannot be tokenised: {first_line(one)}")
             if isinstance(one, Exception)
             else self._readable(one)
             for one in found
         ]
 
-    def cut(self, text: str, length: int, side: str) -> list[int] | BadItem:
+    def cut_text(self, text: str, length: int, side: str) -> list[int] | BadItem:
         """At most `length` tokens of the text, special ones included, the rest cut off at this side."""
         usual, self.tokenizer.truncation_side = self.tokenizer.truncation_side, side
         try:
@@ -120,7 +125,7 @@ class Generator:
         finally:
             self.tokenizer.truncation_side = usual
 
-    @during("warm_up")
+    @timed("warm_up")
     def long_text(self, length: int) -> str:
         """A text of about as many tokens, for the warm-up."""
         (ten,) = self.tokens([TEXT * 10])
@@ -135,7 +140,7 @@ class Generator:
         self,
         rows: Sequence[Row],
         texts: Sequence[list[int] | BadItem],
-        wish: Callable[[Row, list[int]], Plan],
+        wish: Callable[[Row, list[int]], GenerationPlan],
         name: str,
         *,
         emits: bool = False,
@@ -144,7 +149,7 @@ class Generator:
 
         `wish` says what a row with these tokens asks for, or raises BadItem.
         """
-        ready: list[Wish] = []
+        ready: list[Request] = []
         seen: dict[Any, BadItem | None] = {}
         for row, text in zip(rows, texts, strict=True):
             try:
@@ -163,19 +168,19 @@ class Generator:
             if isinstance(row.result, str):
                 row.result = {name: row.result}
 
-    def _objection(self, plan: Plan, text: list[int]) -> BadItem | None:
+    def _objection(self, plan: GenerationPlan, text: list[int]) -> BadItem | None:
         """Why this model cannot write by this plan, whatever the text."""
         if plan.beams > 1 and not self._searches:
             return BadItem("This model cannot search with beams; `num_beams: 1` is served")
         try:
-            processors_of(self.model, plan, text, self.device)
+            make_processors(self.model, plan, text, self.device)
         except (ValueError, TypeError, IndexError) as error:  # with the model's own file, often
-            return BadItem(f"These parameters do not go together: {brief(error)}")
+            return BadItem(f"These parameters do not go together: {first_line(error)}")
         return None
 
-    def write(self, wishes: Sequence[Wish], *, emits: bool = False) -> None:
+    def write(self, wishes: Sequence[Request], *, emits: bool = False) -> None:
         """Give each row the text that the model writes for its tokens as its result."""
-        groups: dict[tuple[Any, ...], list[Wish]] = {}
+        groups: dict[tuple[Any, ...], list[Request]] = {}
         for number, wish in enumerate(wishes):
             _, tokens, plan = wish
             length = {"any": 0, "equal lengths": len(tokens), "none": number}[self.mixing]
@@ -183,12 +188,12 @@ class Generator:
             groups.setdefault((length, *beams), []).append(wish)
         for members in groups.values():
             lengths = [len(tokens) + plan.most for _, tokens, plan in members]
-            for one in cut(lengths, self._budget):
+            for one in cut_into_passes(lengths, self._budget):
                 for few in self._within([members[place] for place in one]):
                     if wanted := [wish for wish in few if wish[0].open]:
                         self._write(wanted, emits=emits)
 
-    def _within(self, wishes: list[Wish]) -> list[list[Wish]]:
+    def _within(self, wishes: list[Request]) -> list[list[Request]]:
         """Passes none of whose rows comes to run beyond the model's positions.
 
         A row that is over is carried along, filled up, until the last one of its pass is.
@@ -197,27 +202,27 @@ class Generator:
         longest = max(plan.start for _, _, plan in wishes)
         if self.positions is None or longest + most <= self.positions:
             return [wishes]
-        passes: dict[int, list[Wish]] = {}
+        passes: dict[int, list[Request]] = {}
         for wish in wishes:
             passes.setdefault(wish[2].most, []).append(wish)
         return list(passes.values())
 
-    @during("inference")
-    def _write(self, wishes: Sequence[Wish], *, emits: bool) -> None:
+    @timed("inference")
+    def _write(self, wishes: Sequence[Request], *, emits: bool) -> None:
         """One call of `generate`, for rows that may share it."""
         prompts, plans = [tokens for _, tokens, _ in wishes], [plan for _, _, plan in wishes]
         streams = [self._stream(*wish, emits) for wish in wishes]
         beams = plans[0].beams
-        choice = Choice(
-            shares_of(self.model, plans, prompts, self.device),
+        choice = RowwiseProcessor(
+            group_rows(self.model, plans, prompts, self.device),
             len(wishes),
             beams,
             self._draws(wishes),
             self.device,
         )
-        inputs = inputs_of(self.model, prompts, self.pad_id, self.device)
+        inputs = make_inputs(self.model, prompts, self.pad_id, self.device)
         width = inputs["input_ids"].shape[1]
-        watch = Watch(
+        watch = StreamingCriteria(
             streams,
             self._ends,
             beams=beams > 1,
@@ -241,9 +246,9 @@ class Generator:
             ):
                 stream.take_all(written[first : first + count])
         for stream, lost in zip(streams, choice.lost.tolist(), strict=True):
-            stream.row.result = OutputInvalid(SENTENCE) if lost else stream.close()
+            stream.row.result = OutputInvalid(NOT_FINITE) if lost else stream.close()
 
-    def _pass(self, plans: Sequence[Plan]) -> GenerationConfig:
+    def _pass(self, plans: Sequence[GenerationPlan]) -> GenerationConfig:
         """What holds for all rows of a pass; the rest is done to each row's scores."""
         config = plans[0].config
         beams = {
@@ -252,7 +257,7 @@ class Generator:
             "length_penalty": config.length_penalty,
             "return_dict_in_generate": True,
         }
-        return configured(
+        return make_config(
             bos_token_id=self.own.bos_token_id,
             eos_token_id=self.own.eos_token_id,
             pad_token_id=self.pad_id,
@@ -263,9 +268,9 @@ class Generator:
             **(beams if plans[0].beams > 1 else {}),
         )
 
-    def _stream(self, row: Row, prompt: list[int], plan: Plan, emits: bool) -> Stream:
+    def _stream(self, row: Row, prompt: list[int], plan: GenerationPlan, emits: bool) -> TextStream:
         given = self.given(row)
-        stream = Stream(
+        stream = TextStream(
             row,
             self.tokenizer,
             prompt=prompt if self.writes_on else [],
@@ -278,10 +283,10 @@ class Generator:
             stream.add(row.value)
         return stream
 
-    def _draws(self, wishes: Sequence[Wish]) -> SeededSampling | None:
+    def _draws(self, wishes: Sequence[Request]) -> SeededSampling | None:
         """What draws the tokens; None where no row wants that."""
         seeds = [
-            seed_of(row, self.given(row).get("seed")) if plan.config.do_sample else None
+            find_seed(row, self.given(row).get("seed")) if plan.config.do_sample else None
             for row, _, plan in wishes
         ]
         return SeededSampling(seeds) if any(seed is not None for seed in seeds) else None
@@ -326,16 +331,16 @@ class Generator:
         (tokens,) = self.tokens([TEXT * 3])
         if isinstance(tokens, BadItem):
             raise tokens
-        room = min(self.positions or 64, positions_of(self.model, "encoder") or 64, 64) - 4
+        room = min(self.positions or 64, find_positions(self.model, "encoder") or 64, 64) - 4
         tokens = tokens[:room] if len(tokens) > 1 else tokens * 3
         start = self.own.decoder_start_token_id
         start = self.own.bos_token_id if start is None else start
         tried = (self.model, self._memory, tokens, self.pad_id, None if self.writes_on else start)
         self.mixing: Mixing = mixing_of(*tried)
-        self._searches = searches(*tried)
+        self._searches = can_search(*tried)
 
 
-def fits(value: Any, schema: Mapping[str, Any]) -> bool:
+def fits_schema(value: Any, schema: Mapping[str, Any]) -> bool:
     """Whether it is of the schema's type. The catalog, unlike what callers send, was not validated."""
     if "enum" in schema:
         return value in schema["enum"]

@@ -59,7 +59,7 @@ the hub, which workers never run."""
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class GenerationPlan:
     """What `generate` is to do for one text."""
 
     config: GenerationConfig
@@ -76,7 +76,7 @@ class Plan:
         return int(self.config.num_beams)
 
 
-class Decoding:
+class GenerationPlanner:
     """The plans of one model."""
 
     def __init__(
@@ -116,7 +116,7 @@ class Decoding:
         config, _ = self._config({})
         return MODES[config.get_generation_mode()] or ""
 
-    def plan(self, given: Mapping[str, Any], start: int, room: int) -> Plan:
+    def plan(self, given: Mapping[str, Any], start: int, room: int) -> GenerationPlan:
         """For a text behind `start` tokens, where there is room for `room` more.
 
         `given`: the caller's parameters.
@@ -136,7 +136,7 @@ class Decoding:
                 f"At least {least} new tokens are asked for (`min_new_tokens`), and at most {most}"
             )
         config.max_length, config.min_length = start + most, start + least if least > 0 else 0
-        return Plan(config, start, most, (*key, least))
+        return GenerationPlan(config, start, most, (*key, least))
 
     def _config(self, given: Mapping[str, Any]) -> tuple[GenerationConfig, tuple[Any, ...]]:
         """The configuration without its lengths, and what in it is not the model's own."""
@@ -184,12 +184,14 @@ class Decoding:
         return 0
 
 
-def flat(parameters: Mapping[str, Any], nested: str = "generate_parameters") -> dict[str, Any]:
+def flatten_parameters(
+    parameters: Mapping[str, Any], nested: str = "generate_parameters"
+) -> dict[str, Any]:
     """The parameters with those that the Hugging Face clients put into one named `nested`."""
     named = {name: value for name, value in parameters.items() if name != nested}
     return {**(parameters.get(nested) or {}), **named}
 
 
-def configured(**values: Any) -> GenerationConfig:
+def make_config(**values: Any) -> GenerationConfig:
     """A configuration with nothing but these values."""
     return GenerationConfig(**values)  # type: ignore[no-untyped-call]

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from transformers import LogitsProcessor, LogitsProcessorList
 
-from worker.models.writing.generation_plan import Plan
+from worker.models.writing.generation_plan import GenerationPlan
 from worker.models.writing.sampling import SeededSampling
 
 SCORES_ONLY = frozenset(
@@ -44,7 +44,7 @@ ALONE = frozenset(
 
 
 @dataclass(slots=True)
-class Share:
+class RowGroup:
     """Rows that are processed in one call, their padding left away."""
 
     processors: LogitsProcessorList
@@ -52,12 +52,12 @@ class Share:
     padding: int
 
 
-class Choice(LogitsProcessor):
+class RowwiseProcessor(LogitsProcessor):
     """The scores that decide each row's next token; `lost` says which rows have none that are numbers."""
 
     def __init__(
         self,
-        shares: Sequence[Share],
+        shares: Sequence[RowGroup],
         rows: int,
         beams: int,
         draws: SeededSampling | None,
@@ -98,17 +98,17 @@ class Choice(LogitsProcessor):
         return scores.masked_fill(self.lost.repeat_interleave(self._beams)[:, None], 0.0)
 
 
-def shares_of(
-    model: Any, plans: Sequence[Plan], prompts: Sequence[Sequence[int]], device: str
-) -> list[Share]:
+def group_rows(
+    model: Any, plans: Sequence[GenerationPlan], prompts: Sequence[Sequence[int]], device: str
+) -> list[RowGroup]:
     """The rows of a pass by how their scores are processed; in its order within each share."""
     writes_on = not model.config.is_encoder_decoder
     width = max(map(len, prompts))
     kinds: dict[tuple[Any, ...], set[str]] = {}
-    shares: dict[tuple[Any, ...], Share] = {}
+    shares: dict[tuple[Any, ...], RowGroup] = {}
     for row, (plan, prompt) in enumerate(zip(plans, prompts, strict=True)):
         if plan.key not in kinds:
-            first = processors_of(model, plan, prompt, device)
+            first = make_processors(model, plan, prompt, device)
             kinds[plan.key] = {type(one).__name__ for one in first}
         key: tuple[Any, ...] = (plan.key, plan.start, plan.most)
         if kinds[plan.key] & ALONE:
@@ -117,13 +117,13 @@ def shares_of(
             key = (plan.key,)
         if key not in shares:
             padding = width - len(prompt) if writes_on else 0
-            shares[key] = Share(processors_of(model, plan, prompt, device), [], padding)
+            shares[key] = RowGroup(make_processors(model, plan, prompt, device), [], padding)
         shares[key].rows.append(row)
     return list(shares.values())
 
 
-def processors_of(
-    model: Any, plan: Plan, prompt: Sequence[int], device: str
+def make_processors(
+    model: Any, plan: GenerationPlan, prompt: Sequence[int], device: str
 ) -> LogitsProcessorList:
     """What plain `generate` would put between the logits and the choice for this text alone."""
     config = plan.config

@@ -10,7 +10,7 @@ NAMES = "max_position_embeddings", "max_seq_len"
 """Of the limit in configurations; MPT, whose biases end there, has the second."""
 
 
-def positions_of(model: Any, part: Part) -> int | None:
+def find_positions(model: Any, part: Part) -> int | None:
     """Most tokens that this part of the model has positions for; None where nothing limits them.
 
     A model of one part is its own decoder. Relative positions, as T5 has them, have no limit.

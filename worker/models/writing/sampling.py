@@ -10,7 +10,7 @@ from transformers import LogitsProcessor
 from worker.models.passes.rows import Row
 
 
-def seed_of(row: Row, seed: int | None) -> int:
+def find_seed(row: Row, seed: int | None) -> int:
     """The caller's seed or, so that a second attempt streams the same text, the prediction's id."""
     name = f"{row.item.id if seed is None else seed}/{row.number}"
     return int.from_bytes(blake2b(name.encode(), digest_size=8).digest())

@@ -13,7 +13,7 @@ CONTEXT = 5
 """Tokens of the prompt that are decoded along, as the first new token may need a space before it."""
 
 
-class Stream:
+class TextStream:
     """One row's text. The pieces that it emits are, in order, exactly its text."""
 
     def __init__(
@@ -99,7 +99,7 @@ class Stream:
         return text
 
 
-class Unwanted(StoppingCriteria):
+class StopIfUnwanted(StoppingCriteria):
     """Ends a whole pass once nobody waits for any of its rows."""
 
     def __init__(self, items: list[Item]) -> None:
@@ -110,7 +110,7 @@ class Unwanted(StoppingCriteria):
         return torch.full((input_ids.shape[0],), ended, device=input_ids.device)
 
 
-class Watch(StoppingCriteria):
+class StreamingCriteria(StoppingCriteria):
     """Hands each new token to its row's stream and ends the rows that are done.
 
     With beams a row has several texts, and the last token of none of them is final: then rows are only
@@ -119,7 +119,7 @@ class Watch(StoppingCriteria):
 
     def __init__(
         self,
-        streams: list[Stream],
+        streams: list[TextStream],
         ends: set[int],
         *,
         beams: bool,

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from transformers import LogitsProcessor, LogitsProcessorList
 
-from worker.models.passes.padding import fill, mask_of
-from worker.models.writing.carried_state import Memory
-from worker.models.writing.generation_plan import configured
+from worker.models.passes.padding import make_mask, pad_rows
+from worker.models.writing.carried_state import CarriedState
+from worker.models.writing.generation_plan import make_config
 
 Mixing = Literal["any", "equal lengths", "none"]
 
@@ -23,7 +23,7 @@ STEPS = 2
 """The first token comes of the whole prompt, the second of what the cache kept of it."""
 
 
-class Forced(LogitsProcessor):
+class ForcedToken(LogitsProcessor):
     """Every next token is this one, so that runs can be compared."""
 
     def __init__(self, token: int) -> None:
@@ -35,19 +35,19 @@ class Forced(LogitsProcessor):
         return forced
 
 
-def inputs_of(
+def make_inputs(
     model: Any, prompts: Sequence[Sequence[int]], padding: int, device: str
 ) -> dict[str, Any]:
     """Prompts as `generate` takes them: padded at the left where the model writes on, with the mask."""
-    mask = mask_of(prompts, left=not model.config.is_encoder_decoder)
+    mask = make_mask(prompts, left=not model.config.is_encoder_decoder)
     return {
-        "input_ids": torch.from_numpy(fill(mask, prompts, padding)).to(device),
+        "input_ids": torch.from_numpy(pad_rows(mask, prompts, padding)).to(device),
         "attention_mask": torch.from_numpy(mask.astype(np.int64)).to(device),
     }
 
 
 def mixing_of(
-    model: Any, memory: Memory, tokens: Sequence[int], padding: int, start: int | None
+    model: Any, memory: CarriedState, tokens: Sequence[int], padding: int, start: int | None
 ) -> Mixing:
     """Which texts come out of a pass with others as they do alone.
 
@@ -79,8 +79,8 @@ def mixing_of(
     return mixing
 
 
-def searches(
-    model: Any, memory: Memory, tokens: Sequence[int], padding: int, start: int | None
+def can_search(
+    model: Any, memory: CarriedState, tokens: Sequence[int], padding: int, start: int | None
 ) -> bool:
     """Whether the model can search with beams; some cannot have their cache put in order."""
     memory.forget()
@@ -104,7 +104,7 @@ def _scores(
     model: Any, prompts: list[list[int]], padding: int, start: int | None, **options: Any
 ) -> Any:
     """What each step says of the first prompt's next token, (steps, vocabulary)."""
-    config = configured(
+    config = make_config(
         max_new_tokens=STEPS,
         do_sample=False,
         pad_token_id=padding,
@@ -115,9 +115,9 @@ def _scores(
     )
     with torch.inference_mode():
         found = model.generate(
-            **inputs_of(model, prompts, padding, str(model.device)),
+            **make_inputs(model, prompts, padding, str(model.device)),
             generation_config=config,
-            logits_processor=LogitsProcessorList([Forced(prompts[0][-1])]),
+            logits_processor=LogitsProcessorList([ForcedToken(prompts[0][-1])]),
         )
     return torch.stack([step[0] for step in found.logits]).float()
 

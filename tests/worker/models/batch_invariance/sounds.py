@@ -19,7 +19,7 @@ from tests.worker.models.builders.media import noise, pcm
 from worker.models import Item
 from worker.models.passes.rows import Row
 from worker.models.sounds import sound_files
-from worker.models.writing.sampling import seed_of
+from worker.models.writing.sampling import find_seed
 
 ASR = "automatic-speech-recognition"
 ROW = Row("", {}, Item("", {}))
@@ -62,12 +62,12 @@ def transcribed(folder: Path, **defaults: Any) -> Answering:
         pipe.model.generate = seeded
 
     def answer(data: Any, parameters: Any) -> Any:
-        samples = sound_files.samples(data, pipe.feature_extractor.sampling_rate)
+        samples = sound_files.decode_sound(data, pipe.feature_extractor.sampling_rate)
         options = {**defaults, **parameters}
         wishes = {**greedy, **options.pop("generation_parameters", {})}
         if not writes and options.get("return_timestamps") is True:
             options["return_timestamps"] = "word"
-        seeds["now"] = seed_of(ROW, wishes.pop("seed", 0))
+        seeds["now"] = find_seed(ROW, wishes.pop("seed", 0))
         found = pipe(samples, **options, generate_kwargs=wishes)
         return {name: found[name] for name in ("text", "chunks") if name in found}
 
@@ -83,7 +83,9 @@ def labelled(folder: Path) -> Answering:
     number = pipe.model.config.label2id
 
     def answer(data: Any, parameters: Any) -> Any:
-        found = pipe(sound_files.samples(data, pipe.feature_extractor.sampling_rate), **parameters)
+        found = pipe(
+            sound_files.decode_sound(data, pipe.feature_extractor.sampling_rate), **parameters
+        )
         return sorted(found, key=lambda one: (-one["score"], number[one["label"]]))
 
     return listed(answer)

@@ -15,8 +15,8 @@ from contract.tasks import TASKS
 from tests.worker.models.answers import close
 from tests.worker.models.batch_invariance import FAMILIES, Asked, Family
 from tests.worker.models.batch_invariance.family import Answering
-from worker.batch import encode
 from worker.models import Item, Model, open_model
+from worker.models.output_json import encode_output
 
 pytestmark = pytest.mark.slow
 
@@ -108,7 +108,7 @@ def test_alone_in_any_batch_and_the_reference_are_one(
             family,
             "alone",
         )
-        validator_for(task.output).validate(orjson.loads(encode(found)))
+        validator_for(task.output).validate(orjson.loads(encode_output(found)))
     for order in orders(batch):
         for index, found in zip(order, predicted(model, [batch[n] for n in order]), strict=True):
             same(found, alone[index], family, f"{batch[index]} in {order}")

@@ -16,7 +16,7 @@ from tests.worker.models.batch_invariance.family import Answering, Asked, Family
 from tests.worker.models.builders import generative_models as made
 from worker.models import Item
 from worker.models.passes.rows import Row
-from worker.models.writing.sampling import seed_of
+from worker.models.writing.sampling import find_seed
 
 OURS = ("seed", "stop", "return_full_text", "truncate", "truncation", "generate_parameters")
 """Parameters that plain `generate` does not have."""
@@ -25,7 +25,7 @@ OURS = ("seed", "stop", "return_full_text", "truncate", "truncation", "generate_
 @contextmanager
 def drawing(seed: int | None, number: int) -> Iterator[None]:
     """Inside, the tokens that transformers draws are drawn by the seed of this row, as documented."""
-    draw = np.random.default_rng(seed_of(Row("", {}, Item("", {}), number), seed))
+    draw = np.random.default_rng(find_seed(Row("", {}, Item("", {}), number), seed))
 
     def multinomial(chances: Any, num_samples: int) -> Any:
         sums = chances.double().cumsum(dim=-1)

@@ -17,9 +17,9 @@ from tests.worker.models.answers import ask, close, refusal
 from tests.worker.models.builders.embedding_models import say
 from tests.worker.models.builders.task_models import bert_config, bert_tokenizer, made, save
 from worker.models import Model, open_model
-from worker.models.files.dtypes import chosen
+from worker.models.files.dtypes import choose_dtype
 from worker.models.files.loading import Checkpoint
-from worker.models.files.tensors import header, prevailing
+from worker.models.files.tensors import find_prevailing_dtype, read_header
 
 pytestmark = pytest.mark.slow
 
@@ -108,7 +108,7 @@ def test_types_that_no_model_computes_in_are_changed(
 @pytest.mark.parametrize("device", ["cpu", "cuda:0"])
 @pytest.mark.parametrize("name", ["float32", "float16", "bfloat16"])
 def test_a_type_that_is_named_is_taken(name: str, device: str) -> None:
-    assert chosen(name, device, torch.bfloat16, "F32", bfloat16=False) == getattr(torch, name)
+    assert choose_dtype(name, device, torch.bfloat16, "F32", bfloat16=False) == getattr(torch, name)
 
 
 @pytest.mark.parametrize("name", ["float16", "bfloat16"])
@@ -168,7 +168,7 @@ def test_an_input_that_overflows_later_is_an_output_that_is_invalid(tmp_path: Pa
 
 def test_headers_say_what_most_bytes_are(tmp_path: Path) -> None:
     path = bert(tmp_path, torch.float16, LayerNorm=torch.float32)
-    assert prevailing(header(path / "model.safetensors").values()) == "F16"
+    assert find_prevailing_dtype(read_header(path / "model.safetensors").values()) == "F16"
 
 
 def test_the_page_has_these_rows() -> None:

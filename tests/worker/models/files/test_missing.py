@@ -21,7 +21,7 @@ from tests.worker.models.builders.task_models import (
     save,
 )
 from worker.models.files.loading import Checkpoint
-from worker.models.files.missing import made_up_input
+from worker.models.files.missing import make_input
 
 pytestmark = pytest.mark.slow
 
@@ -175,7 +175,7 @@ def test_a_pass_can_be_made_up_for_each_kind_of_model(
 ) -> None:
     model = load(folder(builder), kind)
     with torch.inference_mode():
-        model(**made_up_input(model))
+        model(**make_input(model))
 
 
 CLIP = dict.fromkeys(("text_config", "vision_config"), BERT)
@@ -197,4 +197,4 @@ def test_and_for_models_that_read_more_than_one_thing(
 ) -> None:
     made_up = getattr(tf, model)(getattr(tf, config)(**options)).eval()
     with torch.inference_mode():
-        made_up(**made_up_input(made_up))
+        made_up(**make_input(made_up))

@@ -16,7 +16,7 @@ from contract.catalog import ModelSpec
 from tests.worker.models.answers import ask, refusal
 from tests.worker.models.builders.embedding_models import say
 from worker.models import Model, open_model
-from worker.models.torch_errors import EXTRAS, install, told
+from worker.models.torch_errors import EXTRAS, explain_load_error, name_missing_package
 
 pytestmark = pytest.mark.slow
 
@@ -264,7 +264,7 @@ def test_a_package_that_is_missing_is_named_with_what_brings_it(
     error: Exception, package: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("worker.models.torch_errors.find_spec", lambda name: None)
-    text = told(error)
+    text = explain_load_error(error)
     assert f"`pip install {package}`" in text
     if package in EXTRAS:
         assert f"soloist[worker,{EXTRAS[package]}]" in text
@@ -272,15 +272,15 @@ def test_a_package_that_is_missing_is_named_with_what_brings_it(
 
 
 def test_a_package_that_is_there_is_not_what_is_missing() -> None:
-    assert "need to have sentencepiece" in told(
+    assert "need to have sentencepiece" in explain_load_error(
         ValueError("You need to have sentencepiece or tiktoken")
     )
 
 
 def test_other_errors_are_told_whole() -> None:
     text = "\n  The first line\nand the way out: " + "do this " * 20
-    assert told(ValueError(text)) == "ValueError: " + " ".join(text.split())
-    assert len(told(ValueError("x" * 5000))) < 520
+    assert explain_load_error(ValueError(text)) == "ValueError: " + " ".join(text.split())
+    assert len(explain_load_error(ValueError("x" * 5000))) < 520
 
 
 @pytest.mark.parametrize("package", ["sentencepiece", "google"])
@@ -296,7 +296,7 @@ def test_a_tokenizer_of_sentencepiece_names_what_reads_it(
         "worker.models.files.loading.find_spec",
         lambda name: None if name == package else real(name),
     )
-    assert install(package) in refusal(copy)
+    assert name_missing_package(package) in refusal(copy)
 
 
 def test_pickles_are_not_even_opened(copy: Path) -> None:

@@ -126,7 +126,7 @@ def test_a_model_that_does_the_task_is_not_objected_to(config: str, saved: str, 
     said = getattr(tf, config).__new__(getattr(tf, config))  # its type and its class decide
     object.__setattr__(said, "architectures", [saved])
     object.__setattr__(said, "is_decoder", False)
-    assert purpose.objection(said, task) is None
+    assert purpose.find_objection(said, task) is None
 
 
 SOUND, IMAGE = "it reads sounds", "it reads images"

@@ -33,7 +33,7 @@ def grey(levels: Any) -> Image.Image:
 
 def seen(text: str) -> Any:
     """The levels that a model sees, of a picture that is grey."""
-    found = np.asarray(image_files.read(text)).astype(int)
+    found = np.asarray(image_files.decode_image(text)).astype(int)
     assert (found.max(axis=2) - found.min(axis=2)).max() <= 2
     return found[..., 0]
 
@@ -74,7 +74,7 @@ def tiff(
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
 def test_the_usual_images_are_read_as_rgb(kind: str) -> None:
-    found = image_files.read(picture(40, 30, kind=kind))
+    found = image_files.decode_image(picture(40, 30, kind=kind))
     assert (found.mode, found.size) == ("RGB", (40, 30))
 
 
@@ -82,26 +82,26 @@ def test_an_image_is_turned_as_its_exif_says() -> None:
     buffer, exif = io.BytesIO(), Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (40, 30)).save(buffer, "JPEG", exif=exif)
-    assert image_files.read(encoded(buffer.getvalue())).size == (30, 40)
+    assert image_files.decode_image(encoded(buffer.getvalue())).size == (30, 40)
 
 
 def test_a_bomb_is_refused_by_its_header() -> None:
     buffer = io.BytesIO()
     Image.new("1", (30_000, 30_000)).save(buffer, "PNG")
     with pytest.raises(BadItem, match="pixels"):
-        image_files.read(encoded(buffer.getvalue()))
+        image_files.decode_image(encoded(buffer.getvalue()))
 
 
 def test_an_image_of_a_little_too_many_pixels_is_refused() -> None:
     buffer = io.BytesIO()
     Image.new("1", (10_000, 5_001)).save(buffer, "PNG")
     with pytest.raises(BadItem, match="50,000,000"):
-        image_files.read(encoded(buffer.getvalue()))
+        image_files.decode_image(encoded(buffer.getvalue()))
 
 
 def test_a_strip_that_scaling_would_blow_up_is_refused() -> None:
     with pytest.raises(BadItem, match="strip"):
-        image_files.read(picture(1000, 2))
+        image_files.decode_image(picture(1000, 2))
 
 
 @pytest.mark.parametrize(
@@ -109,13 +109,13 @@ def test_a_strip_that_scaling_would_blow_up_is_refused() -> None:
 )
 def test_what_is_no_image_is_refused(data: bytes) -> None:
     with pytest.raises(BadItem):
-        image_files.read(encoded(data))
+        image_files.decode_image(encoded(data))
 
 
 def test_a_torn_image_is_refused() -> None:
     whole = base64.b64decode(picture(200, 200))
     with pytest.raises(BadItem, match="broken: image file is truncated"):
-        image_files.read(encoded(whole[: len(whole) // 2]))
+        image_files.decode_image(encoded(whole[: len(whole) // 2]))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
@@ -129,7 +129,7 @@ def test_grey_of_16_bits_in_the_other_byte_order_is_scaled() -> None:
 
 def test_grey_and_colour_of_16_bits_are_scaled_alike() -> None:
     levels = np.random.default_rng(0).integers(0, 2**16, (7, 9), np.uint16)
-    coloured = np.asarray(image_files.read(tiff(levels[..., None].repeat(3, axis=2))))
+    coloured = np.asarray(image_files.decode_image(tiff(levels[..., None].repeat(3, axis=2))))
     np.testing.assert_array_equal(seen(tiff(levels)), coloured[..., 0])
     np.testing.assert_array_equal(coloured, (levels >> 8)[..., None].repeat(3, axis=2))
 
@@ -155,15 +155,15 @@ def test_floats_are_read_from_black_at_0_to_white_at_1() -> None:
 @pytest.mark.parametrize("levels", [RAMP, -RAMP / 255, RAMP * np.nan, (RAMP + 1) * np.inf])
 def test_floats_whose_white_is_not_known_are_refused_with_their_range(levels: Any) -> None:
     with pytest.raises(BadItem, match=r"floats from .* 0 \(black\) to 1 \(white\)"):
-        image_files.read(saved(grey(levels.astype(np.float32)), "TIFF"))
+        image_files.decode_image(saved(grey(levels.astype(np.float32)), "TIFF"))
 
 
 def test_32_bits_and_signed_samples_are_refused_by_name() -> None:
     with pytest.raises(BadItem, match="32 bits"):
-        image_files.read(tiff(RAMP.astype(np.uint32)))
+        image_files.decode_image(tiff(RAMP.astype(np.uint32)))
     for kind in (np.int8, np.int16, np.int32):
         with pytest.raises(BadItem, match="signed"):
-            image_files.read(tiff((RAMP / 4).astype(kind), samples=2))
+            image_files.decode_image(tiff((RAMP / 4).astype(kind), samples=2))
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_lab_shows_the_colours_that_it_was_made_from() -> None:
     pixels = np.random.default_rng(0).integers(40, 200, (6, 6, 3), np.uint8)
     rgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
     made: Any = ImageCms.profileToProfile(Image.fromarray(pixels), rgb, lab, outputMode="LAB")
-    found = np.asarray(image_files.read(saved(made, "TIFF"))).astype(int)
+    found = np.asarray(image_files.decode_image(saved(made, "TIFF"))).astype(int)
     np.testing.assert_allclose(found, pixels, atol=8)
 
 
@@ -210,14 +210,14 @@ def test_a_palette_keeps_its_colours_whatever_is_transparent(transparency: Any) 
     made = Image.new("P", (4, 1))
     made.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255, 9, 9, 9])
     made.putdata([0, 1, 2, 3])
-    found = np.asarray(image_files.read(saved(made, "PNG", transparency=transparency)))
+    found = np.asarray(image_files.decode_image(saved(made, "PNG", transparency=transparency)))
     assert found.tolist() == [[[255, 0, 0], [0, 255, 0], [0, 0, 255], [9, 9, 9]]]
 
 
 def test_transparent_pixels_keep_their_colour_as_in_transformers() -> None:
     made = Image.fromarray(np.array([[[10, 20, 30, 0], [40, 50, 60, 255]]], np.uint8))
     for kind in ("PNG", "TIFF"):
-        assert np.asarray(image_files.read(saved(made, kind))).tolist() == [
+        assert np.asarray(image_files.decode_image(saved(made, kind))).tolist() == [
             [[10, 20, 30], [40, 50, 60]]
         ]
 
@@ -227,7 +227,7 @@ def test_the_first_frame_of_many_is_read(kind: str) -> None:
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue", "lime")]
     options = {"lossless": True} if kind == "WEBP" else {}
     text = saved(frames[0], kind, save_all=True, append_images=frames[1:], **options)
-    assert image_files.read(text).getpixel((4, 4)) == (255, 0, 0)
+    assert image_files.decode_image(text).getpixel((4, 4)) == (255, 0, 0)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
@@ -240,11 +240,11 @@ def test_grey_of_16_bits_is_turned_as_its_exif_says(kind: str) -> None:
 
 def test_a_picture_of_several_like_those_of_phones_is_read() -> None:
     first, second = Image.new("RGB", (16, 8), "red"), Image.new("RGB", (16, 8), "blue")
-    found = image_files.read(saved(first, "MPO", save_all=True, append_images=[second]))
+    found = image_files.decode_image(saved(first, "MPO", save_all=True, append_images=[second]))
     red, _, blue = found.getpixel((4, 4))  # type: ignore[misc]
     assert (red > 200, blue < 50) == (True, True)
 
 
 def test_a_tiff_of_unusual_samples_is_refused_as_such() -> None:
     with pytest.raises(BadItem, match="with usual samples"):
-        image_files.read(tiff(np.zeros((4, 4, 3), np.float32), samples=3))
+        image_files.decode_image(tiff(np.zeros((4, 4, 3), np.float32), samples=3))

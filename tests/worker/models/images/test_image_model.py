@@ -102,7 +102,7 @@ def test_a_model_that_computes_nan_does_not_become_ready(
     from worker.models import open_model
     from worker.models.images import image_model
 
-    forward = image_model.Images.forward
+    forward = image_model.ImageModel.forward
 
     def spoilt(self: Any, inputs: Any, call: Any = None) -> Any:
         output = forward(self, inputs, call)
@@ -113,7 +113,7 @@ def test_a_model_that_computes_nan_does_not_become_ready(
         }
         return type(output)(**numbers)
 
-    monkeypatch.setattr(image_model.Images, "forward", spoilt)
+    monkeypatch.setattr(image_model.ImageModel, "forward", spoilt)
     spec = ModelSpec(name="tiny", source=str(folder(TASKS[task][0])), task=task)
     with pytest.raises(ModelUnloadable, match="it cannot answer a picture: OutputInvalid"):
         open_model(spec).load(spec, "cpu")

@@ -10,7 +10,7 @@ import pytest
 from contract.errors import BadItem, OutputInvalid
 from tests.worker.models.answers import ask, close
 from worker.models import Model
-from worker.models.passes.logits import unusable
+from worker.models.passes.logits import find_invalid_rows
 
 pytestmark = pytest.mark.slow
 
@@ -18,7 +18,7 @@ NAN, INF = float("nan"), float("inf")
 
 
 def lost(values: Any, real: Any = None) -> list[bool]:
-    found = unusable(values, real)
+    found = find_invalid_rows(values, real)
     assert all(error is None or isinstance(error, OutputInvalid) for error in found)
     return [error is not None for error in found]
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from worker.models.passes.padding import Filling, fill, mask_of
+from worker.models.passes.padding import PaddingToken, make_mask, pad_rows
 
 
 def config(**said: Any) -> Any:
@@ -16,16 +16,16 @@ def config(**said: Any) -> Any:
     return made
 
 
-def filling(pad: int | None = None, **said: Any) -> Filling:
-    return Filling.of(SimpleNamespace(pad_token_id=pad), config(**said), 10)
+def filling(pad: int | None = None, **said: Any) -> PaddingToken:
+    return PaddingToken.of(SimpleNamespace(pad_token_id=pad), config(**said), 10)
 
 
 def test_rows_begin_or_end_at_one_edge() -> None:
     rows = [[5], [6, 7]]
-    assert fill(mask_of(rows), rows, 0).tolist() == [[5, 0], [6, 7]]
-    assert fill(mask_of(rows, left=True), rows, 0).tolist() == [[0, 5], [6, 7]]
-    assert mask_of(rows, least=4).shape == (2, 4)
-    assert np.array_equal(mask_of(rows).sum(axis=1), [1, 2])
+    assert pad_rows(make_mask(rows), rows, 0).tolist() == [[5, 0], [6, 7]]
+    assert pad_rows(make_mask(rows, left=True), rows, 0).tolist() == [[0, 5], [6, 7]]
+    assert make_mask(rows, least=4).shape == (2, 4)
+    assert np.array_equal(make_mask(rows).sum(axis=1), [1, 2])
 
 
 def test_what_the_model_looks_for_fills_and_not_what_the_tokenizer_says() -> None:

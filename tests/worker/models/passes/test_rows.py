@@ -3,7 +3,7 @@
 import pytest
 
 from worker.models.interface import Item
-from worker.models.passes.rows import Rows, each
+from worker.models.passes.rows import Rows, call_each
 
 
 def test_a_list_of_inputs_gives_a_list_and_one_input_gives_one() -> None:
@@ -50,7 +50,7 @@ def test_each_finds_the_one_value_that_cannot_be_read() -> None:
             raise ValueError("three")
         return [value // 2 for value in values]
 
-    found = each([2, 3, 4], halves)
+    found = call_each([2, 3, 4], halves)
     assert found[0] == 1
     assert isinstance(found[1], ValueError)
     assert found[2] == 2
@@ -61,4 +61,4 @@ def test_each_lets_an_interrupt_through() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        each([1, 2], stop)
+        call_each([1, 2], stop)

@@ -8,7 +8,7 @@ import pytest
 
 from contract.errors import BadItem, ModelUnloadable, OutputInvalid
 from worker.models import Item
-from worker.models.passes.warm_up import prove
+from worker.models.passes.warm_up import warm_up
 
 pytestmark = pytest.mark.slow
 
@@ -35,7 +35,7 @@ INPUTS = {"a short text": {"inputs": "a"}, "a list": {"inputs": ["a", "b"]}}
 def refused(answer: Callable[[list[Item]], list[Any]]) -> str:
     checkpoint: Any = Folder()
     with pytest.raises(ModelUnloadable) as caught:
-        prove(checkpoint, Fake(answer), INPUTS)
+        warm_up(checkpoint, Fake(answer), INPUTS)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -48,7 +48,7 @@ def test_each_input_is_asked_alone_and_all_of_them_together() -> None:
         return [{"score": np.float32(0.5)} for _ in items]
 
     checkpoint: Any = Folder()
-    prove(checkpoint, Fake(answer), INPUTS)
+    warm_up(checkpoint, Fake(answer), INPUTS)
     assert asked == [["a"], [["a", "b"]], ["a", ["a", "b"]]]
 
 
@@ -104,4 +104,4 @@ def test_a_batch_too_large_for_the_device_is_no_fault_for_the_worker_halves_it()
         return ["good"]
 
     checkpoint: Any = Folder()
-    prove(checkpoint, Fake(answer), INPUTS)
+    warm_up(checkpoint, Fake(answer), INPUTS)

@@ -34,7 +34,7 @@ def test_ctc_models_read_sounds_of_any_lengths_together(
     answers = ask(loaded("automatic-speech-recognition", path), *SOUNDS)
     for data, answer in zip(SOUNDS, answers, strict=True):
         inputs = extractor(
-            sound_files.samples(data, 16_000), sampling_rate=16_000, return_tensors="pt"
+            sound_files.decode_sound(data, 16_000), sampling_rate=16_000, return_tensors="pt"
         )
         with torch.inference_mode():
             tokens = plain(**inputs).logits[0].argmax(dim=-1)
@@ -85,7 +85,7 @@ def test_a_sound_longer_than_a_pass_is_read_in_pieces(
     model = loaded("automatic-speech-recognition", path, max_batch_tokens=100)
     long, good = ask(model, noise(5.3), noise(1.0))
     pipe = tf.pipeline("automatic-speech-recognition", model=str(path))
-    samples = sound_files.samples(noise(5.3), 16_000)
+    samples = sound_files.decode_sound(noise(5.3), 16_000)
     assert long["text"] == pipe(samples.copy(), chunk_length_s=2.0)["text"]
     assert good == ask(model, noise(1.0))[0]
     (much,) = ask(model, noise(5.3), chunk_length_s=3.0)
@@ -102,7 +102,7 @@ def test_whisper_writes_what_plain_generate_writes(
     answers = ask(loaded("automatic-speech-recognition", path), *SOUNDS)
     for data, answer in zip(SOUNDS, answers, strict=True):
         inputs = extractor(
-            sound_files.samples(data, 16_000), sampling_rate=16_000, return_tensors="pt"
+            sound_files.decode_sound(data, 16_000), sampling_rate=16_000, return_tensors="pt"
         )
         with torch.inference_mode():
             tokens = plain.generate(**inputs)[0]

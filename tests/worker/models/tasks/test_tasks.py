@@ -14,7 +14,7 @@ from contract.tasks import TASKS
 from tests.worker.models.answers import ask, close, item
 from tests.worker.models.builders.samples import NEW, SAMPLES
 from worker.models import Model
-from worker.models.torch_memory import weights_type
+from worker.models.torch_memory import find_weights_type
 
 pytestmark = pytest.mark.slow
 
@@ -66,7 +66,7 @@ def case(
 
 
 def test_the_type_of_its_weights_is_found(case: Any) -> None:
-    assert weights_type(case[1]) == "float32"
+    assert find_weights_type(case[1]) == "float32"
 
 
 def test_the_type_of_weights_is_found_behind_what_has_none() -> None:
@@ -76,8 +76,8 @@ def test_the_type_of_weights_is_found_behind_what_has_none() -> None:
 
     weights = torch.nn.Linear(1, 1, dtype=torch.bfloat16)
     model = Part(activation=torch.nn.Sigmoid(), count=3, part=Part(weights=weights))
-    assert weights_type(model) == "bfloat16"
-    assert weights_type(Part(activation=torch.nn.Sigmoid())) is None
+    assert find_weights_type(model) == "bfloat16"
+    assert find_weights_type(Part(activation=torch.nn.Sigmoid())) is None
 
 
 def test_a_batch_answers_what_each_item_is_answered_alone(case: Any) -> None:

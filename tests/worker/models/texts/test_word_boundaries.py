@@ -12,7 +12,7 @@ from contract.catalog import ModelSpec
 from tests.worker.models.answers import ask
 from tests.worker.models.builders.task_models import BERT, made, save
 from worker.models import Model, open_model
-from worker.models.texts.word_boundaries import aligned
+from worker.models.texts.word_boundaries import align_to_words
 
 pytestmark = pytest.mark.slow
 
@@ -55,7 +55,7 @@ class Window:
 def test_a_span_is_widened_to_words_in_scripts_with_blanks_only(
     text: str, first: int, last: int, answer: str
 ) -> None:
-    begin, end = aligned(text, Window(text), first, last)
+    begin, end = align_to_words(text, Window(text), first, last)
     assert text[begin:end] == answer
 
 

@@ -15,15 +15,17 @@ from contract.errors import ModelUnloadable
 from tests.worker.models.answers import ask
 from tests.worker.models.builders.embedding_models import quiet, say
 from worker.models import open_model
-from worker.models.vectors.cross_encoder import CrossEncoder
+from worker.models.vectors.cross_encoder import CrossEncoderCheckpoint
 
 pytestmark = pytest.mark.slow
 
 PAIR = ("what is the capital of france ?", "paris is the capital")
 
 
-def read(folder: Path) -> CrossEncoder:
-    return CrossEncoder(ModelSpec(name="tiny", source=str(folder), task="text-classification"))
+def read(folder: Path) -> CrossEncoderCheckpoint:
+    return CrossEncoderCheckpoint(
+        ModelSpec(name="tiny", source=str(folder), task="text-classification")
+    )
 
 
 def scored(folder: Path) -> Any:
