@@ -13,7 +13,7 @@ class InputSchema:
     """The schema of one model's inputs (JSON Schema, draft 2020-12)."""
 
     def __init__(self, spec: ModelSpec) -> None:
-        self._spec = spec
+        self.spec = spec
         self._validator = jsonschema_rs.Draft202012Validator(spec.inputs)
 
     def check(self, value: dict[str, Any]) -> None:
@@ -26,7 +26,7 @@ class InputSchema:
             raise self._misfit(value)
 
     def _misfit(self, value: dict[str, Any]) -> InvalidInput:
-        spec = self._spec
+        spec = self.spec
         error = _reason(next(iter(self._validator.iter_errors(value))))
         place = json_pointer(["input", *error.instance_path])
         # It begins with the value, perhaps megabytes, and ends with the reason.

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from contract.ledger.endings import Ending
 from contract.ledger.keys import AT_WORK, SCHEMA
+from contract.ledger.new_prediction import NewPrediction
 from contract.ledger.workers import ModelWord, StartFailure, Worker, model_word
 from contract.prediction import Prediction, Status, new_id
 
@@ -59,29 +60,12 @@ def _same(answer: Any) -> Any:
 # --- accepting ------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class Submission:
-    """A prediction to accept, with what the ledger must know of its model to do so."""
-
-    prediction: Prediction
-    max_queue: int
-    max_batch_size: int
-    entry: str = ""
-    """Of its model, in this gateway's catalog."""
-    credit_seconds: float = 0.0
-    deadline_seconds: float | None = None
-    watcher: str | None = None
-    not_after: float | None = None
-    """The instant of the ledger's clock from which on it is not recorded any more: its caller was told
-    so. A frozen ledger may read a call long after it was sent."""
-
-
 @dataclass(frozen=True, slots=True)
 class Created:
     prediction: Prediction
     repeated: bool = False
     """True when an earlier request with this id or key had already created it; false when an earlier
-    try of this same submission had, whose answer was lost."""
+    try of this same create had, whose answer was lost."""
     brief: bool = False
     """True when it lacks what may be large: the records of one answer were too large together."""
     failure: StartFailure | None = None
@@ -122,7 +106,7 @@ CreateResult = Created | Conflicting | Unserved | Full | NoRoom | Late
 
 @dataclass(frozen=True, slots=True)
 class Creation:
-    """What became of each submission, in order, and the wake-ups to send (by model)."""
+    """What became of each prediction, in order, and the wake-ups to send (by model)."""
 
     results: list[CreateResult]
     wakeups: dict[str, list[int]]
@@ -131,7 +115,7 @@ class Creation:
 
 
 def create(
-    submissions: Sequence[Submission], *, reserve_bytes: int | None = None
+    predictions: Sequence[NewPrediction], *, reserve_bytes: int | None = None
 ) -> Transition[Creation]:
     """Accept predictions: recorded, queued, and never lost from here on.
 
@@ -141,46 +125,9 @@ def create(
         reserve_bytes: memory that new predictions leave to what was accepted before; None is an eighth
             of what the ledger may use.
     """
-    rows = []
-    for submission in submissions:
-        p = submission.prediction
-        row = {
-            "id": p.id,
-            "model": p.model,
-            "version": p.version,
-            "owner": p.owner,
-            "input": p.input,
-            "digest": p.digest,
-            "priority": p.priority.value,
-            "result_ttl": p.result_ttl,
-            "credit": submission.credit_seconds,
-        }
-        if p.pinned:
-            row["pinned"] = p.pinned
-        if p.idempotency_key:
-            row["idempotency_key"] = p.idempotency_key
-        if p.traceparent:
-            row["traceparent"] = p.traceparent
-            if p.tracestate:
-                row["tracestate"] = p.tracestate
-        if submission.deadline_seconds is not None:
-            row["deadline_seconds"] = submission.deadline_seconds
-        if submission.watcher:
-            row["watchers"] = submission.watcher
-        if submission.not_after is not None:
-            row["not_after"] = submission.not_after
-        if p.receipt:
-            row["receipt"] = p.receipt
-        rows.append(row)
-    models: dict[str, dict[str, Any]] = {
-        s.prediction.model: {"max_queue": s.max_queue, "max_batch": s.max_batch_size}
-        | ({"entry": s.entry} if s.entry else {})
-        for s in submissions
-    }
-
     args: dict[str, Any] = {
-        "models": models,
-        "predictions": rows,
+        "models": {new.prediction.model: new.model_row for new in predictions},
+        "predictions": [new.row for new in predictions],
         "most_bytes": MOST_PAGE_BYTES,
     }
     if reserve_bytes is not None:
@@ -190,8 +137,8 @@ def create(
         wakeups = dict(answer["wakeups"])  # Lua packs an empty table as a list
         failing = dict(answer.get("failing", {}))
         results = [
-            _created(submission.prediction, *result)
-            for submission, result in zip(submissions, answer["results"], strict=True)
+            _created(new.prediction, *result)
+            for new, result in zip(predictions, answer["results"], strict=True)
         ]
         if failing:
             results = [_failing(result, failing) for result in results]

@@ -1,18 +1,13 @@
 """Submit and wait: the one way in, under every HTTP convention."""
 
 import asyncio
-import hashlib
-import json
-import secrets
 import time
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
-import orjson
-
 from contract.broker import Notifier
-from contract.catalog import Catalog, ModelSpec
+from contract.catalog import Catalog
 from contract.errors import (
     LedgerUnavailable,
     NotOver,
@@ -21,10 +16,10 @@ from contract.errors import (
 )
 from contract.input_schema import InputSchema
 from contract.ledger.client import AsyncLedger
+from contract.ledger.new_prediction import NewPrediction
 from contract.ledger.transitions import (
     Created,
     Streamed,
-    Submission,
     Transition,
     View,
     cancel,
@@ -32,37 +27,19 @@ from contract.ledger.transitions import (
     follow,
     read,
 )
-from contract.prediction import Prediction, Priority, new_id
+from contract.prediction import Prediction
 from contract.settings import Settings
-from contract.telemetry.tracing import TraceContext
 from service.gateway import metrics
 from service.gateway.outcomes import Listener, OutcomeSubscription
 from service.gateway.readiness import Readiness
 from service.gateway.recorder import Recorder
 from service.gateway.refusals import explain_refusal
 from service.gateway.retries import ANSWER_SECONDS, Retries
-from service.http import strict_json
 
 T = TypeVar("T")
 
 AGAIN_SECONDS = 0.25
 """How long the last look at a prediction that was waited for may take: the client leaves soon."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What a client wants predicted, whichever way it asked."""
-
-    spec: ModelSpec
-    input: dict[str, Any]
-    owner: str
-    version: str | None = None
-    """Set where no other version may run it."""
-    id: str | None = None
-    idempotency_key: str | None = None
-    priority: Priority = Priority.NORMAL
-    deadline_seconds: float | None = None
-    trace: TraceContext | None = None
 
 
 class Predictions:
@@ -76,12 +53,11 @@ class Predictions:
         notifier: Notifier,
         outcomes: OutcomeSubscription,
     ) -> None:
-        self._settings = settings
         self._ledger = ledger
         self._outcomes = outcomes
         self._readiness = Readiness(ledger)
         self._recorder = Recorder(ledger, notifier)
-        self._schemas = {name: InputSchema(spec) for name, spec in catalog.items()}
+        self.schemas = {name: InputSchema(spec) for name, spec in catalog.items()}
 
     @property
     def draining(self) -> bool:
@@ -105,28 +81,29 @@ class Predictions:
         """Call `listener` with all that is announced of a prediction."""
         return self._outcomes.listen_to(id, listener)
 
-    async def create_prediction(self, wish: Wish, wait_seconds: float = 0.0) -> Created:
+    async def create_prediction(self, new: NewPrediction, wait_seconds: float = 0.0) -> Created:
         """Accept a prediction; with `wait_seconds` its outcome is awaited that long.
 
         Raises:
-            InvalidInput, ModelNotFound, Conflict, QueueFull, LedgerUnavailable, LedgerFull: it was not
+            ModelNotFound, Conflict, QueueFull, LedgerUnavailable, LedgerFull: it was not
                 accepted.
             OutcomeUnknown: it may have been.
         """
-        submission = self._submission(wish)
-        prediction = submission.prediction
+        prediction = new.prediction
         if wait_seconds <= 0:
-            return await self._accept(submission)
-        submission.watcher = self._outcomes.name
+            return await self._accept(new)
+        new.watcher = self._outcomes.name
         future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         started = time.monotonic()
         check = self._readiness.check_model(prediction.model, started)
         with self._outcomes.listen_to(prediction.id, _settle(future)):
-            created = await self._accept(submission)
+            created = await self._accept(new)
             if created.prediction.id != prediction.id or created.prediction.status.terminal:
                 # Repeated by its key, so another prediction than the one listened for.
                 rest = started + wait_seconds - time.monotonic()
-                waited = await self.wait_for_prediction(created.prediction.id, wish.owner, rest)
+                waited = await self.wait_for_prediction(
+                    created.prediction.id, prediction.owner, rest
+                )
                 return Created(waited, created.repeated)
             await _outcome(created.prediction, future, started + wait_seconds)
         if created.prediction.status.terminal:
@@ -242,42 +219,12 @@ class Predictions:
             except TimeoutError:
                 raise LedgerUnavailable("the ledger does not answer in time") from None
 
-    def _submission(self, wish: Wish) -> Submission:
-        spec = wish.spec
-        self._schemas[spec.name].check(wish.input)
-        # Only a request that can be repeated needs to be compared.
-        repeatable = wish.id or wish.idempotency_key
-        prediction = Prediction(
-            id=wish.id or new_id(),
-            model=spec.name,
-            owner=wish.owner,
-            version=wish.version or spec.version(),
-            pinned=wish.version,
-            input=strict_json.dump(wish.input).decode(),
-            digest=_digest(wish) if repeatable else "-",
-            priority=wish.priority,
-            result_ttl=spec.result_ttl_seconds,
-            idempotency_key=wish.idempotency_key,
-            receipt=secrets.token_hex(8) if wish.id else None,
-        )
-        if wish.trace:
-            prediction.traceparent = wish.trace.traceparent
-            prediction.tracestate = wish.trace.tracestate
-        return Submission(
-            prediction,
-            max_queue=spec.max_queue,
-            max_batch_size=spec.max_batch_size,
-            entry=spec.entry,
-            credit_seconds=wish.priority.credit_seconds(self._settings.priority_credit_seconds),
-            deadline_seconds=wish.deadline_seconds,
-        )
-
-    async def _accept(self, submission: Submission) -> Created:
-        result = await self._recorder.record_prediction(submission)
+    async def _accept(self, new: NewPrediction) -> Created:
+        result = await self._recorder.record_prediction(new)
         if not isinstance(result, Created):
-            raise explain_refusal(submission, result)
+            raise explain_refusal(new, result)
         if result.brief:
-            view = await self.read_prediction(result.prediction.id, submission.prediction.owner)
+            view = await self.read_prediction(result.prediction.id, new.prediction.owner)
             return Created(view.prediction, repeated=True, failure=result.failure)
         return result
 
@@ -302,15 +249,3 @@ async def _outcome(
     if done and (outcome := future.result()):
         prediction.update(outcome)
         prediction.queue_position = prediction.eta_seconds = None
-
-
-def _digest(wish: Wish) -> str:
-    """The same for the same request, however its JSON was written."""
-    what = [wish.spec.id, wish.input, wish.priority, wish.deadline_seconds]
-    if wish.version:
-        what.append(wish.version)
-    try:
-        text = orjson.dumps(what, option=orjson.OPT_SORT_KEYS)
-    except TypeError:  # integers beyond 64 bits
-        text = json.dumps(what, sort_keys=True).encode()
-    return hashlib.blake2b(text, digest_size=16).hexdigest()

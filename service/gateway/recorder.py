@@ -6,6 +6,7 @@ import math
 from contract.broker import Notifier
 from contract.errors import LedgerUnavailable, OutcomeUnknown
 from contract.ledger.client import AsyncLedger
+from contract.ledger.new_prediction import NewPrediction
 from contract.ledger.transitions import (
     Conflicting,
     Created,
@@ -13,7 +14,6 @@ from contract.ledger.transitions import (
     Full,
     Late,
     NoRoom,
-    Submission,
     Unserved,
     create,
     recorded,
@@ -34,7 +34,7 @@ CLOCK_AGE_SECONDS = 60.0
 """How long what is known of the ledger's clock holds: two clocks drift apart by some ms a minute."""
 
 RecordResult = Created | Conflicting | Unserved | Full | NoRoom
-PendingCreate = PendingItem[Submission, RecordResult]
+PendingCreate = PendingItem[NewPrediction, RecordResult]
 Batch = list[PendingCreate]
 
 
@@ -45,12 +45,12 @@ class Recorder:
         self._ledger = ledger
         self._notifier = notifier
         self._reserve_bytes = ledger.settings.ledger_reserve_bytes
-        self._creates = Coalescer(self._record, lambda submission: len(submission.prediction.input))
+        self._creates = Coalescer(self._record, lambda new: len(new.prediction.input))
         self._clock = LedgerClock(ledger)
         self._unknown = UnknownOutcomes(ledger)
 
-    async def record_prediction(self, submission: Submission) -> RecordResult:
-        """What the ledger says to a submission.
+    async def record_prediction(self, new: NewPrediction) -> RecordResult:
+        """What the ledger says to it.
 
         Raises:
             LedgerUnavailable, LedgerFull: it is not recorded, and never will be.
@@ -58,9 +58,9 @@ class Recorder:
         """
         started = asyncio.get_running_loop().time()
         try:
-            result = await self._creates.submit_item(submission, started + ANSWER_SECONDS)
+            result = await self._creates.submit_item(new, started + ANSWER_SECONDS)
             if isinstance(result, Created) and not result.repeated:
-                metrics.submitted(submission.prediction.model).inc()
+                metrics.submitted(new.prediction.model).inc()
             return result
         except CallerGone as gone:
             if not gone.sent:
@@ -70,11 +70,11 @@ class Recorder:
         except LedgerUnavailable as error:
             if not error.sent:
                 raise
-        self._unknown.resolve_later(submission)
+        self._unknown.resolve_later(new)
         raise OutcomeUnknown(
             "the ledger did not say whether it recorded this prediction; ask for it by its id, or send "
             "the same again with the same id or Idempotency-Key",
-            prediction=submission.prediction.id,
+            prediction=new.prediction.id,
         )
 
     async def close(self) -> None:

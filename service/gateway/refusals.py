@@ -7,7 +7,8 @@ from contract.errors import (
     QueueFull,
     SoloistError,
 )
-from contract.ledger.transitions import Conflicting, Full, NoRoom, Submission, Unserved
+from contract.ledger.new_prediction import NewPrediction
+from contract.ledger.transitions import Conflicting, Full, NoRoom, Unserved
 from service.gateway import metrics
 
 MOST_SECONDS = 60.0
@@ -16,10 +17,10 @@ LEAST_ROOM_SECONDS = 5.0
 
 
 def explain_refusal(
-    submission: Submission, result: Unserved | Full | NoRoom | Conflicting
+    new: NewPrediction, result: Unserved | Full | NoRoom | Conflicting
 ) -> SoloistError:
     """The error to raise; a full ledger is counted."""
-    prediction = submission.prediction
+    prediction = new.prediction
     if isinstance(result, Unserved):
         return ModelNotFound(
             f"the model {prediction.model!r} has no version {prediction.pinned}: no worker serves it, and none "

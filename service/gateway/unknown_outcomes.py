@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from contract.errors import SoloistError
 from contract.ledger.client import AsyncLedger
-from contract.ledger.transitions import Recorded, Submission, recorded
+from contract.ledger.new_prediction import NewPrediction
+from contract.ledger.transitions import Recorded, recorded
 from service.gateway import metrics
 
 logger = logging.getLogger(__name__)
@@ -46,15 +47,15 @@ class UnknownOutcomes:
         self._task: asyncio.Task[None] | None = None
         metrics.UNKNOWN.set_function(lambda: len(self._open))
 
-    def resolve_later(self, submission: Submission) -> None:
+    def resolve_later(self, new: NewPrediction) -> None:
         """Find out whether this one was recorded, in the background."""
-        prediction = submission.prediction
+        prediction = new.prediction
         parent = prediction.traceparent
         now = asyncio.get_running_loop().time()
         self._open[prediction.id] = UnknownOutcome(
             prediction.model,
             prediction.receipt or "",
-            submission.not_after or 0.0,
+            new.not_after or 0.0,
             parent.split("-")[1] if parent else None,
             now,
             now + min(PATIENCE_SECONDS, prediction.result_ttl),

@@ -14,11 +14,11 @@ from starlette.routing import Route
 from contract.catalog import ModelSpec
 from contract.errors import InvalidRequest, ModelNotFound
 from contract.json_pointer import json_pointer
+from contract.ledger.new_prediction import NewPrediction
 from contract.ledger.transitions import Created, Page, list_page
 from contract.prediction import Prediction, Priority, Status
 from contract.versions import UNTOLD, named_version
 from service.gateway.context import Context, context_of, owner_of
-from service.gateway.predictions import Wish
 from service.http import strict_json
 from service.http.body import read_body, require_json
 from service.http.openapi import ERRORS, NOT_OVER, PREDICTION, PREDICTIONS, UNKNOWN
@@ -91,19 +91,22 @@ async def _create(
     spec, version = await _choose(context, spec, wanted.version)
     headers = request.headers
     wait_seconds = prefer_wait(headers.get("prefer"), context.settings.max_wait_seconds)
-    wish = Wish(
-        spec=spec,
-        input=wanted.input,
+    request.state.model = spec.name
+    trace = request.scope["trace"]
+    new = NewPrediction.from_input(
+        context.predictions.schemas[spec.name],
+        wanted.input,
+        owner_of(request),
         version=version,
-        owner=owner_of(request),
         id=id,
         idempotency_key=_idempotency_key(headers.get("idempotency-key")),
         priority=wanted.priority or _priority(headers.get("x-priority")),
+        priority_credit_seconds=context.settings.priority_credit_seconds,
         deadline_seconds=cancel_after(headers.get("cancel-after")),
-        trace=request.scope["trace"],
+        traceparent=trace.traceparent if trace else None,
+        tracestate=trace.tracestate if trace else None,
     )
-    request.state.model = spec.name
-    created = await context.predictions.create_prediction(wish, wait_seconds)
+    created = await context.predictions.create_prediction(new, wait_seconds)
     request.state.prediction = created.prediction.id
     return _answer_created(request, context, created)
 

@@ -7,9 +7,9 @@ import pytest
 
 from contract.errors import LedgerUnavailable
 from contract.ledger.client import Ledger
+from contract.ledger.new_prediction import NewPrediction
 from contract.ledger.transitions import (
     LeaseTerms,
-    Submission,
     claim,
     create,
     list_page,
@@ -23,7 +23,7 @@ from local.run_file import RunningSoloist, write_run_file
 
 def kill_a_worker(ledger: Ledger, name: str, model: str = "m") -> None:
     """Let a prediction lose its one attempt."""
-    (wakeup,) = ledger.run(create([Submission(Prediction(name, model), 10, 8)])).wakeups[model]
+    (wakeup,) = ledger.run(create([NewPrediction(Prediction(name, model), 10, 8)])).wakeups[model]
     terms = LeaseTerms(model, "w", 8, max_attempts=1)
     claimed = ledger.run(claim(terms, wakeup)).predictions
     attempts = [(p.id, p.attempt) for p in claimed]
@@ -74,7 +74,7 @@ def test_a_replayed_one_waits_again_under_a_new_id(ledger: Ledger, soloist) -> N
 def test_what_cannot_be_replayed_is_one_sentence_and_the_others_are(
     ledger: Ledger, soloist
 ) -> None:
-    ledger.run(create([Submission(Prediction("waits", "m"), 10, 8)]))
+    ledger.run(create([NewPrediction(Prediction("waits", "m"), 10, 8)]))
     kill_a_worker(ledger, "one", "other")
     result = soloist("dead", "replay", "nobody", "waits", "one")
     assert result.code == 1

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from contract.ledger.client import Ledger
+from contract.ledger.new_prediction import NewPrediction
 from contract.ledger.transitions import (
     LeaseTerms,
     Outcome,
-    Submission,
     cancel,
     claim,
     create,
@@ -23,8 +23,8 @@ Soloist = Callable[..., Any]
 
 def put(ledger: Ledger, id: str, status: Status, model: str = "m", age: float = 0.0) -> None:
     """A prediction that stands there, accepted so many seconds ago."""
-    submission = Submission(Prediction(id, model, input='{"who": "knows"}'), 1000, 1)
-    ledger.run(create([submission]))
+    new = NewPrediction(Prediction(id, model, input='{"who": "knows"}'), 1000, 1)
+    ledger.run(create([new]))
     if status is Status.CANCELED:
         ledger.run(cancel(id, "local"))
     elif status is not Status.STARTING:

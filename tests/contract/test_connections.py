@@ -16,7 +16,8 @@ import uvloop
 from contract.errors import LedgerFull, LedgerUnavailable
 from contract.ledger.client import CONNECTIONS, AsyncLedger, Ledger
 from contract.ledger.connections import Call
-from contract.ledger.transitions import Submission, Transition, create, expire, read
+from contract.ledger.new_prediction import NewPrediction
+from contract.ledger.transitions import Transition, create, expire, read
 from contract.prediction import Prediction
 from contract.settings import Settings
 from local.processes import free_port
@@ -28,8 +29,8 @@ CUTS = 15
 LOOPS = [asyncio.new_event_loop, uvloop.new_event_loop]
 
 
-def submission(id: str) -> Submission:
-    return Submission(Prediction(id=id, model="m"), 100, 4)
+def new_prediction(id: str) -> NewPrediction:
+    return NewPrediction(Prediction(id=id, model="m"), 100, 4)
 
 
 def behind(forwarder: Forwarder, **more: Any) -> Settings:
@@ -223,7 +224,7 @@ def test_connections_that_are_cut_under_load_raise_nothing_else(
 ) -> None:
     async def main() -> Counter[str]:
         ledger = AsyncLedger(behind(forwarder))
-        await ledger.run(create([submission(f"p{n}") for n in range(50)]))
+        await ledger.run(create([new_prediction(f"p{n}") for n in range(50)]))
         seen: Counter[str] = Counter()
         enough = asyncio.Event()
 
@@ -258,7 +259,7 @@ def test_connections_that_are_cut_under_load_raise_nothing_else(
 def test_a_call_that_is_canceled_leaves_no_answer_to_the_next_one(forwarder: Forwarder) -> None:
     async def main() -> None:
         ledger = AsyncLedger(behind(forwarder))
-        await ledger.run(create([submission("a"), submission("b")]))
+        await ledger.run(create([new_prediction("a"), new_prediction("b")]))
         for _ in range(3 * CONNECTIONS):
             forwarder.gate.clear()
             asked = asyncio.create_task(ledger.run(read([("a", -1)])))
@@ -325,15 +326,15 @@ def test_after_a_failover_a_demoted_primary_is_left_at_once(
         redis.Redis(port=two.port) as second,
     ):
         settings = behind(name)
-        ask(settings, create([submission("a")]))
+        ask(settings, create([new_prediction("a")]))
         first.wait(1, 5000)
         second.execute_command("REPLICAOF", "NO", "ONE")
         first.execute_command("REPLICAOF", "127.0.0.1", str(two.port))
         with pytest.raises(LedgerUnavailable) as caught:
-            ask(settings, create([submission("b")]))
+            ask(settings, create([new_prediction("b")]))
         assert not caught.value.sent
         name.target = two.port
-        ask(settings, create([submission("c")]))
+        ask(settings, create([new_prediction("c")]))
         views = ask(settings, read([("a", -1), ("b", -1), ("c", -1)]))
         assert [view is not None for view in views] == [True, False, True]
 
@@ -348,8 +349,8 @@ def test_a_failover_that_the_name_knows_already_is_not_even_noticed(
         redis.Redis(port=two.port) as second,
     ):
         settings = behind(name)
-        ask(settings, create([submission("a")]))
+        ask(settings, create([new_prediction("a")]))
         second.execute_command("REPLICAOF", "NO", "ONE")
         first.execute_command("REPLICAOF", "127.0.0.1", str(two.port))
         name.target = two.port
-        assert ask(settings, create([submission("b")])).results
+        assert ask(settings, create([new_prediction("b")])).results

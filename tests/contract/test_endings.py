@@ -74,7 +74,7 @@ def test_what_is_handed_back_is_told(harness: LedgerHarness) -> None:
 
 
 def test_one_call_tells_of_at_most_a_hundred(harness: LedgerHarness) -> None:
-    harness.create(*(harness.submission() for _ in range(150)))
+    harness.create(*(harness.new_prediction() for _ in range(150)))
     harness.claim(limit=150, max_batch_size=150)
     harness.advance(16)
     swept = harness.run(sweep("m", depth=None, **SWEEP))  # type: ignore[arg-type]

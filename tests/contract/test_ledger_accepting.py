@@ -8,7 +8,7 @@ from tests.support.ledger_harness import START, LedgerHarness
 
 
 def test_an_accepted_prediction_is_recorded_and_queued(harness: LedgerHarness) -> None:
-    creation = harness.create(harness.submission(id="a", input='{"text": "hi"}', version="v1"))
+    creation = harness.create(harness.new_prediction(id="a", input='{"text": "hi"}', version="v1"))
 
     assert isinstance(creation.results[0], Created)
     assert creation.now == START
@@ -23,22 +23,23 @@ def test_an_accepted_prediction_is_recorded_and_queued(harness: LedgerHarness) -
 
 def test_predictions_of_one_call_keep_their_order(harness: LedgerHarness) -> None:
     ids = [f"p{n}" for n in range(30)]
-    harness.create(*(harness.submission(id=id) for id in ids))
+    harness.create(*(harness.new_prediction(id=id) for id in ids))
 
     assert harness.members("queued") == ids
     assert [harness.get(id).sequence for id in ids] == list(range(1, 31))
 
 
 def test_a_call_sends_one_wakeup_a_batch(harness: LedgerHarness) -> None:
-    creation = harness.create(*(harness.submission() for _ in range(9)))
+    creation = harness.create(*(harness.new_prediction() for _ in range(9)))
 
     assert creation.wakeups == {"m": [1, 2, 3]}
-    assert harness.create(harness.submission()).wakeups == {"m": []}
+    assert harness.create(harness.new_prediction()).wakeups == {"m": []}
 
 
 def test_a_call_may_hold_predictions_of_several_models(harness: LedgerHarness) -> None:
     creation = harness.create(
-        harness.submission(id="a"), harness.submission(id="b", model="other", max_batch_size=1)
+        harness.new_prediction(id="a"),
+        harness.new_prediction(id="b", model="other", max_batch_size=1),
     )
 
     assert creation.wakeups == {"m": [1], "other": [2]} or creation.wakeups == {
@@ -50,9 +51,9 @@ def test_a_call_may_hold_predictions_of_several_models(harness: LedgerHarness) -
 
 
 def test_the_same_id_is_accepted_once_and_answers_the_original(harness: LedgerHarness) -> None:
-    first = harness.submission(id="a", digest="d", input="1", receipt="r1")
+    first = harness.new_prediction(id="a", digest="d", input="1", receipt="r1")
     harness.create(first)
-    again = harness.create(harness.submission(id="a", digest="d", input="2", receipt="r2"))
+    again = harness.create(harness.new_prediction(id="a", digest="d", input="2", receipt="r2"))
 
     assert again.results == [Created(harness.get("a"), repeated=True)]
     assert again.wakeups == {}
@@ -62,7 +63,9 @@ def test_the_same_id_is_accepted_once_and_answers_the_original(harness: LedgerHa
 
 def test_the_same_key_is_accepted_once_and_answers_the_original(harness: LedgerHarness) -> None:
     harness.accept(id="a", digest="d", idempotency_key="k")
-    (again,) = harness.create(harness.submission(id="b", digest="d", idempotency_key="k")).results
+    (again,) = harness.create(
+        harness.new_prediction(id="b", digest="d", idempotency_key="k")
+    ).results
 
     assert isinstance(again, Created)
     assert again.repeated
@@ -71,7 +74,7 @@ def test_the_same_key_is_accepted_once_and_answers_the_original(harness: LedgerH
 
 
 def test_the_same_key_twice_in_one_call_is_accepted_once(harness: LedgerHarness) -> None:
-    twice = [harness.submission(id=id, digest="d", idempotency_key="k") for id in "ab"]
+    twice = [harness.new_prediction(id=id, digest="d", idempotency_key="k") for id in "ab"]
     first, second = harness.create(*twice).results
 
     assert [first.repeated, second.repeated] == [False, True]
@@ -81,7 +84,7 @@ def test_the_same_key_twice_in_one_call_is_accepted_once(harness: LedgerHarness)
 def test_a_repeated_request_answers_an_outcome_that_is_there(harness: LedgerHarness) -> None:
     harness.accept(id="a", digest="d")
     harness.finish(harness.claim(), '"yes"')
-    (again,) = harness.create(harness.submission(id="a", digest="d")).results
+    (again,) = harness.create(harness.new_prediction(id="a", digest="d")).results
 
     assert again.prediction.status is Status.SUCCEEDED
     assert again.prediction.output == '"yes"'
@@ -91,12 +94,12 @@ def test_a_repeated_request_answers_an_outcome_that_is_there(harness: LedgerHarn
 def test_another_request_under_the_same_id_conflicts(harness: LedgerHarness) -> None:
     harness.accept(id="a", digest="d")
 
-    assert harness.create(harness.submission(id="a", digest="e")).results == [Conflicting("a")]
+    assert harness.create(harness.new_prediction(id="a", digest="e")).results == [Conflicting("a")]
 
 
 def test_another_request_under_the_same_key_conflicts(harness: LedgerHarness) -> None:
     harness.accept(id="a", digest="d", idempotency_key="k")
-    other = harness.submission(id="b", digest="e", idempotency_key="k")
+    other = harness.new_prediction(id="b", digest="e", idempotency_key="k")
 
     assert harness.create(other).results == [Conflicting("a")]
 
@@ -104,7 +107,7 @@ def test_another_request_under_the_same_key_conflicts(harness: LedgerHarness) ->
 def test_another_owners_id_conflicts_and_stays_theirs(harness: LedgerHarness) -> None:
     harness.accept(id="a", digest="d", owner="alice")
 
-    assert harness.create(harness.submission(id="a", digest="d", owner="bob")).results == [
+    assert harness.create(harness.new_prediction(id="a", digest="d", owner="bob")).results == [
         Conflicting("a")
     ]
     assert harness.get("a").owner == "alice"
@@ -118,7 +121,7 @@ def test_owners_may_use_the_same_key(harness: LedgerHarness) -> None:
 
 
 def test_a_call_that_is_sent_again_changes_nothing(harness: LedgerHarness) -> None:
-    call = create([harness.submission(id="a", digest="-", watcher="gw")])
+    call = create([harness.new_prediction(id="a", digest="-", watcher="gw")])
     harness.run(call)
     before = harness.record("a")
     harness.run(call)
@@ -129,7 +132,7 @@ def test_a_call_that_is_sent_again_changes_nothing(harness: LedgerHarness) -> No
 
 def test_a_full_queue_takes_no_more_and_says_how_many_wait(harness: LedgerHarness) -> None:
     terms = {"max_queue": 2}
-    results = harness.create(*(harness.submission(id=id, **terms) for id in "abc")).results
+    results = harness.create(*(harness.new_prediction(id=id, **terms) for id in "abc")).results
 
     assert [type(r) for r in results] == [Created, Created, Full]
     assert results[2] == Full(2, None)
@@ -142,12 +145,12 @@ def test_a_full_queue_says_when_it_moves_on_once_the_pace_is_known(harness: Ledg
     harness.finish(harness.claim())
     harness.accept()
 
-    assert harness.create(harness.submission(max_queue=1)).results == [Full(1, 0.5)]
+    assert harness.create(harness.new_prediction(max_queue=1)).results == [Full(1, 0.5)]
 
 
 def test_a_full_queue_still_answers_a_repeated_request(harness: LedgerHarness) -> None:
     harness.accept(id="a", digest="d")
-    (again,) = harness.create(harness.submission(id="a", digest="d", max_queue=1)).results
+    (again,) = harness.create(harness.new_prediction(id="a", digest="d", max_queue=1)).results
 
     assert isinstance(again, Created)
 
@@ -155,7 +158,7 @@ def test_a_full_queue_still_answers_a_repeated_request(harness: LedgerHarness) -
 def test_an_answer_says_when_it_will_be_done_once_the_pace_is_known(harness: LedgerHarness) -> None:
     harness.accept()
     harness.finish(harness.claim())
-    results = harness.create(*(harness.submission(max_batch_size=1) for _ in range(3))).results
+    results = harness.create(*(harness.new_prediction(max_batch_size=1) for _ in range(3))).results
 
     assert [r.prediction.eta_seconds for r in results] == [0.5, 1.0, 1.5]
     assert [r.prediction.queue_position for r in results] == [1, 2, 3]
@@ -168,7 +171,7 @@ def test_a_full_queue_has_room_again_after_a_claim(harness: LedgerHarness) -> No
 
 
 def test_a_deadline_is_counted_from_the_ledgers_own_clock(harness: LedgerHarness) -> None:
-    (created,) = harness.create(harness.submission(id="a", deadline_seconds=10)).results
+    (created,) = harness.create(harness.new_prediction(id="a", deadline_seconds=10)).results
 
     assert created.prediction.deadline == pytest.approx(START + 10)
     assert harness.get("a").deadline == pytest.approx(START + 10)
@@ -189,9 +192,9 @@ def test_priorities_count_as_accepted_earlier_or_later(harness: LedgerHarness) -
 
 
 def test_the_position_that_is_answered_knows_of_priorities(harness: LedgerHarness) -> None:
-    harness.create(*(harness.submission() for _ in range(5)))
+    harness.create(*(harness.new_prediction() for _ in range(5)))
     (created,) = harness.create(
-        harness.submission(id="h", priority=Priority.HIGH, credit_seconds=300)
+        harness.new_prediction(id="h", priority=Priority.HIGH, credit_seconds=300)
     ).results
 
     assert created.prediction.queue_position == 1
@@ -199,10 +202,10 @@ def test_the_position_that_is_answered_knows_of_priorities(harness: LedgerHarnes
 
 
 def test_never_more_than_64_messages_are_out_there(harness: LedgerHarness) -> None:
-    creation = harness.create(*(harness.submission(max_batch_size=1) for _ in range(100)))
+    creation = harness.create(*(harness.new_prediction(max_batch_size=1) for _ in range(100)))
 
     assert len(creation.wakeups["m"]) == 64
-    assert harness.create(harness.submission(max_batch_size=1)).wakeups == {"m": []}
+    assert harness.create(harness.new_prediction(max_batch_size=1)).wakeups == {"m": []}
     harness.claim(wakeup=1, max_batch_size=1)
     assert len(harness.members("wakeups")) == 64
 
@@ -211,7 +214,9 @@ def test_repeated_creates_are_answered_with_their_records_up_to_a_bound(
     harness: LedgerHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("contract.ledger.transitions.MOST_PAGE_BYTES", 2500)
-    many = [harness.submission(id=id, input="x" * 1000, digest="d", receipt="1") for id in "abc"]
+    many = [
+        harness.new_prediction(id=id, input="x" * 1000, digest="d", receipt="1") for id in "abc"
+    ]
     harness.create(*many)
     for one in many:
         one.prediction.receipt = "2"

@@ -48,7 +48,7 @@ def test_who_reads_with_a_watcher_is_told_of_all_that_follows(harness: LedgerHar
 
 
 def test_what_waits_is_read_with_its_position_and_estimated_time(harness: LedgerHarness) -> None:
-    harness.create(*(harness.submission(id=f"p{n}") for n in range(12)))
+    harness.create(*(harness.new_prediction(id=f"p{n}") for n in range(12)))
     assert harness.get("p0").eta_seconds is None
     harness.finish(harness.claim())  # four of them in half a second
 
@@ -265,7 +265,7 @@ def test_a_brief_page_leaves_out_what_may_be_large(harness: LedgerHarness) -> No
 
 
 def test_the_state_counts_what_waits_and_runs(harness: LedgerHarness) -> None:
-    harness.create(*(harness.submission() for _ in range(6)))
+    harness.create(*(harness.new_prediction() for _ in range(6)))
     harness.claim()
     harness.advance(5)
     states = harness.run(state(["m", "idle"]))

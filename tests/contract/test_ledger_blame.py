@@ -42,7 +42,7 @@ def test_the_mate_of_one_that_is_over_by_the_limit_runs_again(
 
 
 def test_none_of_a_batch_that_is_larger_than_one_look_is_to_blame(harness: LedgerHarness) -> None:
-    harness.create(*(harness.submission() for _ in range(501)))
+    harness.create(*(harness.new_prediction() for _ in range(501)))
     claimed = harness.claim(limit=501, timeout_seconds=LIMIT)
     assert len(claimed) == 501
     harness.advance(LIMIT + 2.1)
@@ -60,7 +60,7 @@ def test_one_that_was_claimed_alone_is_to_blame(harness: LedgerHarness) -> None:
 
 
 def test_a_suspect_that_runs_alone_is_to_blame(harness: LedgerHarness) -> None:
-    harness.create(*(harness.submission(id=id) for id in "ab"))
+    harness.create(*(harness.new_prediction(id=id) for id in "ab"))
     harness.claim(timeout_seconds=LIMIT)
     past_the_limit(harness)
     harness.claim(timeout_seconds=LIMIT)
@@ -71,7 +71,7 @@ def test_a_suspect_that_runs_alone_is_to_blame(harness: LedgerHarness) -> None:
 
 
 def test_two_batches_with_one_limit_are_judged_apart(harness: LedgerHarness) -> None:
-    harness.create(*(harness.submission(id=id) for id in "ab"))
+    harness.create(*(harness.new_prediction(id=id) for id in "ab"))
     for _ in range(2):
         harness.claim(limit=1, timeout_seconds=LIMIT)
     past_the_limit(harness)
@@ -80,7 +80,7 @@ def test_two_batches_with_one_limit_are_judged_apart(harness: LedgerHarness) -> 
 
 
 def test_what_an_older_version_claimed_is_judged_by_its_limit(harness: LedgerHarness) -> None:
-    harness.create(*(harness.submission(id=id) for id in "abc"))
+    harness.create(*(harness.new_prediction(id=id) for id in "abc"))
     harness.claim(limit=2, timeout_seconds=LIMIT)
     harness.advance(0.5)
     harness.claim(limit=1, timeout_seconds=LIMIT)
@@ -93,7 +93,7 @@ def test_what_an_older_version_claimed_is_judged_by_its_limit(harness: LedgerHar
 
 
 def test_a_suspect_that_is_handed_back_still_runs_alone(harness: LedgerHarness) -> None:
-    harness.create(*(harness.submission(id=id) for id in "ab"))
+    harness.create(*(harness.new_prediction(id=id) for id in "ab"))
     harness.release(harness.claim(), suspect=True)
     (alone,) = harness.claim()
     harness.release([alone])

@@ -13,10 +13,10 @@ import redis
 
 from contract.errors import LedgerFull, LedgerRefuses, LedgerUnavailable, LedgerUnsafe
 from contract.ledger.client import AsyncLedger, Ledger, check_safety, ledger_trouble
+from contract.ledger.new_prediction import NewPrediction
 from contract.ledger.transitions import (
     Claim,
     LeaseTerms,
-    Submission,
     Transition,
     claim,
     create,
@@ -31,13 +31,13 @@ from tests.support.ledger_harness import LedgerHarness
 SAFE = {"maxmemory_policy": "noeviction", "aof_enabled": 1}
 
 
-def submission(**what: Any) -> Submission:
-    return Submission(Prediction(**{"id": "a", "model": "m", **what}), 100, 4)
+def new_prediction(**what: Any) -> NewPrediction:
+    return NewPrediction(Prediction(**{"id": "a", "model": "m", **what}), 100, 4)
 
 
 def test_the_ledgers_clock_is_the_one_of_redis(ledger: Ledger) -> None:
     before = time.time()
-    creation = ledger.run(create([submission()]))
+    creation = ledger.run(create([new_prediction()]))
 
     assert before - 1 < creation.now < time.time() + 1
     assert creation.results[0].prediction.created_at == pytest.approx(creation.now, abs=1e-3)
@@ -115,10 +115,10 @@ def test_a_ledger_that_forgot_its_scripts_gets_them_again(harness: LedgerHarness
 
 
 def test_scripts_are_sent_by_their_hash(settings: Settings, ledger: Ledger) -> None:
-    ledger.run(create([submission()]))
+    ledger.run(create([new_prediction()]))
     ledger.redis.config_resetstat()
     for n in range(5):
-        ledger.run(create([submission(id=f"p{n}")]))
+        ledger.run(create([new_prediction(id=f"p{n}")]))
     stats = ledger.redis.info("commandstats")
 
     assert stats["cmdstat_evalsha"]["calls"] == 5
@@ -129,7 +129,7 @@ def test_a_ledger_that_is_frozen_is_reported_in_time_and_found_again(
     own_redis: EmbeddedRedis,
 ) -> None:
     ledger = Ledger(Settings(redis_url=own_redis.url, ledger_timeout_seconds=0.2))
-    ledger.run(create([submission()]))
+    ledger.run(create([new_prediction()]))
     own_redis.pause()
     for act in (ledger.check, lambda: ledger.run(read([("a", -1)]))):
         with pytest.raises(LedgerUnavailable, match="does not answer"):
@@ -142,7 +142,7 @@ def test_a_ledger_that_is_frozen_is_reported_in_time_and_found_again(
 
 def test_a_ledger_that_restarted_is_found_again_without_an_error(own_redis: EmbeddedRedis) -> None:
     ledger = Ledger(Settings(redis_url=own_redis.url))
-    ledger.run(create([submission()]))
+    ledger.run(create([new_prediction()]))
     own_redis.restart()
     (view,) = ledger.run(read([("a", -1)]))
 
@@ -272,7 +272,7 @@ def test_an_output_that_looks_like_a_number_stays_as_it_was_written(harness: Led
 
 def test_a_large_batch_of_large_inputs_is_one_call(harness: LedgerHarness) -> None:
     big = json.dumps("y" * 500_000)
-    harness.create(*(harness.submission(id=id, input=big) for id in "abcdefgh"))
+    harness.create(*(harness.new_prediction(id=id, input=big) for id in "abcdefgh"))
 
     assert [len(c.input) for c in harness.claim(limit=8)] == [len(big)] * 8
 
@@ -291,7 +291,7 @@ def run_async(settings: Settings, act: Callable[[AsyncLedger], Any]) -> Any:
 def test_the_event_loops_ledger_is_the_same_ledger(settings: Settings, ledger: Ledger) -> None:
     async def act(other: AsyncLedger) -> Claim:
         await other.check()
-        await other.run(create([submission(id="a")]))
+        await other.run(create([new_prediction(id="a")]))
         await other.redis.script_flush()
         return await other.run(claim(LeaseTerms("m", "w1", 4), 1))
 

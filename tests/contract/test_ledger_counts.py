@@ -15,7 +15,7 @@ def test_a_model_without_predictions_has_no_counts(harness: LedgerHarness) -> No
 
 
 def test_what_is_accepted_together_is_counted_each(harness: LedgerHarness) -> None:
-    harness.create(*(harness.submission() for _ in range(5)))
+    harness.create(*(harness.new_prediction() for _ in range(5)))
     harness.accept()
     assert counts(harness) == {"accepted": 6}
 
@@ -23,11 +23,11 @@ def test_what_is_accepted_together_is_counted_each(harness: LedgerHarness) -> No
 def test_a_request_that_is_repeated_or_refused_is_not_accepted_again(
     harness: LedgerHarness,
 ) -> None:
-    again = harness.submission(id="p", digest="d")
+    again = harness.new_prediction(id="p", digest="d")
     harness.create(again)
     harness.create(again)
-    harness.create(harness.submission(id="p", digest="another"))
-    harness.create(harness.submission(max_queue=1))
+    harness.create(harness.new_prediction(id="p", digest="another"))
+    harness.create(harness.new_prediction(max_queue=1))
     assert counts(harness) == {"accepted": 1}
 
 

@@ -85,7 +85,7 @@ def test_a_repeated_create_gets_the_prediction_without_its_data(harness: LedgerH
     harness.accept(**asked)
     harness.finish(harness.claim())
     harness.run(erase("mine", "local"))
-    (repeated,) = harness.create(harness.submission(**asked)).results or []
+    (repeated,) = harness.create(harness.new_prediction(**asked)).results or []
     assert repeated.prediction.data_removed
     assert harness.claim() == []
 

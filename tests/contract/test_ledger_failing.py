@@ -33,7 +33,7 @@ def seen(harness: LedgerHarness) -> ModelState:
 
 
 def created(harness: LedgerHarness) -> Created:
-    (result,) = harness.create(harness.submission()).results
+    (result,) = harness.create(harness.new_prediction()).results
     assert isinstance(result, Created)
     return result
 

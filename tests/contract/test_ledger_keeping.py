@@ -8,7 +8,7 @@ from tests.support.ledger_harness import LedgerHarness
 
 
 def test_an_expired_lease_gives_its_predictions_back(harness: LedgerHarness) -> None:
-    harness.create(*(harness.submission(id=id) for id in "ab"))
+    harness.create(*(harness.new_prediction(id=id) for id in "ab"))
     harness.claim(wakeup=1)
     harness.advance(14.9)
     assert harness.sweep().taken_back == 0
@@ -40,7 +40,7 @@ def test_a_prediction_whose_every_worker_was_lost_is_dead(harness: LedgerHarness
 
 
 def test_the_innocent_in_a_batch_with_poison_are_unaffected(harness: LedgerHarness) -> None:
-    harness.create(*(harness.submission(id=id) for id in ("poison", "b", "c")))
+    harness.create(*(harness.new_prediction(id=id) for id in ("poison", "b", "c")))
     for _ in range(10):
         claimed = harness.claim()
         if any(c.id == "poison" for c in claimed):
@@ -56,7 +56,7 @@ def test_the_innocent_in_a_batch_with_poison_are_unaffected(harness: LedgerHarne
 
 
 def test_a_sweep_touches_a_bounded_number_of_predictions(harness: LedgerHarness) -> None:
-    harness.create(*(harness.submission() for _ in range(8)))
+    harness.create(*(harness.new_prediction() for _ in range(8)))
     harness.claim()
     harness.claim("w2")
     harness.advance(16)
@@ -75,7 +75,7 @@ def test_a_lost_worker_is_no_longer_busy(harness: LedgerHarness) -> None:
 
 def test_a_sweep_tells_how_long_each_busy_worker_has_its_batch(harness: LedgerHarness) -> None:
     assert harness.sweep().workers == {}
-    harness.create(*(harness.submission() for _ in range(12)))
+    harness.create(*(harness.new_prediction() for _ in range(12)))
     first = harness.claim("w1")
     harness.advance(7)
     second = harness.claim("w2")
@@ -93,7 +93,7 @@ def test_a_sweep_tells_how_long_each_busy_worker_has_its_batch(harness: LedgerHa
 def test_a_batch_keeps_its_age_while_its_lease_is_extended_and_the_next_starts_anew(
     harness: LedgerHarness,
 ) -> None:
-    harness.create(*(harness.submission() for _ in range(8)))
+    harness.create(*(harness.new_prediction() for _ in range(8)))
     claimed = harness.claim(limit=4)
     for _ in range(10):
         harness.advance(10)
@@ -111,7 +111,7 @@ def test_a_batch_keeps_its_age_while_its_lease_is_extended_and_the_next_starts_a
 def test_a_worker_that_comes_back_under_its_old_name_has_a_new_batch(
     harness: LedgerHarness,
 ) -> None:
-    harness.create(*(harness.submission() for _ in range(8)))
+    harness.create(*(harness.new_prediction() for _ in range(8)))
     harness.claim()
     harness.advance(10)  # its container starts again, before the lease is over
     harness.claim()
@@ -121,7 +121,7 @@ def test_a_worker_that_comes_back_under_its_old_name_has_a_new_batch(
 
 
 def test_a_worker_that_does_not_say_since_when_is_busy_all_the_same(harness: LedgerHarness) -> None:
-    harness.create(*(harness.submission() for _ in range(8)))
+    harness.create(*(harness.new_prediction() for _ in range(8)))
     harness.claim("old")
     harness.redis.delete(harness.ledger.key("claimed", "m"))  # an older version does not write it
     harness.claim("new")
@@ -131,7 +131,7 @@ def test_a_worker_that_does_not_say_since_when_is_busy_all_the_same(harness: Led
 
 
 def test_a_claim_is_forgotten_with_its_worker(harness: LedgerHarness) -> None:
-    harness.create(*(harness.submission() for _ in range(8)))
+    harness.create(*(harness.new_prediction() for _ in range(8)))
     harness.claim("lost")
     harness.advance(10)
     kept = harness.claim("kept")
@@ -165,7 +165,7 @@ def test_a_lost_message_is_sent_again_once_it_was_given_time(harness: LedgerHarn
 
 
 def test_only_as_many_messages_as_are_missing_are_sent_again(harness: LedgerHarness) -> None:
-    harness.create(*(harness.submission() for _ in range(16)))
+    harness.create(*(harness.new_prediction() for _ in range(16)))
     harness.advance(3)
     swept = harness.sweep(depth=3)
 
@@ -181,7 +181,7 @@ def test_without_an_answer_of_the_broker_no_wakeup_counts_as_lost(harness: Ledge
 
 
 def test_a_steady_state_sends_no_more_messages(harness: LedgerHarness) -> None:
-    harness.create(*(harness.submission() for _ in range(40)))
+    harness.create(*(harness.new_prediction() for _ in range(40)))
     messages = len(harness.wakeups)
     harness.wakeups.clear()
     for _ in range(30):
@@ -192,7 +192,7 @@ def test_a_steady_state_sends_no_more_messages(harness: LedgerHarness) -> None:
 
 
 def test_a_message_that_a_busy_worker_holds_back_is_sent_again_once(harness: LedgerHarness) -> None:
-    harness.create(*(harness.submission() for _ in range(4)))
+    harness.create(*(harness.new_prediction() for _ in range(4)))
     depth = 0  # the worker took the message from the broker and computes
     for _ in range(30):
         harness.advance(1)
@@ -213,7 +213,7 @@ def test_a_sweep_tells_how_long_the_oldest_waits_and_the_queue_takes(
     harness: LedgerHarness,
 ) -> None:
     assert harness.sweep().oldest_seconds == 0
-    harness.create(*(harness.submission() for _ in range(8)))
+    harness.create(*(harness.new_prediction() for _ in range(8)))
     harness.finish(harness.claim())
     harness.advance(7)
     swept = harness.sweep()
@@ -224,7 +224,7 @@ def test_a_sweep_tells_how_long_the_oldest_waits_and_the_queue_takes(
 
 
 def test_a_record_that_was_evicted_does_not_stop_the_sweep(harness: LedgerHarness) -> None:
-    harness.create(*(harness.submission(id=id) for id in "ab"))
+    harness.create(*(harness.new_prediction(id=id) for id in "ab"))
     harness.claim()
     harness.redis.delete(harness.ledger.key("prediction", "a"))
     harness.advance(16)
@@ -300,7 +300,7 @@ def test_what_runs_past_its_hard_limit_fails_a_little_after_its_own_watchdog(
 def test_a_batch_that_ran_past_its_hard_limit_gets_another_start_each_alone(
     harness: LedgerHarness,
 ) -> None:
-    harness.create(*(harness.submission(id=id) for id in ("hangs", "b", "c")))
+    harness.create(*(harness.new_prediction(id=id) for id in ("hangs", "b", "c")))
     claimed = harness.claim(wakeup=1, timeout_seconds=60.0)
     harness.advance(62.1)
     harness.extend(claimed)

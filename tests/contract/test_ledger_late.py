@@ -10,8 +10,8 @@ from tests.support.ledger_harness import START, LedgerHarness
 def test_a_create_that_is_read_after_its_caller_gave_up_records_nothing(
     harness: LedgerHarness,
 ) -> None:
-    late = harness.submission(id="late", not_after=harness.now - 0.001)
-    creation = harness.create(late, harness.submission(id="in-time", not_after=harness.now))
+    late = harness.new_prediction(id="late", not_after=harness.now - 0.001)
+    creation = harness.create(late, harness.new_prediction(id="in-time", not_after=harness.now))
 
     assert creation.results[0] == Late()
     assert isinstance(creation.results[1], Created)
@@ -20,16 +20,16 @@ def test_a_create_that_is_read_after_its_caller_gave_up_records_nothing(
 
 
 def test_a_late_create_wakes_nobody(harness: LedgerHarness) -> None:
-    assert harness.create(harness.submission(not_after=harness.now - 1)).wakeups == {}
+    assert harness.create(harness.new_prediction(not_after=harness.now - 1)).wakeups == {}
 
 
 def test_what_an_earlier_try_recorded_is_found_however_late_the_next_one_is(
     harness: LedgerHarness,
 ) -> None:
-    submission = harness.submission(id="a", not_after=harness.now + 2)
-    harness.create(submission)
+    new = harness.new_prediction(id="a", not_after=harness.now + 2)
+    harness.create(new)
     harness.advance(3)
-    (again,) = harness.create(submission).results
+    (again,) = harness.create(new).results
 
     assert again == Created(harness.get("a"), repeated=False)
     assert harness.members("queued") == ["a"]
@@ -39,16 +39,16 @@ def test_what_an_earlier_try_recorded_is_found_however_late_the_next_one_is(
 def test_a_late_create_says_so_and_not_that_the_queue_is_full(harness: LedgerHarness) -> None:
     harness.accept()
     results = [
-        harness.create(harness.submission(max_queue=1, not_after=harness.now + more)).results[0]
+        harness.create(harness.new_prediction(max_queue=1, not_after=harness.now + more)).results[0]
         for more in (1, -1)
     ]
     assert results == [Full(1, None), Late()]
 
 
 def test_a_full_queue_still_finds_what_an_earlier_try_recorded(harness: LedgerHarness) -> None:
-    submission = harness.submission(max_queue=1)
-    harness.create(submission)
-    (again,) = harness.create(submission).results
+    new = harness.new_prediction(max_queue=1)
+    harness.create(new)
+    (again,) = harness.create(new).results
 
     assert isinstance(again, Created)
     assert not again.repeated
@@ -59,7 +59,7 @@ def test_whose_create_made_a_record_is_told_by_its_receipt(
     harness: LedgerHarness, key: str | None
 ) -> None:
     mine, other = (
-        harness.submission(id="a", digest="d", receipt=receipt, idempotency_key=key)
+        harness.new_prediction(id="a", digest="d", receipt=receipt, idempotency_key=key)
         for receipt in ("mine", "other")
     )
     repeated = [harness.create(one).results[0].repeated for one in (mine, other, mine, other)]
@@ -71,7 +71,7 @@ def test_a_key_that_stands_for_another_request_is_repeated_at_each_try(
     harness: LedgerHarness,
 ) -> None:
     harness.accept(id="a", digest="d", idempotency_key="k")
-    other = harness.submission(id="b", digest="d", idempotency_key="k")
+    other = harness.new_prediction(id="b", digest="d", idempotency_key="k")
     results = [harness.create(other).results[0] for _ in range(2)]
 
     assert [(r.prediction.id, r.repeated) for r in results] == [("a", True)] * 2
@@ -81,49 +81,49 @@ def test_a_record_of_an_older_gateway_has_no_receipt_and_was_not_mine(
     harness: LedgerHarness,
 ) -> None:
     harness.accept(id="a", digest="d")
-    (again,) = harness.create(harness.submission(id="a", digest="d", receipt="mine")).results
+    (again,) = harness.create(harness.new_prediction(id="a", digest="d", receipt="mine")).results
 
     assert again.repeated
 
 
 def test_another_body_under_the_same_id_conflicts_also_late(harness: LedgerHarness) -> None:
     harness.accept(id="a", digest="d")
-    late = harness.submission(id="a", digest="e", not_after=harness.now - 1)
+    late = harness.new_prediction(id="a", digest="e", not_after=harness.now - 1)
 
     assert harness.create(late).results == [Conflicting("a")]
 
 
 def test_what_was_found_is_answered_as_it_stands(harness: LedgerHarness) -> None:
-    submission = harness.submission(id="a")
-    harness.create(submission)
+    new = harness.new_prediction(id="a")
+    harness.create(new)
     harness.finish(harness.claim(), '"yes"')
-    (again,) = harness.create(submission).results
+    (again,) = harness.create(new).results
 
     assert (again.prediction.status, again.prediction.output) == (Status.SUCCEEDED, '"yes"')
 
 
 def test_the_wakeups_of_a_lost_answer_are_asked_for_again(harness: LedgerHarness) -> None:
-    harness.create(harness.submission())
+    harness.create(harness.new_prediction())
     harness.advance(1)
-    lost = [harness.submission(max_batch_size=1) for _ in range(3)]
+    lost = [harness.new_prediction(max_batch_size=1) for _ in range(3)]
     wakeups = harness.create(*lost).wakeups["m"]
     harness.advance(1)
 
     assert harness.create(*lost).wakeups == {"m": wakeups}
-    fresh = harness.create(*lost, harness.submission(max_batch_size=1)).wakeups["m"]
+    fresh = harness.create(*lost, harness.new_prediction(max_batch_size=1)).wakeups["m"]
     assert sorted(fresh) == [*wakeups, wakeups[-1] + 1]
 
 
 def test_nobody_is_woken_when_what_was_found_is_over(harness: LedgerHarness) -> None:
-    submission = harness.submission()
-    harness.create(submission)
+    new = harness.new_prediction()
+    harness.create(new)
     harness.finish(harness.claim())
 
-    assert harness.create(submission).wakeups == {}
+    assert harness.create(new).wakeups == {}
 
 
 def test_a_create_that_is_sent_again_tells_its_gateway_once(harness: LedgerHarness) -> None:
-    call = create([harness.submission(id="a", watcher="gw")])
+    call = create([harness.new_prediction(id="a", watcher="gw")])
     harness.run(call)
     harness.run(call)
 

@@ -141,10 +141,10 @@ class LedgerMachine(RuleBasedStateMachine):
     )
     def submit(self, count: int, credit: float, deadline: float | None, keyed: bool) -> None:
         waiting = len(self.score("queued"))
-        submissions = []
+        predictions = []
         for n in range(len(self.known), len(self.known) + count):
-            submissions.append(
-                self.harness.submission(
+            predictions.append(
+                self.harness.new_prediction(
                     id=f"p{n}",
                     digest="d",
                     idempotency_key=f"k{n}" if keyed else None,
@@ -156,16 +156,16 @@ class LedgerMachine(RuleBasedStateMachine):
                     watcher="gw",
                 )
             )
-        creation = self.harness.create(*submissions)
-        for submission, result in zip(submissions, creation.results, strict=True):
+        creation = self.harness.create(*predictions)
+        for new, result in zip(predictions, creation.results, strict=True):
             if waiting < MAX_QUEUE:
                 assert isinstance(result, Created)
                 assert not result.repeated
-                self.known.append(submission.prediction.id)
+                self.known.append(new.prediction.id)
                 waiting += 1
             else:
                 assert isinstance(result, Full)
-                assert self.harness.record(submission.prediction.id) == {}
+                assert self.harness.record(new.prediction.id) == {}
         self.send_wakeups(creation.wakeups.get("m", []))
         self.harness.advance(0.001)
 
@@ -174,7 +174,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def repeat(self, data: Any, digest: str) -> None:
         id = data.draw(st.sampled_from([id for id in self.known if id not in self.gone]))
         before = self.harness.record(id)
-        again = self.harness.submission(
+        again = self.harness.new_prediction(
             id=id, digest=digest, max_queue=MAX_QUEUE, max_batch_size=BATCH, watcher="gw"
         )
         again.prediction.digest = digest
@@ -533,4 +533,4 @@ def test_any_order_of_events_keeps_the_guarantees(
 def test_the_test_clock_stands_where_it_is_put(harness: LedgerHarness) -> None:
     assert "test-clock" in CLOCK
     harness.advance(10)
-    assert harness.create(harness.submission()).now == START + 10
+    assert harness.create(harness.new_prediction()).now == START + 10

@@ -13,7 +13,7 @@ LIMIT = 4.0
 
 def started(harness: LedgerHarness, *ids: str, limit: float = LIMIT) -> list[Claimed]:
     """These, claimed by one worker with this hard limit."""
-    harness.create(*(harness.submission(id=id) for id in ids or ("a",)))
+    harness.create(*(harness.new_prediction(id=id) for id in ids or ("a",)))
     return harness.claim(timeout_seconds=limit)
 
 
@@ -109,7 +109,7 @@ def test_a_second_keeper_sees_what_the_first_one_found_out(harness: LedgerHarnes
 
 
 def test_a_keeper_that_was_away_alone_finds_no_outage(harness: LedgerHarness) -> None:
-    harness.create(*(harness.submission(id=id) for id in "ab"))
+    harness.create(*(harness.new_prediction(id=id) for id in "ab"))
     dead = harness.claim("dead", limit=1)
     alive = harness.claim("alive", limit=1)
     for _ in range(30):
@@ -154,7 +154,7 @@ def test_a_worker_that_was_dead_before_the_outage_gets_no_reprieve(harness: Ledg
 def test_outages_in_a_row_give_the_living_their_time_and_do_not_keep_the_dead(
     harness: LedgerHarness,
 ) -> None:
-    harness.create(*(harness.submission(id=id) for id in "ab"))
+    harness.create(*(harness.new_prediction(id=id) for id in "ab"))
     alive = harness.claim("alive", limit=1, timeout_seconds=3000)
     harness.claim("dead", limit=1, timeout_seconds=3000)
     taken_back = []
@@ -248,7 +248,7 @@ def test_a_hard_limit_counts_from_when_the_worker_got_the_answer_to_its_claim(
 
 
 def test_a_claim_that_is_sent_again_gets_what_it_took_already(harness: LedgerHarness) -> None:
-    harness.create(*(harness.submission(id=id) for id in "abcdef"))
+    harness.create(*(harness.new_prediction(id=id) for id in "abcdef"))
     asked = claim(harness.terms(timeout_seconds=60.0), 1)
     first = harness.run(asked)
     harness.advance(5)
@@ -264,7 +264,7 @@ def test_a_claim_that_is_sent_again_gets_what_it_took_already(harness: LedgerHar
 
 
 def test_a_claim_that_is_sent_again_gets_only_what_is_still_its_own(harness: LedgerHarness) -> None:
-    harness.create(*(harness.submission(id=id) for id in "abc"))
+    harness.create(*(harness.new_prediction(id=id) for id in "abc"))
     asked = claim(harness.terms(), 1)
     harness.run(asked)
     harness.cancel("b")
@@ -277,7 +277,7 @@ def test_a_claim_that_is_sent_again_gets_only_what_is_still_its_own(harness: Led
 
 
 def test_a_claim_is_remembered_no_longer_than_its_worker_is_busy(harness: LedgerHarness) -> None:
-    harness.create(*(harness.submission(id=id) for id in "ab"))
+    harness.create(*(harness.new_prediction(id=id) for id in "ab"))
     done = harness.claim("done", limit=1)
     harness.claim("dead", limit=1)
     claims = harness.ledger.key("claims", "m")

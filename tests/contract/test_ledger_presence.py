@@ -141,7 +141,7 @@ def test_leaving_twice_or_without_having_come_is_no_fault(harness: LedgerHarness
 
 def test_the_state_estimates_the_time_of_what_waits(harness: LedgerHarness) -> None:
     assert seen(harness).eta_seconds is None
-    harness.create(*(harness.submission() for _ in range(12)))
+    harness.create(*(harness.new_prediction() for _ in range(12)))
     assert seen(harness).eta_seconds is None
     harness.finish(harness.claim())  # four of them in half a second
 

@@ -123,18 +123,18 @@ def test_a_script_that_redis_forgot_is_sent_again_and_awaited(
 def test_a_create_without_its_replica_is_unknown_until_it_is_repeated(
     harness: LedgerHarness, replica: Node
 ) -> None:
-    submission = harness.submission(id="a")
+    new = harness.new_prediction(id="a")
     replica.pause()
     for _ in range(2):
         with pytest.raises(LedgerUnavailable) as caught:
-            harness.run(create([submission]))
+            harness.run(create([new]))
         assert caught.value.sent, "it is recorded, and may be lost"
     replica.resume()
     until("the replica is back", replica.in_step)
-    (result,) = harness.create(submission).results or []
+    (result,) = harness.create(new).results or []
 
     assert isinstance(result, Created)
-    assert not result.repeated, "it was this same submission"
+    assert not result.repeated, "it was this same new"
     with replica.client() as client:
         assert client.exists(harness.ledger.key("prediction", "a"))
 
@@ -273,12 +273,12 @@ def test_a_repeat_waits_for_what_another_process_wrote(
     harness: LedgerHarness, ours: Settings, replica: Node
 ) -> None:
     replica.pause()
-    submission = harness.submission(id="a")
+    new = harness.new_prediction(id="a")
     with pytest.raises(LedgerUnavailable):
-        harness.run(create([submission]))
+        harness.run(create([new]))
     other = LedgerHarness(ours)
     with pytest.raises(LedgerUnavailable):
-        other.run(create([submission]))
+        other.run(create([new]))
     other.close()
 
 
@@ -306,14 +306,14 @@ def test_an_event_loop_waits_for_replicas_too(
     async def story() -> None:
         ledger = AsyncLedger(ours)
         try:
-            await ledger.run(create([harness.submission(id="a")]))
+            await ledger.run(create([harness.new_prediction(id="a")]))
             replica.pause()
             with pytest.raises(LedgerUnavailable) as caught:
-                await ledger.run(create([harness.submission(id="b")]))
+                await ledger.run(create([harness.new_prediction(id="b")]))
             assert caught.value.sent
             replica.resume()
             until("the replica is back", replica.in_step)
-            creation = await ledger.run(create([harness.submission(id="b")]))
+            creation = await ledger.run(create([harness.new_prediction(id="b")]))
             assert creation.results
             canceled = await ledger.run(cancel("b", "local"))
             assert canceled
@@ -330,7 +330,7 @@ def test_trouble_with_replicas_is_told_once_and_so_is_its_end(
     replica.pause()
     for _ in range(2):
         with pytest.raises(LedgerUnavailable):
-            harness.run(create([harness.submission()]))
+            harness.run(create([harness.new_prediction()]))
     replica.resume()
     until("the replica is back", replica.in_step)
     harness.accept()
@@ -401,12 +401,12 @@ def test_a_primary_that_froze_and_was_replaced_loses_its_connections(tmp_path: P
         second = guarded.promoted(first)
         first.resume()
         # The open connections lead to one that thinks it is the primary still, and has no replica.
-        submission = harness.submission(id="a")
+        new = harness.new_prediction(id="a")
         with pytest.raises(LedgerUnavailable):
-            harness.run(create([submission]))
+            harness.run(create([new]))
         until("it is a replica", lambda: first.role() == "slave", 90)
         until("it has all", first.in_step)
-        again(lambda: harness.run(create([submission])))
+        again(lambda: harness.run(create([new])))
 
         with second.client() as client:
             assert client.exists(harness.ledger.key("prediction", "a"))

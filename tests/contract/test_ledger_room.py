@@ -50,7 +50,7 @@ def small(small_redis: Redis) -> Iterator[LedgerHarness]:
 def big(harness: LedgerHarness, size: int = MIB // 2, **more) -> object:
     """What becomes of a prediction with an input of so many bytes, after the last look at the memory."""
     harness.advance(1)
-    (result,) = harness.create(harness.submission(input="x" * size, **more)).results or [None]
+    (result,) = harness.create(harness.new_prediction(input="x" * size, **more)).results or [None]
     return result
 
 
@@ -130,7 +130,7 @@ def test_one_look_serves_for_a_moment_and_counts_what_is_accepted_in_it(
     small: LedgerHarness,
 ) -> None:
     small.advance(1)
-    many = [small.submission(input="x" * (MIB // 8)) for _ in range(60)]
+    many = [small.new_prediction(input="x" * (MIB // 8)) for _ in range(60)]
     accepted = 0
     for _ in range(6):  # without a look in between: the clock stands
         results = small.create(*many).results or []
@@ -169,11 +169,11 @@ def test_the_reserve_is_a_share_or_what_the_settings_say(small: LedgerHarness) -
     for limit, reserve in ((10 * MIB, 5 * MIB), (800 * MIB, 100 * MIB), (LIMIT, RESERVE)):
         small.redis.config_set("maxmemory", limit)
         assert look(small).reserved == reserve
-    submission = small.submission()
-    refused = small.run(create([submission], reserve_bytes=LIMIT)).results
+    new = small.new_prediction()
+    refused = small.run(create([new], reserve_bytes=LIMIT)).results
     assert refused == [NoRoom(None)]
     small.advance(1)
-    accepted = small.run(create([submission], reserve_bytes=0)).results
+    accepted = small.run(create([new], reserve_bytes=0)).results
     assert accepted is not None
     assert isinstance(accepted[0], Created)
 

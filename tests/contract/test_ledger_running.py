@@ -24,7 +24,7 @@ from tests.support.ledger_harness import START, LedgerHarness
 def test_a_claim_takes_the_oldest_up_to_a_batch_and_sends_wakeups_for_the_rest(
     harness: LedgerHarness,
 ) -> None:
-    harness.create(*(harness.submission(id=id, input=f'"{id}"') for id in "abcde"))
+    harness.create(*(harness.new_prediction(id=id, input=f'"{id}"') for id in "abcde"))
     assert harness.wakeups == [1, 2]
     harness.advance(3)
     claimed = harness.claim(wakeup=1)
@@ -44,7 +44,7 @@ def test_a_claim_takes_the_oldest_up_to_a_batch_and_sends_wakeups_for_the_rest(
 
 
 def test_a_claim_may_ask_for_less_than_a_batch(harness: LedgerHarness) -> None:
-    harness.create(*(harness.submission(id=id) for id in "abc"))
+    harness.create(*(harness.new_prediction(id=id) for id in "abc"))
 
     assert [c.id for c in harness.claim(limit=2)] == ["a", "b"]
 
@@ -75,10 +75,10 @@ def test_a_stale_wakeup_takes_what_waits_and_leaves_the_wakeups_of_others(
 def test_a_claim_that_leaves_something_waiting_sends_a_wakeup_when_no_message_is_out(
     harness: LedgerHarness,
 ) -> None:
-    harness.create(*(harness.submission() for _ in range(5)))
+    harness.create(*(harness.new_prediction() for _ in range(5)))
     harness.claim(wakeup=2)
     harness.wakeups.clear()
-    harness.create(*(harness.submission() for _ in range(4)))
+    harness.create(*(harness.new_prediction() for _ in range(4)))
     harness.claim(wakeup=1)
 
     assert len(harness.members("queued")) == 1
@@ -99,7 +99,7 @@ def test_what_passed_its_deadline_never_runs(harness: LedgerHarness) -> None:
 
 
 def test_a_suspect_runs_alone(harness: LedgerHarness) -> None:
-    harness.create(*(harness.submission(id=id) for id in "abc"))
+    harness.create(*(harness.new_prediction(id=id) for id in "abc"))
     harness.release(harness.claim(), suspect=True)
     harness.advance(1)
     harness.accept(id="d")
@@ -109,7 +109,7 @@ def test_a_suspect_runs_alone(harness: LedgerHarness) -> None:
 
 
 def test_a_suspect_ends_the_batch_before_it(harness: LedgerHarness) -> None:
-    harness.create(*(harness.submission(id=id) for id in "ab"))
+    harness.create(*(harness.new_prediction(id=id) for id in "ab"))
     harness.release(harness.claim(), suspect=True)
     harness.accept(id="early", credit_seconds=300)
 
@@ -118,7 +118,7 @@ def test_a_suspect_ends_the_batch_before_it(harness: LedgerHarness) -> None:
 
 
 def test_a_record_that_was_evicted_does_not_hold_up_the_queue(harness: LedgerHarness) -> None:
-    harness.create(*(harness.submission(id=id) for id in "ab"))
+    harness.create(*(harness.new_prediction(id=id) for id in "ab"))
     harness.redis.delete(harness.ledger.key("prediction", "a"))
 
     assert [c.id for c in harness.claim()] == ["b"]
@@ -138,7 +138,7 @@ def test_extending_holds_the_lease(harness: LedgerHarness) -> None:
 
 
 def test_extending_reports_what_was_canceled(harness: LedgerHarness) -> None:
-    harness.create(*(harness.submission(id=id) for id in "abc"))
+    harness.create(*(harness.new_prediction(id=id) for id in "abc"))
     claimed = harness.claim()
     harness.cancel("b")
 
@@ -169,7 +169,7 @@ def test_a_lease_that_ended_unnoticed_can_still_be_extended(harness: LedgerHarne
 
 
 def test_one_call_finishes_a_batch(harness: LedgerHarness) -> None:
-    harness.create(*(harness.submission(id=id) for id in "abc"))
+    harness.create(*(harness.new_prediction(id=id) for id in "abc"))
     claimed = harness.claim()
     harness.advance(2)
     assert harness.finish(claimed, '{"label": "é"}') == []
@@ -186,7 +186,7 @@ def test_one_call_finishes_a_batch(harness: LedgerHarness) -> None:
 
 
 def test_one_of_a_batch_may_fail_alone(harness: LedgerHarness) -> None:
-    harness.create(*(harness.submission(id=id) for id in "ab"))
+    harness.create(*(harness.new_prediction(id=id) for id in "ab"))
     good, bad = harness.claim()
     harness.finish([good], idle=False)
     harness.finish([bad], error="too long", error_code="invalid_input")
@@ -202,7 +202,7 @@ def test_one_of_a_batch_may_fail_alone(harness: LedgerHarness) -> None:
 
 
 def test_a_worker_with_another_batch_stays_busy(harness: LedgerHarness) -> None:
-    harness.create(*(harness.submission() for _ in range(5)))
+    harness.create(*(harness.new_prediction() for _ in range(5)))
     first, second = harness.claim(), harness.claim()
     harness.finish(first, idle=False)
     assert harness.members("busy") == ["w1"]
@@ -238,7 +238,7 @@ def test_a_stale_attempt_cannot_write_while_another_runs(harness: LedgerHarness)
 def test_an_attempt_that_was_given_back_may_be_finished_while_nobody_has_claimed_it_since(
     harness: LedgerHarness,
 ) -> None:
-    harness.create(*(harness.submission(id=id, deadline_seconds=1000) for id in "ab"))
+    harness.create(*(harness.new_prediction(id=id, deadline_seconds=1000) for id in "ab"))
     claimed = harness.claim()
     harness.advance(16)
     harness.sweep()
@@ -257,7 +257,7 @@ def test_an_attempt_that_was_given_back_may_be_finished_while_nobody_has_claimed
 
 
 def test_a_canceled_prediction_fences_its_outcome_off(harness: LedgerHarness) -> None:
-    harness.create(*(harness.submission(id=id) for id in "ab"))
+    harness.create(*(harness.new_prediction(id=id) for id in "ab"))
     claimed = harness.claim()
     harness.cancel("a")
 
@@ -299,8 +299,8 @@ def test_a_batch_is_announced_to_a_gateway_in_one_message_after_it_is_recorded(
 
 def test_every_gateway_that_asked_is_told_once(harness: LedgerHarness) -> None:
     harness.accept(id="a", watcher="one", digest="d")
-    harness.create(harness.submission(id="a", watcher="two", digest="d"))
-    harness.create(harness.submission(id="a", watcher="two", digest="d"))
+    harness.create(harness.new_prediction(id="a", watcher="two", digest="d"))
+    harness.create(harness.new_prediction(id="a", watcher="two", digest="d"))
     harness.view("a", watcher="three")
     harness.view("a", watcher="three")
 
@@ -308,7 +308,7 @@ def test_every_gateway_that_asked_is_told_once(harness: LedgerHarness) -> None:
 
 
 def test_released_predictions_wait_in_their_old_place(harness: LedgerHarness) -> None:
-    harness.create(*(harness.submission(id=id) for id in "ab"))
+    harness.create(*(harness.new_prediction(id=id) for id in "ab"))
     claimed = harness.claim(wakeup=1)
     harness.advance(1)
     harness.accept(id="c")

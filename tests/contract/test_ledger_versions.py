@@ -49,7 +49,7 @@ def accept(harness: LedgerHarness, id: str, version: str | None = None, **more: 
 
 def unserved(harness: LedgerHarness, version: str, **more: Any) -> bool:
     (result,) = (
-        harness.create(harness.submission(pinned=version, entry=ENTRY, **more)).results or ()
+        harness.create(harness.new_prediction(pinned=version, entry=ENTRY, **more)).results or ()
     )
     return isinstance(result, Unserved)
 
@@ -93,7 +93,7 @@ def test_one_that_names_only_the_model_says_which_version_ran_it(harness: Ledger
 
 def test_before_any_worker_was_there_it_says_what_the_gateway_knows(harness: LedgerHarness) -> None:
     (created,) = harness.create(
-        harness.submission(id="a", version=ENTRY + UNTOLD, entry=ENTRY)
+        harness.new_prediction(id="a", version=ENTRY + UNTOLD, entry=ENTRY)
     ).results
     assert isinstance(created, Created)
 
@@ -217,7 +217,7 @@ def test_the_queue_counts_all_that_waits(harness: LedgerHarness) -> None:
     assert harness.redis.zcard(harness.ledger.key("queued", "m")) == 2, "which the autoscaler reads"
     assert (seen.queued, round(seen.oldest_seconds, 3)) == (2, 2)
     assert (harness.sweep().queued, round(harness.sweep().oldest_seconds, 3)) == (2, 2)
-    full = harness.create(harness.submission(pinned=A, entry=ENTRY, max_queue=2)).results
+    full = harness.create(harness.new_prediction(pinned=A, entry=ENTRY, max_queue=2)).results
     assert full is not None
     assert full[0].waiting == 2
 
@@ -228,7 +228,9 @@ def test_a_position_counts_those_that_its_worker_takes_first(harness: LedgerHarn
     created = {}
     for id, version in [("1", A), ("2", None), ("3", B), ("4", A), ("5", None)]:
         harness.advance(1)
-        (result,) = harness.create(harness.submission(id=id, pinned=version, entry=ENTRY)).results
+        (result,) = harness.create(
+            harness.new_prediction(id=id, pinned=version, entry=ENTRY)
+        ).results
         created[id] = result.prediction.queue_position
 
     assert created == {"1": 1, "2": 1, "3": 2, "4": 3, "5": 3}
@@ -260,7 +262,9 @@ def test_a_claim_costs_the_same_however_many_are_pinned_to_others(harness: Ledge
         ids = range(start, start + 500)
         harness.create(
             *(
-                harness.submission(id=f"p{n}", pinned=A, entry=ENTRY, max_queue=20_000, input="1")
+                harness.new_prediction(
+                    id=f"p{n}", pinned=A, entry=ENTRY, max_queue=20_000, input="1"
+                )
                 for n in ids
             )
         )
@@ -280,7 +284,7 @@ def test_a_claim_costs_the_same_however_many_are_pinned_to_others(harness: Ledge
 def test_what_is_pinned_to_others_makes_no_claim_send_wakeups(harness: LedgerHarness) -> None:
     """Or two workers would pass messages to each other without end."""
     say(harness, A)
-    harness.create(*(harness.submission(pinned=A, entry=ENTRY) for _ in range(50)))
+    harness.create(*(harness.new_prediction(pinned=A, entry=ENTRY) for _ in range(50)))
     for wakeup in harness.wakeups:
         harness.claim("w2", version=B, wakeup=wakeup)
     sent = len(harness.wakeups)
@@ -296,7 +300,7 @@ def test_the_keeper_wakes_workers_for_what_waits_for_a_version_that_is_there(
 ) -> None:
     say(harness, A)
     say(harness, B, "w2")
-    harness.create(*(harness.submission(pinned=A, entry=ENTRY) for _ in range(50)))
+    harness.create(*(harness.new_prediction(pinned=A, entry=ENTRY) for _ in range(50)))
     for wakeup in harness.wakeups:
         harness.claim("w2", version=B, wakeup=wakeup)
 
@@ -341,7 +345,9 @@ def test_a_repeat_gives_the_original_though_its_version_is_gone(harness: LedgerH
     say(harness, B)
     harness.advance(16)
     for id in ("a", "another"):
-        again = harness.submission(id=id, pinned=A, entry=ENTRY, digest="d", idempotency_key="k")
+        again = harness.new_prediction(
+            id=id, pinned=A, entry=ENTRY, digest="d", idempotency_key="k"
+        )
         (result,) = harness.create(again).results
         assert isinstance(result, Created)
         assert result.prediction.id == "a"
@@ -435,7 +441,7 @@ def test_a_catalog_that_another_process_has_counts_like_the_keepers_own(
 
 def test_one_look_ends_so_many_at_most(harness: LedgerHarness) -> None:
     say(harness, A)
-    harness.create(*(harness.submission(pinned=A, entry=ENTRY) for _ in range(25)))
+    harness.create(*(harness.new_prediction(pinned=A, entry=ENTRY) for _ in range(25)))
     harness.advance(16)
 
     assert [look(harness, entries=OTHER, most=10).ended for _ in range(4)] == [10, 10, 5, 0]

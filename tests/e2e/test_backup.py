@@ -12,10 +12,10 @@ import pytest
 import redis
 
 from contract.ledger.client import Ledger
+from contract.ledger.new_prediction import NewPrediction
 from contract.ledger.transitions import (
     LeaseTerms,
     Outcome,
-    Submission,
     claim,
     create,
     finish,
@@ -109,8 +109,8 @@ def ledgers(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledgers]
 
 
 def accept(ledger: Ledger, id: str) -> None:
-    submission = Submission(Prediction(id, "m", input=f'{{"text": "{id}"}}'), 100, 2)
-    ledger.run(create([submission]))
+    new = NewPrediction(Prediction(id, "m", input=f'{{"text": "{id}"}}'), 100, 2)
+    ledger.run(create([new]))
 
 
 def end(ledger: Ledger, terms: LeaseTerms = TERMS) -> list[str]:

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from contract.catalog import Catalog
+from contract.ledger.new_prediction import NewPrediction
 from contract.ledger.transitions import Created
-from service.gateway.predictions import Wish
 from tests.support.gateway_thread import GatewayThread
 from tests.support.pretend_worker import PretendWorker
 
@@ -133,13 +133,14 @@ def test_large_records_that_are_repeated_at_once_are_each_answered_whole(
 ) -> None:
     monkeypatch.setattr("contract.ledger.transitions.MOST_PAGE_BYTES", 1)
     predictions = gateway.app.state.context.predictions
-    wishes = [Wish(catalog["echo"], {"text": "x" * 1000}, "local", id=f"p{n}") for n in range(5)]
+    schema, input = predictions.schemas["echo"], {"text": "x" * 1000}
 
     async def create() -> list[Created]:
-        return await asyncio.gather(*(predictions.create_prediction(wish) for wish in wishes))
+        new = [NewPrediction.from_input(schema, input, "local", id=f"p{n}") for n in range(5)]
+        return await asyncio.gather(*map(predictions.create_prediction, new))
 
     assert not any(created.repeated for created in gateway.run(create()))
     again = gateway.run(create())
     assert all(created.repeated for created in again)
-    assert [created.prediction.id for created in again] == [wish.id for wish in wishes]
+    assert [created.prediction.id for created in again] == [f"p{n}" for n in range(5)]
     assert {len(created.prediction.input) for created in again} == {len('{"text":""}') + 1000}

@@ -10,16 +10,17 @@ from lossy_ledger import LossyLedger, away, lost
 from prometheus_client import REGISTRY
 
 from contract.ledger.client import Ledger
-from contract.ledger.transitions import Submission, create, read
+from contract.ledger.new_prediction import NewPrediction
+from contract.ledger.transitions import create, read
 from contract.prediction import Prediction, Status, new_id
 from contract.settings import Settings
 from service.gateway import unknown_outcomes
 from service.gateway.unknown_outcomes import UnknownOutcomes
 
 
-def submission(not_after: float, **what: Any) -> Submission:
+def new_prediction(not_after: float, **what: Any) -> NewPrediction:
     prediction = Prediction(**{"id": new_id(), "model": "m", **what})
-    return Submission(prediction, 1000, 4, not_after=not_after)
+    return NewPrediction(prediction, 1000, 4, not_after=not_after)
 
 
 def counted(outcome: str) -> float:
@@ -70,7 +71,7 @@ def test_it_asks_until_it_knows_and_says_so(
 ) -> None:
     caplog.set_level(logging.INFO)
     now = ledger.redis.time()[0]
-    recorded, never = submission(now + 60), submission(now - 60)
+    recorded, never = new_prediction(now + 60), new_prediction(now - 60)
     ledger.run(create([recorded]))
     before = {word: counted(word) for word in ("recorded", "never_recorded", "given_up")}
 
@@ -97,7 +98,7 @@ def test_what_may_be_recorded_yet_is_asked_about_again(
     tell: Callable[..., None], ledger: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    mine = submission(ledger.redis.time()[0] + 60)
+    mine = new_prediction(ledger.redis.time()[0] + 60)
 
     async def story(asking: UnknownOutcomes, lossy: LossyLedger) -> None:
         asking.resolve_later(mine)
@@ -115,10 +116,10 @@ def test_another_requests_record_under_the_same_id_is_not_this_ones(
 ) -> None:
     caplog.set_level(logging.INFO)
     far = ledger.redis.time()[0] + 60
-    ledger.run(create([submission(far, id="mine", receipt="other")]))
+    ledger.run(create([new_prediction(far, id="mine", receipt="other")]))
 
     async def story(asking: UnknownOutcomes, lossy: LossyLedger) -> None:
-        asking.resolve_later(submission(far, id="mine", receipt="this"))
+        asking.resolve_later(new_prediction(far, id="mine", receipt="this"))
         await all_known(asking)
 
     tell(story)
@@ -126,7 +127,7 @@ def test_another_requests_record_under_the_same_id_is_not_this_ones(
 
 
 def test_what_is_found_stays_as_it_is(tell: Callable[..., None], ledger: Ledger) -> None:
-    mine = submission(ledger.redis.time()[0] + 60)
+    mine = new_prediction(ledger.redis.time()[0] + 60)
     ledger.run(create([mine]))
 
     async def story(asking: UnknownOutcomes, lossy: LossyLedger) -> None:
@@ -150,7 +151,7 @@ def test_the_asking_is_bounded_in_number_and_in_time(
 
     async def story(asking: UnknownOutcomes, lossy: LossyLedger) -> None:
         for id in ids:
-            asking.resolve_later(submission(2e9, id=id, result_ttl=0.1))
+            asking.resolve_later(new_prediction(2e9, id=id, result_ttl=0.1))
         assert outcomes(caplog) == {"a": "given_up"}
         await all_known(asking)
 
@@ -164,7 +165,7 @@ def test_at_the_end_it_says_what_it_never_learned(
     caplog.set_level(logging.INFO)
 
     async def story(asking: UnknownOutcomes, lossy: LossyLedger) -> None:
-        asking.resolve_later(submission(2e9, id="a"))
+        asking.resolve_later(new_prediction(2e9, id="a"))
 
     tell(story)
     assert outcomes(caplog) == {"a": "given_up"}
@@ -180,7 +181,7 @@ def test_an_error_that_nobody_expected_does_not_end_the_asking(
         raise RuntimeError("a bug")
 
     async def story(asking: UnknownOutcomes, lossy: LossyLedger) -> None:
-        asking.resolve_later(submission(0.0, id="a"))
+        asking.resolve_later(new_prediction(0.0, id="a"))
         await all_known(asking)
 
     tell(story, broken)

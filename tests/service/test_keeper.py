@@ -17,10 +17,10 @@ from contract.broker import Notifier, queue_name
 from contract.catalog import Catalog
 from contract.errors import LedgerUnavailable
 from contract.ledger.client import AsyncLedger, Ledger
+from contract.ledger.new_prediction import NewPrediction
 from contract.ledger.transitions import (
     LeaseTerms,
     Outcome,
-    Submission,
     claim,
     create,
     dead,
@@ -62,7 +62,7 @@ class House:
         """The id of a prediction that was recorded, and whose message nobody sent."""
         prediction = Prediction(new_id(), model)
         batch = self.catalog[model].max_batch_size if model in self.catalog else 1
-        self.ledger.run(create([Submission(prediction, 1000, batch, **terms)]))
+        self.ledger.run(create([NewPrediction(prediction, 1000, batch, **terms)]))
         return prediction.id
 
     def sweep(self, keepers: int = 1, **changed: Any) -> None:
@@ -499,7 +499,7 @@ def submit_pinned(house: House, content: str) -> str:
     """The id of a prediction that another catalog's gateway accepted for a version of its own."""
     entry = "e" * 32
     prediction = Prediction(new_id(), "echo", pinned=entry + content)
-    house.ledger.run(create([Submission(prediction, 1000, 8, entry=entry)]))
+    house.ledger.run(create([NewPrediction(prediction, 1000, 8, entry=entry)]))
     return prediction.id
 
 
@@ -523,7 +523,7 @@ def test_after_a_pause_the_keeper_lets_the_others_speak_first(house: House, watc
 def test_what_the_keepers_catalog_names_is_not_gone(house: House, watch: Watch) -> None:
     entry = house.catalog["echo"].entry
     prediction = Prediction(new_id(), "echo", pinned=entry + "1" * 32)
-    house.ledger.run(create([Submission(prediction, 1000, 8, entry=entry)]))
+    house.ledger.run(create([NewPrediction(prediction, 1000, 8, entry=entry)]))
     watch.look(*[1.0] * 40)
     assert house.get(prediction.id).status is Status.STARTING
 
@@ -543,7 +543,7 @@ def test_the_keeper_wakes_workers_for_what_waits_for_a_version_that_has_workers(
     version = house.worker.announce("echo")
     prediction = Prediction(new_id(), "echo", pinned=version)
     entry = house.catalog["echo"].entry
-    house.ledger.run(create([Submission(prediction, 1000, 8, entry=entry)]))
+    house.ledger.run(create([NewPrediction(prediction, 1000, 8, entry=entry)]))
     house.ledger.redis.delete(house.ledger.key("wakeups", "echo"))  # a worker of another took it
     house.sweep()
     assert len(house.messages()) == 1

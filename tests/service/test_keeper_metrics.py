@@ -9,9 +9,9 @@ from prometheus_client import REGISTRY
 from contract.broker import Notifier
 from contract.catalog import Catalog, ModelSpec
 from contract.ledger.client import AsyncLedger, Ledger
+from contract.ledger.new_prediction import NewPrediction
 from contract.ledger.transitions import (
     Memory,
-    Submission,
     Transition,
     announce,
     cancel,
@@ -57,7 +57,7 @@ class KeeperHarness:
 
     def submit(self, model: str = MODEL) -> str:
         prediction = Prediction(new_id(), model)
-        self.ledger.run(create([Submission(prediction, 1000, 8)]))
+        self.ledger.run(create([NewPrediction(prediction, 1000, 8)]))
         return prediction.id
 
     def look(self, times: int = 1) -> None:

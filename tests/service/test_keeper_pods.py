@@ -12,7 +12,8 @@ from starlette.testclient import TestClient
 
 from contract.catalog import Catalog
 from contract.ledger.client import Ledger
-from contract.ledger.transitions import Submission, create
+from contract.ledger.new_prediction import NewPrediction
+from contract.ledger.transitions import create
 from contract.prediction import Prediction, new_id
 from contract.settings import Settings
 from local.redis import EmbeddedRedis
@@ -45,7 +46,7 @@ def quick(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 
 def submit(ledger: Ledger, model: str) -> None:
-    ledger.run(create([Submission(Prediction(new_id(), model), 1000, 1)]))
+    ledger.run(create([NewPrediction(Prediction(new_id(), model), 1000, 1)]))
 
 
 def sweeps() -> float:

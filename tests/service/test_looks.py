@@ -12,7 +12,8 @@ from prometheus_client import REGISTRY
 from contract.broker import Notifier
 from contract.catalog import Catalog
 from contract.ledger.client import AsyncLedger, Ledger
-from contract.ledger.transitions import Submission, announce, cancel, create, leave, read
+from contract.ledger.new_prediction import NewPrediction
+from contract.ledger.transitions import announce, cancel, create, leave, read
 from contract.ledger.workers import Worker
 from contract.prediction import Prediction, Status, new_id
 from contract.settings import Settings
@@ -43,7 +44,7 @@ class Room:
 
     def submit(self, model: str = "echo") -> str:
         prediction = Prediction(new_id(), model)
-        self.ledger.run(create([Submission(prediction, 1000, 1)]))
+        self.ledger.run(create([NewPrediction(prediction, 1000, 1)]))
         return prediction.id
 
     def say(self, state: str, model: str = "echo") -> None:

@@ -10,7 +10,8 @@ from prometheus_client import REGISTRY
 
 from contract.errors import LedgerFull, LedgerUnavailable, OutcomeUnknown
 from contract.ledger.client import Ledger
-from contract.ledger.transitions import Created, Full, Submission, create
+from contract.ledger.new_prediction import NewPrediction
+from contract.ledger.transitions import Created, Full, create
 from contract.prediction import Prediction, new_id
 from contract.settings import Settings
 from service.gateway import recorder, retries
@@ -39,8 +40,8 @@ class RecorderHarness:
         self.notifier = Wakeups()
         self.recorder = Recorder(self.ledger, self.notifier)  # type: ignore[arg-type]
 
-    async def record(self, submission: Submission) -> Any:
-        return await self.recorder.record_prediction(submission)
+    async def record(self, new: NewPrediction) -> Any:
+        return await self.recorder.record_prediction(new)
 
 
 Story = Callable[[RecorderHarness], Awaitable[None]]
@@ -71,8 +72,8 @@ def tell(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Tell:
     return run
 
 
-def submission(max_queue: int = 1000, **what: Any) -> Submission:
-    return Submission(Prediction(**{"id": new_id(), "model": "m", **what}), max_queue, 4)
+def new_prediction(max_queue: int = 1000, **what: Any) -> NewPrediction:
+    return NewPrediction(Prediction(**{"id": new_id(), "model": "m", **what}), max_queue, 4)
 
 
 def recorded_ids(ledger: Ledger) -> list[str]:
@@ -89,7 +90,7 @@ def test_a_create_without_an_answer_is_tried_again_and_recorded_once(
     tell: Tell, ledger: Ledger, fault: Fault
 ) -> None:
     before = metric("predictions_submitted_total", model="m")
-    mine = submission()
+    mine = new_prediction()
 
     async def story(harness: RecorderHarness) -> None:
         created = await harness.record(mine)
@@ -105,7 +106,7 @@ def test_a_create_without_an_answer_is_tried_again_and_recorded_once(
 
 
 def test_all_of_a_batch_are_found_again_each_as_its_own(tell: Tell, ledger: Ledger) -> None:
-    batch = [submission() for _ in range(5)]
+    batch = [new_prediction() for _ in range(5)]
 
     async def story(harness: RecorderHarness) -> None:
         results = await asyncio.gather(*map(harness.record, batch))
@@ -121,7 +122,9 @@ def test_of_two_that_bring_the_same_id_one_has_created_it_whatever_is_lost(
     tell: Tell, fault: Fault
 ) -> None:
     async def story(harness: RecorderHarness) -> None:
-        both = [submission(id="mine", digest="d", receipt=receipt) for receipt in ("one", "two")]
+        both = [
+            new_prediction(id="mine", digest="d", receipt=receipt) for receipt in ("one", "two")
+        ]
         results = await asyncio.gather(*map(harness.record, both))
         assert [r.repeated for r in results] == [False, True]
 
@@ -131,7 +134,7 @@ def test_of_two_that_bring_the_same_id_one_has_created_it_whatever_is_lost(
 def test_a_ledger_that_is_away_refuses_soon_and_for_certain(tell: Tell, ledger: Ledger) -> None:
     async def story(harness: RecorderHarness) -> None:
         with pytest.raises(LedgerUnavailable) as refused:
-            await harness.record(submission())
+            await harness.record(new_prediction())
         assert not refused.value.sent
         assert harness.ledger.calls.count("create") == 2
 
@@ -143,7 +146,7 @@ def test_a_ledger_that_is_away_refuses_soon_and_for_certain(tell: Tell, ledger: 
     "faults", [[lost] * 99, [silent] * 99, [lost, *[away] * 99], [lost, *[full] * 99]]
 )
 def test_what_stays_without_an_answer_is_unknown_in_time(tell: Tell, faults: list[Fault]) -> None:
-    mine = submission()
+    mine = new_prediction()
 
     async def story(harness: RecorderHarness) -> None:
         loop = asyncio.get_running_loop()
@@ -160,7 +163,7 @@ def test_what_stays_without_an_answer_is_unknown_in_time(tell: Tell, faults: lis
 def test_a_full_memory_is_a_refusal_at_once_where_nothing_is_on_its_way(tell: Tell) -> None:
     async def story(harness: RecorderHarness) -> None:
         with pytest.raises(LedgerFull):
-            await harness.record(submission())
+            await harness.record(new_prediction())
         assert harness.ledger.calls.count("create") == 1
 
     tell(story, full)
@@ -169,13 +172,13 @@ def test_a_full_memory_is_a_refusal_at_once_where_nothing_is_on_its_way(tell: Te
 def test_a_full_queue_is_a_refusal_only_when_no_earlier_try_can_be_recorded_any_more(
     tell: Tell, ledger: Ledger
 ) -> None:
-    first = submission(max_queue=1)
+    first = new_prediction(max_queue=1)
 
     async def refused(harness: RecorderHarness) -> None:
         await harness.record(first)
         harness.ledger.faults = [lost]
         started = asyncio.get_running_loop().time()
-        assert await harness.record(submission(max_queue=1)) == Full(1, None)
+        assert await harness.record(new_prediction(max_queue=1)) == Full(1, None)
         assert asyncio.get_running_loop().time() - started > recorder.RECORD_SECONDS
 
     tell(refused)
@@ -186,9 +189,9 @@ def test_a_try_that_arrives_while_the_queue_is_asked_again_is_found(
     tell: Tell, ledger: Ledger
 ) -> None:
     async def found(harness: RecorderHarness) -> None:
-        await harness.record(submission(max_queue=1))
+        await harness.record(new_prediction(max_queue=1))
         harness.ledger.faults = [delayed(0.5 * QUICK)]
-        mine = submission(max_queue=1)
+        mine = new_prediction(max_queue=1)
         asked = asyncio.create_task(harness.record(mine))
         # The second try was refused, because the queue is full.
         await harness.ledger.asked_for("create", 3)
@@ -205,7 +208,7 @@ def test_a_try_that_arrives_after_its_callers_time_records_nothing(
 ) -> None:
     async def story(harness: RecorderHarness) -> None:
         with pytest.raises(OutcomeUnknown):
-            await harness.record(submission())
+            await harness.record(new_prediction())
         await harness.ledger.late  # type: ignore[attr-defined]
 
     tell(story, delayed(2.2 * QUICK), *[lost] * 99)
@@ -216,10 +219,10 @@ def test_the_time_counts_from_each_callers_own_start(tell: Tell, ledger: Ledger)
     """Behind a slow call, one was told 503 and recorded later: its time counted from the call's start."""
 
     async def story(harness: RecorderHarness) -> None:
-        first = asyncio.create_task(harness.record(submission()))
+        first = asyncio.create_task(harness.record(new_prediction()))
         await harness.ledger.asked_for("create")
         with pytest.raises(LedgerUnavailable) as refused:
-            await harness.record(submission())
+            await harness.record(new_prediction())
         assert not refused.value.sent
         assert "not sent" in refused.value.detail
         with pytest.raises(OutcomeUnknown):
@@ -232,10 +235,10 @@ def test_the_time_counts_from_each_callers_own_start(tell: Tell, ledger: Ledger)
 def test_one_who_comes_when_the_call_before_is_nearly_given_up_is_recorded(
     tell: Tell, ledger: Ledger
 ) -> None:
-    late = submission()
+    late = new_prediction()
 
     async def story(harness: RecorderHarness) -> None:
-        first = asyncio.create_task(harness.record(submission()))
+        first = asyncio.create_task(harness.record(new_prediction()))
         await asyncio.sleep(1.5 * QUICK)
         harness.ledger.faults = []
         created = await harness.record(late)
@@ -252,7 +255,7 @@ def test_a_clock_that_nobody_could_ask_is_a_refusal_and_no_doubt(
     async def story(harness: RecorderHarness) -> None:
         monkeypatch.setattr(harness.ledger, "_script", "recorded")
         with pytest.raises(LedgerUnavailable) as refused:
-            await harness.record(submission())
+            await harness.record(new_prediction())
         assert not refused.value.sent
         assert "create" not in harness.ledger.calls
 
@@ -261,7 +264,7 @@ def test_a_clock_that_nobody_could_ask_is_a_refusal_and_no_doubt(
 
 def test_at_the_end_a_create_that_is_out_is_unknown(tell: Tell) -> None:
     async def story(harness: RecorderHarness) -> None:
-        asked = asyncio.create_task(harness.record(submission()))
+        asked = asyncio.create_task(harness.record(new_prediction()))
         await harness.ledger.asked_for("create")
         await harness.recorder.close()
         with pytest.raises(OutcomeUnknown):
@@ -271,12 +274,12 @@ def test_at_the_end_a_create_that_is_out_is_unknown(tell: Tell) -> None:
 
 
 def test_a_repeated_create_is_not_counted_again(tell: Tell, ledger: Ledger) -> None:
-    first = submission(idempotency_key="k", digest="d")
+    first = new_prediction(idempotency_key="k", digest="d")
     ledger.run(create([first]))
     before = metric("predictions_submitted_total", model="m")
 
     async def story(harness: RecorderHarness) -> None:
-        again = await harness.record(submission(idempotency_key="k", digest="d"))
+        again = await harness.record(new_prediction(idempotency_key="k", digest="d"))
         assert again.repeated
         assert again.prediction.id == first.prediction.id
 

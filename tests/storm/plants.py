@@ -63,9 +63,9 @@ EARLY_ANSWER = Plant(
     (
         (
             "service/gateway/recorder.py",
-            "            result = await self._creates.submit_item(submission, started + ANSWER_SECONDS)\n",
-            "            asyncio.ensure_future(self._creates.submit_item(submission, started + ANSWER_SECONDS))\n"
-            "            return Created(submission.prediction)\n",
+            "            result = await self._creates.submit_item(new, started + ANSWER_SECONDS)\n",
+            "            asyncio.ensure_future(self._creates.submit_item(new, started + ANSWER_SECONDS))\n"
+            "            return Created(new.prediction)\n",
         ),
     ),
 )

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from contract.ledger.client import Ledger
+from contract.ledger.new_prediction import NewPrediction
 from contract.ledger.transitions import (
     Claimed,
     Created,
@@ -11,7 +12,6 @@ from contract.ledger.transitions import (
     Expired,
     LeaseTerms,
     Outcome,
-    Submission,
     Sweep,
     Transition,
     View,
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 CLOCK = "local now = tonumber(redis.call('GET', ARGV[1] .. 'test-clock'))\n"
 START = 1_700_000_000.0
-OF_SUBMISSION = (
+OF_NEW_PREDICTION = (
     "max_queue",
     "max_batch_size",
     "entry",
@@ -72,20 +72,20 @@ class LedgerHarness:
     def run(self, transition: Transition[T]) -> T:
         return self.ledger.run(transition)
 
-    def submission(self, **what: Any) -> Submission:
-        """A prediction to accept; `what` is fields of it or of the submission."""
-        more = {name: what.pop(name) for name in OF_SUBMISSION if name in what}
+    def new_prediction(self, **what: Any) -> NewPrediction:
+        """A prediction to accept; `what` is its fields or those of the record."""
+        more = {name: what.pop(name) for name in OF_NEW_PREDICTION if name in what}
         prediction = Prediction(**{"id": new_id(), "model": "m", **what})
-        return Submission(prediction, **{"max_queue": 1000, "max_batch_size": 4, **more})
+        return NewPrediction(prediction, **{"max_queue": 1000, "max_batch_size": 4, **more})
 
-    def create(self, *submissions: Submission) -> Creation:
-        creation = self.run(create(submissions))
+    def create(self, *predictions: NewPrediction) -> Creation:
+        creation = self.run(create(predictions))
         self.wakeups += [wakeup for wakeups in creation.wakeups.values() for wakeup in wakeups]
         return creation
 
     def accept(self, **what: Any) -> str:
         """The id of a prediction that was accepted."""
-        results = self.create(self.submission(**what)).results
+        results = self.create(self.new_prediction(**what)).results
         assert results is not None
         assert isinstance(results[0], Created)
         assert not results[0].repeated

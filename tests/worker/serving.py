@@ -10,7 +10,8 @@ import yaml
 
 from contract.broker import Notifier
 from contract.ledger.client import Ledger
-from contract.ledger.transitions import Submission, create, read
+from contract.ledger.new_prediction import NewPrediction
+from contract.ledger.transitions import create, read
 from contract.prediction import Prediction, Status, new_id
 from contract.settings import Settings
 from local.processes import free_port
@@ -88,7 +89,7 @@ class Serving:
     def submit(self, **given: Any) -> str:
         """Accept a prediction and wake a worker; its id."""
         prediction = Prediction(id=new_id(), model="m", input=json.dumps(given))
-        creation = self.ledger.run(create([Submission(prediction, 1000, 1)]))
+        creation = self.ledger.run(create([NewPrediction(prediction, 1000, 1)]))
         self._notifier.send_wakeups("m", creation.wakeups.get("m", []))
         return prediction.id
 

@@ -9,10 +9,10 @@ from batches import Followed
 
 from contract.errors import LedgerUnavailable
 from contract.ledger.client import Ledger
+from contract.ledger.new_prediction import NewPrediction
 from contract.ledger.transitions import (
     Claimed,
     LeaseTerms,
-    Submission,
     cancel,
     claim,
     create,
@@ -136,7 +136,7 @@ def test_a_busy_worker_whose_whole_batch_was_canceled_still_says_that_it_is_busy
 
 def test_a_cancel_reaches_a_running_item_through_the_ledger(ledger: Ledger) -> None:
     prediction = Prediction(id="p1", model="m")
-    ledger.run(create([Submission(prediction, 10, 4)]))
+    ledger.run(create([NewPrediction(prediction, 10, 4)]))
     terms = LeaseTerms("m", "w1", 4)
     batch = Batch(ledger.run(claim(terms, 1)).predictions, Followed())
     with Leases(ledger, terms, 0.01, lambda batch: None).hold(batch):

@@ -6,13 +6,13 @@ import pytest
 
 from contract.errors import LedgerUnavailable
 from contract.ledger.client import Ledger
+from contract.ledger.new_prediction import NewPrediction
 from contract.ledger.transitions import (
     MOST_LOG_BYTES,
     MOST_STREAMED_BYTES,
     Claimed,
     LeaseTerms,
     Outcome,
-    Submission,
     claim,
     create,
     finish,
@@ -169,7 +169,7 @@ def test_an_error_that_nobody_expected_costs_a_report_and_nothing_else(fake: Fak
 
 
 def test_the_record_holds_all_that_was_said_when_the_outcome_is_written(ledger: Ledger) -> None:
-    ledger.run(create([Submission(Prediction(id="p1", model="m"), 10, 4)]))
+    ledger.run(create([NewPrediction(Prediction(id="p1", model="m"), 10, 4)]))
     terms = LeaseTerms("m", "w1", 4)
     (claimed,) = ledger.run(claim(terms, 1)).predictions
     reporter = Reporter(ledger)
@@ -190,7 +190,7 @@ def test_the_record_holds_all_that_was_said_when_the_outcome_is_written(ledger: 
 
 
 def test_an_error_of_half_a_surrogate_pair_is_an_outcome_like_any_other(ledger: Ledger) -> None:
-    ledger.run(create([Submission(Prediction(id="p1", model="m"), 10, 4)]))
+    ledger.run(create([NewPrediction(Prediction(id="p1", model="m"), 10, 4)]))
     terms = LeaseTerms("m", "w1", 4)
     (claimed,) = ledger.run(claim(terms, 1)).predictions
     failure = Outcome("p1", claimed.attempt, error="no file \udcff", error_code="model_error")
@@ -259,7 +259,7 @@ def test_nothing_is_streamed_beyond_the_bound_and_the_run_still_counts() -> None
 
 
 def test_runs_of_one_batch_and_of_several_workers_stream_one_text(ledger: Ledger) -> None:
-    ledger.run(create([Submission(Prediction(id="p1", model="m"), 10, 4)]))
+    ledger.run(create([NewPrediction(Prediction(id="p1", model="m"), 10, 4)]))
     text, seen = "a text that is never said twice \U0001f642", []
     for worker, cuts in enumerate([(2, 3), (5, 9), (4, 40)], start=1):
         terms = LeaseTerms("m", f"w{worker}", 4)
