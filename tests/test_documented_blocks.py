@@ -24,7 +24,7 @@ from tests.charts.scenarios import SPAM, merged
 from tests.k8s.api_server import ApiServer
 from tests.k8s.furniture import furnish_for_install
 from tests.k8s.served import served
-from tests.support.documented import (
+from tests.support.doc_blocks import (
     BLOCKS,
     MORE,
     PAGES,
@@ -36,7 +36,7 @@ from tests.support.documented import (
     programs,
     run_in_shell,
 )
-from tests.support.outside import missing
+from tests.support.external_tools import missing
 
 WITH_A_CLUSTER = {"helm", "kubectl", "python-m-k8s", "docker", "kind", "echo"}
 ELSEWHERE = {

@@ -4,7 +4,7 @@ import pytest
 
 from tests.charts.rendering import HELM, render_all
 from tests.charts.scenarios import SCENARIOS
-from tests.support.outside import missing
+from tests.support.external_tools import missing
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

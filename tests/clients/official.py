@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.support.outside import fetch, program
+from tests.support.external_tools import fetch, program
 
 HERE = Path(__file__).parent
 SECONDS = 120

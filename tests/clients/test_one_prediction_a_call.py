@@ -13,9 +13,9 @@ from replicate.exceptions import ReplicateError
 
 from contract.catalog import Catalog
 from contract.settings import Settings
+from tests.support.fake_worker import CONTENT
 from tests.support.gateway_thread import GatewayThread
-from tests.support.pretend_worker import CONTENT
-from tests.support.swallower import Swallower
+from tests.support.lossy_forwarder import LossyForwarder
 
 CREATE = "/v1/models/local/echo/predictions"
 INPUT = {"text": "hello"}
@@ -36,7 +36,7 @@ class Place:
 def place(settings: Settings, catalog: Catalog) -> Iterator[Place]:
     port = urlsplit(settings.redis_url.get_secret_value()).port
     assert port is not None
-    with Swallower(port) as wire:
+    with LossyForwarder(port) as wire:
         own = settings.model_copy(update={"redis_url": SecretStr(wire.url)})
         with GatewayThread(own, catalog) as gateway:
             # Redis knows the script from now on.

@@ -8,7 +8,7 @@ from official import HERE, javascript, python_2, tell
 
 from contract.catalog import Catalog
 from service.http.sse import DIFFERS
-from tests.support.pretend_worker import CONTENT
+from tests.support.fake_worker import CONTENT
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,7 @@ from contract.catalog import Catalog
 from contract.ledger.client import Ledger
 from contract.ledger.transitions import fail
 from contract.tasks.row import MEDIA
-from tests.support.pretend_worker import CONTENT
+from tests.support.fake_worker import CONTENT
 from worker.models import media
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from contract.settings import Settings
 from local.redis import EmbeddedRedis
+from tests.support.external_tools import newer_redis
 from tests.support.ledger_harness import LedgerHarness
-from tests.support.outside import newer_redis
 
 
 @pytest.fixture(scope="session", params=["redis 6.2", "redis 7"])

@@ -22,7 +22,7 @@ from contract.prediction import Prediction
 from contract.settings import Settings
 from local.processes import free_port
 from local.redis import EmbeddedRedis
-from tests.support.forwarder import Forwarder
+from tests.support.tcp_forwarder import TcpForwarder
 
 ECHO = Call(("ECHO", b"hello"))
 CUTS = 15
@@ -33,13 +33,13 @@ def new_prediction(id: str) -> NewPrediction:
     return NewPrediction(Prediction(id=id, model="m"), 100, 4)
 
 
-def behind(forwarder: Forwarder, **more: Any) -> Settings:
+def behind(forwarder: TcpForwarder, **more: Any) -> Settings:
     return Settings(redis_url=f"redis://127.0.0.1:{forwarder.port}/0", **more)
 
 
 @pytest.fixture
-def forwarder(own_redis: EmbeddedRedis) -> Iterator[Forwarder]:
-    with Forwarder(own_redis.port) as opened:
+def forwarder(own_redis: EmbeddedRedis) -> Iterator[TcpForwarder]:
+    with TcpForwarder(own_redis.port) as opened:
         yield opened
 
 
@@ -123,7 +123,7 @@ def test_a_call_that_was_written_and_not_answered_says_so(
 
 
 def test_a_silent_ledger_may_have_carried_it_out(
-    ask: Callable[..., Any], forwarder: Forwarder
+    ask: Callable[..., Any], forwarder: TcpForwarder
 ) -> None:
     settings = behind(forwarder, ledger_timeout_seconds=0.3)
     assert ask(settings, ECHO) == [b"hello"]
@@ -201,7 +201,7 @@ def test_a_refusal_is_told_by_its_code_and_means_that_nothing_was_carried_out(
 
 
 def test_what_was_carried_out_in_part_is_not_called_refused(
-    ask: Callable[..., Any], forwarder: Forwarder
+    ask: Callable[..., Any], forwarder: TcpForwarder
 ) -> None:
     with pytest.raises(redis.ResponseError):
         ask(behind(forwarder), Call(("SET", "a", 1), then=(("NOSUCHCOMMAND",),)))
@@ -211,7 +211,7 @@ def test_what_was_carried_out_in_part_is_not_called_refused(
 
 
 def test_a_connection_that_was_cut_is_replaced_without_an_error(
-    ask: Callable[..., Any], forwarder: Forwarder
+    ask: Callable[..., Any], forwarder: TcpForwarder
 ) -> None:
     for _ in range(5):
         assert ask(behind(forwarder), ECHO) == [b"hello"]
@@ -220,7 +220,7 @@ def test_a_connection_that_was_cut_is_replaced_without_an_error(
 
 @pytest.mark.parametrize("new_loop", LOOPS)
 def test_connections_that_are_cut_under_load_raise_nothing_else(
-    forwarder: Forwarder, new_loop: Callable[[], asyncio.AbstractEventLoop]
+    forwarder: TcpForwarder, new_loop: Callable[[], asyncio.AbstractEventLoop]
 ) -> None:
     async def main() -> Counter[str]:
         ledger = AsyncLedger(behind(forwarder))
@@ -256,7 +256,7 @@ def test_connections_that_are_cut_under_load_raise_nothing_else(
         assert runner.run(main())["answers"] >= CUTS * 20
 
 
-def test_a_call_that_is_canceled_leaves_no_answer_to_the_next_one(forwarder: Forwarder) -> None:
+def test_a_call_that_is_canceled_leaves_no_answer_to_the_next_one(forwarder: TcpForwarder) -> None:
     async def main() -> None:
         ledger = AsyncLedger(behind(forwarder))
         await ledger.run(create([new_prediction("a"), new_prediction("b")]))
@@ -276,7 +276,7 @@ def test_a_call_that_is_canceled_leaves_no_answer_to_the_next_one(forwarder: For
     asyncio.run(main())
 
 
-def test_a_canceled_wait_for_a_connection_costs_none(forwarder: Forwarder) -> None:
+def test_a_canceled_wait_for_a_connection_costs_none(forwarder: TcpForwarder) -> None:
     async def main() -> None:
         ledger = AsyncLedger(behind(forwarder))
         forwarder.gate.clear()
@@ -321,7 +321,7 @@ def test_after_a_failover_a_demoted_primary_is_left_at_once(
 ) -> None:
     one, two = pair
     with (
-        Forwarder(one.port) as name,
+        TcpForwarder(one.port) as name,
         redis.Redis(port=one.port) as first,
         redis.Redis(port=two.port) as second,
     ):
@@ -344,7 +344,7 @@ def test_a_failover_that_the_name_knows_already_is_not_even_noticed(
 ) -> None:
     one, two = pair
     with (
-        Forwarder(one.port) as name,
+        TcpForwarder(one.port) as name,
         redis.Redis(port=one.port) as first,
         redis.Redis(port=two.port) as second,
     ):

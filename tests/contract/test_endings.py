@@ -10,16 +10,16 @@ from contract.ledger.transitions import claim, expire, release, sweep
 from contract.settings import Settings
 from contract.telemetry.endings import log_endings
 from contract.telemetry.tracing import open_tracing
-from tests.support.collector import Collector
 from tests.support.ledger_harness import LedgerHarness
+from tests.support.trace_collector import TraceCollector
 
 TRACE = f"00-{'a' * 32}-{'b' * 16}-01"
 SWEEP = {"max_batch_size": 4, "max_attempts": 3, "dead_ttl_seconds": 60.0, "patience_seconds": 2.0}
 
 
 @pytest.fixture
-def collector() -> Iterator[Collector]:
-    with Collector() as opened:
+def collector() -> Iterator[TraceCollector]:
+    with TraceCollector() as opened:
         yield opened
 
 
@@ -82,7 +82,7 @@ def test_one_call_tells_of_at_most_a_hundred(harness: LedgerHarness) -> None:
     assert (swept.taken_back, len(swept.endings)) == (150, 100)
 
 
-def test_each_is_an_instant_in_its_trace(collector: Collector) -> None:
+def test_each_is_an_instant_in_its_trace(collector: TraceCollector) -> None:
     tracing = open_tracing(Settings(otlp_endpoint=collector.url), "keeper")
     endings = [
         Ending("a", "m", "queued", 1, TRACE),

@@ -21,8 +21,8 @@ from contract.telemetry.tracing import (
     open_tracing,
     recorded,
 )
-from tests.support.collector import Collector
 from tests.support.ledger_harness import LedgerHarness
+from tests.support.trace_collector import TraceCollector
 
 ROOT = Path(__file__).parents[2]
 ID, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -33,8 +33,8 @@ NOWHERE = "http://127.0.0.1:9"
 
 
 @pytest.fixture
-def collector() -> Iterator[Collector]:
-    with Collector() as opened:
+def collector() -> Iterator[TraceCollector]:
+    with TraceCollector() as opened:
         yield opened
 
 
@@ -166,7 +166,7 @@ def test_a_collector_without_opentelemetry_is_refused_with_the_way_out(
 
 @pytest.mark.parametrize("ending", ["", "/", "/base"])
 def test_a_span_reaches_the_collector_in_its_callers_trace(
-    collector: Collector, ending: str
+    collector: TraceCollector, ending: str
 ) -> None:
     tracing = tracing_to(collector.url + ending, worker_name="pod-1")
     span = tracing.start("POST", TraceContext(SAMPLED, "v=1"), kind="server", at=1700000000.0)
@@ -185,7 +185,7 @@ def test_a_span_reaches_the_collector_in_its_callers_trace(
     assert collector.paths == {f"{ending.rstrip('/')}/v1/traces"}
 
 
-def test_a_trace_begins_here_where_none_came(collector: Collector) -> None:
+def test_a_trace_begins_here_where_none_came(collector: TraceCollector) -> None:
     tracing = tracing_to(collector.url)
     first, second = tracing.start("a"), tracing.start("b")
     for span in (first, second):
@@ -198,7 +198,7 @@ def test_a_trace_begins_here_where_none_came(collector: Collector) -> None:
     assert [span.parent for span in collector.spans] == ["", ""]
 
 
-def test_a_caller_that_wants_no_trace_gets_none_and_keeps_its_id(collector: Collector) -> None:
+def test_a_caller_that_wants_no_trace_gets_none_and_keeps_its_id(collector: TraceCollector) -> None:
     tracing = tracing_to(collector.url)
     span = tracing.start("a", TraceContext(UNSAMPLED))
     span.end({"a": 1}, name="b", error="c")
@@ -211,7 +211,7 @@ def test_a_caller_that_wants_no_trace_gets_none_and_keeps_its_id(collector: Coll
 
 @pytest.mark.parametrize(("process", "traced"), [("gateway", False), ("worker", True)])
 def test_the_ratio_decides_at_the_gateway_and_only_of_traces_that_begin_there(
-    collector: Collector, process: str, traced: bool
+    collector: TraceCollector, process: str, traced: bool
 ) -> None:
     tracing = tracing_to(collector.url, process, trace_ratio=0.0)
     for parent in (None, TraceContext(SAMPLED)):
@@ -237,7 +237,7 @@ def stdout(caplog: pytest.LogCaptureFixture) -> Iterator[list[logging.LogRecord]
 
 
 def test_an_outage_is_told_once_and_so_is_its_end(
-    collector: Collector, stdout: list[logging.LogRecord]
+    collector: TraceCollector, stdout: list[logging.LogRecord]
 ) -> None:
     collector.status = 401  # not tried again
     tracing = tracing_to(collector.url)
@@ -257,7 +257,7 @@ def test_an_outage_is_told_once_and_so_is_its_end(
 
 
 def test_a_collector_that_is_away_holds_nothing_up_and_takes_no_more_memory(
-    collector: Collector,
+    collector: TraceCollector,
 ) -> None:
     collector.status = 503
     tracing = tracing_to(collector.url)
@@ -278,7 +278,7 @@ def test_a_collector_that_is_away_holds_nothing_up_and_takes_no_more_memory(
     assert collector.spans
 
 
-def test_to_close_twice_is_to_close(collector: Collector) -> None:
+def test_to_close_twice_is_to_close(collector: TraceCollector) -> None:
     tracing = tracing_to(collector.url)
     tracing.start("a").end()
     tracing.close()

@@ -6,7 +6,7 @@ import pytest
 from stack import Stack
 
 from local.rabbitmq import RabbitMQ
-from tests.support.outside import missing, newer_redis
+from tests.support.external_tools import missing, newer_redis
 
 RABBITMQ = pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)
 

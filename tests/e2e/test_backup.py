@@ -26,7 +26,7 @@ from contract.prediction import Prediction, Status
 from contract.settings import Settings
 from local.processes import free_port
 from local.redis import EmbeddedRedis
-from tests.support.outside import missing
+from tests.support.external_tools import missing
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow

@@ -56,7 +56,7 @@ class GuardedStack(Stack):
 
 
 @dataclass
-class Book:
+class ClientLog:
     """What clients were answered: each asks for one prediction until it is accepted."""
 
     address: str
@@ -105,25 +105,25 @@ class Book:
         return sum(at > moment for at in self.accepted_at)
 
 
-def ended_once(stack: Stack, book: Book) -> None:
+def ended_once(stack: Stack, clients: ClientLog) -> None:
     """All that was answered is there and ended once, as the client was told if it was told."""
-    records = {p.id: p for p in stack.succeeded(book.answered, 40)}
-    for id, told in book.answered.items():
+    records = {p.id: p for p in stack.succeeded(clients.answered, 40)}
+    for id, told in clients.answered.items():
         assert records[id].output is not None
         assert id in records[id].output
         if told["status"] in ("succeeded", "failed", "canceled"):
             assert stack.get(id).json() == told, "an ending that was told stays as it was"
-    again = {p.id: p for p in stack.records(book.answered)}
+    again = {p.id: p for p in stack.records(clients.answered)}
     assert all(again[id].completed_at == records[id].completed_at for id in records)
 
 
-def tell(what: str, book: Book, killed: float, **seconds: float) -> None:
+def tell(what: str, clients: ClientLog, killed: float, **seconds: float) -> None:
     """For the docs: pytest -s."""
-    since = [at - killed for at in book.accepted_at if at > killed]
+    since = [at - killed for at in clients.accepted_at if at > killed]
     gap = f"{min(since):.1f}" if since else "-"
     print(
-        f"\n{what}: {len(book.answered)} accepted, statuses {dict(book.statuses)}, "
-        f"first accepted again after {gap} s, slowest answer {book.slowest:.2f} s, "
+        f"\n{what}: {len(clients.answered)} accepted, statuses {dict(clients.statuses)}, "
+        f"first accepted again after {gap} s, slowest answer {clients.slowest:.2f} s, "
         + ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items())
     )
 
@@ -134,42 +134,42 @@ def test_with_one_replica_nothing_that_was_answered_is_lost_when_the_primary_is_
     with GuardedStack(tmp_path, replicas=1, wanted=1) as stack:
         for _ in range(2):
             stack.worker().ready()
-        book = Book(f"http://127.0.0.1:{stack.port}")
+        clients = ClientLog(f"http://127.0.0.1:{stack.port}")
         first = stack.guarded.primary
-        with book.kept():
-            until("many are accepted", lambda: len(book.answered) > 100, 30)
+        with clients.kept():
+            until("many are accepted", lambda: len(clients.answered) > 100, 30)
             killed = stack.replace()
-            known = next(iter(book.answered))
+            known = next(iter(clients.answered))
             until("reads are answered", lambda: stack.get(known).is_success, 20)
             read_after = time.monotonic() - killed
-            assert book.accepted_since(time.monotonic()) == 0
+            assert clients.accepted_since(time.monotonic()) == 0
             first.start()  # the only other one: until it follows, nothing can be promised
             until("it follows", lambda: first.role() == "slave" and first.in_step(), 40)
             followed = time.monotonic()
-            until("many more", lambda: book.accepted_since(followed) > 50, 30)
+            until("many more", lambda: clients.accepted_since(followed) > 50, 30)
 
         assert read_after < FOLLOWED_SECONDS
-        assert not {500, 502} & set(book.statuses)
-        assert book.slowest < 3.0
-        ended_once(stack, book)
-        tell("one replica", book, killed, read=read_after, replica_back=followed - killed)
+        assert not {500, 502} & set(clients.statuses)
+        assert clients.slowest < 3.0
+        ended_once(stack, clients)
+        tell("one replica", clients, killed, read=read_after, replica_back=followed - killed)
 
 
 def test_a_second_replica_takes_the_place_of_the_first(tmp_path: Path) -> None:
     with GuardedStack(tmp_path, replicas=2, wanted=1) as stack:
         for _ in range(2):
             stack.worker().ready()
-        book = Book(f"http://127.0.0.1:{stack.port}")
-        with book.kept():
-            until("many are accepted", lambda: len(book.answered) > 100, 30)
+        clients = ClientLog(f"http://127.0.0.1:{stack.port}")
+        with clients.kept():
+            until("many are accepted", lambda: len(clients.answered) > 100, 30)
             killed = stack.replace()
-            until("many more", lambda: book.accepted_since(killed + 1) > 50, 30)
-            again = min(at for at in book.accepted_at if at > killed + 1) - killed
+            until("many more", lambda: clients.accepted_since(killed + 1) > 50, 30)
+            again = min(at for at in clients.accepted_at if at > killed + 1) - killed
 
         assert again < FOLLOWED_SECONDS
-        assert not {500, 502} & set(book.statuses)
-        ended_once(stack, book)
-        tell("two replicas", book, killed, again=again)
+        assert not {500, 502} & set(clients.statuses)
+        ended_once(stack, clients)
+        tell("two replicas", clients, killed, again=again)
 
 
 @pytest.mark.parametrize("how", ["killed", "frozen"])

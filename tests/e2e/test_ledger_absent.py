@@ -11,9 +11,9 @@ from stack import Stack, Worker
 
 from contract.broker import queue_name
 from local.processes import free_port
-from tests.support.absent import away, blackholed, nameless, refused, silent, unelected
-from tests.support.outside import program
+from tests.support.external_tools import program
 from tests.support.programs import START_SECONDS, Program
+from tests.support.unavailable_ledgers import away, blackholed, nameless, refused, silent, unelected
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow

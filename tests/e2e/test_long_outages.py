@@ -12,7 +12,7 @@ from contract.prediction import Status
 from contract.settings import Settings
 from local.processes import free_port
 from local.rabbitmq import Redis
-from tests.support.forwarder import Forwarder
+from tests.support.tcp_forwarder import TcpForwarder
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
@@ -205,7 +205,7 @@ def test_a_ledger_that_comes_back_at_another_address_gets_what_was_kept(tmp_path
     """As a StatefulSet's pod does on another node: the name stays, the data too, the address does not."""
     stack = Stack(tmp_path / "stack", "shared")
     stack.store.start()
-    with Forwarder(stack.store.port) as name:
+    with TcpForwarder(stack.store.port) as name:
         url = f"redis://127.0.0.1:{name.port}/0"
         stack.env |= {"SOLOIST_REDIS_URL": url, "SOLOIST_BROKER_URL": url}
         with stack:

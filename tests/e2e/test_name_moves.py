@@ -14,8 +14,8 @@ from stack import Stack
 from contract.ledger.client import Ledger
 from contract.settings import Settings
 from local.rabbitmq import Redis
-from tests.support.forwarder import Forwarder
-from tests.support.outside import newer_redis
+from tests.support.external_tools import newer_redis
+from tests.support.tcp_forwarder import TcpForwarder
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
@@ -34,7 +34,7 @@ class Pair:
         self.first.start()
         self.second = around.enter_context(Redis(folder / "second", program=program))
         around.callback(self.second.kill)
-        self.name = around.enter_context(Forwarder(self.first.port))
+        self.name = around.enter_context(TcpForwarder(self.first.port))
         url = f"redis://127.0.0.1:{self.name.port}/0"
         self.stack.env |= {"SOLOIST_REDIS_URL": url, "SOLOIST_BROKER_URL": url}
         self.old = around.enter_context(redis.Redis(port=self.first.port))

@@ -16,8 +16,8 @@ from contract.broker import create_app
 from contract.catalog import Catalog, ModelSpec
 from contract.settings import Settings
 from local.processes import free_port
-from tests.support.collector import Collector, Got
 from tests.support.gateway_thread import GatewayThread
+from tests.support.trace_collector import Got, TraceCollector
 from tests.support.waiting import until
 from worker.fingerprint import content_of
 from worker.health import Health
@@ -30,8 +30,8 @@ CREATE = "POST /v1/models/{owner}/{name}/predictions"
 
 
 @pytest.fixture
-def collector() -> Iterator[Collector]:
-    with Collector() as opened:
+def collector() -> Iterator[TraceCollector]:
+    with TraceCollector() as opened:
         yield opened
 
 
@@ -84,7 +84,7 @@ def lines(caplog: pytest.LogCaptureFixture, message: str) -> dict[str, dict[str,
 
 
 def test_a_prediction_is_one_trace_and_its_batch_another_that_links_to_it(
-    settings: Settings, tmp_path: Path, collector: Collector, caplog: pytest.LogCaptureFixture
+    settings: Settings, tmp_path: Path, collector: TraceCollector, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     with here(settings, tmp_path, otlp_endpoint=collector.url, worker_name="w1") as soloist:
@@ -116,7 +116,7 @@ def test_a_prediction_is_one_trace_and_its_batch_another_that_links_to_it(
 
 
 def test_the_spans_say_what_one_looks_for_and_nothing_of_the_input(
-    settings: Settings, tmp_path: Path, collector: Collector
+    settings: Settings, tmp_path: Path, collector: TraceCollector
 ) -> None:
     with here(settings, tmp_path, otlp_endpoint=collector.url, worker_name="w1") as soloist:
         well, ill = soloist.post("echo"), soloist.post("raise")
@@ -151,7 +151,7 @@ def test_the_spans_say_what_one_looks_for_and_nothing_of_the_input(
 
 
 def test_a_request_that_is_refused_or_unknown_has_a_span_too(
-    settings: Settings, tmp_path: Path, collector: Collector
+    settings: Settings, tmp_path: Path, collector: TraceCollector
 ) -> None:
     with here(settings, tmp_path, otlp_endpoint=collector.url) as soloist:
         for path in ("/v1/predictions/nobody", "/nowhere", "/livez"):
@@ -178,7 +178,7 @@ def test_without_traces_a_callers_id_stands_in_the_lines_and_no_other_does(
 def test_what_is_handed_back_and_what_ends_in_the_queue_is_in_its_trace(
     settings: Settings,
     tmp_path: Path,
-    collector: Collector,
+    collector: TraceCollector,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ends: list[int] = []
@@ -198,7 +198,7 @@ def test_what_is_handed_back_and_what_ends_in_the_queue_is_in_its_trace(
 @pytest.mark.slow
 @pytest.mark.parametrize("pool", ["solo", "prefork"])
 def test_real_processes_send_one_trace_and_log_its_id(
-    stack: Stack, collector: Collector, pool: str
+    stack: Stack, collector: TraceCollector, pool: str
 ) -> None:
     port = free_port()
     told = {"OTLP_ENDPOINT": collector.url}

@@ -15,8 +15,8 @@ import pytest
 from stack import START_SECONDS, Stack
 
 from local.processes import free_port
+from tests.support.lossy_forwarder import LossyForwarder
 from tests.support.programs import Program
-from tests.support.swallower import Swallower
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.brokers("shared", "shared-7")]
@@ -26,10 +26,10 @@ ANSWER_SECONDS = 3.0
 
 
 @dataclass
-class Line:
+class LossyGateway:
     """A gateway whose ledger is behind a wire that loses answers."""
 
-    wire: Swallower
+    wire: LossyForwarder
     gateway: Program
     http: httpx.Client
 
@@ -41,16 +41,16 @@ def is_ready(http: httpx.Client) -> bool:
 
 
 @pytest.fixture
-def line(stack: Stack) -> Iterator[Line]:
+def lossy(stack: Stack) -> Iterator[LossyGateway]:
     port = urlsplit(stack.store.url).port
     assert port is not None
-    with Swallower(port) as wire:
+    with LossyForwarder(port) as wire:
         own = free_port()
         gateway = stack.serve("gateway", REDIS_URL=wire.url, PORT=own)
         url = f"http://127.0.0.1:{own}"
         with httpx.Client(base_url=url, timeout=10, trust_env=False) as http:
             until("it is ready", lambda: is_ready(http), START_SECONDS)
-            yield Line(wire, gateway, http)
+            yield LossyGateway(wire, gateway, http)
 
 
 def create(http: httpx.Client, text: str) -> httpx.Response:
@@ -89,26 +89,26 @@ def check(stack: Stack, answers: list[httpx.Response], more: int = 0) -> list[st
     return found
 
 
-def test_answers_that_get_lost_now_and_then_are_all_201(stack: Stack, line: Line) -> None:
+def test_answers_that_get_lost_now_and_then_are_all_201(stack: Stack, lossy: LossyGateway) -> None:
     stack.worker().ready()
-    create(line.http, "first")
+    create(lossy.http, "first")
     answers = []
     for n in range(6):
-        line.wire.lose("create", n % 2)
-        answers.append(create(line.http, str(n)))
+        lossy.wire.lose("create", n % 2)
+        answers.append(create(lossy.http, str(n)))
     assert {answer.status_code for answer in answers} == {201}
     check(stack, answers, more=1)
 
 
 def test_while_all_answers_get_lost_each_call_is_one_prediction_and_says_which(
-    stack: Stack, line: Line
+    stack: Stack, lossy: LossyGateway
 ) -> None:
     stack.worker().ready()
-    create(line.http, "first")
-    line.wire.lose("create")
+    create(lossy.http, "first")
+    lossy.wire.lose("create")
     with ThreadPoolExecutor(24) as threads:
-        answers = list(threads.map(lambda n: create(line.http, str(n)), range(24)))
-    line.wire.lose("create", 0)
+        answers = list(threads.map(lambda n: create(lossy.http, str(n)), range(24)))
+    lossy.wire.lose("create", 0)
     statuses = Counter(answer.status_code for answer in answers)
     assert statuses[504] >= 1
     assert statuses[201] == 0
@@ -116,8 +116,8 @@ def test_while_all_answers_get_lost_each_call_is_one_prediction_and_says_which(
     assert found
     # What it could not say then it finds out by itself.
     known = '"message":"a create\'s outcome is known"'
-    until("it knows", lambda: line.gateway.output.count(known) == statuses[504], 20)
-    assert line.gateway.output.count('"outcome":"recorded"') == len(found)
+    until("it knows", lambda: lossy.gateway.output.count(known) == statuses[504], 20)
+    assert lossy.gateway.output.count('"outcome":"recorded"') == len(found)
 
 
 @pytest.mark.parametrize("seconds", [0.7, 1.6, 2.3, 3.1])
@@ -146,31 +146,33 @@ def test_a_ledger_that_freezes_for_a_while_makes_no_answer_a_lie(
 
 @pytest.mark.parametrize("code", [signal.SIGTERM, signal.SIGINT])
 def test_a_gateway_that_is_told_to_end_answers_the_creates_that_are_under_way(
-    stack: Stack, line: Line, code: signal.Signals
+    stack: Stack, lossy: LossyGateway, code: signal.Signals
 ) -> None:
     stack.worker().ready()
-    create(line.http, "first")
-    line.wire.lose("create", 1)
+    create(lossy.http, "first")
+    lossy.wire.lose("create", 1)
     with ThreadPoolExecutor(1) as thread:
-        asked = thread.submit(create, line.http, "last")
-        until("it is under way", lambda: line.wire.lost, 5)
-        line.gateway.signal(code)
+        asked = thread.submit(create, lossy.http, "last")
+        until("it is under way", lambda: lossy.wire.lost, 5)
+        lossy.gateway.signal(code)
         answer = asked.result()
-    assert line.gateway.code() == 0
+    assert lossy.gateway.code() == 0
     assert answer.status_code == 201
     check(stack, [answer], more=1)
 
 
-def test_a_gateway_that_is_told_to_end_says_what_it_does_not_know(stack: Stack, line: Line) -> None:
-    create(line.http, "first")
-    line.wire.lose("create")
+def test_a_gateway_that_is_told_to_end_says_what_it_does_not_know(
+    stack: Stack, lossy: LossyGateway
+) -> None:
+    create(lossy.http, "first")
+    lossy.wire.lose("create")
     with ThreadPoolExecutor(1) as thread:
-        asked = thread.submit(create, line.http, "last")
-        until("it is under way", lambda: line.wire.lost, 5)
+        asked = thread.submit(create, lossy.http, "last")
+        until("it is under way", lambda: lossy.wire.lost, 5)
         started = time.monotonic()
-        line.gateway.ask_to_end()
+        lossy.gateway.ask_to_end()
         answer = asked.result()
-    assert line.gateway.code() == 0
+    assert lossy.gateway.code() == 0
     assert time.monotonic() - started < 6
     assert answer.status_code == 504
     id = named(answer)
@@ -178,12 +180,12 @@ def test_a_gateway_that_is_told_to_end_says_what_it_does_not_know(stack: Stack, 
 
 
 def test_a_client_that_leaves_while_its_create_is_under_way_leaves_one_prediction(
-    stack: Stack, line: Line
+    stack: Stack, lossy: LossyGateway
 ) -> None:
     stack.worker().ready()
-    create(line.http, "first")
-    line.wire.lose("create", 1)
+    create(lossy.http, "first")
+    lossy.wire.lose("create", 1)
     with pytest.raises(httpx.ReadTimeout):
-        line.http.post(CREATE, json={"input": {"text": "gone"}}, timeout=0.3)
+        lossy.http.post(CREATE, json={"input": {"text": "gone"}}, timeout=0.3)
     until("both ran", lambda: len(stack.runs()) == 2, 20)
     check(stack, [], more=2)

@@ -11,7 +11,7 @@ from running import Run
 from tests.charts.objects import of_kind, pods, walk
 from tests.charts.rendering import HELM, Object, render
 from tests.charts.scenarios import SCENARIOS, SHOUT, SPAM, merged, model
-from tests.support.outside import missing
+from tests.support.external_tools import missing
 
 OWN = "/api/v1/namespaces/ml"
 PRIORITY = "/apis/scheduling.k8s.io/v1/priorityclasses"

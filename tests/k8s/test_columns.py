@@ -10,8 +10,8 @@ from service.keeper.pods import COST, LOADED
 from tests.charts.rendering import HELM
 from tests.k8s.api_server import ApiServer
 from tests.k8s.served import served
-from tests.support.documented import blocks_of, run_in_shell
-from tests.support.outside import missing
+from tests.support.doc_blocks import blocks_of, run_in_shell
+from tests.support.external_tools import missing
 
 
 @pytest.mark.slow

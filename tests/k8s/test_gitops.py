@@ -19,7 +19,7 @@ from k8s.values import Plan, load_values
 from k8s.wants import secrets_of
 from tests.charts.objects import of_kind, pods
 from tests.charts.rendering import HELM, KUBERNETES, documents, render
-from tests.support.outside import missing
+from tests.support.external_tools import missing
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples" / "gitops"

@@ -19,7 +19,7 @@ from k8s import package
 from k8s.render import ROOT
 from k8s.values import CHART, load_values, merge
 from tests.charts.rendering import HELM, environment
-from tests.support.outside import missing
+from tests.support.external_tools import missing
 
 API, WORKER = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 IMAGES = {

@@ -12,7 +12,7 @@ import yaml
 from cli.console import Failure
 from k8s import render as module
 from k8s.render import RENDERED, ROOT, find_helm, render, write
-from tests.support.outside import missing
+from tests.support.external_tools import missing
 
 VENV = ROOT / ".venv"
 

@@ -16,8 +16,8 @@ from contract.catalog import load_catalog
 from contract.ledger.client import Ledger
 from contract.settings import Settings
 from k8s import smoke as module
+from tests.support.fake_worker import FakeWorker
 from tests.support.gateway_thread import GatewayThread
-from tests.support.pretend_worker import PretendWorker
 
 # --- through the API server -------------------------------------------------------------------------
 
@@ -241,9 +241,9 @@ def gateway(settings: Settings, catalog_file: Path) -> Iterator[GatewayThread]:
 def test_by_an_address_it_needs_no_cluster(
     gateway: GatewayThread, ledger: Ledger, catalog_file: Path, run: Run
 ) -> None:
-    worker = PretendWorker(ledger, load_catalog(catalog_file))
+    worker = FakeWorker(ledger, load_catalog(catalog_file))
 
-    def act(pretend: PretendWorker, model: str, claimed: Any) -> None:
+    def act(pretend: FakeWorker, model: str, claimed: Any) -> None:
         pretend.succeed(claimed, {"said": json.loads(claimed.input)["text"]}, model)
 
     with worker.serving({"echo": act}):
@@ -259,7 +259,7 @@ def test_by_an_address_it_needs_no_cluster(
 def test_by_an_address_a_failure_is_a_failure(
     gateway: GatewayThread, ledger: Ledger, catalog_file: Path, run: Run
 ) -> None:
-    worker = PretendWorker(ledger, load_catalog(catalog_file))
+    worker = FakeWorker(ledger, load_catalog(catalog_file))
     with worker.serving({"echo": lambda pretend, model, claimed: _fail(pretend, claimed, model)}):
         result = run("smoke", "--url", gateway.url, "--catalog", catalog_file)
 
@@ -268,5 +268,5 @@ def test_by_an_address_a_failure_is_a_failure(
     assert "it broke" in result.err
 
 
-def _fail(worker: PretendWorker, claimed: Any, model: str) -> None:
+def _fail(worker: FakeWorker, claimed: Any, model: str) -> None:
     worker.fail(claimed, "it broke", model=model)

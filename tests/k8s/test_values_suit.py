@@ -12,7 +12,7 @@ from running import Run
 
 from k8s.values import CHART, load_values
 from tests.charts.rendering import HELM, refusal, render
-from tests.support.outside import missing
+from tests.support.external_tools import missing
 
 OWN = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
 COMPLETE = json.loads((CHART / "values.schema.json").read_text("utf-8"))["definitions"]["complete"]

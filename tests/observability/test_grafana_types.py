@@ -9,7 +9,7 @@ import pytest
 
 from tests.observability.boards import BOARDS, panels
 from tests.observability.tools import HERE, SECONDS, node_modules
-from tests.support.outside import program
+from tests.support.external_tools import program
 
 pytestmark = pytest.mark.slow
 

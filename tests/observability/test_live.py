@@ -14,7 +14,7 @@ from tests.observability.live.grafana import View, numbers
 from tests.observability.live.prometheus import Prometheus
 from tests.observability.live.surroundings import NAMESPACE
 from tests.observability.test_rules import rules
-from tests.support.outside import missing
+from tests.support.external_tools import missing
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

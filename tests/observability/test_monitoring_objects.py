@@ -6,7 +6,7 @@ import pytest
 
 from tests.charts.rendering import HELM, refusal, render
 from tests.observability.boards import FILES
-from tests.support.outside import missing
+from tests.support.external_tools import missing
 
 ASKED = {
     "monitoring": {

@@ -10,7 +10,7 @@ import yaml
 from k8s.rules import TARGET, plain
 from tests.charts.rendering import HELM, render
 from tests.observability.tools import promtool
-from tests.support.outside import missing
+from tests.support.external_tools import missing
 
 pytestmark = pytest.mark.slow
 

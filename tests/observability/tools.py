@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.support.outside import fetch, program
+from tests.support.external_tools import fetch, program
 
 HERE = Path(__file__).parent
 SECONDS = 150

@@ -12,9 +12,9 @@ from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 from contract.catalog import Catalog, ModelSpec
 from contract.ledger.client import Ledger
 from contract.settings import Settings
+from tests.support.external_tools import missing
+from tests.support.fake_worker import FakeWorker
 from tests.support.gateway_thread import GatewayThread
-from tests.support.outside import missing
-from tests.support.pretend_worker import PretendWorker
 
 CHROMIUM = Path("/usr/bin/chromium")
 expect.set_options(timeout=10_000)
@@ -75,8 +75,8 @@ def gateway(settings: Settings, catalog: Catalog) -> Iterator[GatewayThread]:
 
 
 @pytest.fixture
-def worker(ledger: Ledger, catalog: Catalog) -> PretendWorker:
-    return PretendWorker(ledger, catalog)
+def worker(ledger: Ledger, catalog: Catalog) -> FakeWorker:
+    return FakeWorker(ledger, catalog)
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from playwright.sync_api import Locator, Page, Route, expect
 from contract.ledger.client import Ledger
 from contract.ledger.transitions import announce, fail
 from contract.ledger.workers import Worker
+from tests.support.fake_worker import FakeWorker
 from tests.support.gateway_thread import GatewayThread
-from tests.support.pretend_worker import PretendWorker
 
 OpenPage = Callable[..., Page]
 ECHO, FEELINGS = "local/echo", "acme/feelings"
@@ -55,7 +55,7 @@ def stand(page: Page) -> Locator:
 
 
 def test_a_model_goes_from_cold_to_starting_to_ready_to_busy(
-    page: Page, gateway: GatewayThread, worker: PretendWorker, ledger: Ledger
+    page: Page, gateway: GatewayThread, worker: FakeWorker, ledger: Ledger
 ) -> None:
     chip = model(page, ECHO).locator(".chip")
     expect(chip).to_have_text("cold")
@@ -89,7 +89,7 @@ def test_a_model_whose_workers_cannot_start_says_why_until_one_is_ready(
 
 
 def test_recent_predictions_are_listed_newest_first_without_their_data(
-    page: Page, gateway: GatewayThread, worker: PretendWorker
+    page: Page, gateway: GatewayThread, worker: FakeWorker
 ) -> None:
     expect(page.locator("#none")).to_be_visible()
     post(gateway, text="a secret")
@@ -104,7 +104,7 @@ def test_recent_predictions_are_listed_newest_first_without_their_data(
 
 
 def test_a_click_shows_a_prediction_in_full(
-    page: Page, gateway: GatewayThread, worker: PretendWorker
+    page: Page, gateway: GatewayThread, worker: FakeWorker
 ) -> None:
     id = post(gateway, text="what I asked")
     page.locator("#recent").get_by_role("button", name=ECHO).click()
@@ -213,7 +213,7 @@ def test_a_gateway_that_wants_a_key_is_given_one(open_page: OpenPage, faults: li
 # --- the form -------------------------------------------------------------------------------------
 
 
-def test_a_prediction_goes_from_the_form_to_its_answer(page: Page, worker: PretendWorker) -> None:
+def test_a_prediction_goes_from_the_form_to_its_answer(page: Page, worker: FakeWorker) -> None:
     run(page, {"text": "hello"})
     expect(stand(page)).to_have_text("number 1 in the queue")
     claimed = worker.take()
@@ -230,7 +230,7 @@ def test_a_prediction_goes_from_the_form_to_its_answer(page: Page, worker: Prete
 
 
 def test_the_place_in_the_queue_and_the_time_are_shown(
-    page: Page, gateway: GatewayThread, worker: PretendWorker
+    page: Page, gateway: GatewayThread, worker: FakeWorker
 ) -> None:
     post(gateway)
     worker.succeed(worker.take(), seconds=20.0)
@@ -240,7 +240,7 @@ def test_the_place_in_the_queue_and_the_time_are_shown(
     expect(stand(page)).to_have_text("number 3 in the queue, about 1 min")
 
 
-def test_an_answer_grows_while_it_is_written(page: Page, worker: PretendWorker) -> None:
+def test_an_answer_grows_while_it_is_written(page: Page, worker: FakeWorker) -> None:
     run(page)
     claimed = worker.take()
     worker.say(claimed, "Once ", "upon ")
@@ -251,7 +251,7 @@ def test_an_answer_grows_while_it_is_written(page: Page, worker: PretendWorker) 
     expect(answer(page)).to_have_text("Once upon a time.")
 
 
-def test_a_prediction_is_canceled_from_the_form(page: Page, worker: PretendWorker) -> None:
+def test_a_prediction_is_canceled_from_the_form(page: Page, worker: FakeWorker) -> None:
     run(page)
     expect(stand(page)).to_contain_text("in the queue")
     page.get_by_role("button", name="Cancel").click()
@@ -259,7 +259,7 @@ def test_a_prediction_is_canceled_from_the_form(page: Page, worker: PretendWorke
     assert worker.claim() == []
 
 
-def test_a_failure_is_told_with_its_code(page: Page, worker: PretendWorker) -> None:
+def test_a_failure_is_told_with_its_code(page: Page, worker: FakeWorker) -> None:
     run(page)
     worker.fail(worker.take(), "it broke", "model_error")
     expect(page.locator("#chip")).to_have_text("failed")
@@ -295,7 +295,7 @@ def test_the_editor_has_an_example_of_each_model_and_keeps_what_was_typed(page: 
 
 
 def test_the_form_is_filled_and_sent_with_the_keyboard_alone(
-    page: Page, worker: PretendWorker
+    page: Page, worker: FakeWorker
 ) -> None:
     expect(page.locator("#model option")).to_have_count(2)
     focused: list[str] = []
@@ -330,7 +330,7 @@ def test_the_form_is_filled_and_sent_with_the_keyboard_alone(
 
 
 def test_text_of_users_and_models_stays_text(
-    page: Page, gateway: GatewayThread, worker: PretendWorker, ledger: Ledger
+    page: Page, gateway: GatewayThread, worker: FakeWorker, ledger: Ledger
 ) -> None:
     """The fixture counts every dialog, error, and request to elsewhere."""
     ledger.run(announce("echo", Worker(HOSTILE, "ready", device=HOSTILE, gpu_name=HOSTILE)))
@@ -375,7 +375,7 @@ CONTRASTS = """() => {
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_text_can_be_read_on_its_ground(
-    open_page: OpenPage, gateway: GatewayThread, worker: PretendWorker, ledger: Ledger, scheme: str
+    open_page: OpenPage, gateway: GatewayThread, worker: FakeWorker, ledger: Ledger, scheme: str
 ) -> None:
     """WCAG 2.2, 1.4.3: a contrast of 4.5."""
     page = open_page(color_scheme=scheme, viewport=DESKTOP)
@@ -409,7 +409,7 @@ def test_the_two_palettes_differ(open_page: OpenPage) -> None:
 
 @pytest.mark.parametrize("width", [360, 700, 1200])
 def test_nothing_is_wider_than_the_window(
-    open_page: OpenPage, gateway: GatewayThread, worker: PretendWorker, ledger: Ledger, width: int
+    open_page: OpenPage, gateway: GatewayThread, worker: FakeWorker, ledger: Ledger, width: int
 ) -> None:
     page = open_page(viewport={"width": width, "height": 740})
     long = "a-very-long-name-without-any-space-" * 4
@@ -428,7 +428,7 @@ def test_nothing_is_wider_than_the_window(
 
 
 def test_nothing_moves_when_models_and_predictions_change(
-    page: Page, gateway: GatewayThread, worker: PretendWorker, ledger: Ledger
+    page: Page, gateway: GatewayThread, worker: FakeWorker, ledger: Ledger
 ) -> None:
     expect(page.locator("#models > li")).to_have_count(2)
     places = "['try', 'answer', 'recent-title'].map((id) => document.getElementById(id).getBoundingClientRect().top)"

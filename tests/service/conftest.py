@@ -11,8 +11,8 @@ import pytest
 from contract.catalog import Catalog, ModelSpec
 from contract.ledger.client import Ledger
 from contract.settings import Settings
+from tests.support.fake_worker import FakeWorker
 from tests.support.gateway_thread import GatewayThread
-from tests.support.pretend_worker import PretendWorker
 
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Saves each client the reading of every root certificate."""
@@ -86,5 +86,5 @@ def http(gateway: GatewayThread, client_of: MakeClient) -> httpx.Client:
 
 
 @pytest.fixture
-def worker(ledger: Ledger, catalog: Catalog) -> PretendWorker:
-    return PretendWorker(ledger, catalog)
+def worker(ledger: Ledger, catalog: Catalog) -> FakeWorker:
+    return FakeWorker(ledger, catalog)

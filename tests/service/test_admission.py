@@ -20,8 +20,8 @@ from local.redis import EmbeddedRedis
 from service import ledger_start
 from service.keeper.app import create_keeper
 from service.ledger_start import CheckedLedger
-from tests.support.absent import KINDS, away, nameless, refused, unelected
 from tests.support.gateway_thread import GatewayThread
+from tests.support.unavailable_ledgers import KINDS, away, nameless, refused, unelected
 from tests.support.waiting import until
 
 ALL = "SOLOIST_REDIS_URL, SOLOIST_REDIS_USERNAME, SOLOIST_REDIS_PASSWORD"

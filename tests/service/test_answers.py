@@ -16,9 +16,9 @@ from contract.catalog import Catalog
 from contract.ledger.client import Ledger
 from contract.settings import Settings
 from local.redis import EmbeddedRedis
-from tests.support.forwarder import Forwarder
+from tests.support.fake_worker import FakeWorker
 from tests.support.gateway_thread import GatewayThread
-from tests.support.pretend_worker import PretendWorker
+from tests.support.tcp_forwarder import TcpForwarder
 from tests.support.waiting import until
 
 SECONDS = 10.0
@@ -40,7 +40,7 @@ class Scene:
         self._around = ExitStack()
         self.catalog = catalog
         self.settings = settings
-        self.name = self._around.enter_context(Forwarder(store.port))
+        self.name = self._around.enter_context(TcpForwarder(store.port))
         url = SecretStr(f"redis://127.0.0.1:{self.name.port}/0")
         own = settings.model_copy(update={"redis_url": url})
         self.gateway = self._around.enter_context(GatewayThread(own, catalog))
@@ -50,10 +50,10 @@ class Scene:
         self._threads = self._around.enter_context(ThreadPoolExecutor(4))
         self.worker = self.worker_at(store)
 
-    def worker_at(self, store: EmbeddedRedis) -> PretendWorker:
+    def worker_at(self, store: EmbeddedRedis) -> FakeWorker:
         ledger = Ledger(self.settings.model_copy(update={"redis_url": SecretStr(store.url)}))
         self._around.callback(ledger.close)
-        return PretendWorker(ledger, self.catalog)
+        return FakeWorker(ledger, self.catalog)
 
     def ask(self) -> "Future[httpx.Response]":
         """A request that waits, once it does."""

@@ -2,7 +2,7 @@
 
 import httpx
 
-from tests.support.pretend_worker import PretendWorker
+from tests.support.fake_worker import FakeWorker
 
 CREATE = "/v1/models/local/echo/predictions"
 
@@ -12,7 +12,7 @@ def create(http: httpx.Client, **headers: str) -> str:
     return str(answer.json()["id"])
 
 
-def test_the_data_of_what_is_over_is_removed(http: httpx.Client, worker: PretendWorker) -> None:
+def test_the_data_of_what_is_over_is_removed(http: httpx.Client, worker: FakeWorker) -> None:
     id = create(http)
     worker.serve_one(output="who knows")
     answer = http.delete(f"/v1/predictions/{id}")
@@ -32,7 +32,7 @@ def test_the_data_of_what_is_over_is_removed(http: httpx.Client, worker: Pretend
 
 
 def test_what_is_not_over_is_a_conflict_until_it_is_canceled(
-    http: httpx.Client, worker: PretendWorker
+    http: httpx.Client, worker: FakeWorker
 ) -> None:
     id = create(http)
     answer = http.delete(f"/v1/predictions/{id}")
@@ -49,7 +49,7 @@ def test_an_unknown_id_is_not_found(http: httpx.Client) -> None:
 
 
 def test_the_same_key_still_gives_the_same_prediction(
-    http: httpx.Client, worker: PretendWorker
+    http: httpx.Client, worker: FakeWorker
 ) -> None:
     key = {"idempotency-key": "k"}
     id = create(http, **key)

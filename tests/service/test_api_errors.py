@@ -12,8 +12,8 @@ from pydantic import SecretStr
 
 from contract.ledger.client import Ledger
 from local.redis import EmbeddedRedis
+from tests.support.fake_worker import FakeWorker
 from tests.support.gateway_thread import GatewayThread
-from tests.support.pretend_worker import PretendWorker
 
 CREATE = "/v1/models/local/echo/predictions"
 JSON = {"content-type": "application/json"}
@@ -285,7 +285,7 @@ def test_the_body_limit_is_a_setting(start_gateway, client_of) -> None:
 
 
 def test_a_full_queue_is_429_and_nothing_is_recorded(
-    http: httpx.Client, worker: PretendWorker
+    http: httpx.Client, worker: FakeWorker
 ) -> None:
     url = "/v1/models/local/small/predictions"
     headers = {"idempotency-key": "first"}
@@ -302,7 +302,7 @@ def test_a_full_queue_is_429_and_nothing_is_recorded(
 
 
 def test_retry_after_is_the_time_until_there_is_room(
-    http: httpx.Client, worker: PretendWorker
+    http: httpx.Client, worker: FakeWorker
 ) -> None:
     url = "/v1/models/local/small/predictions"
     http.post(url, json={"input": {}})
@@ -356,7 +356,7 @@ def test_a_full_ledger_is_503_and_what_runs_can_still_end(
         http: httpx.Client = client_of(start_gateway(redis_url=SecretStr(own.url)))
         created = http.post(CREATE, json={"input": {}}).json()
         ledger = Ledger(settings.model_copy(update={"redis_url": SecretStr(own.url)}))
-        worker = PretendWorker(ledger, catalog)
+        worker = FakeWorker(ledger, catalog)
         claimed = worker.take()
         ledger.redis.config_set("maxmemory", 1)
         assert_problem(http.post(CREATE, json={"input": {}}), 503, "ledger_full")

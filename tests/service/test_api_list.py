@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from contract.ledger.client import Ledger
-from tests.support.pretend_worker import PretendWorker
+from tests.support.fake_worker import FakeWorker
 
 LIST = "/v1/predictions"
 
@@ -82,7 +82,7 @@ def test_a_cursor_at_the_front_finds_what_came_since_and_loses_nothing(http: htt
     assert page(http, LIST, cursor=f"a{newest}")[0] == fresh
 
 
-def test_a_row_is_a_whole_prediction(http: httpx.Client, worker: PretendWorker) -> None:
+def test_a_row_is_a_whole_prediction(http: httpx.Client, worker: FakeWorker) -> None:
     create(http, 1)
     worker.serve_one(output={"kept": True})
     (row,) = http.get(LIST).json()["results"]
@@ -106,7 +106,7 @@ def test_pages_of_large_predictions_end_early_and_lead_through_everything(
 
 
 def test_filters_by_model_and_status_hold_on_every_page(
-    http: httpx.Client, worker: PretendWorker
+    http: httpx.Client, worker: FakeWorker
 ) -> None:
     echoes = create(http, 5)
     create(http, 2, "small")

@@ -15,8 +15,8 @@ from starlette.routing import Route
 
 from contract.catalog import Catalog
 from service import app as service_app
+from tests.support.fake_worker import FakeWorker
 from tests.support.gateway_thread import GatewayThread
-from tests.support.pretend_worker import PretendWorker
 
 CREATE = "/v1/models/local/echo/predictions"
 
@@ -46,7 +46,7 @@ def test_the_list_of_models_reads_for_both_kinds_of_client(
 
 
 def test_a_model_shows_its_schemas_and_its_queue(
-    http: httpx.Client, catalog: Catalog, worker: PretendWorker
+    http: httpx.Client, catalog: Catalog, worker: FakeWorker
 ) -> None:
     spec = catalog["sentiment"]
     http.post("/v1/models/acme/sentiment/predictions", json={"input": {"text": "a"}})
@@ -71,7 +71,7 @@ def test_a_model_shows_its_schemas_and_its_queue(
 
 
 def test_a_model_has_the_version_that_is_served(
-    http: httpx.Client, catalog: Catalog, worker: PretendWorker
+    http: httpx.Client, catalog: Catalog, worker: FakeWorker
 ) -> None:
     spec = catalog["sentiment"]
     url = "/v1/models/acme/sentiment"
@@ -98,7 +98,7 @@ def test_the_probes_answer(http: httpx.Client) -> None:
     assert (ready.status_code, ready.json()) == (200, {"state": "ready"})
 
 
-def test_metrics_count_what_happens(http: httpx.Client, worker: PretendWorker) -> None:
+def test_metrics_count_what_happens(http: httpx.Client, worker: FakeWorker) -> None:
     posts = {"method": "POST", "route": "/v1/models/{owner}/{name}/predictions", "status": "201"}
     gets = {"method": "GET", "route": "/v1/predictions/{id}", "status": "404"}
     conflicts = {"reason": "prediction_not_found"}
@@ -137,7 +137,7 @@ def test_a_metric_never_has_an_id_or_an_address_of_a_client_as_label(http: httpx
 
 
 def test_an_idle_gateway_answers_many_submissions_with_few_calls_to_the_ledger(
-    gateway: GatewayThread, http: httpx.Client, worker: PretendWorker
+    gateway: GatewayThread, http: httpx.Client, worker: FakeWorker
 ) -> None:
     """What comes in one turn of the event loop goes out in one call."""
     calls = metric(http, "soloist_predictions_created_at_once_count")
@@ -215,7 +215,7 @@ def schema_of(document: dict[str, Any], path: str, method: str, answer: httpx.Re
 
 
 def test_real_answers_fit_their_schemas(
-    http: httpx.Client, document: dict[str, Any], worker: PretendWorker
+    http: httpx.Client, document: dict[str, Any], worker: FakeWorker
 ) -> None:
     by_model = "/v1/models/{owner}/{name}/predictions"
     one, many = "/v1/predictions/{id}", "/v1/predictions"

@@ -10,8 +10,8 @@ import pytest
 from contract.catalog import Catalog
 from contract.ledger.client import Ledger
 from contract.ledger.transitions import expire
+from tests.support.fake_worker import FakeWorker
 from tests.support.gateway_thread import GatewayThread
-from tests.support.pretend_worker import PretendWorker
 
 CREATE = "/v1/models/local/echo/predictions"
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
@@ -75,7 +75,7 @@ def test_a_fresh_prediction_has_every_field_and_waits(http: httpx.Client, catalo
 
 
 def test_integers_of_any_size_reach_the_worker_and_come_back(
-    http: httpx.Client, worker: PretendWorker
+    http: httpx.Client, worker: FakeWorker
 ) -> None:
     given = [10**30, -(2**63) - 1, 2**64, 0.5]
     created = create(http, {"numbers": given})
@@ -87,7 +87,7 @@ def test_integers_of_any_size_reach_the_worker_and_come_back(
 
 
 def test_a_prediction_goes_from_starting_over_processing_to_succeeded(
-    http: httpx.Client, worker: PretendWorker
+    http: httpx.Client, worker: FakeWorker
 ) -> None:
     created = create(http, {"text": "hello"})
     assert get(http, created)["status"] == "starting"
@@ -107,7 +107,7 @@ def test_a_prediction_goes_from_starting_over_processing_to_succeeded(
 
 
 def test_a_prediction_that_fails_says_why_and_has_no_output(
-    http: httpx.Client, worker: PretendWorker
+    http: httpx.Client, worker: FakeWorker
 ) -> None:
     created = create(http)
     worker.fail(worker.take(), "this text is no good", "invalid_input")
@@ -118,7 +118,7 @@ def test_a_prediction_that_fails_says_why_and_has_no_output(
 
 @pytest.mark.parametrize("form", ["{id}", "{version}", "{id}:{version}"])
 def test_a_version_is_a_version_id_a_model_or_both(
-    http: httpx.Client, catalog: Catalog, worker: PretendWorker, form: str
+    http: httpx.Client, catalog: Catalog, worker: FakeWorker, form: str
 ) -> None:
     spec, version = catalog["sentiment"], worker.announce("sentiment")
     body = {"version": form.format(id=spec.id, version=version), "input": {"text": "hi"}}
@@ -153,7 +153,7 @@ def test_stream_true_is_accepted_as_every_prediction_can_be_streamed(http: httpx
     ],
 )
 def test_an_input_reaches_the_worker_as_it_was_sent(
-    http: httpx.Client, worker: PretendWorker, text: str
+    http: httpx.Client, worker: FakeWorker, text: str
 ) -> None:
     json_type = {"content-type": "application/json"}
     sent = f'{{"input":{text}}}'.encode()
@@ -169,7 +169,7 @@ def test_an_input_reaches_the_worker_as_it_was_sent(
     assert done.json()["input"] == done.json()["output"] == json.loads(text)
 
 
-def test_cancel_ends_what_waits(http: httpx.Client, worker: PretendWorker) -> None:
+def test_cancel_ends_what_waits(http: httpx.Client, worker: FakeWorker) -> None:
     created = create(http)
     answer = http.post(created["urls"]["cancel"])
     assert answer.status_code == 200
@@ -179,7 +179,7 @@ def test_cancel_ends_what_waits(http: httpx.Client, worker: PretendWorker) -> No
 
 
 def test_cancel_ends_what_runs_and_its_worker_learns_of_it(
-    http: httpx.Client, worker: PretendWorker
+    http: httpx.Client, worker: FakeWorker
 ) -> None:
     created = create(http)
     claimed = worker.take()
@@ -191,7 +191,7 @@ def test_cancel_ends_what_runs_and_its_worker_learns_of_it(
     assert (done["status"], done["output"]) == ("canceled", None)
 
 
-def test_cancel_leaves_what_is_over_as_it_is(http: httpx.Client, worker: PretendWorker) -> None:
+def test_cancel_leaves_what_is_over_as_it_is(http: httpx.Client, worker: FakeWorker) -> None:
     created = create(http)
     worker.serve_one(output="kept")
     done = get(http, created)
@@ -200,7 +200,7 @@ def test_cancel_leaves_what_is_over_as_it_is(http: httpx.Client, worker: Pretend
 
 
 def test_those_that_wait_know_their_position_and_when_pace_is_known_the_time(
-    http: httpx.Client, worker: PretendWorker
+    http: httpx.Client, worker: FakeWorker
 ) -> None:
     first = create(http)
     assert first["eta_seconds"] is None
@@ -213,7 +213,7 @@ def test_those_that_wait_know_their_position_and_when_pace_is_known_the_time(
     assert [p["eta_seconds"] for p in shown] == [2.0, 4.0, 6.0]
 
 
-def test_priority_in_header_or_body_overtakes(http: httpx.Client, worker: PretendWorker) -> None:
+def test_priority_in_header_or_body_overtakes(http: httpx.Client, worker: FakeWorker) -> None:
     low = create(http, x_priority="low")
     normal = create(http)
     high = create(http, x_priority="HIGH")
@@ -242,7 +242,7 @@ def test_cancel_after_sets_the_deadline(
 
 
 def test_a_deadline_missed_before_the_start_is_canceled_with_a_sentence(
-    http: httpx.Client, worker: PretendWorker, ledger: Ledger
+    http: httpx.Client, worker: FakeWorker, ledger: Ledger
 ) -> None:
     created = create(http, cancel_after="1s")
     # The ledger's clock cannot be moved here; its view of this deadline can.
@@ -255,7 +255,7 @@ def test_a_deadline_missed_before_the_start_is_canceled_with_a_sentence(
 
 
 def test_a_worker_cancels_what_it_would_start_too_late(
-    http: httpx.Client, worker: PretendWorker, ledger: Ledger
+    http: httpx.Client, worker: FakeWorker, ledger: Ledger
 ) -> None:
     created = create(http, cancel_after="1s")
     ledger.redis.hset(ledger.key("prediction", created["id"]), "deadline", "1.0")

@@ -11,8 +11,8 @@ import pytest
 from contract.catalog import Catalog
 from contract.ledger.new_prediction import NewPrediction
 from contract.ledger.transitions import Created
+from tests.support.fake_worker import FakeWorker
 from tests.support.gateway_thread import GatewayThread
-from tests.support.pretend_worker import PretendWorker
 
 CREATE = "/v1/models/local/echo/predictions"
 MINE = "/v1/predictions/mine-1"
@@ -27,7 +27,7 @@ def put(http: httpx.Client, input: Any, url: str = MINE, **more: Any) -> httpx.R
 
 
 def test_the_same_key_and_body_is_the_same_prediction(
-    http: httpx.Client, worker: PretendWorker
+    http: httpx.Client, worker: FakeWorker
 ) -> None:
     first, again = post(http, "k", {"a": 1}), post(http, "k", {"a": 1})
     assert (first.status_code, again.status_code) == (201, 200)
@@ -38,7 +38,7 @@ def test_the_same_key_and_body_is_the_same_prediction(
 
 
 def test_the_same_key_after_the_end_gives_the_outcome(
-    http: httpx.Client, worker: PretendWorker
+    http: httpx.Client, worker: FakeWorker
 ) -> None:
     post(http, "k", {"a": 1})
     worker.serve_one(output="kept")
@@ -83,7 +83,7 @@ def test_a_key_that_is_none_is_refused(http: httpx.Client, key: str) -> None:
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
 
 
-def test_put_creates_under_the_callers_id_once(http: httpx.Client, worker: PretendWorker) -> None:
+def test_put_creates_under_the_callers_id_once(http: httpx.Client, worker: FakeWorker) -> None:
     first, again = put(http, {"a": 1}), put(http, {"a": 1})
     assert (first.status_code, again.status_code) == (201, 200)
     assert first.json()["id"] == again.json()["id"] == "mine-1"
@@ -105,7 +105,7 @@ def test_put_of_an_id_that_is_none_is_refused(http: httpx.Client, id: str) -> No
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
 
 
-def test_put_waits_like_post(http: httpx.Client, worker: PretendWorker) -> None:
+def test_put_waits_like_post(http: httpx.Client, worker: FakeWorker) -> None:
     body = {"version": "local/echo", "input": {}}
     with ThreadPoolExecutor(2) as threads:
         asked = [
@@ -119,7 +119,7 @@ def test_put_waits_like_post(http: httpx.Client, worker: PretendWorker) -> None:
 
 
 @pytest.mark.parametrize("way", ["put", "post"])
-def test_fifty_at_once_create_one(http: httpx.Client, worker: PretendWorker, way: str) -> None:
+def test_fifty_at_once_create_one(http: httpx.Client, worker: FakeWorker, way: str) -> None:
     ask = {"put": lambda _: put(http, {"a": 1}), "post": lambda _: post(http, "k", {"a": 1})}[way]
     with ThreadPoolExecutor(50) as threads:
         answers = list(threads.map(ask, range(50)))

@@ -10,8 +10,8 @@ import pytest
 from contract.ledger.client import Ledger
 from contract.ledger.transitions import announce
 from contract.ledger.workers import Worker
+from tests.support.fake_worker import FakeWorker
 from tests.support.gateway_thread import GatewayThread
-from tests.support.pretend_worker import PretendWorker
 
 CREATE = "/v1/models/local/echo/predictions"
 FOLDER = files("service") / "page"
@@ -19,7 +19,7 @@ FILES = sorted(file.name for file in FOLDER.iterdir())
 
 
 def test_one_answer_has_all_models_and_the_newest_predictions_without_their_data(
-    http: httpx.Client, worker: PretendWorker, ledger: Ledger
+    http: httpx.Client, worker: FakeWorker, ledger: Ledger
 ) -> None:
     ledger.run(announce("echo", Worker("w1", "ready", device="cuda:0", gpu_name="H200")))
     http.post(CREATE, json={"input": {"text": "a secret"}})
@@ -41,7 +41,7 @@ def test_one_answer_has_all_models_and_the_newest_predictions_without_their_data
 
 
 def test_a_prediction_in_the_list_tells_how_it_ended_and_how_long_it_took(
-    http: httpx.Client, worker: PretendWorker
+    http: httpx.Client, worker: FakeWorker
 ) -> None:
     http.post(CREATE, json={"input": {}})
     worker.fail(worker.take(), "a secret")

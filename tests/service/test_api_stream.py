@@ -12,8 +12,8 @@ import pytest
 from contract.ledger.client import Ledger
 from contract.ledger.transitions import EVENTS_AT_ONCE, release
 from service.http import sse
+from tests.support.fake_worker import FakeWorker
 from tests.support.gateway_thread import GatewayThread
-from tests.support.pretend_worker import PretendWorker
 from tests.support.waiting import until
 
 CREATE = "/v1/models/local/echo/predictions"
@@ -76,7 +76,7 @@ def read_until(texts: Iterator[str], part: str) -> str:
 
 
 def test_pieces_come_as_they_are_said_and_the_last_event_is_done(
-    http: httpx.Client, worker: PretendWorker
+    http: httpx.Client, worker: FakeWorker
 ) -> None:
     url = create(http)
     with listening(http, url) as texts:
@@ -96,7 +96,7 @@ def test_pieces_come_as_they_are_said_and_the_last_event_is_done(
 
 
 def test_an_output_that_came_in_no_pieces_comes_whole(
-    http: httpx.Client, worker: PretendWorker
+    http: httpx.Client, worker: FakeWorker
 ) -> None:
     url = create(http)
     worker.serve_one(output="a text")
@@ -108,7 +108,7 @@ def test_an_output_that_came_in_no_pieces_comes_whole(
 
 @pytest.mark.parametrize("last", [None, "1"])
 def test_an_output_comes_whole_also_after_lines_of_log(
-    http: httpx.Client, worker: PretendWorker, last: str | None
+    http: httpx.Client, worker: FakeWorker, last: str | None
 ) -> None:
     url = create(http)
     claimed = worker.take()
@@ -122,9 +122,7 @@ def test_an_output_comes_whole_also_after_lines_of_log(
     assert listen(http, url, last) == everything[1 if last else 0 :]
 
 
-def test_a_failure_is_an_error_event_and_then_done(
-    http: httpx.Client, worker: PretendWorker
-) -> None:
+def test_a_failure_is_an_error_event_and_then_done(http: httpx.Client, worker: FakeWorker) -> None:
     url = create(http)
     worker.fail(worker.take(), 'no "good"')
     assert listen(http, url) == [
@@ -154,7 +152,7 @@ def test_a_cancel_ends_the_stream(http: httpx.Client) -> None:
     ],
 )
 def test_no_piece_can_break_out_of_its_event(
-    http: httpx.Client, worker: PretendWorker, piece: str, read: str
+    http: httpx.Client, worker: FakeWorker, piece: str, read: str
 ) -> None:
     url = create(http)
     claimed = worker.take()
@@ -164,9 +162,7 @@ def test_no_piece_can_break_out_of_its_event(
 
 
 @pytest.mark.parametrize("last", range(7))
-def test_last_event_id_resumes_anywhere(
-    http: httpx.Client, worker: PretendWorker, last: int
-) -> None:
+def test_last_event_id_resumes_anywhere(http: httpx.Client, worker: FakeWorker, last: int) -> None:
     url = create(http)
     claimed = worker.take()
     for piece in "abcd":
@@ -180,7 +176,7 @@ def test_last_event_id_resumes_anywhere(
     assert resumed[-1].name == "done"
 
 
-def test_whole_outputs_resume_too(http: httpx.Client, worker: PretendWorker) -> None:
+def test_whole_outputs_resume_too(http: httpx.Client, worker: FakeWorker) -> None:
     url = create(http)
     worker.serve_one(output="whole")
     assert [event.data for event in listen(http, url, "1")] == ["{}"]
@@ -193,7 +189,7 @@ def test_a_last_event_id_of_another_stream_is_refused(http: httpx.Client, last: 
 
 
 def test_a_prediction_that_starts_again_repeats_nothing(
-    http: httpx.Client, worker: PretendWorker, ledger: Ledger
+    http: httpx.Client, worker: FakeWorker, ledger: Ledger
 ) -> None:
     url = create(http)
     with listening(http, url) as texts:
@@ -217,7 +213,7 @@ DIFFERS = Event("error", 3, f'{{"detail":"{sse.DIFFERS}"}}')
 
 
 def test_an_output_that_is_not_what_was_streamed_ends_in_an_error_and_stays_right(
-    http: httpx.Client, worker: PretendWorker
+    http: httpx.Client, worker: FakeWorker
 ) -> None:
     url = create(http)
     with listening(http, url) as texts:
@@ -237,7 +233,7 @@ def test_an_output_that_is_not_what_was_streamed_ends_in_an_error_and_stays_righ
 
 
 def test_who_comes_late_gets_the_output_and_not_what_it_differs_from(
-    http: httpx.Client, worker: PretendWorker
+    http: httpx.Client, worker: FakeWorker
 ) -> None:
     url = create(http)
     claimed = worker.take()
@@ -261,7 +257,7 @@ def test_who_comes_late_gets_the_output_and_not_what_it_differs_from(
     ],
 )
 def test_what_was_not_streamed_comes_with_the_outcome(
-    http: httpx.Client, worker: PretendWorker, pieces: list[str], output: Any, rest: str
+    http: httpx.Client, worker: FakeWorker, pieces: list[str], output: Any, rest: str
 ) -> None:
     url = create(http)
     with listening(http, url) as texts:
@@ -279,7 +275,7 @@ def test_what_was_not_streamed_comes_with_the_outcome(
 
 @pytest.mark.parametrize("output", ["Hello", {"generated_text": "Hello"}, ["Hel", "lo"], 5, {}])
 def test_an_output_that_came_whole_in_pieces_has_nothing_to_add(
-    http: httpx.Client, worker: PretendWorker, output: Any
+    http: httpx.Client, worker: FakeWorker, output: Any
 ) -> None:
     url = create(http)
     claimed = worker.take()
@@ -289,7 +285,7 @@ def test_an_output_that_came_whole_in_pieces_has_nothing_to_add(
 
 
 def test_pieces_of_an_output_without_a_text_are_complete_or_end_in_an_error(
-    http: httpx.Client, worker: PretendWorker
+    http: httpx.Client, worker: FakeWorker
 ) -> None:
     for said, last in ((5, "done"), (None, "done"), (9, "error"), (-1, "error")):
         url = create(http)
@@ -302,7 +298,7 @@ def test_pieces_of_an_output_without_a_text_are_complete_or_end_in_an_error(
 
 
 def test_who_listens_is_told_that_the_output_was_removed(
-    http: httpx.Client, worker: PretendWorker
+    http: httpx.Client, worker: FakeWorker
 ) -> None:
     url = create(http)
     worker.serve_one(output="a text")
@@ -312,7 +308,7 @@ def test_who_listens_is_told_that_the_output_was_removed(
     assert done.name == "done"
 
 
-def test_a_line_end_that_was_cut_in_two_is_one(http: httpx.Client, worker: PretendWorker) -> None:
+def test_a_line_end_that_was_cut_in_two_is_one(http: httpx.Client, worker: FakeWorker) -> None:
     url = create(http)
     claimed = worker.take()
     for piece in ("a\r", "\nb\r", "", "\n", "\nc"):
@@ -322,9 +318,7 @@ def test_a_line_end_that_was_cut_in_two_is_one(http: httpx.Client, worker: Prete
     assert "".join(event.data for event in listen(http, url, "1")[:-1]) == "b\n\nc"
 
 
-def test_a_stream_of_very_many_pieces_comes_whole(
-    http: httpx.Client, worker: PretendWorker
-) -> None:
+def test_a_stream_of_very_many_pieces_comes_whole(http: httpx.Client, worker: FakeWorker) -> None:
     url = create(http)
     claimed = worker.take()
     pieces = [f"{n} " for n in range(2 * EVENTS_AT_ONCE)]
@@ -335,7 +329,7 @@ def test_a_stream_of_very_many_pieces_comes_whole(
 
 
 def test_a_stream_costs_its_pieces_and_not_its_input(
-    http: httpx.Client, worker: PretendWorker, ledger: Ledger
+    http: httpx.Client, worker: FakeWorker, ledger: Ledger
 ) -> None:
     answer = http.post(CREATE, json={"input": {"text": "x" * 1_000_000}})
     claimed = worker.take()
@@ -354,7 +348,7 @@ def test_a_stream_costs_its_pieces_and_not_its_input(
 
 
 def test_silence_is_broken_by_comments(
-    http: httpx.Client, worker: PretendWorker, monkeypatch: pytest.MonkeyPatch
+    http: httpx.Client, worker: FakeWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.http.sse.KEEP_ALIVE_SECONDS", 0.05)
     with listening(http, create(http)) as texts:
@@ -364,7 +358,7 @@ def test_silence_is_broken_by_comments(
 
 
 def test_a_stream_survives_a_cut_subscription(
-    http: httpx.Client, worker: PretendWorker, ledger: Ledger
+    http: httpx.Client, worker: FakeWorker, ledger: Ledger
 ) -> None:
     with listening(http, create(http)) as texts:
         claimed = worker.take()
@@ -384,7 +378,7 @@ def test_a_listener_who_leaves_is_forgotten(http: httpx.Client, gateway: Gateway
 
 
 def test_a_gateway_that_ends_ends_its_streams_without_done(
-    http: httpx.Client, gateway: GatewayThread, worker: PretendWorker
+    http: httpx.Client, gateway: GatewayThread, worker: FakeWorker
 ) -> None:
     url = create(http)
     with listening(http, url) as texts:

@@ -10,8 +10,8 @@ from contract.catalog import Catalog
 from contract.ledger.client import Ledger
 from contract.settings import Settings
 from contract.versions import UNTOLD
+from tests.support.fake_worker import FakeWorker
 from tests.support.gateway_thread import GatewayThread
-from tests.support.pretend_worker import PretendWorker
 from tests.support.waiting import until
 
 URL = "/v1/predictions"
@@ -19,9 +19,9 @@ CREATE = "/v1/models/local/echo/predictions"
 
 
 @pytest.fixture
-def other(ledger: Ledger, catalog: Catalog) -> PretendWorker:
+def other(ledger: Ledger, catalog: Catalog) -> FakeWorker:
     """A worker of the same catalog whose files were trained again."""
-    return PretendWorker(ledger, catalog, "other", content="2" * 32)
+    return FakeWorker(ledger, catalog, "other", content="2" * 32)
 
 
 def create(http: httpx.Client, version: str, **headers: str) -> httpx.Response:
@@ -33,7 +33,7 @@ def get(http: httpx.Client, id: str) -> dict[str, Any]:
 
 
 def test_a_prediction_that_names_a_version_waits_for_a_worker_of_it(
-    http: httpx.Client, worker: PretendWorker, other: PretendWorker
+    http: httpx.Client, worker: FakeWorker, other: FakeWorker
 ) -> None:
     version = worker.announce()
     other.announce()
@@ -46,7 +46,7 @@ def test_a_prediction_that_names_a_version_waits_for_a_worker_of_it(
 
 
 def test_one_that_names_only_the_model_says_what_ran_it_also_to_who_waits(
-    http: httpx.Client, worker: PretendWorker, other: PretendWorker
+    http: httpx.Client, worker: FakeWorker, other: FakeWorker
 ) -> None:
     before = worker.announce()
     made = create(http, "local/echo").json()
@@ -59,7 +59,7 @@ def test_one_that_names_only_the_model_says_what_ran_it_also_to_who_waits(
 
 
 def test_a_version_that_nobody_serves_is_not_found(
-    http: httpx.Client, worker: PretendWorker, other: PretendWorker
+    http: httpx.Client, worker: FakeWorker, other: FakeWorker
 ) -> None:
     worker.announce()
     for version in (other.version(), "f" * 64):
@@ -81,7 +81,7 @@ def test_what_says_nothing_of_the_files_names_no_version(
 
 
 def test_a_path_and_a_body_that_name_different_models_are_refused(
-    http: httpx.Client, worker: PretendWorker
+    http: httpx.Client, worker: FakeWorker
 ) -> None:
     version, strange = worker.announce(), worker.announce("small")
     same = http.post(CREATE, json={"input": {}, "version": version})
@@ -91,7 +91,7 @@ def test_a_path_and_a_body_that_name_different_models_are_refused(
 
 
 def test_a_repeat_gives_the_original_though_its_version_is_gone(
-    http: httpx.Client, worker: PretendWorker, other: PretendWorker
+    http: httpx.Client, worker: FakeWorker, other: FakeWorker
 ) -> None:
     reference = f"local/echo:{worker.announce()}"
     first = create(http, reference, **{"idempotency-key": "k"})
@@ -104,7 +104,7 @@ def test_a_repeat_gives_the_original_though_its_version_is_gone(
 
 
 def test_a_version_is_part_of_what_a_repeat_must_repeat(
-    http: httpx.Client, worker: PretendWorker, other: PretendWorker
+    http: httpx.Client, worker: FakeWorker, other: FakeWorker
 ) -> None:
     one, two = worker.announce(), other.announce()
     assert create(http, "local/echo", **{"idempotency-key": "k"}).status_code == 201
@@ -115,12 +115,12 @@ def test_a_version_is_part_of_what_a_repeat_must_repeat(
 
 
 def test_all_versions_that_have_workers_are_listed_with_the_current_one_first(
-    http: httpx.Client, worker: PretendWorker, other: PretendWorker, catalog: Catalog
+    http: httpx.Client, worker: FakeWorker, other: FakeWorker, catalog: Catalog
 ) -> None:
     url = "/v1/models/local/echo"
     assert http.get(f"{url}/versions").json()["results"] == []
     assert http.get(url).json()["latest_version"] is None
-    older = PretendWorker(worker.ledger, Catalog([changed(catalog)]), "older")
+    older = FakeWorker(worker.ledger, Catalog([changed(catalog)]), "older")
     for each in (worker, other, older):
         each.announce()
     page = http.get(f"{url}/versions").json()["results"]
@@ -140,9 +140,9 @@ def changed(catalog: Catalog) -> Any:
 
 
 def test_the_bare_version_of_another_catalog_is_known_by_its_workers(
-    http: httpx.Client, worker: PretendWorker, catalog: Catalog
+    http: httpx.Client, worker: FakeWorker, catalog: Catalog
 ) -> None:
-    older = PretendWorker(worker.ledger, Catalog([changed(catalog)]), "older")
+    older = FakeWorker(worker.ledger, Catalog([changed(catalog)]), "older")
     assert create(http, older.version()).status_code == 404
     older.announce()
     made = create(http, older.version()).json()

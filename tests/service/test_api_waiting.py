@@ -16,8 +16,8 @@ from contract.ledger.client import Ledger
 from contract.settings import Settings
 from local.redis import EmbeddedRedis
 from service.routes.predictions import prefer_wait
+from tests.support.fake_worker import FakeWorker
 from tests.support.gateway_thread import GatewayThread
-from tests.support.pretend_worker import PretendWorker
 from tests.support.waiting import until
 
 CREATE = "/v1/models/local/echo/predictions"
@@ -47,7 +47,7 @@ def test_without_prefer_the_answer_comes_at_once(http: httpx.Client) -> None:
 
 @pytest.mark.parametrize("prefer", ["wait", "wait=30", "respond-async, wait=30", "Wait=30"])
 def test_with_prefer_the_answer_is_the_outcome(
-    http: httpx.Client, worker: PretendWorker, prefer: str
+    http: httpx.Client, worker: FakeWorker, prefer: str
 ) -> None:
     with ThreadPoolExecutor(1) as thread:
         asked = thread.submit(create, http, prefer)
@@ -63,7 +63,7 @@ def test_with_prefer_the_answer_is_the_outcome(
     assert body == http.get(body["urls"]["get"]).json() | {"progress": body["progress"]}
 
 
-def test_a_failure_is_an_outcome_too(http: httpx.Client, worker: PretendWorker) -> None:
+def test_a_failure_is_an_outcome_too(http: httpx.Client, worker: FakeWorker) -> None:
     with ThreadPoolExecutor(1) as thread:
         asked = thread.submit(create, http, "wait=30")
         worker.fail(worker.take(), "no good")
@@ -71,7 +71,7 @@ def test_a_failure_is_an_outcome_too(http: httpx.Client, worker: PretendWorker) 
     assert (body["status"], body["error"], body["output"]) == ("failed", "no good", None)
 
 
-def test_a_cancel_ends_the_wait(http: httpx.Client, worker: PretendWorker) -> None:
+def test_a_cancel_ends_the_wait(http: httpx.Client, worker: FakeWorker) -> None:
     with ThreadPoolExecutor(1) as thread:
         asked = thread.submit(create, http, "wait=30")
         http.post(f"/v1/predictions/{worker.take().id}/cancel")
@@ -79,7 +79,7 @@ def test_a_cancel_ends_the_wait(http: httpx.Client, worker: PretendWorker) -> No
 
 
 def test_an_answer_comes_before_n_and_says_starting_although_it_runs(
-    http: httpx.Client, worker: PretendWorker
+    http: httpx.Client, worker: FakeWorker
 ) -> None:
     with ThreadPoolExecutor(1) as thread:
         asked = thread.submit(timed, lambda: create(http, "wait=1"))
@@ -90,7 +90,7 @@ def test_an_answer_comes_before_n_and_says_starting_although_it_runs(
     assert http.get(f"/v1/predictions/{claimed.id}").json()["status"] == "processing"
 
 
-def test_get_with_prefer_waits_for_the_end(http: httpx.Client, worker: PretendWorker) -> None:
+def test_get_with_prefer_waits_for_the_end(http: httpx.Client, worker: FakeWorker) -> None:
     url = create(http).json()["urls"]["get"]
     with ThreadPoolExecutor(1) as thread:
         asked = thread.submit(http.get, url, headers={"prefer": "wait=30"})
@@ -100,7 +100,7 @@ def test_get_with_prefer_waits_for_the_end(http: httpx.Client, worker: PretendWo
 
 
 def test_get_with_prefer_answers_with_the_prediction_as_it_stands_then(
-    http: httpx.Client, worker: PretendWorker, gateway: GatewayThread
+    http: httpx.Client, worker: FakeWorker, gateway: GatewayThread
 ) -> None:
     url = create(http).json()["urls"]["get"]
     with ThreadPoolExecutor(1) as thread:
@@ -115,7 +115,7 @@ def test_get_with_prefer_answers_with_the_prediction_as_it_stands_then(
 
 
 def test_get_with_prefer_of_what_is_over_answers_at_once(
-    http: httpx.Client, worker: PretendWorker
+    http: httpx.Client, worker: FakeWorker
 ) -> None:
     url = create(http).json()["urls"]["get"]
     worker.serve_one()
@@ -156,7 +156,7 @@ def test_the_longest_wait_is_a_setting(start_gateway, client_of) -> None:
 
 
 def test_a_repeated_request_waits_for_the_first_ones_outcome(
-    http: httpx.Client, worker: PretendWorker
+    http: httpx.Client, worker: FakeWorker
 ) -> None:
     first = create(http, **{"idempotency-key": "k"}).json()
     with ThreadPoolExecutor(1) as thread:
@@ -167,7 +167,7 @@ def test_a_repeated_request_waits_for_the_first_ones_outcome(
     assert answer.json()["output"] == "once"
 
 
-def test_many_wait_at_once_and_each_gets_its_own(http: httpx.Client, worker: PretendWorker) -> None:
+def test_many_wait_at_once_and_each_gets_its_own(http: httpx.Client, worker: FakeWorker) -> None:
     def ask(number: int) -> dict[str, Any]:
         body = {"input": {"number": number}}
         answer: dict[str, Any] = http.post(CREATE, json=body, headers={"prefer": "wait=30"}).json()
@@ -196,7 +196,7 @@ def test_nobody_is_left_in_the_books_when_all_are_answered(
 def test_answers_are_not_lost_when_the_subscription_is_cut(
     http: httpx.Client,
     gateway: GatewayThread,
-    worker: PretendWorker,
+    worker: FakeWorker,
     ledger: Ledger,
     finish_first: bool,
 ) -> None:
@@ -223,7 +223,7 @@ def test_answers_are_not_lost_when_the_subscription_is_cut(
 
 
 def test_a_gateway_that_ends_lets_go_of_those_who_wait(
-    http: httpx.Client, gateway: GatewayThread, worker: PretendWorker
+    http: httpx.Client, gateway: GatewayThread, worker: FakeWorker
 ) -> None:
     with ThreadPoolExecutor(2) as threads:
         created = threads.submit(timed, lambda: create(http, "wait=30"))

@@ -12,23 +12,23 @@ from pydantic import SecretStr
 
 from contract.catalog import Catalog
 from contract.settings import Settings
-from tests.support.forwarder import Forwarder
 from tests.support.gateway_thread import GatewayThread
+from tests.support.tcp_forwarder import TcpForwarder
 
 CUTS = 25
 CLIENTS = 12
 
 
 @pytest.fixture
-def forwarder(redis_url: str) -> Iterator[Forwarder]:
+def forwarder(redis_url: str) -> Iterator[TcpForwarder]:
     with redis.Redis.from_url(redis_url) as client:
         port = client.connection_pool.connection_kwargs["port"]
-    with Forwarder(port) as opened:
+    with TcpForwarder(port) as opened:
         yield opened
 
 
 def test_a_cut_connection_is_never_an_error_of_ours(
-    settings: Settings, catalog: Catalog, forwarder: Forwarder
+    settings: Settings, catalog: Catalog, forwarder: TcpForwarder
 ) -> None:
     url = SecretStr(f"redis://127.0.0.1:{forwarder.port}/0")
     own = settings.model_copy(update={"redis_url": url})

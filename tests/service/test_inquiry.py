@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from lossy_ledger import LossyLedger, away, lost
 from prometheus_client import REGISTRY
 
 from contract.ledger.client import Ledger
@@ -16,6 +15,7 @@ from contract.prediction import Prediction, Status, new_id
 from contract.settings import Settings
 from service.gateway import unknown_outcomes
 from service.gateway.unknown_outcomes import UnknownOutcomes
+from tests.support.lossy_ledger import LossyLedger, away, lost
 
 
 def new_prediction(not_after: float, **what: Any) -> NewPrediction:

@@ -33,7 +33,7 @@ from local.processes import free_port
 from local.redis import EmbeddedRedis
 from service.keeper.app import create_keeper
 from service.keeper.sweeper import Sweeper
-from tests.support.pretend_worker import PretendWorker, wakeup_of
+from tests.support.fake_worker import FakeWorker, wakeup_of
 from tests.support.waiting import until
 
 CLOCK = "local now = tonumber(redis.call('GET', ARGV[1] .. 'test-clock'))\n"
@@ -46,7 +46,7 @@ class House:
     def __init__(self, settings: Settings, catalog: Catalog) -> None:
         self.settings, self.catalog = settings, catalog
         self.ledger = Ledger(settings, clock=CLOCK)
-        self.worker = PretendWorker(self.ledger, catalog)
+        self.worker = FakeWorker(self.ledger, catalog)
         self.broker = redis.Redis.from_url(settings.broker)
         self.now = 1_700_000_000.0
         self.advance(0)

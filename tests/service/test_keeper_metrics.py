@@ -23,7 +23,7 @@ from contract.prediction import Prediction, new_id
 from contract.settings import Settings
 from service.keeper import metrics as keeper_metrics
 from service.keeper.sweeper import Sweeper
-from tests.support.pretend_worker import PretendWorker
+from tests.support.fake_worker import FakeWorker
 
 MODEL = "counted"
 
@@ -53,7 +53,7 @@ class KeeperHarness:
 
     def __init__(self, settings: Settings, catalog: Catalog, ledger: Ledger) -> None:
         self.settings, self.catalog, self.ledger = settings, catalog, ledger
-        self.worker = PretendWorker(ledger, catalog)
+        self.worker = FakeWorker(ledger, catalog)
 
     def submit(self, model: str = MODEL) -> str:
         prediction = Prediction(new_id(), model)

@@ -20,7 +20,7 @@ from local.redis import EmbeddedRedis
 from service.keeper import pods
 from service.keeper.app import create_keeper
 from service.keeper.pods import COST
-from tests.support.pretend_worker import PretendWorker
+from tests.support.fake_worker import FakeWorker
 from tests.support.waiting import until
 
 
@@ -57,7 +57,7 @@ def test_a_pod_is_annotated_while_its_worker_has_a_batch(
     quick: Settings, catalog: Catalog, ledger: Ledger, cluster: FakeKubernetes
 ) -> None:
     cluster.add("w1", "w2", "idle")
-    first, second = PretendWorker(ledger, catalog, "w1"), PretendWorker(ledger, catalog, "w2")
+    first, second = FakeWorker(ledger, catalog, "w1"), FakeWorker(ledger, catalog, "w2")
     with TestClient(
         create_keeper(quick, catalog, cluster.connect), base_url="http://localhost"
     ) as http:
@@ -85,7 +85,7 @@ def test_a_kubernetes_that_hangs_delays_no_sweep(
 ) -> None:
     cluster.add("w1")
     cluster.fail(verb, HANG)
-    worker = PretendWorker(ledger, catalog, "w1")
+    worker = FakeWorker(ledger, catalog, "w1")
     with TestClient(
         create_keeper(quick, catalog, cluster.connect), base_url="http://localhost"
     ) as http:
@@ -112,7 +112,7 @@ def test_a_keeper_without_its_ledger_leaves_the_pods_as_they_are(
             create_keeper(settings, catalog, cluster.connect), base_url="http://localhost"
         ) as http:
             submit(ledger, "echo")
-            PretendWorker(ledger, catalog, "w1").take()
+            FakeWorker(ledger, catalog, "w1").take()
             until("w1 is busy", lambda: costs(cluster, "w1") == ["10"])
             own.kill()
             until("the ledger is missed", lambda: http.get("/readyz").status_code == 503)

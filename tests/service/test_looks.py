@@ -18,18 +18,18 @@ from contract.ledger.workers import Worker
 from contract.prediction import Prediction, Status, new_id
 from contract.settings import Settings
 from service.keeper.sweeper import Sweeper
-from tests.support.pretend_worker import PretendWorker
+from tests.support.fake_worker import FakeWorker
 
 Act = Callable[[Sweeper], Coroutine[Any, Any, None]]
 
 
-class Room:
+class KeeperHarness:
     """A ledger, a worker, and a keeper that looks when told to."""
 
     def __init__(self, settings: Settings, catalog: Catalog) -> None:
         self.settings, self.catalog = settings, catalog
         self.ledger = Ledger(settings)
-        self.worker = PretendWorker(self.ledger, catalog)
+        self.worker = FakeWorker(self.ledger, catalog)
 
     def keep(self, act: Act) -> None:
         async def run() -> None:
@@ -57,8 +57,8 @@ class Room:
 
 
 @pytest.fixture
-def room(settings: Settings, catalog: Catalog) -> Iterator[Room]:
-    opened = Room(settings, catalog)
+def harness(settings: Settings, catalog: Catalog) -> Iterator[KeeperHarness]:
+    opened = KeeperHarness(settings, catalog)
     yield opened
     opened.ledger.close()
 
@@ -68,105 +68,107 @@ def shown(name: str, **labels: str) -> float | None:
 
 
 def test_a_look_at_an_idle_ledger_is_two_commands_whatever_the_number_of_models(
-    room: Room,
+    harness: KeeperHarness,
 ) -> None:
     async def idle(sweeper: Sweeper) -> None:
         await sweeper.sweep_active_models()
         await sweeper.sweep_active_models()
-        before = room.commands()
+        before = harness.commands()
         for _ in range(10):
             await sweeper.sweep_active_models()
-        assert room.commands() - before == 20
+        assert harness.commands() - before == 20
 
-    room.say("ready")
-    room.keep(idle)
+    harness.say("ready")
+    harness.keep(idle)
 
 
 def test_the_next_look_sees_a_prediction_that_came_and_one_that_was_done_meanwhile(
-    room: Room,
+    harness: KeeperHarness,
 ) -> None:
     async def serve(sweeper: Sweeper) -> None:
         await sweeper.sweep_active_models()
-        room.submit()
+        harness.submit()
         await sweeper.sweep_active_models()
         assert shown("queue_depth", state="queued") == 1
-        room.worker.serve_one()
+        harness.worker.serve_one()
         await sweeper.sweep_active_models()
         assert shown("queue_depth", state="queued") == 0
-        room.submit()
-        room.worker.serve_one()
+        harness.submit()
+        harness.worker.serve_one()
         await sweeper.sweep_active_models()
         assert shown("predictions_finished_total", outcome="succeeded") == 2
         assert shown("queue_depth", state="running") == 0
 
-    room.keep(serve)
+    harness.keep(serve)
 
 
-def test_the_next_look_sees_that_a_worker_came_went_on_and_left(room: Room) -> None:
+def test_the_next_look_sees_that_a_worker_came_went_on_and_left(harness: KeeperHarness) -> None:
     async def come_and_go(sweeper: Sweeper) -> None:
         await sweeper.sweep_active_models()
         for word in ("starting", "ready"):
-            room.say(word)
+            harness.say(word)
             await sweeper.sweep_active_models()
             assert shown("workers", state=word) == 1
-        room.ledger.run(leave("echo", "w1"))
+        harness.ledger.run(leave("echo", "w1"))
         await sweeper.sweep_active_models()
         assert shown("workers", state="ready") == 0
 
-    room.keep(come_and_go)
+    harness.keep(come_and_go)
 
 
-def test_the_next_look_learns_of_a_model_that_no_catalog_of_its_own_has(room: Room) -> None:
+def test_the_next_look_learns_of_a_model_that_no_catalog_of_its_own_has(
+    harness: KeeperHarness,
+) -> None:
     async def other_catalog(sweeper: Sweeper) -> None:
         await sweeper.sweep_active_models()
-        id = room.submit("stranger")
-        room.ledger.redis.zadd(room.ledger.key("running", "stranger"), {id: 1.0})
-        room.ledger.redis.hset(
-            room.ledger.key("prediction", id), mapping={"status": "processing", "attempt": 3}
+        id = harness.submit("stranger")
+        harness.ledger.redis.zadd(harness.ledger.key("running", "stranger"), {id: 1.0})
+        harness.ledger.redis.hset(
+            harness.ledger.key("prediction", id), mapping={"status": "processing", "attempt": 3}
         )
         await sweeper.sweep_active_models()
-        (view,) = room.ledger.run(read([(id, -1)]))
+        (view,) = harness.ledger.run(read([(id, -1)]))
         assert view is not None
         assert view.prediction.status is Status.FAILED
 
-    room.keep(other_catalog)
+    harness.keep(other_catalog)
 
 
 def test_what_outlived_its_retention_is_deleted_by_the_next_look_also_where_all_is_quiet(
-    room: Room,
+    harness: KeeperHarness,
 ) -> None:
     async def retain(sweeper: Sweeper) -> None:
         await sweeper.sweep_active_models()
-        id = room.submit()
-        room.worker.serve_one()
-        room.ledger.redis.zadd(room.ledger.key("retained"), {id: time.time() + 0.3})
-        until = time.monotonic() + room.settings.lease_seconds / 2
-        while room.ledger.run(read([(id, -1)])) != [None]:
+        id = harness.submit()
+        harness.worker.serve_one()
+        harness.ledger.redis.zadd(harness.ledger.key("retained"), {id: time.time() + 0.3})
+        until = time.monotonic() + harness.settings.lease_seconds / 2
+        while harness.ledger.run(read([(id, -1)])) != [None]:
             assert time.monotonic() < until
             await sweeper.sweep_active_models()
             await asyncio.sleep(0.05)
 
-    room.keep(retain)
+    harness.keep(retain)
 
 
-def test_a_message_that_nobody_takes_keeps_no_model_at_work(room: Room) -> None:
+def test_a_message_that_nobody_takes_keeps_no_model_at_work(harness: KeeperHarness) -> None:
     async def cancel_it(sweeper: Sweeper) -> None:
         await sweeper.sweep_active_models()
-        room.ledger.run(cancel(room.submit(), "local"))
+        harness.ledger.run(cancel(harness.submit(), "local"))
         await sweeper.sweep_active_models()
         await sweeper.sweep_active_models()
-        assert room.ledger.redis.zcard(room.ledger.key("wakeups", "echo")) == 1
-        before = room.commands()
+        assert harness.ledger.redis.zcard(harness.ledger.key("wakeups", "echo")) == 1
+        before = harness.commands()
         await sweeper.sweep_active_models()
-        assert room.commands() - before == 2
+        assert harness.commands() - before == 2
 
-    room.keep(cancel_it)
+    harness.keep(cancel_it)
 
 
-def test_only_what_works_is_looked_at_in_full(room: Room) -> None:
+def test_only_what_works_is_looked_at_in_full(harness: KeeperHarness) -> None:
     async def one_works(sweeper: Sweeper) -> None:
         await sweeper.sweep_active_models()
-        room.submit()
+        harness.submit()
         await sweeper.sweep_active_models()
         swept: list[str] = []
         own = sweeper._sweep_model
@@ -179,11 +181,13 @@ def test_only_what_works_is_looked_at_in_full(room: Room) -> None:
         await sweeper.sweep_active_models()
         assert swept == ["echo"]
 
-    assert len(room.catalog) > 1
-    room.keep(one_works)
+    assert len(harness.catalog) > 1
+    harness.keep(one_works)
 
 
-def test_no_silence_of_a_keeper_that_looks_in_time_counts_as_an_outage(room: Room) -> None:
+def test_no_silence_of_a_keeper_that_looks_in_time_counts_as_an_outage(
+    harness: KeeperHarness,
+) -> None:
     async def look_again_and_again(sweeper: Sweeper) -> None:
         named: list[float] = []
         for number in range(30):
@@ -192,21 +196,21 @@ def test_no_silence_of_a_keeper_that_looks_in_time_counts_as_an_outage(room: Roo
             if sweeper._named_at == now:
                 named.append(now)
         longest = max(late - early for early, late in pairwise(named))
-        assert longest < room.settings.lease_seconds / 3
+        assert longest < harness.settings.lease_seconds / 3
 
-    assert room.settings.sweep_seconds == 1.0
-    room.keep(look_again_and_again)
+    assert harness.settings.sweep_seconds == 1.0
+    harness.keep(look_again_and_again)
 
 
 def test_all_are_looked_at_once_a_lease(settings: Settings, catalog: Catalog) -> None:
-    room = Room(settings.model_copy(update={"lease_seconds": 0.0}), catalog)
+    harness = KeeperHarness(settings.model_copy(update={"lease_seconds": 0.0}), catalog)
 
     async def always(sweeper: Sweeper) -> None:
-        room.say("ready")
+        harness.say("ready")
         await sweeper.sweep_active_models()
-        room.ledger.redis.delete(room.ledger.key("workers", "echo"))
+        harness.ledger.redis.delete(harness.ledger.key("workers", "echo"))
         await sweeper.sweep_active_models()
         assert shown("workers", state="ready") == 0
 
-    room.keep(always)
-    room.ledger.close()
+    harness.keep(always)
+    harness.ledger.close()

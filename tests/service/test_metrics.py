@@ -20,7 +20,7 @@ from contract.ledger.workers import Worker
 from local.processes import free_port
 from local.redis import EmbeddedRedis
 from service.gateway.readiness import Readiness
-from tests.support.pretend_worker import PretendWorker
+from tests.support.fake_worker import FakeWorker
 from tests.support.waiting import until
 
 CREATE = "/v1/models/local/echo/predictions"
@@ -35,7 +35,7 @@ def waited(cold: str) -> float:
     return metric("prediction_seconds_count", model="echo", cold=cold)
 
 
-def answered(http: httpx.Client, worker: PretendWorker) -> None:
+def answered(http: httpx.Client, worker: FakeWorker) -> None:
     """One prediction, from its request to its outcome."""
     with ThreadPoolExecutor(1) as thread:
         asked = thread.submit(http.post, CREATE, json={"input": {}}, headers=WAIT)
@@ -48,7 +48,7 @@ def answered(http: httpx.Client, worker: PretendWorker) -> None:
     [(None, "true"), ("starting", "true"), ("draining", "true"), ("ready", "false")],
 )
 def test_a_wait_is_cold_where_no_worker_was_ready(
-    http: httpx.Client, worker: PretendWorker, ledger: Ledger, state: str | None, cold: str
+    http: httpx.Client, worker: FakeWorker, ledger: Ledger, state: str | None, cold: str
 ) -> None:
     if state:
         ledger.run(announce("echo", Worker("w1", state)))
@@ -61,9 +61,9 @@ def test_a_wait_is_cold_where_no_worker_was_ready(
 
 
 def test_a_worker_with_a_batch_is_ready_too(
-    http: httpx.Client, worker: PretendWorker, ledger: Ledger
+    http: httpx.Client, worker: FakeWorker, ledger: Ledger
 ) -> None:
-    other = PretendWorker(ledger, worker.catalog, "other")
+    other = FakeWorker(ledger, worker.catalog, "other")
     http.post(CREATE, json={"input": {}})
     assert other.claim()
     before = waited("false")

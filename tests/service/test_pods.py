@@ -30,7 +30,7 @@ CLUSTER_AUTOSCALER, KARPENTER = GUARDS
 IN_CLUSTER = {"pod_namespace": NAMESPACE, "pod_selector": SELECTOR}
 
 
-class Stand:
+class PodsHarness:
     """A cluster, and a keeper's side of it whose clock the test moves."""
 
     def __init__(self, cluster: FakeKubernetes, settings: Settings) -> None:
@@ -74,8 +74,8 @@ def cluster() -> Iterator[FakeKubernetes]:
 
 
 @pytest.fixture
-def stand(cluster: FakeKubernetes, settings: Settings) -> Iterator[Stand]:
-    opened = Stand(cluster, settings.model_copy(update=IN_CLUSTER))
+def harness(cluster: FakeKubernetes, settings: Settings) -> Iterator[PodsHarness]:
+    opened = PodsHarness(cluster, settings.model_copy(update=IN_CLUSTER))
     yield opened
     opened.close()
 
@@ -107,118 +107,124 @@ def up() -> bool:
 # --- what is annotated ------------------------------------------------------------------------------
 
 
-def test_a_busy_pod_costs_ten_and_its_age_and_an_idle_one_nothing(stand: Stand) -> None:
-    stand.cluster.add("w1", "w2")
-    assert stand.look({"w1": 7.9}) == ["w1"]
-    assert (stand.cost("w1"), stand.cost("w2")) == ("17", None)
-    assert stand.look({}, after=6) == ["w1"]
-    assert stand.cost("w1") == "0"
+def test_a_busy_pod_costs_ten_and_its_age_and_an_idle_one_nothing(harness: PodsHarness) -> None:
+    harness.cluster.add("w1", "w2")
+    assert harness.look({"w1": 7.9}) == ["w1"]
+    assert (harness.cost("w1"), harness.cost("w2")) == ("17", None)
+    assert harness.look({}, after=6) == ["w1"]
+    assert harness.cost("w1") == "0"
 
 
-def test_what_a_worker_has_loaded_stands_on_its_pod_and_is_written_once(stand: Stand) -> None:
-    stand.cluster.add("w1", "w2")
+def test_what_a_worker_has_loaded_stands_on_its_pod_and_is_written_once(
+    harness: PodsHarness,
+) -> None:
+    harness.cluster.add("w1", "w2")
     said = "bfloat16 on NVIDIA H200, 41 s, 1.2 GiB"
-    assert stand.look({"w2": 1.0}, w1=said, stranger="x") == ["w2", "w1"]
-    assert stand.cluster.annotations("w1")[LOADED] == said
-    assert LOADED not in stand.cluster.annotations("w2")
-    assert stand.look({"w2": 2.0}, w1=said) == []
-    assert stand.look({"w1": 1.0, "w2": 3.0}) == ["w1"]
-    assert stand.cluster.annotations("w1")[LOADED] == said
-    stand.restart()
-    assert stand.look({"w1": 2.0, "w2": 4.0}, w1=said) == []
+    assert harness.look({"w2": 1.0}, w1=said, stranger="x") == ["w2", "w1"]
+    assert harness.cluster.annotations("w1")[LOADED] == said
+    assert LOADED not in harness.cluster.annotations("w2")
+    assert harness.look({"w2": 2.0}, w1=said) == []
+    assert harness.look({"w1": 1.0, "w2": 3.0}) == ["w1"]
+    assert harness.cluster.annotations("w1")[LOADED] == said
+    harness.restart()
+    assert harness.look({"w1": 2.0, "w2": 4.0}, w1=said) == []
 
 
-def test_only_changes_are_patched(stand: Stand) -> None:
-    stand.cluster.add("w1", "w2")
-    stand.look({"w1": 0})
+def test_only_changes_are_patched(harness: PodsHarness) -> None:
+    harness.cluster.add("w1", "w2")
+    harness.look({"w1": 0})
     for age in range(1, 25):
-        assert stand.look({"w1": age}) == []
+        assert harness.look({"w1": age}) == []
 
 
-def test_the_age_is_written_anew_when_it_has_doubled(stand: Stand) -> None:
-    stand.cluster.add("w1")
+def test_the_age_is_written_anew_when_it_has_doubled(harness: PodsHarness) -> None:
+    harness.cluster.add("w1")
     for age in range(1801):
-        stand.look({"w1": age})
-    stand.look({}, after=6)
-    costs = [int(patch.annotations[COST] or "") for patch in stand.cluster.patches]
+        harness.look({"w1": age})
+    harness.look({}, after=6)
+    costs = [int(patch.annotations[COST] or "") for patch in harness.cluster.patches]
 
     assert costs == [10, 40, 70, 130, 250, 490, 970, 0]
 
 
-def test_the_next_batch_after_a_long_one_counts_from_its_own_start(stand: Stand) -> None:
-    stand.cluster.add("w1")
-    stand.look({"w1": 600})
-    stand.look({"w1": 0.2})
+def test_the_next_batch_after_a_long_one_counts_from_its_own_start(harness: PodsHarness) -> None:
+    harness.cluster.add("w1")
+    harness.look({"w1": 600})
+    harness.look({"w1": 0.2})
 
-    assert stand.cost("w1") == "10"
-
-
-def test_an_age_beyond_measure_still_is_a_cost(stand: Stand) -> None:
-    stand.cluster.add("w1", "w2")
-    stand.look({"w1": 1e12, "w2": -5})
-
-    assert (stand.cost("w1"), stand.cost("w2")) == ("2147483647", "10")
+    assert harness.cost("w1") == "10"
 
 
-def test_a_worker_that_takes_the_next_batch_at_once_is_not_patched_twice(stand: Stand) -> None:
-    stand.cluster.add("w1")
-    assert stand.look({"w1": 1}) == ["w1"]
+def test_an_age_beyond_measure_still_is_a_cost(harness: PodsHarness) -> None:
+    harness.cluster.add("w1", "w2")
+    harness.look({"w1": 1e12, "w2": -5})
+
+    assert (harness.cost("w1"), harness.cost("w2")) == ("2147483647", "10")
+
+
+def test_a_worker_that_takes_the_next_batch_at_once_is_not_patched_twice(
+    harness: PodsHarness,
+) -> None:
+    harness.cluster.add("w1")
+    assert harness.look({"w1": 1}) == ["w1"]
     for _ in range(10):
-        assert stand.look({}, after=0.2) == []
-        assert stand.look({}, after=0.6) == []
-        assert stand.look({"w1": 0}, after=0.1) == []
-    assert stand.look({}, after=0.9) == []
-    assert stand.look({}, after=0.2) == ["w1"]
-    assert stand.look({"w1": 0}, after=0) == ["w1"], "becoming busy is not delayed"
+        assert harness.look({}, after=0.2) == []
+        assert harness.look({}, after=0.6) == []
+        assert harness.look({"w1": 0}, after=0.1) == []
+    assert harness.look({}, after=0.9) == []
+    assert harness.look({}, after=0.2) == ["w1"]
+    assert harness.look({"w1": 0}, after=0) == ["w1"], "becoming busy is not delayed"
 
 
-def test_those_that_became_busy_come_first_then_old_batches_then_idle_pods(stand: Stand) -> None:
-    stand.cluster.add("idle", "old", "older", "new", "newer")
-    stand.look({"idle": 1, "old": 20, "older": 50})
-    stand.look({"old": 60, "older": 200}, after=0.5)
-    stand.cluster.patches.clear()
+def test_those_that_became_busy_come_first_then_old_batches_then_idle_pods(
+    harness: PodsHarness,
+) -> None:
+    harness.cluster.add("idle", "old", "older", "new", "newer")
+    harness.look({"idle": 1, "old": 20, "older": 50})
+    harness.look({"old": 60, "older": 200}, after=0.5)
+    harness.cluster.patches.clear()
 
     busy = {"old": 300, "older": 900, "new": 3, "newer": 1}
-    assert stand.look(busy, after=6) == ["new", "newer", "older", "old", "idle"]
+    assert harness.look(busy, after=6) == ["new", "newer", "older", "old", "idle"]
 
 
-def test_a_busy_worker_without_a_pod_is_ignored_and_asked_for_once(stand: Stand) -> None:
-    stand.cluster.add("other", labels={"app": "gateway"})
-    stand.look({"elsewhere": 1, "other": 1})
+def test_a_busy_worker_without_a_pod_is_ignored_and_asked_for_once(harness: PodsHarness) -> None:
+    harness.cluster.add("other", labels={"app": "gateway"})
+    harness.look({"elsewhere": 1, "other": 1})
     for _ in range(5):
-        assert stand.look({"elsewhere": 2, "other": 2}) == []
-    assert stand.cluster.lists == 1
+        assert harness.look({"elsewhere": 2, "other": 2}) == []
+    assert harness.cluster.lists == 1
 
 
-def test_a_pod_that_is_new_and_busy_is_found_at_once(stand: Stand) -> None:
-    stand.cluster.add("w1")
-    stand.look({"w1": 1})
-    stand.cluster.add("w2")
-    assert stand.look({"w1": 1, "w2": 0}) == ["w2"]
-    assert stand.cluster.lists == 2
+def test_a_pod_that_is_new_and_busy_is_found_at_once(harness: PodsHarness) -> None:
+    harness.cluster.add("w1")
+    harness.look({"w1": 1})
+    harness.cluster.add("w2")
+    assert harness.look({"w1": 1, "w2": 0}) == ["w2"]
+    assert harness.cluster.lists == 2
 
 
-def test_a_pod_that_is_about_to_end_is_left_alone(stand: Stand) -> None:
-    stand.cluster.add("w1")
-    stand.cluster.pods["w1"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+def test_a_pod_that_is_about_to_end_is_left_alone(harness: PodsHarness) -> None:
+    harness.cluster.add("w1")
+    harness.cluster.pods["w1"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
 
-    assert stand.look({"w1": 1}) == []
+    assert harness.look({"w1": 1}) == []
 
 
 # --- what was there before --------------------------------------------------------------------------
 
 
 def test_a_keeper_that_starts_leaves_alone_what_is_right_and_mends_what_is_not(
-    stand: Stand,
+    harness: PodsHarness,
 ) -> None:
-    stand.cluster.add("busy", "stale", "idle", "zero", "odd")
-    stand.look({"busy": 20, "stale": 20, "zero": 1})
-    stand.look({"busy": 25, "stale": 25}, after=6)
-    stand.cluster.annotations("odd")[COST] = "a lot"
-    stand.restart()
+    harness.cluster.add("busy", "stale", "idle", "zero", "odd")
+    harness.look({"busy": 20, "stale": 20, "zero": 1})
+    harness.look({"busy": 25, "stale": 25}, after=6)
+    harness.cluster.annotations("odd")[COST] = "a lot"
+    harness.restart()
 
-    assert stand.look({"busy": 26}) == ["odd", "stale"]
-    assert [stand.cost(name) for name in ("busy", "stale", "idle", "zero", "odd")] == [
+    assert harness.look({"busy": 26}) == ["odd", "stale"]
+    assert [harness.cost(name) for name in ("busy", "stale", "idle", "zero", "odd")] == [
         "30",
         "0",
         None,
@@ -227,41 +233,45 @@ def test_a_keeper_that_starts_leaves_alone_what_is_right_and_mends_what_is_not(
     ]
 
 
-def test_what_others_annotate_is_kept(stand: Stand) -> None:
-    stand.cluster.add("w1", example__note="mine", cluster__x="y")
-    stand.look({"w1": 0})
+def test_what_others_annotate_is_kept(harness: PodsHarness) -> None:
+    harness.cluster.add("w1", example__note="mine", cluster__x="y")
+    harness.look({"w1": 0})
 
-    assert stand.cluster.annotations("w1") == {"example/note": "mine", "cluster/x": "y", COST: "10"}
-
-
-def test_a_cost_that_somebody_changed_is_put_right_with_the_next_list(stand: Stand) -> None:
-    stand.cluster.add("w1")
-    stand.look({"w1": 0})
-    stand.cluster.annotations("w1")[COST] = "0"
-    assert stand.look({"w1": 1}) == []
-    assert stand.look({"w1": 2}, after=LIST_SECONDS) == ["w1"]
+    assert harness.cluster.annotations("w1") == {
+        "example/note": "mine",
+        "cluster/x": "y",
+        COST: "10",
+    }
 
 
-def test_a_pod_that_was_deleted_and_made_again_is_patched_again(stand: Stand) -> None:
-    stand.cluster.add("w1")
-    stand.look({"w1": 0})
-    stand.cluster.add("w1")
+def test_a_cost_that_somebody_changed_is_put_right_with_the_next_list(harness: PodsHarness) -> None:
+    harness.cluster.add("w1")
+    harness.look({"w1": 0})
+    harness.cluster.annotations("w1")[COST] = "0"
+    assert harness.look({"w1": 1}) == []
+    assert harness.look({"w1": 2}, after=LIST_SECONDS) == ["w1"]
 
-    assert stand.look({"w1": 1}, after=LIST_SECONDS) == ["w1"]
-    assert stand.cost("w1") == "11"
+
+def test_a_pod_that_was_deleted_and_made_again_is_patched_again(harness: PodsHarness) -> None:
+    harness.cluster.add("w1")
+    harness.look({"w1": 0})
+    harness.cluster.add("w1")
+
+    assert harness.look({"w1": 1}, after=LIST_SECONDS) == ["w1"]
+    assert harness.cost("w1") == "11"
 
 
-def test_a_pod_that_went_is_forgotten_and_the_others_are_served(stand: Stand) -> None:
-    stand.cluster.add("w1", "w2", "w3")
-    stand.look({})
+def test_a_pod_that_went_is_forgotten_and_the_others_are_served(harness: PodsHarness) -> None:
+    harness.cluster.add("w1", "w2", "w3")
+    harness.look({})
     gone = metric("soloist_pod_patches_total", outcome="gone")
-    del stand.cluster.pods["w2"]
+    del harness.cluster.pods["w2"]
     busy = {"w1": 3, "w2": 2, "w3": 1}
 
-    assert stand.look(busy) == ["w1", "w3"]
+    assert harness.look(busy) == ["w1", "w3"]
     assert metric("soloist_pod_patches_total", outcome="gone") - gone == 1
-    assert stand.look(busy) == []
-    assert stand.cluster.lists == 1
+    assert harness.look(busy) == []
+    assert harness.cluster.lists == 1
     assert up()
 
 
@@ -269,79 +279,79 @@ def test_a_pod_that_went_is_forgotten_and_the_others_are_served(stand: Stand) ->
 
 
 def test_on_request_busy_pods_are_guarded_against_eviction_until_they_are_idle(
-    stand: Stand,
+    harness: PodsHarness,
 ) -> None:
-    stand.restart(protect_busy_pods=True)
-    stand.cluster.add("w1", "w2")
-    assert stand.look({"w1": 0}) == ["w1"]
+    harness.restart(protect_busy_pods=True)
+    harness.cluster.add("w1", "w2")
+    assert harness.look({"w1": 0}) == ["w1"]
     guarded = {CLUSTER_AUTOSCALER: "false", KARPENTER: "true"}
-    assert stand.cluster.annotations("w1") == {COST: "10", **guarded}
-    assert stand.look({"w1": 1}) == []
-    stand.look({}, after=6)
+    assert harness.cluster.annotations("w1") == {COST: "10", **guarded}
+    assert harness.look({"w1": 1}) == []
+    harness.look({}, after=6)
 
-    assert stand.cluster.annotations("w1") == {COST: "0"}
-    assert stand.cluster.annotations("w2") == {}
-
-
-def test_guards_are_set_and_removed_where_an_earlier_keeper_did_not(stand: Stand) -> None:
-    stand.cluster.add("busy", "idle")
-    stand.look({"busy": 5})
-    stand.cluster.annotations("idle")[KARPENTER] = "true"
-    stand.restart(protect_busy_pods=True)
-    stand.look({"busy": 6})
-
-    assert stand.cluster.annotations("busy") == {COST: "16", **GUARDS}
-    assert stand.cluster.annotations("idle") == {COST: "0"}
+    assert harness.cluster.annotations("w1") == {COST: "0"}
+    assert harness.cluster.annotations("w2") == {}
 
 
-def test_unasked_for_guards_are_neither_set_nor_removed(stand: Stand) -> None:
-    stand.cluster.add("w1")
-    stand.cluster.annotations("w1")[KARPENTER] = "true"
-    stand.look({"w1": 0})
-    stand.look({}, after=6)
+def test_guards_are_set_and_removed_where_an_earlier_keeper_did_not(harness: PodsHarness) -> None:
+    harness.cluster.add("busy", "idle")
+    harness.look({"busy": 5})
+    harness.cluster.annotations("idle")[KARPENTER] = "true"
+    harness.restart(protect_busy_pods=True)
+    harness.look({"busy": 6})
 
-    assert stand.cluster.annotations("w1") == {COST: "0", KARPENTER: "true"}
+    assert harness.cluster.annotations("busy") == {COST: "16", **GUARDS}
+    assert harness.cluster.annotations("idle") == {COST: "0"}
+
+
+def test_unasked_for_guards_are_neither_set_nor_removed(harness: PodsHarness) -> None:
+    harness.cluster.add("w1")
+    harness.cluster.annotations("w1")[KARPENTER] = "true"
+    harness.look({"w1": 0})
+    harness.look({}, after=6)
+
+    assert harness.cluster.annotations("w1") == {COST: "0", KARPENTER: "true"}
 
 
 # --- how fast ---------------------------------------------------------------------------------------
 
 
-def test_a_thousand_pods_are_patched_so_many_at_a_look(stand: Stand) -> None:
+def test_a_thousand_pods_are_patched_so_many_at_a_look(harness: PodsHarness) -> None:
     names = [f"w{n}" for n in range(1000)]
-    stand.cluster.add(*names)
+    harness.cluster.add(*names)
     busy = {name: float(age) for age, name in enumerate(names)}
-    first = [stand.look(busy, after=0) for _ in range(3)]
+    first = [harness.look(busy, after=0) for _ in range(3)]
 
     assert [len(patched) for patched in first] == [MOST_PATCHES] * 3
     assert list(chain(*first)) == names[: -3 * MOST_PATCHES - 1 : -1], "the oldest batch first"
-    stand.cluster.add("late")
-    stand.now += LIST_SECONDS
-    assert stand.look(busy | {"late": 5000.0})[0] == "late"
+    harness.cluster.add("late")
+    harness.now += LIST_SECONDS
+    assert harness.look(busy | {"late": 5000.0})[0] == "late"
     rest = 0
-    while patched := stand.look(busy, after=0):
+    while patched := harness.look(busy, after=0):
         rest += len(patched)
     assert rest + 4 * MOST_PATCHES == 1001
-    assert all(int(stand.cost(name) or 0) == 10 + age for name, age in busy.items())
+    assert all(int(harness.cost(name) or 0) == 10 + age for name, age in busy.items())
 
 
-def test_looks_are_a_while_apart(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_looks_are_a_while_apart(harness: PodsHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ROUND_SECONDS", 0.05)
     names = [f"w{n}" for n in range(5 * MOST_PATCHES)]
-    stand.cluster.add(*names)
+    harness.cluster.add(*names)
 
     async def follow() -> None:
-        running = asyncio.create_task(stand.pods.keep_annotated())
+        running = asyncio.create_task(harness.pods.keep_annotated())
         await asyncio.sleep(0)
-        assert stand.cluster.requests == 0, "before the first sweep nobody knows who is busy"
-        stand.pods.update_workers(dict.fromkeys(names, 1.0))
+        assert harness.cluster.requests == 0, "before the first sweep nobody knows who is busy"
+        harness.pods.update_workers(dict.fromkeys(names, 1.0))
         await asyncio.to_thread(
-            until, "all are patched", lambda: len(stand.cluster.patches) == len(names)
+            until, "all are patched", lambda: len(harness.cluster.patches) == len(names)
         )
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
     asyncio.run(asyncio.wait_for(follow(), 30))
-    at = [patch.at for patch in stand.cluster.patches]
+    at = [patch.at for patch in harness.cluster.patches]
     assert all(at[n + MOST_PATCHES] - at[n] >= 0.05 for n in range(len(at) - MOST_PATCHES))
 
 
@@ -350,20 +360,20 @@ def test_looks_are_a_while_apart(stand: Stand, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("verb", ["list", "patch"])
 def test_a_missing_right_is_told_once_and_healed_by_granting_it(
-    stand: Stand, told: list[str], verb: str
+    harness: PodsHarness, told: list[str], verb: str
 ) -> None:
-    stand.cluster.add("w1", "w2")
-    stand.cluster.fail(verb, 403)
+    harness.cluster.add("w1", "w2")
+    harness.cluster.fail(verb, 403)
     for _ in range(200):
-        assert stand.look({"w1": 1, "w2": 1}) == []
+        assert harness.look({"w1": 1, "w2": 1}) == []
     assert told == [f"no right to {verb} pods: busy ones look idle"]
     assert not up()
-    assert stand.cluster.requests <= 4 + 200 / LIST_SECONDS, "tried again rarely"
-    stand.cluster.heal()
+    assert harness.cluster.requests <= 4 + 200 / LIST_SECONDS, "tried again rarely"
+    harness.cluster.heal()
     for _ in range(60):
-        stand.look({"w1": 1, "w2": 1})
+        harness.look({"w1": 1, "w2": 1})
 
-    assert (stand.cost("w1"), stand.cost("w2")) == ("11", "11")
+    assert (harness.cost("w1"), harness.cost("w2")) == ("11", "11")
     assert told[1:] == [f"we have the right to {verb} pods now"]
     assert up()
 
@@ -371,82 +381,82 @@ def test_a_missing_right_is_told_once_and_healed_by_granting_it(
 @pytest.mark.parametrize("status", [401, 429, 500, 503])
 @pytest.mark.parametrize("verb", ["list", "patch"])
 def test_a_failing_api_is_told_once_and_left_alone_for_a_while(
-    stand: Stand, told: list[str], verb: str, status: int
+    harness: PodsHarness, told: list[str], verb: str, status: int
 ) -> None:
-    stand.cluster.add("w1", "w2")
-    stand.cluster.fail(verb, status)
+    harness.cluster.add("w1", "w2")
+    harness.cluster.fail(verb, status)
     for _ in range(30):
-        assert stand.look({"w1": 1, "w2": 1}) == []
+        assert harness.look({"w1": 1, "w2": 1}) == []
     assert told == ["the Kubernetes API fails: pods stay annotated as they are"]
     assert not up()
-    assert stand.cluster.requests <= 12, "tried every five seconds"
-    stand.cluster.heal()
-    stand.look({"w1": 1, "w2": 1}, after=6)
+    assert harness.cluster.requests <= 12, "tried every five seconds"
+    harness.cluster.heal()
+    harness.look({"w1": 1, "w2": 1}, after=6)
 
-    assert (stand.cost("w1"), stand.cost("w2")) == ("11", "11")
+    assert (harness.cost("w1"), harness.cost("w2")) == ("11", "11")
     assert told[1:] == ["the Kubernetes API works again"]
     assert up()
 
 
-def test_a_busy_api_says_for_how_long(stand: Stand) -> None:
-    stand.cluster.add("w1")
-    stand.cluster.fail("patch", 429, Retry_After="20")
-    stand.look({"w1": 1})
-    stand.cluster.heal()
-    assert stand.look({"w1": 1}, after=19) == []
-    assert stand.look({"w1": 1}, after=2) == ["w1"]
+def test_a_busy_api_says_for_how_long(harness: PodsHarness) -> None:
+    harness.cluster.add("w1")
+    harness.cluster.fail("patch", 429, Retry_After="20")
+    harness.look({"w1": 1})
+    harness.cluster.heal()
+    assert harness.look({"w1": 1}, after=19) == []
+    assert harness.look({"w1": 1}, after=2) == ["w1"]
 
 
 def test_an_api_that_does_not_answer_costs_one_timeout(
-    stand: Stand, told: list[str], monkeypatch: pytest.MonkeyPatch
+    harness: PodsHarness, told: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "REQUEST_SECONDS", 0.2)
-    stand.cluster.add(*(f"w{n}" for n in range(20)))
+    harness.cluster.add(*(f"w{n}" for n in range(20)))
     busy = {f"w{n}": 1.0 for n in range(20)}
-    stand.cluster.fail("patch", HANG)
-    stand.look(busy)
-    stand.look(busy)
-    assert stand.cluster.requests == 2
+    harness.cluster.fail("patch", HANG)
+    harness.look(busy)
+    harness.look(busy)
+    assert harness.cluster.requests == 2
     assert told == ["the Kubernetes API fails: pods stay annotated as they are"]
-    stand.cluster.heal()
-    assert len(stand.look(busy, after=6)) == 20
+    harness.cluster.heal()
+    assert len(harness.look(busy, after=6)) == 20
 
 
-def test_an_api_that_is_gone_is_found_again(stand: Stand, told: list[str]) -> None:
-    stand.cluster.add("w1")
-    stand.look({})
-    stand.cluster.stop()
-    stand.look({"w1": 1})
-    stand.look({"w1": 1}, after=6)
+def test_an_api_that_is_gone_is_found_again(harness: PodsHarness, told: list[str]) -> None:
+    harness.cluster.add("w1")
+    harness.look({})
+    harness.cluster.stop()
+    harness.look({"w1": 1})
+    harness.look({"w1": 1}, after=6)
     assert told == ["the Kubernetes API fails: pods stay annotated as they are"]
-    stand.cluster.start()
+    harness.cluster.start()
 
-    assert stand.look({"w1": 1}, after=6) == ["w1"]
+    assert harness.look({"w1": 1}, after=6) == ["w1"]
     assert told[1:] == ["the Kubernetes API works again"]
 
 
 def test_who_would_not_be_patched_waits_for_the_next_list_and_holds_up_nobody(
-    stand: Stand,
+    harness: PodsHarness,
 ) -> None:
-    stand.cluster.add("w1", "w2")
-    stand.cluster.fail("w1", 409)
+    harness.cluster.add("w1", "w2")
+    harness.cluster.fail("w1", 409)
     refused = metric("soloist_pod_patches_total", outcome="refused")
-    assert stand.look({"w1": 2, "w2": 1}) == ["w2"]
-    assert stand.look({"w1": 2, "w2": 1}) == []
+    assert harness.look({"w1": 2, "w2": 1}) == ["w2"]
+    assert harness.look({"w1": 2, "w2": 1}) == []
     assert metric("soloist_pod_patches_total", outcome="refused") - refused == 1
-    stand.cluster.heal()
+    harness.cluster.heal()
 
-    assert stand.look({"w1": 2, "w2": 1}, after=LIST_SECONDS) == ["w1"]
+    assert harness.look({"w1": 2, "w2": 1}, after=LIST_SECONDS) == ["w1"]
 
 
-def test_what_nobody_thought_of_does_not_end_it(stand: Stand, told: list[str]) -> None:
-    stand.cluster.add("w1")
-    stand.cluster.pods["w1"]["annotations"] = ["no map"]
-    stand.look({"w1": 1})
+def test_what_nobody_thought_of_does_not_end_it(harness: PodsHarness, told: list[str]) -> None:
+    harness.cluster.add("w1")
+    harness.cluster.pods["w1"]["annotations"] = ["no map"]
+    harness.look({"w1": 1})
     assert told == ["a look at the pods failed"]
-    stand.cluster.add("w1")
+    harness.cluster.add("w1")
 
-    assert stand.look({"w1": 1}, after=6) == ["w1"]
+    assert harness.look({"w1": 1}, after=6) == ["w1"]
 
 
 # --- in a cluster -----------------------------------------------------------------------------------

@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from lossy_ledger import Fault, LossyLedger, away, delayed, full, lost, silent, swallowed
 from prometheus_client import REGISTRY
 
 from contract.errors import LedgerFull, LedgerUnavailable, OutcomeUnknown
@@ -16,6 +15,16 @@ from contract.prediction import Prediction, new_id
 from contract.settings import Settings
 from service.gateway import recorder, retries
 from service.gateway.recorder import Recorder
+from tests.support.lossy_ledger import (
+    Fault,
+    LossyLedger,
+    away,
+    delayed,
+    full,
+    lost,
+    silent,
+    swallowed,
+)
 
 QUICK = 0.25
 """How fast these tests live: a request has so much of its real time."""

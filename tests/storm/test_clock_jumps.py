@@ -7,7 +7,7 @@ import pytest
 from local.rabbitmq import Redis
 from tests.storm.storm import Storm
 from tests.storm.system import System
-from tests.support.outside import missing
+from tests.support.external_tools import missing
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 

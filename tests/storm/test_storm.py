@@ -6,7 +6,7 @@ import pytest
 
 from local.rabbitmq import RabbitMQ
 from tests.storm.storm import run_storm
-from tests.support.outside import missing
+from tests.support.external_tools import missing
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 

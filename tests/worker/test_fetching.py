@@ -16,7 +16,7 @@ from contract.settings import Settings
 from tests.e2e.stack import Worker
 from tests.support.waiting import until
 from tests.worker.fake_hub import RIGHT, FakeHub, commit_of
-from tests.worker.fetched import Place, made
+from tests.worker.fetch_harness import FetchHarness, made
 from worker.models.files import fetching
 
 pytestmark = pytest.mark.slow
@@ -59,26 +59,26 @@ def hub() -> Iterator[FakeHub]:
 
 
 @pytest.fixture
-def place(tmp_path: Path, hub: FakeHub) -> Iterator[Place]:
-    opened = Place(tmp_path, hub)
+def harness(tmp_path: Path, hub: FakeHub) -> Iterator[FetchHarness]:
+    opened = FetchHarness(tmp_path, hub)
     yield opened
     opened.close()
 
 
 def test_what_was_fetched_is_what_a_worker_loads_without_a_network(
-    hub: FakeHub, place: Place, tiny: dict[str, bytes], settings: Settings
+    hub: FakeHub, harness: FetchHarness, tiny: dict[str, bytes], settings: Settings
 ) -> None:
     hub.repositories["owner/tiny"] = {"main": {**tiny, **MODULES, **CLUTTER}}
-    lines = place.fetch()
+    lines = harness.fetch()
     assert [line["message"] for line in lines] == ["fetching", "fetched"]
     assert lines[-1]["model"] == "tiny"
     assert lines[-1]["revision"] == "main"
-    assert place.files() == {*tiny, *MODULES}
+    assert harness.files() == {*tiny, *MODULES}
     assert not [line for line in hub.requests for name in CLUTTER if line.endswith("/" + name)]
 
     hub.close()
     before = list(hub.requests)
-    assert [line["message"] for line in place.fetch()] == [
+    assert [line["message"] for line in harness.fetch()] == [
         "nothing to fetch: the model is in the cache"
     ]
     env = {
@@ -86,7 +86,7 @@ def test_what_was_fetched_is_what_a_worker_loads_without_a_network(
         "SOLOIST_PREFIX": settings.prefix,
         "SOLOIST_DURABILITY": "none",
     }
-    worker = Worker("w1", "tiny", place.folder, place.env | env)
+    worker = Worker("w1", "tiny", harness.folder, harness.env | env)
     try:
         worker.ready()
     finally:
@@ -102,7 +102,7 @@ def recipe(*modules: tuple[str, str]) -> bytes:
 
 
 def test_what_sentence_transformers_modules_need_is_fetched_wherever_they_lie(
-    hub: FakeHub, place: Place, tiny: dict[str, bytes]
+    hub: FakeHub, harness: FetchHarness, tiny: dict[str, bytes]
 ) -> None:
     modules = {
         "modules.json": recipe(("Pooling", "1_Pooling"), ("Dense", "2_Dense"), ("Dense", "top")),
@@ -114,89 +114,89 @@ def test_what_sentence_transformers_modules_need_is_fetched_wherever_they_lie(
     }
     pickle = {"2_Dense/pytorch_model.bin": b"a pickle"}
     hub.repositories["owner/tiny"] = {"main": {**tiny, **modules, **pickle, **CLUTTER}}
-    place.fetch()
-    assert place.files() == {*tiny, *modules}
-    assert place.fetch()[0]["message"].startswith("nothing to fetch")
+    harness.fetch()
+    assert harness.files() == {*tiny, *modules}
+    assert harness.fetch()[0]["message"].startswith("nothing to fetch")
 
 
 def test_modules_with_pickled_weights_are_not_fetched(
-    hub: FakeHub, place: Place, tiny: dict[str, bytes]
+    hub: FakeHub, harness: FetchHarness, tiny: dict[str, bytes]
 ) -> None:
     modules = {"modules.json": recipe(("Dense", "2_Dense")), "2_Dense/pytorch_model.bin": b"pickle"}
     hub.repositories["owner/tiny"] = {"main": {**tiny, **modules}}
-    assert "2_Dense has no model.safetensors" in place.refusal()
+    assert "2_Dense has no model.safetensors" in harness.refusal()
 
 
 def test_the_revision_of_the_catalog_is_fetched_and_no_other(
-    hub: FakeHub, place: Place, tiny: dict[str, bytes]
+    hub: FakeHub, harness: FetchHarness, tiny: dict[str, bytes]
 ) -> None:
     old = {**tiny, "vocab.txt": b"old"}
     hub.repositories["owner/tiny"] = {"main": tiny, "v1": old}
-    place.lists(revision="v1")
-    place.fetch()
-    assert place.files(commit_of(old)) == set(old)
-    place.lists(revision=commit_of(tiny))
-    place.fetch()
-    assert place.files(commit_of(tiny)) == set(tiny)
+    harness.lists(revision="v1")
+    harness.fetch()
+    assert harness.files(commit_of(old)) == set(old)
+    harness.lists(revision=commit_of(tiny))
+    harness.fetch()
+    assert harness.files(commit_of(tiny)) == set(tiny)
 
 
 def test_a_branch_that_was_fetched_is_not_followed(
-    hub: FakeHub, place: Place, tiny: dict[str, bytes]
+    hub: FakeHub, harness: FetchHarness, tiny: dict[str, bytes]
 ) -> None:
     hub.repositories["owner/tiny"] = {"main": tiny}
-    place.fetch()
+    harness.fetch()
     hub.repositories["owner/tiny"] = {"main": {**tiny, "vocab.txt": b"new"}}
-    place.fetch()
-    assert place.files() == set(tiny)
+    harness.fetch()
+    assert harness.files() == set(tiny)
 
 
 def test_of_many_weight_files_those_of_the_index_are_fetched(
-    hub: FakeHub, place: Place, sharded: dict[str, bytes]
+    hub: FakeHub, harness: FetchHarness, sharded: dict[str, bytes]
 ) -> None:
     assert sum(name.endswith(".safetensors") for name in sharded) > 1
     hub.repositories["owner/tiny"] = {"main": {**sharded, **CLUTTER}}
-    place.fetch()
-    assert place.files() == set(sharded)
+    harness.fetch()
+    assert harness.files() == set(sharded)
 
     shard = next(name for name in sharded if name.endswith(".safetensors"))
-    next(place.cache.rglob(shard)).unlink()
-    place.fetch()
-    assert place.files() == set(sharded)
+    next(harness.cache.rglob(shard)).unlink()
+    harness.fetch()
+    assert harness.files() == set(sharded)
 
 
 def test_several_that_fetch_into_one_cache_fetch_each_file_once(
-    hub: FakeHub, place: Place, tiny: dict[str, bytes]
+    hub: FakeHub, harness: FetchHarness, tiny: dict[str, bytes]
 ) -> None:
     hub.repositories["owner/tiny"] = {"main": tiny}
     hub.go_on.clear()
-    first = place.start()
+    first = harness.start()
     assert hub.halfway.wait(60)
-    second = place.start()
+    second = harness.start()
     # The last that it asks before it waits for the first.
     asked = "HEAD /owner/tiny/resolve/" + commit_of(tiny) + "/model.safetensors"
     until("the second fetch", lambda: hub.requests.count(asked) == 2, 60)
     hub.go_on.set()
     assert [first.code(60), second.code(60)] == [0, 0], first.output + second.output
     assert hub.sent("model.safetensors") == 1
-    assert place.files() == set(tiny)
+    assert harness.files() == set(tiny)
 
 
 def test_a_fetch_that_is_told_to_end_ends_at_once_and_the_next_completes_it(
-    hub: FakeHub, place: Place, tiny: dict[str, bytes]
+    hub: FakeHub, harness: FetchHarness, tiny: dict[str, bytes]
 ) -> None:
     hub.repositories["owner/tiny"] = {"main": tiny}
     hub.go_on.clear()
-    first = place.start()
+    first = harness.start()
     assert hub.halfway.wait(60)
     assert first.end(5) == 128 + 15
     hub.go_on.set()
 
-    (left,) = place.cache.rglob("*.incomplete")
+    (left,) = harness.cache.rglob("*.incomplete")
     os.utime(left, (0, 0))
     recent = left.with_name("another.incomplete")
     recent.touch()
-    place.fetch()
-    assert place.files() == set(tiny)
+    harness.fetch()
+    assert harness.files() == set(tiny)
     assert not left.exists()
     assert recent.exists(), "another fetch may be writing it"
 
@@ -223,7 +223,7 @@ INDEX = "model.safetensors.index.json"
 )
 def test_what_no_worker_can_load_is_refused(
     hub: FakeHub,
-    place: Place,
+    harness: FetchHarness,
     tiny: dict[str, bytes],
     files: dict[str, bytes | None],
     complaint: str,
@@ -231,37 +231,39 @@ def test_what_no_worker_can_load_is_refused(
     changed = {**tiny, "pytorch_model.bin": b"a pickle", **files}
     kept = {name: body for name, body in changed.items() if body is not None}
     hub.repositories["owner/tiny"] = {"main": kept}
-    assert complaint in place.refusal()
+    assert complaint in harness.refusal()
     assert not hub.sent("pytorch_model.bin")
 
 
 def test_what_the_hub_does_not_have_is_named(
-    hub: FakeHub, place: Place, tiny: dict[str, bytes]
+    hub: FakeHub, harness: FetchHarness, tiny: dict[str, bytes]
 ) -> None:
-    assert "the hub has no such model, or it is private" in place.refusal()
-    assert "HF_TOKEN (in a cluster: hub.tokenSecret)" in place.refusal(**WRONG)
+    assert "the hub has no such model, or it is private" in harness.refusal()
+    assert "HF_TOKEN (in a cluster: hub.tokenSecret)" in harness.refusal(**WRONG)
     hub.repositories["owner/tiny"] = {"main": tiny}
-    place.lists(revision="v9")
-    assert "it has no revision 'v9'" in place.refusal()
+    harness.lists(revision="v9")
+    assert "it has no revision 'v9'" in harness.refusal()
 
 
-def test_a_gated_model_wants_a_token(hub: FakeHub, place: Place, tiny: dict[str, bytes]) -> None:
+def test_a_gated_model_wants_a_token(
+    hub: FakeHub, harness: FetchHarness, tiny: dict[str, bytes]
+) -> None:
     hub.repositories["owner/tiny"] = {"main": tiny}
     hub.gated.add("owner/tiny")
-    line = place.refusal()
+    line = harness.refusal()
     assert "it is gated" in line
     assert "HF_TOKEN (in a cluster: hub.tokenSecret)" in line
-    place.fetch(HF_TOKEN=RIGHT)
-    assert place.files() == set(tiny)
+    harness.fetch(HF_TOKEN=RIGHT)
+    assert harness.files() == set(tiny)
 
 
-def test_a_hub_that_is_away_is_named(hub: FakeHub, place: Place) -> None:
+def test_a_hub_that_is_away_is_named(hub: FakeHub, harness: FetchHarness) -> None:
     hub.status = 403
-    assert "the hub refused it" in place.refusal()
+    assert "the hub refused it" in harness.refusal()
     hub.status = 503
-    assert f"{hub.url} answered 503" in place.refusal()
+    assert f"{hub.url} answered 503" in harness.refusal()
     hub.close()
-    assert f"{hub.url} does not answer" in place.refusal()
+    assert f"{hub.url} does not answer" in harness.refusal()
 
 
 @pytest.mark.parametrize(
@@ -274,10 +276,10 @@ def test_a_hub_that_is_away_is_named(hub: FakeHub, place: Place) -> None:
     ],
 )
 def test_what_is_not_on_the_hub_needs_no_fetch(
-    hub: FakeHub, place: Place, entry: dict[str, str]
+    hub: FakeHub, harness: FetchHarness, entry: dict[str, str]
 ) -> None:
-    place.lists(**entry)
-    (line,) = place.fetch()
+    harness.lists(**entry)
+    (line,) = harness.fetch()
     assert line["message"] == "nothing to fetch: the model is not on the hub"
     assert hub.requests == []
 

@@ -13,7 +13,7 @@ from contract.errors import LedgerRefuses, LedgerUnsafe, StartRefused
 from contract.ledger.client import Ledger
 from contract.settings import Settings
 from local.redis import EmbeddedRedis
-from tests.support.absent import KINDS, away, refused, silent
+from tests.support.unavailable_ledgers import KINDS, away, refused, silent
 from tests.support.waiting import until
 from tests.worker.serving import Serving
 from worker import ledger_start

@@ -12,7 +12,7 @@ from tests.observability.boards import BOARDS, ROOT
 from tests.observability.live.grafana import View
 from tests.observability.live.surroundings import NAMESPACE
 from tests.observability.pictures.drawing import collected, draw, kept
-from tests.observability.pictures.evening import Evening
+from tests.observability.pictures.workload import Workload
 from tests.observability.test_rules import rules
 
 KEPT = ROOT / ".soloist" / "pictures.json"
@@ -23,18 +23,18 @@ LOOK = 5.0
 
 def run(seconds: float) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        evening = Evening(Path(folder) / "evening", rules(), seconds)
+        workload = Workload(Path(folder) / "workload", rules(), seconds)
         try:
-            evening.run()
+            workload.run()
             boards = {
                 name: collected(
-                    View(board, evening.started, evening.ended, NAMESPACE, LOOK, LOOK),
-                    evening.scene.prometheus,
+                    View(board, workload.started, workload.ended, NAMESPACE, LOOK, LOOK),
+                    workload.scene.prometheus,
                 )
                 for name, board in BOARDS.items()
             }
         finally:
-            evening.scene.close()
+            workload.scene.close()
     kept(boards, KEPT)
 
 

@@ -36,8 +36,8 @@ class Got:
         return self.trace_id, self.id
 
 
-class Collector:
-    """``with Collector() as collector: collector.url``; `status` is what it answers."""
+class TraceCollector:
+    """``with TraceCollector() as collector: collector.url``; `status` is what it answers."""
 
     def __init__(self) -> None:
         self.spans: list[Got] = []

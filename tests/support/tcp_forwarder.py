@@ -9,7 +9,7 @@ RST = b"\x01\x00\x00\x00\x00\x00\x00\x00"
 """SO_LINGER of 0 s: what is closed is reset."""
 
 
-class Forwarder:
+class TcpForwarder:
     """Listens on a port of the loopback and leads each connection to `target`, a port, as it is then."""
 
     def __init__(self, target: int) -> None:

@@ -4,11 +4,11 @@ import socket
 import threading
 
 from contract.ledger.client import load_script
-from tests.support.forwarder import Forwarder
+from tests.support.tcp_forwarder import TcpForwarder
 
 
-class Swallower(Forwarder):
-    """``with Swallower(port) as wire: wire.lose("create", 1)``. A connection whose answer was lost stays
+class LossyForwarder(TcpForwarder):
+    """``with LossyForwarder(port) as wire: wire.lose("create", 1)``. A connection whose answer was lost stays
     silent for good, as behind a router that forgot it.
     """
 

@@ -49,7 +49,7 @@ RATES: dict[str, Callable[[float], float]] = {
 }
 
 
-class Evening:
+class Workload:
     """The scene, its callers, and an autoscaler as KEDA and the HPA would be."""
 
     def __init__(self, folder: Path, rules: list[dict[str, Any]], seconds: float) -> None:

@@ -32,11 +32,11 @@ T = TypeVar("T")
 
 CONTENT = "1" * 32
 """What the files of all its models hold."""
-Act = Callable[["PretendWorker", str, Claimed], None]
+Act = Callable[["FakeWorker", str, Claimed], None]
 """What a model does with one prediction: (worker, model, claimed)."""
 
 
-class PretendWorker:
+class FakeWorker:
     """One worker for every model of a catalog."""
 
     def __init__(

@@ -38,7 +38,7 @@ def made(folder: Path, **options: Any) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-class Place:
+class FetchHarness:
     """A catalog of one model, and a cache."""
 
     def __init__(self, folder: Path, hub: FakeHub) -> None:
