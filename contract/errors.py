@@ -2,6 +2,7 @@
 
 SoloistError
 ├── RequestError            the request cannot be accepted as it is
+│   ├── MalformedRequest        invalid_request
 │   ├── InvalidRequest          invalid_request
 │   ├── InvalidJson             invalid_json
 │   ├── InvalidInput            invalid_input
@@ -10,6 +11,9 @@ SoloistError
 │   ├── NotFound                not_found
 │   ├── ModelNotFound           model_not_found
 │   ├── PredictionNotFound      prediction_not_found
+│   ├── MethodNotAllowed        method_not_allowed
+│   ├── RequestTimeout          request_timeout
+│   ├── HeadersTooLarge         headers_too_large
 │   ├── NotOver                 not_over
 │   ├── Misdirected             misdirected_request
 │   └── Conflict                conflict
@@ -63,6 +67,12 @@ class RequestError(SoloistError):
         """JSON pointer (RFC 6901) to the offending place in the body, where one is known."""
 
 
+class MalformedRequest(RequestError):
+    """It is no HTTP request that can be read."""
+
+    code, title = "invalid_request", "Bad Request"
+
+
 class InvalidRequest(RequestError):
     code, title = "invalid_request", "Invalid request"
 
@@ -93,6 +103,18 @@ class ModelNotFound(RequestError):
 
 class PredictionNotFound(RequestError):
     code, title = "prediction_not_found", "Prediction not found"
+
+
+class MethodNotAllowed(RequestError):
+    code, title = "method_not_allowed", "Method Not Allowed"
+
+
+class RequestTimeout(RequestError):
+    code, title = "request_timeout", "Request Timeout"
+
+
+class HeadersTooLarge(RequestError):
+    code, title = "headers_too_large", "Request Header Fields Too Large"
 
 
 class NotOver(RequestError):

@@ -4,19 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import UTC, datetime
-from itertools import chain
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
-from starlette.exceptions import HTTPException
-from starlette.responses import Response
-from starlette.routing import Match, Route
+from starlette.middleware import Middleware
 
 from contract import __version__
 from contract.broker import Notifier
 from contract.catalog import Catalog
-from contract.errors import SoloistError
 from contract.settings import Settings
 from contract.telemetry.tracing import Tracing, open_tracing
 from service.gateway import metrics
@@ -27,12 +22,11 @@ from service.gateway.predictions import Predictions
 from service.http.access_log import AccessLog
 from service.http.fast_routes import FastRoutes
 from service.http.host_check import HostCheck
-from service.http.openapi import describe
-from service.http.problems import problem, refuse
+from service.http.openapi import complete_document
 from service.ledger_start import CheckedLedger, wait_for_ledger
-from service.routes import health, models, page, predictions
+from service.routes import ROUTERS, predictions
+from service.routes.error_handlers import EXCEPTION_HANDLERS, answer_error
 
-ROUTERS = (predictions.router, models.router, page.router, health.router)
 NO_TELEMETRY: TelemetryConfig = {
     "tracing": False,
     "metrics": False,
@@ -40,12 +34,6 @@ NO_TELEMETRY: TelemetryConfig = {
     "auto_configure": False,
 }
 """FastAPI's own would add a second span to ours, and inputs to its logs."""
-HTTP_CODES = {404: "not_found", 405: "method_not_allowed"}
-NO_FILES = (
-    "files are not kept here: send them inside the input, as base64 or a data: URL; Replicate's Python "
-    'client does so by itself with file_encoding_strategy="base64"'
-)
-"""Where Replicate's clients send an open file of an input first."""
 START_SECONDS = 1.0
 """How long the first request waits for a ledger that is just about to answer."""
 
@@ -66,18 +54,18 @@ def create_gateway(settings: Settings, catalog: Catalog) -> FastAPI:
         telemetry=NO_TELEMETRY,
         docs_url=None,  # service/routes/page.py
         redoc_url=None,
+        middleware=[  # from the outside in
+            Middleware(AccessLog, tracing=tracing),
+            Middleware(HostCheck, settings=settings, answer_error=answer_error),
+            Middleware(FastRoutes, routes=predictions.fast_routes, answer_error=answer_error),
+        ],
+        exception_handlers=EXCEPTION_HANDLERS,
     )
     app.router.routes[:0] = predictions.fast_routes
     for router in ROUTERS:
         app.include_router(router)
     own_openapi = app.openapi
-    app.openapi = lambda: describe(own_openapi())  # type: ignore[method-assign]
-    app.add_middleware(FastRoutes, routes=predictions.fast_routes)
-    app.add_middleware(HostCheck, settings=settings)
-    app.add_middleware(AccessLog, tracing=tracing)  # added last, it is outermost
-    app.add_exception_handler(SoloistError, _on_error)
-    app.add_exception_handler(HTTPException, _on_http_error)
-    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.openapi = lambda: complete_document(own_openapi())  # type: ignore[method-assign]
     return app
 
 
@@ -121,37 +109,3 @@ def _lifespan(
             await asyncio.to_thread(tracing.close)
 
     return lifespan
-
-
-def _on_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, SoloistError)  # noqa: S101 - what it is registered for
-    return refuse(error, request)
-
-
-def _on_http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
-    code = HTTP_CODES.get(error.status_code, "invalid_request")
-    title, path = str(error.detail), request.scope["path"]
-    missing = error.status_code == 404 and path.rstrip("/") == "/v1/files"
-    response = problem(error.status_code, code, title, NO_FILES if missing else title, path)
-    response.headers.update(error.headers or {})
-    if error.status_code == 405:
-        response.headers["allow"] = _allowed(request)
-    return response
-
-
-def _allowed(request: Request) -> str:
-    """The methods of this path. Starlette names those of its first route only."""
-    methods: set[str] = set()
-    for route in chain(request.app.routes, *(router.routes for router in ROUTERS)):
-        if isinstance(route, Route) and route.matches(request.scope)[0] is Match.PARTIAL:
-            methods |= route.methods or set()
-    return ", ".join(sorted(methods))
-
-
-def _on_validation_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101 - what it is registered for
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"][1:])
-    detail = f"{place}: {first['msg']}"
-    return problem(422, "invalid_request", "Invalid request", detail, request.scope["path"])

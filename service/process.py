@@ -73,7 +73,21 @@ def _serve(
     listener = _listen(settings.host, port)
     where = {"host": settings.host, "port": listener.getsockname()[1]}
     logger.info("listening", extra={**where, **start_facts(settings)})
-    config = uvicorn.Config(
+    server = _Server(configure_uvicorn(app, settings, protocol), leave)
+    # Until uvicorn listens to signals itself, and when it raises them once more after a graceful end:
+    # ending on request is no failure.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, server.stop)
+    server.run(sockets=[listener])
+    if server.start_refusal is not None:
+        raise server.start_refusal
+
+
+def configure_uvicorn(
+    app: Starlette, settings: Settings, protocol: type[LimitedHttpProtocol]
+) -> uvicorn.Config:
+    """How uvicorn serves a gateway or keeper."""
+    return uvicorn.Config(
         app,
         http=protocol,
         ws="none",
@@ -85,14 +99,6 @@ def _serve(
         date_header=False,
         timeout_graceful_shutdown=int(settings.max_wait_seconds),
     )
-    server = _Server(config, leave)
-    # Until uvicorn listens to signals itself, and when it raises them once more after a graceful end:
-    # ending on request is no failure.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, server.end)
-    server.run(sockets=[listener])
-    if server.refusal is not None:
-        raise server.refusal
 
 
 class _Server(uvicorn.Server):
@@ -107,18 +113,18 @@ class _Server(uvicorn.Server):
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         asyncio.get_running_loop().set_exception_handler(_pass_over_late_names)
         await super().serve(sockets)
-        if self.refusal is None:
+        if self.start_refusal is None:
             self._leave()
 
     @property
-    def refusal(self) -> StartRefused | None:
+    def start_refusal(self) -> StartRefused | None:
         """Why it must not, found out after its start (service/ledger_start.py)."""
         return getattr(self.config.app.state, "refusal", None)  # type: ignore[union-attr]
 
     async def on_tick(self, counter: int) -> bool:
-        return await super().on_tick(counter) or self.refusal is not None
+        return await super().on_tick(counter) or self.start_refusal is not None
 
-    def end(self, sig: int, frame: FrameType | None) -> None:
+    def stop(self, sig: int, frame: FrameType | None) -> None:
         self.should_exit = True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

@@ -38,6 +38,7 @@ READS_ENVIRONMENT = {
 }
 SHARED_CODES = {
     "invalid_input": "the same fault of an input, found by the gateway or by the model",
+    "invalid_request": "the same fault of a request, found by the parser of HTTP or behind it",
 }
 
 
@@ -170,24 +171,22 @@ def test_the_drawing_of_the_errors_shows_them_all_with_their_codes() -> None:
 
 def test_every_error_that_reaches_a_client_has_a_status() -> None:
     reach = {
-        kind.code
+        kind
         for kind in all_errors()
         if issubclass(kind, RequestError | Refused | OutcomeUnknown) and kind not in groups()
     }
 
     assert reach <= STATUS.keys()
-    assert STATUS.keys() - reach == {SoloistError.code, "method_not_allowed"}
+    assert STATUS.keys() - reach == {SoloistError}
 
 
 def test_only_errors_that_a_client_can_mend_are_4xx() -> None:
     for kind in all_errors():
         if kind not in groups() and issubclass(kind, RequestError):
-            assert 400 <= STATUS[kind.code] < 500, kind.__name__
-    assert {STATUS[code] for code in ("queue_full", "ledger_full", "ledger_unavailable")} == {
-        429,
-        503,
-    }
-    assert STATUS["outcome_unknown"] == 504
+            assert 400 <= STATUS[kind] < 500, kind.__name__
+    refused = (errors.QueueFull, errors.LedgerFull, errors.LedgerUnavailable)
+    assert {STATUS[kind] for kind in refused} == {429, 503}
+    assert STATUS[OutcomeUnknown] == 504
 
 
 # --- modules ----------------------------------------------------------------------------------------

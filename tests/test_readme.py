@@ -163,6 +163,8 @@ def test_every_setting_of_a_model_is_documented() -> None:
 
 def test_every_error_code_is_documented() -> None:
     text = (ROOT / "docs/errors.md").read_text()
-    codes = {*STATUS} | {kind.code for kind in PredictionFailed.__subclasses__()}
+    codes = {error.code for error in STATUS} | {
+        kind.code for kind in PredictionFailed.__subclasses__()
+    }
     for code in codes:
         assert f"`{code}`" in text, code

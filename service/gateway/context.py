@@ -12,7 +12,6 @@ from contract.prediction import Prediction
 from contract.settings import Settings
 from contract.versions import is_version
 from service.gateway.predictions import Predictions
-from service.http.representation import base_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +21,14 @@ class Context:
     predictions: Predictions
     started_at: str
 
-    def base(self, request: Request) -> str:
-        return base_url(request, self.settings.public_url)
+    def base_url(self, request: Request) -> str:
+        """What the URLs in an answer begin with."""
+        if self.settings.public_url:
+            return self.settings.public_url
+        host = request.headers.get("host", "localhost")
+        return f"{request.scope['scheme']}://{host}"
 
-    async def find(self, reference: str) -> ModelSpec:
+    async def find_model(self, reference: str) -> ModelSpec:
         """The model that `owner/name`, `owner/name:version` or a version id names. A version of another
         catalog than this process's, older or newer, is known by its workers.
 

@@ -3,11 +3,12 @@
 import logging
 import time
 
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from contract.telemetry.tracing import OFF, Span, TraceContext, Tracing, incoming
 from service.gateway import metrics
-from service.http.problems import problem
+from service.http.problems import INTERNAL_ERROR, answer_problem
 
 logger = logging.getLogger(__name__)
 
@@ -49,9 +50,7 @@ class AccessLog:
             logger.exception("unexpected", extra=where)
             if status:  # the answer had begun
                 raise
-            answer = problem(
-                500, "internal_error", "Internal error", "this is a fault of ours", scope["path"]
-            )
+            answer = answer_problem(Request(scope), INTERNAL_ERROR)
             if scope["method"] == "POST":
                 answer.headers["x-should-retry"] = "false"  # what it got to, nobody knows
             await answer(scope, receive, send_and_note)

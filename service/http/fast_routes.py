@@ -7,15 +7,18 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from contract.errors import SoloistError
-from service.http.problems import refuse
+from service.http.problems import AnswerError, answer_problem
 
 
 class FastRoutes:
     """ASGI middleware. What FastAPI does for a route costs more than all that these routes do."""
 
-    def __init__(self, app: ASGIApp, routes: Sequence[Route]) -> None:
+    def __init__(
+        self, app: ASGIApp, routes: Sequence[Route], answer_error: AnswerError = answer_problem
+    ) -> None:
         self._app = app
         self._routes = tuple(routes)
+        self._answer_error = answer_error
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] != "GET":
@@ -33,5 +36,5 @@ class FastRoutes:
         try:
             response = await route.endpoint(request)
         except SoloistError as error:
-            response = refuse(error, request)
+            response = self._answer_error(request, error)
         await response(scope, receive, send)

@@ -1,90 +1,37 @@
-"""What the OpenAPI document says of routes that read and write their JSON themselves."""
+"""What FastAPI cannot know for the OpenAPI document: fast routes, and bodies, whose schemas are made of their types."""
 
 from typing import Any
 
-PRIORITY = {"type": "string", "enum": ["high", "normal", "low"]}
+from pydantic import TypeAdapter
 
-PREDICTION_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "title": "Prediction",
-    "properties": {
-        "id": {"type": "string"},
-        "model": {"type": "string", "description": "owner/name"},
-        "version": {
-            "type": "string",
-            "description": "The version that ran it; before that, the one that is expected to.",
-        },
-        "version_pinned": {
-            "type": "boolean",
-            "description": "True when the request named the version: no other runs it.",
-        },
-        "status": {
-            "type": "string",
-            "enum": ["starting", "processing", "succeeded", "failed", "canceled"],
-        },
-        "input": {"type": "object"},
-        "output": {"description": "As the model's output schema says; null until it succeeded."},
-        "logs": {"type": "string"},
-        "error": {"type": ["string", "null"]},
-        "error_code": {"type": ["string", "null"]},
-        "metrics": {
-            "type": "object",
-            "properties": {
-                "predict_time": {"type": "number", "description": "seconds"},
-                "queue_time": {"type": "number", "description": "seconds"},
-                "total_time": {"type": "number", "description": "seconds"},
-            },
-        },
-        "created_at": {"type": "string", "format": "date-time"},
-        "started_at": {"type": ["string", "null"], "format": "date-time"},
-        "completed_at": {"type": ["string", "null"], "format": "date-time"},
-        "urls": {
-            "type": "object",
-            "properties": {name: {"type": "string"} for name in ("get", "cancel", "stream")},
-        },
-        "data_removed": {
-            "type": "boolean",
-            "description": "Its input, output and logs were deleted.",
-        },
-        "queue_position": {"type": ["integer", "null"], "description": "1 is next"},
-        "eta_seconds": {"type": ["number", "null"]},
-        "progress": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
-        "priority": PRIORITY,
-        "attempt": {"type": "integer"},
-        "deadline": {"type": ["string", "null"], "format": "date-time"},
-        "warning": {
-            "type": "string",
-            "description": "In the answer to a create alone: it was accepted, and no worker of its model can start.",
-        },
-    },
-    "required": ["id", "model", "version", "status", "input", "urls", "created_at"],
-}
+from service.http import schemas
+from service.http.problems import MEDIA_TYPE
 
-PROBLEM_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "title": "Problem",
-    "description": "RFC 9457",
-    "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "instance": {"type": "string"},
-        "code": {"type": "string"},
-        "pointer": {"type": "string"},
-        "prediction": {"type": "string", "description": "Of a 504: the id to ask for."},
-    },
-    "required": ["type", "title", "status", "detail", "instance", "code"],
-}
+REFERENCE = "#/components/schemas/{model}"
+TYPES: tuple[Any, ...] = (
+    schemas.Account,
+    schemas.ModelList,
+    schemas.PredictionPage,
+    schemas.Problem,
+    schemas.StatusReport,
+    schemas.VersionList,
+)
+"""All others belong to these."""
+
+Responses = dict[int | str, dict[str, Any]]
 
 
-def _json(description: str, schema: dict[str, Any]) -> dict[str, Any]:
+def _json(description: str, body: type) -> dict[str, Any]:
+    schema = {"$ref": REFERENCE.format(model=body.__name__)}
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
 def _problem(description: str, **headers: str) -> dict[str, Any]:
-    content = {"application/problem+json": {"schema": PROBLEM_SCHEMA}}
-    answer: dict[str, Any] = {"description": description, "content": content}
+    schema = {"$ref": REFERENCE.format(model=schemas.Problem.__name__)}
+    answer: dict[str, Any] = {
+        "description": description,
+        "content": {MEDIA_TYPE: {"schema": schema}},
+    }
     if headers:
         answer["headers"] = {
             name.replace("_", "-"): {"description": text, "schema": {"type": "string"}}
@@ -93,12 +40,12 @@ def _problem(description: str, **headers: str) -> dict[str, Any]:
     return answer
 
 
-ERRORS: dict[int | str, dict[str, Any]] = {
+ERRORS: Responses = {
     404: _problem("No such thing, or another owner's"),
     422: _problem("The request does not fit"),
     503: _problem("The ledger does not answer; try again after Retry-After"),
 }
-UNKNOWN: dict[int | str, dict[str, Any]] = {
+UNKNOWN: Responses = {
     504: _problem(
         "The ledger did not say what became of it: ask for the prediction, or send the same again with "
         "the same id or Idempotency-Key",
@@ -107,102 +54,15 @@ UNKNOWN: dict[int | str, dict[str, Any]] = {
         x_should_retry="`false` where the same request again could be a second prediction.",
     )
 }
-PREDICTION: dict[int | str, dict[str, Any]] = {200: _json("The prediction", PREDICTION_SCHEMA)}
-NOT_OVER: dict[int | str, dict[str, Any]] = {409: _problem("It waits or runs; cancel it first")}
-PREDICTIONS: dict[int | str, dict[str, Any]] = {
-    200: _json(
-        "A page, newest first",
-        {
-            "type": "object",
-            "properties": {
-                "previous": {"type": ["string", "null"]},
-                "next": {"type": ["string", "null"]},
-                "results": {"type": "array", "items": PREDICTION_SCHEMA},
-            },
-        },
-    )
-}
-
-INSTANT = {"type": ["string", "null"], "format": "date-time"}
-STATE_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "title": "ModelState",
-    "properties": {
-        "id": {"type": "string", "description": "owner/name"},
-        "state": {
-            "enum": ["cold", "starting", "failing", "ready", "busy"],
-            "description": "What the next prediction meets: no worker, one on its way, none that can start, a "
-            "free one, or none that is free.",
-        },
-        "failure": {
-            "type": ["object", "null"],
-            "description": "Why the last worker that could not start did not, until one is ready or for a quarter of "
-            "an hour.",
-            "properties": {
-                "code": {"type": "string"},
-                "detail": {"type": "string"},
-                "seconds": {"type": "number", "description": "since then"},
-            },
-        },
-        "queue": {
-            "type": "object",
-            "properties": {
-                "queued": {"type": "integer"},
-                "running": {"type": "integer"},
-                "busy": {"type": "integer", "description": "workers"},
-                "oldest_seconds": {"type": "number"},
-                "eta_seconds": {"type": ["number", "null"], "description": "for all that waits"},
-            },
-        },
-        "workers": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "name": {"type": "string"},
-                    "state": {"enum": ["starting", "ready", "busy", "draining"]},
-                    "state_seconds": {"type": "number"},
-                    **{
-                        name: {"type": "string"}
-                        for name in ("phase", "device", "gpu_name", "gpu_uuid", "version")
-                    },
-                    "loaded": {
-                        "type": "string",
-                        "description": "What a ready one has loaded, on what, how fast and in how much memory.",
-                    },
-                    "model_version": {
-                        "type": "string",
-                        "description": "Empty where an older worker does not say.",
-                    },
-                },
-            },
-        },
-    },
-}
-_BRIEFLY = ("id", "model", "status", "error_code", "progress", "attempt", "metrics")
-STATUS: dict[int | str, dict[str, Any]] = {
-    200: _json(
-        "What the status page shows",
-        {
-            "type": "object",
-            "properties": {
-                "version": {"type": "string"},
-                "now": {**INSTANT, "description": "The ledger's clock"},
-                "models": {"type": "array", "items": STATE_SCHEMA},
-                "predictions": {
-                    "type": "array",
-                    "items": {
-                        "type": "object",
-                        "properties": {
-                            **{name: PREDICTION_SCHEMA["properties"][name] for name in _BRIEFLY},
-                            **dict.fromkeys(("created_at", "started_at", "completed_at"), INSTANT),
-                        },
-                    },
-                },
-            },
-        },
-    )
-}
+NOT_OVER: Responses = {409: _problem("It waits or runs; cancel it first")}
+PREDICTION: Responses = {200: _json("The prediction", schemas.Prediction)}
+PREDICTIONS: Responses = {200: _json("A page, newest first", schemas.PredictionPage)}
+STATUS: Responses = {200: _json("What the status page shows", schemas.StatusReport)}
+MODEL: Responses = {200: _json("The model", schemas.Model)}
+MODELS: Responses = {200: _json("All models", schemas.ModelList)}
+VERSION: Responses = {200: _json("The version", schemas.ModelVersion)}
+VERSIONS: Responses = {200: _json("The current one first", schemas.VersionList)}
+ACCOUNT: Responses = {200: _json("Who asks", schemas.Account)}
 
 HEADERS = [
     (
@@ -217,19 +77,9 @@ HEADERS = [
 
 def _creates(summary: str, path: list[str], required: list[str]) -> dict[str, Any]:
     """The operation of a route that creates a prediction."""
-    properties: dict[str, Any] = {
-        "input": {"type": "object", "description": "As the model's input schema says."},
-        "priority": PRIORITY,
-        "stream": {"type": "boolean", "description": "Ignored: every prediction can be streamed."},
-    }
-    text = "A version id, owner/name, or owner/name:version. No other version than a named one runs it."
-    properties["version"] = {"type": "string", "description": text}
-    schema = {
-        "type": "object",
-        "properties": properties,
-        "required": required,
-        "additionalProperties": False,
-    }
+    schema = schemas.PredictionRequest.model_json_schema(ref_template=REFERENCE)
+    del schema["$defs"]
+    schema["required"] = required
     parameters: list[dict[str, Any]] = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in path
@@ -239,8 +89,8 @@ def _creates(summary: str, path: list[str], required: list[str]) -> dict[str, An
         for name, text in HEADERS
     ]
     responses = {
-        201: _json("Accepted; finished too, if it was waited for", PREDICTION_SCHEMA),
-        200: _json("An earlier request had created it", PREDICTION_SCHEMA),
+        201: _json("Accepted; finished too, if it was waited for", schemas.Prediction),
+        200: _json("An earlier request had created it", schemas.Prediction),
         400: _problem("The body is not JSON that can be accepted"),
         409: _problem("The id or key was used for another request"),
         413: _problem("The body is too large"),
@@ -272,8 +122,12 @@ FAST_PATHS: dict[str, dict[str, Any]] = {
 }
 
 
-def describe(document: dict[str, Any]) -> dict[str, Any]:
-    """Add the routes that FastAPI does not know to its OpenAPI document."""
+def complete_document(document: dict[str, Any]) -> dict[str, Any]:
+    """Add the schemas of all bodies, and the routes that FastAPI does not know, to its OpenAPI document."""
+    adapters = [(body.__name__, "serialization", TypeAdapter(body)) for body in TYPES]
+    _, definitions = TypeAdapter.json_schemas(adapters, ref_template=REFERENCE)  # type: ignore[arg-type]
+    components = document.setdefault("components", {}).setdefault("schemas", {})
+    components.update(definitions["$defs"])
     for path, operations in FAST_PATHS.items():
         document["paths"].setdefault(path, {}).update(operations)
     return document

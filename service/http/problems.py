@@ -1,71 +1,69 @@
-"""Errors as the client sees them: one table from error code to HTTP status, one shape (RFC 9457)."""
+"""Errors as the client sees them: one table from error to HTTP status, one shape (RFC 9457)."""
 
 import math
-from typing import Any
+from collections.abc import Callable
 
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from contract import errors
 from contract.errors import OutcomeUnknown, Refused, RequestError, SoloistError
-from service.gateway import metrics
-from service.gateway.context import context_of
-from service.http.representation import PREDICTION_PATH
+from service.http.schemas import Problem
 
-STATUS = {
-    "invalid_request": 422,
-    "invalid_json": 400,
-    "invalid_input": 422,
-    "too_large": 413,
-    "unsupported_media_type": 415,
-    "not_found": 404,
-    "model_not_found": 404,
-    "prediction_not_found": 404,
-    "conflict": 409,
-    "not_over": 409,
-    "misdirected_request": 421,
-    "queue_full": 429,
-    "ledger_unavailable": 503,
-    "ledger_full": 503,
-    "outcome_unknown": 504,
-    "method_not_allowed": 405,
-    "internal_error": 500,
+STATUS: dict[type[SoloistError], int] = {
+    errors.MalformedRequest: 400,
+    errors.InvalidJson: 400,
+    errors.NotFound: 404,
+    errors.ModelNotFound: 404,
+    errors.PredictionNotFound: 404,
+    errors.MethodNotAllowed: 405,
+    errors.RequestTimeout: 408,
+    errors.Conflict: 409,
+    errors.NotOver: 409,
+    errors.TooLarge: 413,
+    errors.UnsupportedMediaType: 415,
+    errors.Misdirected: 421,
+    errors.InvalidRequest: 422,
+    errors.InvalidInput: 422,
+    errors.QueueFull: 429,
+    errors.HeadersTooLarge: 431,
+    errors.SoloistError: 500,
+    errors.LedgerUnavailable: 503,
+    errors.LedgerFull: 503,
+    errors.OutcomeUnknown: 504,
 }
+MEDIA_TYPE = "application/problem+json"
+AnswerError = Callable[[Request, SoloistError], Response]
+INTERNAL_ERROR = SoloistError("this is a fault of ours")
 
 
-def problem(
-    status: int, code: str, title: str, detail: str, instance: str, **more: Any
-) -> Response:
-    """An `application/problem+json` answer."""
-    body = {
-        "type": f"urn:soloist:error:{code}",
-        "title": title,
-        "status": status,
-        "detail": detail,
+def status_of(error: SoloistError) -> int:
+    """The HTTP status of an error; 500 of one that should not reach a client."""
+    return STATUS.get(type(error), STATUS[SoloistError])
+
+
+def describe_problem(error: SoloistError, instance: str) -> Problem:
+    """The body of the answer. `instance` is the path of the request."""
+    problem: Problem = {
+        "type": f"urn:soloist:error:{error.code}",
+        "title": error.title,
+        "status": status_of(error),
+        "detail": error.detail,
         "instance": instance,
-        "code": code,
-        **more,
+        "code": error.code,
     }
-    return Response(orjson.dumps(body), status, media_type="application/problem+json")
-
-
-def refuse(error: SoloistError, request: Request) -> Response:
-    """The answer to a request that ended in one of our errors, which is counted."""
-    metrics.REJECTED.labels(error.code).inc()
-    more: dict[str, Any] = {}
     if isinstance(error, RequestError) and error.pointer is not None:
-        more["pointer"] = error.pointer
+        problem["pointer"] = error.pointer
     if isinstance(error, OutcomeUnknown):
-        more["prediction"] = error.prediction
-    status = STATUS.get(error.code, 500)
-    path = request.scope["path"]
-    response = problem(status, error.code, error.title, error.detail, path, **more)
+        problem["prediction"] = error.prediction
+    return problem
+
+
+def answer_problem(request: Request, error: SoloistError) -> Response:
+    """The answer to a request that ended in an error."""
+    problem = describe_problem(error, request.scope["path"])
+    response = Response(orjson.dumps(problem), problem["status"], media_type=MEDIA_TYPE)
     if isinstance(error, Refused | OutcomeUnknown):
         response.headers["retry-after"] = str(max(1, math.ceil(error.retry_after_seconds)))
-    if isinstance(error, OutcomeUnknown):
-        base = context_of(request).base(request)
-        response.headers["location"] = f"{base}{PREDICTION_PATH}{error.prediction}"
-        if not error.repeatable:
-            # A client of Replicate's repeats a POST by itself after a 5xx, but not against this word.
-            response.headers["x-should-retry"] = "false"
     return response

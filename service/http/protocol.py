@@ -6,10 +6,13 @@ unfinished gets a deadline, and one lazily moved timer per connection enforces i
 """
 
 import asyncio
-from typing import NamedTuple, cast
+from typing import cast
 
 import orjson
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from contract.errors import HeadersTooLarge, MalformedRequest, RequestError, RequestTimeout
+from service.http.problems import MEDIA_TYPE, describe_problem
 
 IDLE, HEAD, BODY = range(3)
 """Of the message that arrives: none of it yet, its request line and headers, its body."""
@@ -19,37 +22,11 @@ CHUNK_ALLOWANCE = 16
 what is beyond is chunk extensions and trailers, which section 7.1.1 asks to limit."""
 
 
-class Refusal(NamedTuple):
-    """An answer that needs no application."""
-
-    status: int
-    code: str
-    title: str
-    detail: str
-
-    def body(self) -> bytes:
-        """Problem details, RFC 9457."""
-        return orjson.dumps({"type": "about:blank", **self._asdict()})
-
-
-MALFORMED = Refusal(
-    400, "invalid_request", "Bad Request", "This is not an HTTP/1.1 request that can be read."
-)
-PIPELINED = Refusal(
-    400, "invalid_request", "Bad Request", "Too many requests were sent ahead of their answers."
-)
-UPGRADE = Refusal(
-    400, "invalid_request", "Bad Request", "A request with a body cannot ask for an upgrade."
-)
-SLOW = Refusal(
-    408, "request_timeout", "Request Timeout", "The request did not arrive in the time allowed."
-)
-HEADERS = Refusal(  # RFC 6585 section 5
-    431,
-    "headers_too_large",
-    "Request Header Fields Too Large",
-    "The headers are too many or too long.",
-)
+MALFORMED = MalformedRequest("This is not an HTTP/1.1 request that can be read.")
+PIPELINED = MalformedRequest("Too many requests were sent ahead of their answers.")
+UPGRADE = MalformedRequest("A request with a body cannot ask for an upgrade.")
+SLOW = RequestTimeout("The request did not arrive in the time allowed.")
+HEADERS = HeadersTooLarge("The headers are too many or too long.")  # RFC 6585 section 5
 
 
 class _Refused(Exception):
@@ -91,8 +68,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     """Of those before the last one."""
     _deadline: float | None = None
     _timer: asyncio.TimerHandle | None = None
-    _refusal: Refusal | None = None
-    _why = MALFORMED
+    _refusal: RequestError | None = None
+    _why: RequestError = MALFORMED
     """What `_refuse` is told once the parser has been left."""
     _answered = False
 
@@ -184,7 +161,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def _head_bytes(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
-    def _stop(self, refusal: Refusal) -> _Refused:
+    def _stop(self, refusal: RequestError) -> _Refused:
         self._why = refusal
         return _Refused()
 
@@ -229,7 +206,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     # The end of a connection.
 
-    def _refuse(self, refusal: Refusal) -> None:
+    def _refuse(self, refusal: RequestError) -> None:
         """Reads nothing more; answers after the requests before, in order (RFC 9112 9.3.2)."""
         self._refusal = refusal
         self._deadline = None
@@ -257,10 +234,13 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if self._refusal is None or self._answered:
             return
         self._answered = True
-        body = self._refusal.body()
-        head = [STATUS_LINE[self._refusal.status]]
+        # The path is known once the headers are complete.
+        path = self.scope["path"] if self._stage == BODY else ""
+        problem = describe_problem(self._refusal, path)
+        body = orjson.dumps(problem)
+        head = [STATUS_LINE[problem["status"]]]
         head += [b"%b: %b\r\n" % header for header in self.server_state.default_headers]
-        head.append(b"content-type: application/problem+json\r\n")
+        head.append(b"content-type: %b\r\n" % MEDIA_TYPE.encode())
         head.append(b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body))
         self.transport.write(b"".join((*head, body)))
         if not self.transport.can_write_eof():  # TLS

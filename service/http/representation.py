@@ -2,28 +2,24 @@
 
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import cast, overload
 
 import orjson
-from starlette.requests import Request
 
 from contract.catalog import ModelSpec
 from contract.examples import example
 from contract.ledger.transitions import Created, ModelState
 from contract.prediction import Prediction, Status
 from contract.versions import entry_of
+from service.http import schemas
 
 PREDICTION_PATH = "/v1/predictions/"
 
 
-def base_url(request: Request, public_url: str | None) -> str:
-    """What the URLs in an answer begin with."""
-    if public_url:
-        return public_url
-    host = request.headers.get("host", "localhost")
-    return f"{request.scope['scheme']}://{host}"
-
-
+@overload
+def format_instant(seconds: float) -> str: ...
+@overload
+def format_instant(seconds: float | None) -> str | None: ...
 def format_instant(seconds: float | None) -> str | None:
     """RFC 3339 with Z."""
     if seconds is None:
@@ -33,7 +29,7 @@ def format_instant(seconds: float | None) -> str | None:
 
 def represent_created(
     created: Created, model_id: str, base: str, status: Status | None = None
-) -> dict[str, Any]:
+) -> schemas.Prediction:
     """One prediction as it was accepted: as `represent_prediction`, with a `warning` where it has to wait for somebody to
     mend its model.
     """
@@ -49,7 +45,7 @@ def represent_created(
 
 def represent_prediction(
     prediction: Prediction, model_id: str, base: str, status: Status | None = None
-) -> dict[str, Any]:
+) -> schemas.Prediction:
     """One prediction. `status` is said in place of its own.
 
     Input and output go out as they lie in the ledger, without being parsed.
@@ -82,8 +78,8 @@ def represent_prediction(
     }
 
 
-def _metrics(p: Prediction) -> dict[str, float]:
-    metrics: dict[str, float] = {}
+def _metrics(p: Prediction) -> schemas.Metrics:
+    metrics: schemas.Metrics = {}
     if p.predict_seconds is not None:
         metrics["predict_time"] = p.predict_seconds
     if p.started_at is not None:
@@ -93,7 +89,7 @@ def _metrics(p: Prediction) -> dict[str, float]:
     return metrics
 
 
-def represent_summary(prediction: Prediction, model_id: str) -> dict[str, Any]:
+def represent_summary(prediction: Prediction, model_id: str) -> schemas.PredictionSummary:
     """One prediction without what may be large or nobody else's business."""
     p = prediction
     return {
@@ -110,19 +106,27 @@ def represent_summary(prediction: Prediction, model_id: str) -> dict[str, Any]:
     }
 
 
-def represent_state(known: ModelState | None) -> dict[str, Any]:
+def represent_state(known: ModelState | None) -> schemas.ModelState:
     """Whether a model is cold, starting, failing, ready or busy, why its last worker could not start, its queue and
     its workers; None while the ledger does not say.
     """
     if known is None:
         return {"state": None, "failure": None, "queue": None, "workers": None}
-    queue = asdict(known)
-    workers, failure = queue.pop("workers"), queue.pop("failure")
-    del queue["served"]
-    return {"state": known.word, "failure": failure, "queue": queue, "workers": workers}
+    return {
+        "state": known.word,
+        "failure": cast(schemas.StartFailure, asdict(known.failure)) if known.failure else None,
+        "queue": {
+            "queued": known.queued,
+            "running": known.running,
+            "busy": known.busy,
+            "oldest_seconds": known.oldest_seconds,
+            "eta_seconds": known.eta_seconds,
+        },
+        "workers": [cast(schemas.Worker, asdict(worker)) for worker in known.workers],
+    }
 
 
-def represent_version(spec: ModelSpec, version: str, created_at: str) -> dict[str, Any]:
+def represent_version(spec: ModelSpec, version: str, created_at: str) -> schemas.ModelVersion:
     """One version of a model, with the schemas of its input and output, if its entry is this catalog's."""
     is_ours = entry_of(version) == spec.entry
     schemas = {"Input": spec.inputs, "Output": spec.outputs} if is_ours else {}
@@ -141,7 +145,7 @@ def represent_version(spec: ModelSpec, version: str, created_at: str) -> dict[st
 
 def represent_model(
     spec: ModelSpec, base: str, created_at: str, known: ModelState | None
-) -> dict[str, Any]:
+) -> schemas.Model:
     """One model, for Replicate's clients and for OpenAI's (`id`, `object`, `owned_by`, `created`). It has no
     latest version as long as none of its workers told what its files hold.
     """

@@ -6,21 +6,16 @@ Event names are only output, logs, error and done; each event has a name, an id 
 the output begins, the stream ends with an error.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from hashlib import blake2b
-from typing import Any
 
 import orjson
 
-from contract.errors import InvalidRequest, LedgerUnavailable, PredictionNotFound
+from contract.errors import InvalidRequest
 from contract.ledger.transitions import Streamed
 from contract.prediction import Status
-from service.gateway.predictions import Predictions
 
-KEEP_ALIVE_SECONDS = 15.0
 KEEP_ALIVE = b": keep-alive\n\n"
-RETRY_SECONDS = 1.0
 DIFFERS = (
     "the output is not what was streamed: the model ran again and said something else, or changed its "
     "text in the end; the prediction has the output"
@@ -48,40 +43,6 @@ def encode_event(name: str, number: int, data: str) -> bytes:
     lines = data.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     body = "".join(f"data: {line}\n" for line in lines)
     return f"event: {name}\nid: {number}\n{body}\n".encode()
-
-
-async def stream_events(
-    predictions: Predictions, id: str, owner: str, since: int
-) -> AsyncIterator[bytes]:
-    """All events after number `since`, until the prediction is over."""
-    changed = asyncio.Event()
-
-    def on_announcement(kind: str, fields: dict[str, Any]) -> None:
-        changed.set()
-
-    encoder = EventEncoder(since)
-    with predictions.listen_to(id, on_announcement):
-        while True:
-            changed.clear()
-            try:
-                found = await predictions.read_stream(id, owner, encoder.number)
-            except LedgerUnavailable:
-                yield KEEP_ALIVE
-                await asyncio.sleep(RETRY_SECONDS)
-                continue
-            except PredictionNotFound:  # deleted while somebody listened
-                return
-            if events := b"".join(encoder.encode_events(found)):
-                yield events
-            if found.status.terminal:
-                return
-            if predictions.draining:
-                return  # the client comes again with Last-Event-ID
-            try:
-                async with asyncio.timeout(KEEP_ALIVE_SECONDS):
-                    await changed.wait()
-            except TimeoutError:
-                yield KEEP_ALIVE
 
 
 class StreamedText:

@@ -12,7 +12,6 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from contract import exact_json
 from contract.errors import InvalidJson
 from contract.json_pointer import json_pointer
 
@@ -47,7 +46,7 @@ SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="json")
 
 
-def parse(body: bytes) -> Any:
+def parse_json(body: bytes) -> Any:
     """The value of a JSON text (RFC 8259), integers of any size exact.
 
     Raises InvalidJson with a sentence and, unless the place is too far into a large body, a JSON
@@ -59,8 +58,8 @@ def parse(body: bytes) -> Any:
         raise _refusal(body, fault) from None
 
 
-async def parse_async(body: bytes) -> Any:
-    """`parse`, in a thread where the body is long.
+async def parse_json_async(body: bytes) -> Any:
+    """`parse_json`, in a thread where the body is long.
 
     The scanner is C and keeps the GIL while it runs, so a long body still delays the loop: measured
     for 1 MiB, 13 ms of small integers, 1 ms of text, 50 ms in the worst case (350,000 times `[]`).
@@ -69,18 +68,13 @@ async def parse_async(body: bytes) -> Any:
     """
     loop = asyncio.get_running_loop()
     if len(body) > INLINE_BYTES:
-        return await loop.run_in_executor(_threads, parse, body)
+        return await loop.run_in_executor(_threads, parse_json, body)
     try:
         return _read(body)
     except FAULTS as fault:
         if len(body) <= INLINE_REFUSED_BYTES:
             raise _refusal(body, fault) from None
         raise await loop.run_in_executor(_threads, _refusal, body, fault) from None
-
-
-def dump(value: Any) -> bytes:
-    """Compact JSON of a parsed value; `parse(dump(value)) == value`."""
-    return exact_json.dumps(value)
 
 
 def _read(body: bytes) -> Any:
@@ -147,7 +141,7 @@ def _refusal(body: bytes, fault: Exception) -> InvalidJson:
     # Decoded so, bytes that are not UTF-8 are lone surrogates, and the walk finds their string.
     walk = _Walk(body.decode(errors="surrogateescape"))
     try:
-        walk.document()
+        walk.check_document()
     except _TooFar:
         return InvalidJson(_sentence(fault))
     except FAULTS as found:
@@ -185,12 +179,12 @@ class _Walk:
         self.steps = 0
         self.path: list[str] = []
 
-    def document(self) -> None:
+    def check_document(self) -> None:
         if self.text.startswith("\ufeff"):
             raise InvalidJson(BYTE_ORDER_MARK)
         if not self.peek():
             raise InvalidJson(EMPTY)
-        self.value(depth=0)
+        self.check_value(depth=0)
         if self.peek():
             raise json.JSONDecodeError("Extra data", self.text, self.at)
 
@@ -207,26 +201,26 @@ class _Walk:
         self.at += 1
         return True
 
-    def value(self, depth: int) -> None:
+    def check_value(self, depth: int) -> None:
         sign = self.peek()
         if sign not in ("{", "["):
-            self.scalar()
+            self.check_scalar()
             return
         if depth == MAX_DEPTH:
             raise InvalidJson(TOO_DEEP)
         self.at += 1
         if sign == "{":
-            self.members(depth + 1)
+            self.check_members(depth + 1)
         else:
-            self.items(depth + 1)
+            self.check_items(depth + 1)
 
-    def members(self, depth: int) -> None:
+    def check_members(self, depth: int) -> None:
         names: set[str] = set()
         while not (not names and self.take("}")):
             if self.peek() != '"':
                 message = "Expecting property name enclosed in double quotes"
                 raise json.JSONDecodeError(message, self.text, self.at)
-            name = self.scalar()
+            name = self.check_scalar()
             if len(names) == MAX_KEYS:
                 raise InvalidJson(TOO_MANY_KEYS)
             self.path.append(name)
@@ -235,16 +229,16 @@ class _Walk:
             names.add(name)
             if not self.take(":"):
                 raise json.JSONDecodeError("Expecting ':' delimiter", self.text, self.at)
-            self.value(depth)
+            self.check_value(depth)
             self.path.pop()
             if not self.more("}"):
                 return
 
-    def items(self, depth: int) -> None:
+    def check_items(self, depth: int) -> None:
         index = 0
         while not (index == 0 and self.take("]")):
             self.path.append(str(index))
-            self.value(depth)
+            self.check_value(depth)
             self.path.pop()
             index += 1
             if not self.more("]"):
@@ -257,7 +251,7 @@ class _Walk:
             raise json.JSONDecodeError("Expecting ',' delimiter", self.text, self.at)
         return False
 
-    def scalar(self) -> Any:
+    def check_scalar(self) -> Any:
         value, self.at = _decoder.raw_decode(self.text, self.at)
         if isinstance(value, str):
             value.encode()

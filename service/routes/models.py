@@ -10,7 +10,8 @@ from contract.catalog import ModelSpec
 from contract.errors import LedgerUnavailable, NotFound
 from contract.ledger.transitions import state
 from service.gateway.context import context_of
-from service.http.openapi import ERRORS
+from service.http import schemas
+from service.http.openapi import ACCOUNT, ERRORS, MODEL, MODELS, VERSION, VERSIONS
 from service.http.representation import represent_model, represent_version
 
 router = APIRouter(tags=["models"])
@@ -20,35 +21,35 @@ def _json(body: Any) -> Response:
     return Response(orjson.dumps(body), media_type="application/json")
 
 
-async def _show(request: Request, specs: list[ModelSpec]) -> list[dict[str, Any]]:
+async def _represent(request: Request, specs: list[ModelSpec]) -> list[schemas.Model]:
     """The models with their states; without a ledger the models are still there."""
     context = context_of(request)
     try:
         states = await context.predictions.run_transition(state([spec.name for spec in specs]))
     except LedgerUnavailable:
         states = {}
-    base = context.base(request)
+    base = context.base_url(request)
     return [
         represent_model(spec, base, context.started_at, states.get(spec.name)) for spec in specs
     ]
 
 
-@router.get("/v1/models")
+@router.get("/v1/models", responses=MODELS)
 async def list_models(request: Request) -> Response:
     """All models: `results` for Replicate's clients, `data` for OpenAI's."""
-    models = await _show(request, list(context_of(request).catalog.values()))
+    models = await _represent(request, list(context_of(request).catalog.values()))
     return _json(
         {"previous": None, "next": None, "results": models, "object": "list", "data": models}
     )
 
 
-@router.get("/v1/models/{owner}/{name}", responses=ERRORS)
+@router.get("/v1/models/{owner}/{name}", responses={**MODEL, **ERRORS})
 async def get_model(request: Request, owner: str, name: str) -> Response:
-    (model,) = await _show(request, [context_of(request).catalog.find(f"{owner}/{name}")])
+    (model,) = await _represent(request, [context_of(request).catalog.find(f"{owner}/{name}")])
     return _json(model)
 
 
-@router.get("/v1/models/{owner}/{name}/versions", responses=ERRORS)
+@router.get("/v1/models/{owner}/{name}/versions", responses={**VERSIONS, **ERRORS})
 async def list_versions(request: Request, owner: str, name: str) -> Response:
     """Those that are served: the current one first, then others that still have workers. None before a
     worker of the model was there for the first time.
@@ -57,7 +58,7 @@ async def list_versions(request: Request, owner: str, name: str) -> Response:
     return _json({"previous": None, "next": None, "results": versions})
 
 
-@router.get("/v1/models/{owner}/{name}/versions/{version}", responses=ERRORS)
+@router.get("/v1/models/{owner}/{name}/versions/{version}", responses={**VERSION, **ERRORS})
 async def get_version(request: Request, owner: str, name: str, version: str) -> Response:
     for shown in await _versions(request, owner, name):
         if shown["id"] == version:
@@ -65,7 +66,7 @@ async def get_version(request: Request, owner: str, name: str, version: str) -> 
     raise NotFound(f"{owner}/{name} serves no version {version[:100]!r}")
 
 
-async def _versions(request: Request, owner: str, name: str) -> list[dict[str, Any]]:
+async def _versions(request: Request, owner: str, name: str) -> list[schemas.ModelVersion]:
     context = context_of(request)
     spec = context.catalog.find(f"{owner}/{name}")
     states = await context.predictions.run_transition(state([spec.name]))
@@ -75,7 +76,7 @@ async def _versions(request: Request, owner: str, name: str) -> list[dict[str, A
     ]
 
 
-@router.get("/v1/account")
-async def account(request: Request) -> Response:
+@router.get("/v1/account", responses=ACCOUNT)
+async def get_account(request: Request) -> Response:
     """Who asks, as Replicate's clients want to know."""
     return _json({"type": "organization", "username": "local", "name": "local", "github_url": ""})

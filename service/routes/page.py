@@ -1,25 +1,17 @@
-"""The pages: the status page at `/`, what it asks for again and again, and the API's description at `/docs`."""
+"""The pages: the status page at `/` and the API's description at `/docs`, whose files lie in service/page."""
 
-import asyncio
 import hashlib
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import chain
 
-import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from contract import __version__
 from contract.errors import NotFound
-from contract.ledger.transitions import list_page, state
-from service.gateway.context import context_of, owner_of
-from service.http.openapi import ERRORS, STATUS
-from service.http.representation import format_instant, represent_state, represent_summary
 
 router = APIRouter()
 
-RECENT = 15
 KINDS = {
     "html": "text/html; charset=utf-8",
     "css": "text/css; charset=utf-8",
@@ -97,26 +89,3 @@ def _answer(request: Request, name: str, policy: dict[str, str] = HEADERS) -> Re
     if file.etag in (tag.strip().removeprefix("W/") for tag in known.split(",")):
         return Response(None, 304, headers)
     return Response(file.content, 200, {**headers, "content-type": file.kind})
-
-
-@router.get("/v1/status", tags=["models"], responses={**STATUS, **ERRORS})
-async def status(request: Request) -> Response:
-    """All models with their states, queues and workers, and the newest predictions without their data."""
-    context = context_of(request)
-    states, recent = await asyncio.gather(
-        context.predictions.run_transition(state(list(context.catalog))),
-        context.predictions.run_transition(
-            list_page(owner_of(request), limit=RECENT, look=RECENT, brief=True)
-        ),
-    )
-    body = {
-        "version": __version__,
-        "now": format_instant(recent.now),
-        "models": [
-            {"id": spec.id, **represent_state(states.get(name))}
-            for name, spec in context.catalog.items()
-        ],
-        "predictions": [represent_summary(p, context.model_id(p)) for p in recent.predictions],
-    }
-    headers = {"cache-control": "no-store"}
-    return Response(orjson.dumps(body), 200, headers, "application/json")

@@ -1,4 +1,4 @@
-"""Predictions: create, get, list, cancel, stream; as the Replicate HTTP API has them."""
+"""Predictions: create, get, list, cancel, erase; as the Replicate HTTP API has them."""
 
 import re
 from typing import Annotated, Any
@@ -6,8 +6,7 @@ from urllib.parse import urlencode
 
 import orjson
 from fastapi import APIRouter, Header, Query, Request
-from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -19,11 +18,10 @@ from contract.ledger.transitions import Created, Page, list_page
 from contract.prediction import Prediction, Priority, Status
 from contract.versions import UNTOLD, named_version
 from service.gateway.context import Context, context_of, owner_of
-from service.http import strict_json
+from service.http import schemas, strict_json
 from service.http.body import read_body, require_json
 from service.http.openapi import ERRORS, NOT_OVER, PREDICTION, PREDICTIONS, UNKNOWN
 from service.http.representation import PREDICTION_PATH, represent_created, represent_prediction
-from service.http.sse import parse_last_event_id, stream_events
 
 router = APIRouter(tags=["predictions"])
 
@@ -34,19 +32,6 @@ DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9}(?:\.\d{1,6})?)
 MARGIN_SECONDS = 0.5
 """How much before the client's own limit a waiting request is answered."""
 PAGE = 100
-
-
-class PredictionRequest(BaseModel):
-    """The body of a request to predict."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    input: dict[str, Any]
-    version: str | None = Field(None, max_length=300)
-    priority: Priority | None = None
-    stream: bool = False
-    webhook: str | None = None
-    webhook_events_filter: list[str] | None = None
 
 
 async def create_for_model(request: Request) -> Response:
@@ -84,7 +69,7 @@ async def _create(
     request: Request, context: Context, spec: ModelSpec | None, id: str | None = None
 ) -> Response:
     require_json(request)
-    body = await strict_json.parse_async(
+    body = await strict_json.parse_json_async(
         await read_body(request, context.settings.body_limit_bytes)
     )
     wanted = _parse(body)
@@ -119,7 +104,7 @@ async def _choose(
         if spec is None:
             raise InvalidRequest("`version` says which model: a version id, or owner/name")
         return spec, None
-    named = await context.find(reference)
+    named = await context.find_model(reference)
     if spec is not None and named is not spec:
         raise InvalidRequest(
             f"`version` names {named.id}, and the path {spec.id}", pointer="/version"
@@ -136,7 +121,7 @@ def _answer_created(request: Request, context: Context, created: Created) -> Res
     prediction = created.prediction
     # `processing` in the answer to a create makes the clients' run() return None at once.
     status = None if prediction.status.terminal else Status.STARTING
-    base = context.base(request)
+    base = context.base_url(request)
     body = represent_created(created, context.model_id(prediction), base, status)
     return Response(
         orjson.dumps(body),
@@ -146,11 +131,11 @@ def _answer_created(request: Request, context: Context, created: Created) -> Res
     )
 
 
-def _parse(body: Any) -> PredictionRequest:
+def _parse(body: Any) -> schemas.PredictionRequest:
     if not isinstance(body, dict):
         raise InvalidRequest("the body must be a JSON object", pointer="")
     try:
-        wanted = PredictionRequest.model_validate(body)
+        wanted = schemas.PredictionRequest.model_validate(body)
     except ValidationError as error:
         first = error.errors()[0]
         pointer = json_pointer(first["loc"])
@@ -208,7 +193,7 @@ def _idempotency_key(header: str | None) -> str | None:
 
 
 @router.get("/v1/predictions/{id}", responses={**PREDICTION, **ERRORS})
-async def get(
+async def get_prediction(
     request: Request, id: str, prefer: Annotated[str | None, Header()] = None
 ) -> Response:
     """A prediction as it stands; `Prefer: wait=n` waits for its end first."""
@@ -223,7 +208,7 @@ async def get(
 
 
 @router.post("/v1/predictions/{id}/cancel", responses={**PREDICTION, **ERRORS, **UNKNOWN})
-async def cancel(request: Request, id: str) -> Response:
+async def cancel_prediction(request: Request, id: str) -> Response:
     """Cancel at any stage. What is over stays as it is."""
     context = context_of(request)
     return _answer(
@@ -232,7 +217,7 @@ async def cancel(request: Request, id: str) -> Response:
 
 
 @router.delete("/v1/predictions/{id}", responses={**PREDICTION, **NOT_OVER, **ERRORS, **UNKNOWN})
-async def erase(request: Request, id: str) -> Response:
+async def erase_prediction(request: Request, id: str) -> Response:
     """Remove the input, output and logs of what is over. That it was, and how it ended, stays known until its
     retention ends.
     """
@@ -243,7 +228,7 @@ async def erase(request: Request, id: str) -> Response:
 
 
 def _answer(request: Request, context: Context, prediction: Prediction) -> Response:
-    body = represent_prediction(prediction, context.model_id(prediction), context.base(request))
+    body = represent_prediction(prediction, context.model_id(prediction), context.base_url(request))
     return Response(orjson.dumps(body), media_type="application/json")
 
 
@@ -269,7 +254,7 @@ async def list_predictions(
             limit=PAGE,
         )
     )
-    base = context.base(request)
+    base = context.base_url(request)
     filters = {k: v for k, v in (("model", model), ("status", status)) if v}
 
     def url(direction: str, sequence: int | None) -> str | None:
@@ -281,29 +266,9 @@ async def list_predictions(
     if newer:
         older = rows[-1].sequence if rows else (bound or 0) + 1
     fresh = (rows[0].sequence if rows else None) if cursor else None
-    body = {
+    body: schemas.PredictionPage = {
         "previous": url("a", (page.last if page.more else None) if newer else fresh),
         "next": url("b", older),
         "results": [represent_prediction(p, context.model_id(p), base) for p in rows],
     }
     return Response(orjson.dumps(body), media_type="application/json")
-
-
-@router.get(
-    "/v1/predictions/{id}/stream",
-    responses={200: {"content": {"text/event-stream": {}}}, **ERRORS},
-    response_class=Response,
-)
-async def stream(
-    request: Request, id: str, last_event_id: Annotated[str | None, Header()] = None
-) -> Response:
-    """Server-sent events: output, logs, error, done. `Last-Event-ID` resumes."""
-    context = context_of(request)
-    owner = owner_of(request)
-    since = parse_last_event_id(last_event_id)
-    await context.predictions.require_prediction(id, owner)  # a 404 comes before the stream begins
-    return StreamingResponse(
-        stream_events(context.predictions, id, owner, since),
-        media_type="text/event-stream",
-        headers={"cache-control": "no-store", "x-accel-buffering": "no"},
-    )

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.routing import Route
 
 from contract.catalog import Catalog
-from service import app as service_app
+from service.routes import ROUTERS, predictions
 from tests.support.fake_worker import FakeWorker
 from tests.support.gateway_thread import GatewayThread
 
@@ -174,8 +174,8 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, A
 
 
 def test_every_route_is_in_the_document(document: dict[str, Any], gateway: GatewayThread) -> None:
-    routes = [*service_app.predictions.fast_routes]
-    for router in service_app.ROUTERS:
+    routes = [*predictions.fast_routes]
+    for router in ROUTERS:
         routes += [r for r in router.routes if not isinstance(r, APIRoute) or r.include_in_schema]
     served = {
         (route.path, method.lower())
@@ -197,6 +197,7 @@ def test_the_document_is_well_formed(document: dict[str, Any]) -> None:
         assert all(re.fullmatch(r"\d{3}", status) for status in operation["responses"])
         for schema in schemas(operation):
             jsonschema_rs.meta.validate(schema)
+            assert jsonschema_rs.validator_for({**schema, "components": document["components"]})
     ids = [op["operationId"] for *_, op in operations(document) if "operationId" in op]
     assert len(ids) == len(set(ids))
 
@@ -211,7 +212,7 @@ def schemas(operation: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def schema_of(document: dict[str, Any], path: str, method: str, answer: httpx.Response) -> Any:
     content = document["paths"][path][method]["responses"][str(answer.status_code)]["content"]
     kind = answer.headers["content-type"].partition(";")[0]
-    return content[kind]["schema"]
+    return {**content[kind]["schema"], "components": document["components"]}
 
 
 def test_real_answers_fit_their_schemas(
@@ -247,6 +248,11 @@ def test_real_answers_fit_their_schemas(
     seen.append((one, "get", http.get(f"{many}/nobody")))
     seen.append((many, "get", http.get(many)))
     seen.append((many, "get", http.get(many, params={"status": "queued"})))
+    model = "/v1/models/{owner}/{name}"
+    seen.append((model, "get", http.get("/v1/models/local/echo")))
+    seen.append((f"{model}/versions", "get", http.get("/v1/models/local/echo/versions")))
+    for path in ("/v1/models", "/v1/status", "/v1/account"):
+        seen.append((path, "get", http.get(path)))
     assert {answer.status_code for *_, answer in seen} == {200, 201, 400, 404, 409, 415, 422}
     for path, method, answer in seen:
         jsonschema_rs.validate(schema_of(document, path, method, answer), answer.json())
@@ -257,6 +263,7 @@ def test_the_request_schema_accepts_what_the_gateway_accepts_and_no_more(
 ) -> None:
     operation = document["paths"]["/v1/predictions"]["post"]
     schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    schema["components"] = document["components"]
     bodies: list[tuple[Any, bool]] = [
         ({"version": "local/echo", "input": {}}, True),
         ({"version": "local/echo", "input": {}, "priority": "low", "stream": True}, True),

@@ -350,7 +350,7 @@ def test_a_stream_costs_its_pieces_and_not_its_input(
 def test_silence_is_broken_by_comments(
     http: httpx.Client, worker: FakeWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.http.sse.KEEP_ALIVE_SECONDS", 0.05)
+    monkeypatch.setattr("service.routes.stream.KEEP_ALIVE_SECONDS", 0.05)
     with listening(http, create(http)) as texts:
         assert read_until(texts, "\n\n").startswith(": keep-alive\n\n")
         worker.serve_one(output="late")

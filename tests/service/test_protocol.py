@@ -133,7 +133,11 @@ def expect_refusal(client: Client, status: int, code: str) -> None:
     assert (got, problem["status"], problem["code"]) == (status, status, code)
     assert headers["content-type"] == "application/problem+json"
     assert headers["connection"] == "close"
-    assert {"type", "title", "detail"} <= problem.keys()
+    assert problem.keys() == {"type", "title", "status", "detail", "instance", "code"}
+    assert problem["type"] == f"urn:soloist:error:{code}"
+    assert problem["title"]
+    assert problem["detail"]
+    assert problem["instance"] in ("", "/", "/echo", "/hold", "/early"), "its path, if it was read"
     assert client.is_closed()
 
 

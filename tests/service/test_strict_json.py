@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.errors import InvalidJson
+from contract.exact_json import dumps
 from service.http import strict_json
-from service.http.strict_json import dump, parse, parse_async
+from service.http.strict_json import parse_json, parse_json_async
 
 scalars = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -41,7 +42,7 @@ fragments = st.sampled_from(
 
 def refused(body: bytes) -> InvalidJson:
     with pytest.raises(InvalidJson) as caught:
-        parse(body)
+        parse_json(body)
     return caught.value
 
 
@@ -70,8 +71,8 @@ def keys(count: int) -> bytes:
     ],
 )
 def test_valid_json_is_read_exactly(body: bytes, value: Any) -> None:
-    assert parse(body) == value
-    assert parse(dump(parse(body))) == value
+    assert parse_json(body) == value
+    assert parse_json(dumps(parse_json(body))) == value
 
 
 HOSTILE = {
@@ -131,7 +132,7 @@ def test_hostile_json_is_refused_with_its_place(case: str) -> None:
 
 @pytest.mark.parametrize("body", [nested(64), b"[[],%s]" % nested(63, b"1"), keys(10_000)])
 def test_the_bounds_themselves_are_accepted(body: bytes) -> None:
-    assert parse(body) == json.loads(body)
+    assert parse_json(body) == json.loads(body)
 
 
 def test_the_pointer_does_not_echo_a_key_as_long_as_the_body() -> None:
@@ -151,7 +152,7 @@ def test_a_refusal_has_no_traceback_of_the_parser() -> None:
 @settings(deadline=None)
 @given(values)
 def test_any_value_round_trips(value: Any) -> None:
-    again = parse(dump(value))
+    again = parse_json(dumps(value))
     assert repr(again) == repr(value)
 
 
@@ -159,16 +160,16 @@ def test_any_value_round_trips(value: Any) -> None:
 @given(values, st.booleans(), st.sampled_from([None, 1]))
 def test_it_agrees_with_the_standard_library(value: Any, escape: bool, indent: int | None) -> None:
     body = json.dumps(value, ensure_ascii=escape, indent=indent).encode()
-    assert repr(parse(body)) == repr(json.loads(body))
+    assert repr(parse_json(body)) == repr(json.loads(body))
 
 
 def expect_json_or_refusal(body: bytes) -> None:
     try:
-        value = parse(body)
+        value = parse_json(body)
     except InvalidJson as refusal:
         told = [refusal.detail, refusal.pointer]
     else:
-        assert repr(value) == repr(json.loads(body)) == repr(parse(dump(value)))
+        assert repr(value) == repr(json.loads(body)) == repr(parse_json(dumps(value)))
         return
     assert None not in told
     assert orjson.dumps(told)
@@ -183,7 +184,7 @@ def test_arbitrary_bytes_raise_nothing_but_invalid_json(body: bytes) -> None:
 @settings(deadline=None)
 @given(values, st.data())
 def test_a_damaged_body_raises_nothing_but_invalid_json(value: Any, data: st.DataObject) -> None:
-    body = bytearray(dump(value))
+    body = bytearray(dumps(value))
     at = data.draw(st.integers(0, len(body) - 1))
     body[at : at + 1] = data.draw(st.binary(max_size=2) | fragments.map(str.encode))
     expect_json_or_refusal(bytes(body))
@@ -202,7 +203,7 @@ def test_only_a_long_body_is_parsed_in_a_thread(
 
     monkeypatch.setattr(strict_json, "_read", spy)
     body = b'{"a":1}' + b" " * padding
-    assert asyncio.run(parse_async(body)) == {"a": 1}
+    assert asyncio.run(parse_json_async(body)) == {"a": 1}
     assert [thread is not threading.main_thread() for thread in threads] == [threaded]
 
 
@@ -210,4 +211,4 @@ def test_only_a_long_body_is_parsed_in_a_thread(
 def test_a_bad_body_of_any_length_is_refused_off_the_loop_too(count: int) -> None:
     body = b'{"a":[%sNaN]}' % (b"1," * count)
     with pytest.raises(InvalidJson, match="NaN"):
-        asyncio.run(parse_async(body))
+        asyncio.run(parse_json_async(body))

@@ -81,7 +81,7 @@ LOST_WAKE_UP = Plant(
 )
 BARE_ERROR = Plant(
     "a 500 where the ledger is away",
-    (("service/http/problems.py", '    "ledger_unavailable": 503,\n', ""),),
+    (("service/http/problems.py", "    errors.LedgerUnavailable: 503,\n", ""),),
 )
 FORGOTTEN_KEY = Plant(
     "an Idempotency-Key that is not looked for",

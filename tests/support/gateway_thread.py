@@ -12,6 +12,7 @@ from contract.catalog import Catalog
 from contract.settings import Settings
 from service.app import create_gateway
 from service.http.protocol import LimitedHttpProtocol
+from service.process import configure_uvicorn
 
 T = TypeVar("T")
 
@@ -23,6 +24,7 @@ class GatewayThread:
     """``with GatewayThread(settings, catalog) as gateway: gateway.url``."""
 
     def __init__(self, settings: Settings, catalog: Catalog) -> None:
+        self._settings = settings
         self.app = create_gateway(settings, catalog)
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]
@@ -49,17 +51,7 @@ class GatewayThread:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(SECONDS)
 
     def _run(self) -> None:
-        config = uvicorn.Config(
-            self.app,
-            http=LimitedHttpProtocol,
-            ws="none",
-            lifespan="on",
-            access_log=False,
-            proxy_headers=False,
-            log_config=None,
-            server_header=False,
-            date_header=False,
-        )
+        config = configure_uvicorn(self.app, self._settings, LimitedHttpProtocol)
         try:
             with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
                 runner.run(self._serve(config))
