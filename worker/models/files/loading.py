@@ -50,11 +50,11 @@ class Checkpoint:
             self.source = source_folder(spec.source or "")
         self._check()
         # of any subclass before its own files are read
-        config = Checkpoint.part(self, "AutoConfig")
+        config = Checkpoint.load_part(self, "AutoConfig")
         if unfit := purpose.find_objection(config, spec.task):
             raise self.refusal(unfit)
 
-    def file(self, name: str) -> Path | None:
+    def find_file(self, name: str) -> Path | None:
         """Where a file of the model is; None if it has none of this name."""
         found = cached_file(
             self.source,
@@ -67,7 +67,7 @@ class Checkpoint:
         )
         return Path(found) if found else None
 
-    def part(self, kind: str, **options: Any) -> Any:
+    def load_part(self, kind: str, **options: Any) -> Any:
         """The tokenizer, image processor or feature extractor, by the name of its Auto class."""
         with self.reading(f"its {kind.removeprefix('Auto')}"):
             found = getattr(transformers, kind).from_pretrained(
@@ -80,42 +80,42 @@ class Checkpoint:
             found.label2id = {label: number for number, label in labels.items()}
         return found
 
-    def tokenizer(self) -> Any:
+    def load_tokenizer(self) -> Any:
         """The tokenizer; transformers makes an empty one up where its files are missing."""
         try:
-            found = self.part("AutoTokenizer")
+            found = self.load_part("AutoTokenizer")
         except ModelUnloadable as error:
             # transformers tries other formats then, and its error is about the last of them
             if lacking := self._lacking_package():
                 raise self.refusal(
                     f"its Tokenizer cannot be loaded: {name_missing_package(lacking)}"
                 ) from error
-            if not any(self.file(name) for name in VOCABULARIES):
+            if not any(self.find_file(name) for name in VOCABULARIES):
                 raise self.refusal(
                     f"it has no tokenizer, such as a tokenizer.json; copy it there: "
-                    f"{self._way_out(self.part('AutoConfig'))}"
+                    f"{self._way_out(self.load_part('AutoConfig'))}"
                 ) from error
             raise
         names = set(found.vocab_files_names.values())
         names |= {"tokenizer.json"} if names else set()  # ByT5 and its kin need no file
-        if names and not any(self.file(name) for name in names):
+        if names and not any(self.find_file(name) for name in names):
             raise self.refusal(f"it has no tokenizer file: {' or '.join(sorted(names))}")
         return found
 
     def _lacking_package(self) -> str | None:
         """What reads the tokenizer's file, if it is one of sentencepiece and that is not installed."""
-        if self.file("tokenizer.json") or not any(self.file(name) for name in PIECES):
+        if self.find_file("tokenizer.json") or not any(self.find_file(name) for name in PIECES):
             return None
         lacking = (name for name in ("sentencepiece", "google") if find_spec(name) is None)
         return next(lacking, None)
 
-    def model(self, kind: str, device: str, reads: tuple[str, ...] = ()) -> Any:
+    def load_model(self, kind: str, device: str, reads: tuple[str, ...] = ()) -> Any:
         """The model of this Auto class with its weights on `device`, ready to infer.
 
         Weights that the checkpoint lacks are never made up. `reads`: the fields of the model's output
         that the task reads, if not all; what only others depend on may lack.
         """
-        config = self.part("AutoConfig")
+        config = self.load_part("AutoConfig")
         auto = getattr(transformers, kind)
         if type(config) not in auto._model_mapping:
             raise self.refusal(purpose.explain_wrong_type(config, self.spec.task))
@@ -258,8 +258,8 @@ class Checkpoint:
         on_hub = hub_id(self.source) is not None
         if not on_hub and not Path(self.source).is_dir():
             raise self.refusal(f"there is no folder {self.source}; set `source` to one")
-        config = self.file(CONFIG)
-        if config is None and on_hub and self.file(obstacles.ADAPTER) is None:
+        config = self.find_file(CONFIG)
+        if config is None and on_hub and self.find_file(obstacles.ADAPTER) is None:
             raise self.refusal(f"this revision is not in the local Hugging Face cache{self._way()}")
         folder = config.parent if config else Path(self.source)
         names = {path.relative_to(folder).as_posix() for path in folder.glob("*")}
@@ -278,7 +278,7 @@ class Checkpoint:
         self._tensors = self._headers(folder / name for name in files)
 
     def _check_files(self, folder: Path, names: set[str], config: Path | None) -> None:
-        adapter = self.file(obstacles.ADAPTER)
+        adapter = self.find_file(obstacles.ADAPTER)
         if adapter is not None:
             with self.reading("its adapter_config.json"):
                 base = json.loads(adapter.read_text("utf-8")).get("base_model_name_or_path")

@@ -23,21 +23,21 @@ class ImageDecoder:
         self.images = images
         self.tokenizer = tokenizer
         # the part that writes: BLIP's own `generate` hands all settings on to it
-        self.part = getattr(images.model, "text_decoder", images.model)
-        own = self.part.generation_config
+        self.text_part = getattr(images.model, "text_decoder", images.model)
+        own = self.text_part.generation_config
         ends = own.eos_token_id
-        if self.part is not images.model:
+        if self.text_part is not images.model:
             ends = images.model.config.text_config.sep_token_id
         self._ends = set(ends if isinstance(ends, list) else [ends]) - {None}
 
     @timed("inference")
-    def write(self, inputs: Inputs, seed: int | None = None, **options: Any) -> list[Any]:
+    def generate(self, inputs: Inputs, seed: int | None = None, **options: Any) -> list[Any]:
         """The text of each row, or the OutputInvalid that it is; `options` are those of `generate`.
 
         `seed`: what a single row is drawn by, if it is sampled.
         """
         count = len(inputs["pixel_values"])
-        config = options.get("generation_config", self.part.generation_config)
+        config = options.get("generation_config", self.text_part.generation_config)
         if config.stop_strings:
             options["tokenizer"] = self.tokenizer
         watch = RowwiseProcessor([], count, config.num_beams or 1, None, self.images.device)

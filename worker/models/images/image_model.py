@@ -50,16 +50,16 @@ class PreparedImage:
     """Each with one row."""
     size: tuple[int, int]
     """(height, width) of the image as it came."""
-    company: Any = None
+    group: Any = None
     """Only rows that are equal in this share a pass."""
 
     @property
-    def kind(self) -> Any:
+    def pass_key(self) -> Any:
         """What rows of one pass have in common: shapes, and what of the image is real."""
         shapes = [(name, tuple(array.shape)) for name, array in self.inputs.items()]
         mask = self.inputs.get("pixel_mask")
         partial = None if mask is None or mask.all() else mask.numpy().tobytes()
-        return self.company, *shapes, partial
+        return self.group, *shapes, partial
 
     @property
     def patches(self) -> int:
@@ -75,7 +75,7 @@ class ImageModel:
     def __init__(self, checkpoint: Checkpoint, device: str, kind: str) -> None:
         self.device = device
         self.processor = load_image_processor(checkpoint)
-        self.model = checkpoint.model(kind, device)
+        self.model = checkpoint.load_model(kind, device)
         for module in self.model.modules():
             if hasattr(module, "config"):  # a backbone has one of its own
                 module.config.return_dict = True  # a tuple has no names
@@ -96,12 +96,14 @@ class ImageModel:
             window = rows[start : start + self._budget.max_rows]
             kinds: dict[Any, list[Row]] = {}
             for row in window:
-                if row.open and self._read(row, read or (lambda row: self.prepare(row.value))):
-                    kinds.setdefault(row.value.kind, []).append(row)
+                if row.open and self._prepare_row(
+                    row, read or (lambda row: self.prepare(row.value))
+                ):
+                    kinds.setdefault(row.value.pass_key, []).append(row)
             for members in kinds.values():
                 for one in cut_into_passes([row.value.patches for row in members], self._budget):
                     if wanted := [members[place] for place in one if members[place].open]:
-                        yield wanted, self._joined([row.value for row in wanted])
+                        yield wanted, self._collate([row.value for row in wanted])
             for row in window:
                 row.value = None
 
@@ -143,7 +145,7 @@ class ImageModel:
             return False
         return True
 
-    def _joined(self, prepared: list[PreparedImage]) -> Inputs:
+    def _collate(self, prepared: list[PreparedImage]) -> Inputs:
         joined = {
             name: torch.cat([one.inputs[name] for one in prepared]).to(self.device)
             for name in prepared[0].inputs
@@ -154,7 +156,7 @@ class ImageModel:
         }
 
     @timed("preprocess")
-    def _read(self, row: Row, read: Callable[[Row], PreparedImage]) -> bool:
+    def _prepare_row(self, row: Row, read: Callable[[Row], PreparedImage]) -> bool:
         try:
             row.value = read(row)
         except BadItem as error:
@@ -165,13 +167,13 @@ class ImageModel:
 
 def load_image_processor(checkpoint: Checkpoint) -> Any:
     """The one on PIL and numpy: no torchvision needed, the same answers on every machine."""
-    if not any(checkpoint.file(name) for name in PROCESSORS):
+    if not any(checkpoint.find_file(name) for name in PROCESSORS):
         raise checkpoint.refusal(
             "it has no preprocessor_config.json, which says how it reads images; copy the one of the model "
             "that it was trained from, or write it with `processor.save_pretrained(folder)`"
         )
     try:
-        return checkpoint.part("AutoImageProcessor", backend="pil")
+        return checkpoint.load_part("AutoImageProcessor", backend="pil")
     except ModelUnloadable as error:
         reason = str(error.__cause__)
         if "TimmWrapper" in reason:

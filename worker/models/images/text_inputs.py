@@ -17,13 +17,15 @@ class TextInputs:
 
     def __init__(self, checkpoint: Checkpoint, model: Any, accepted: Container[str]) -> None:
         """`accepted`: the names of what the model's forward pass takes."""
-        self._tokenizer = checkpoint.tokenizer()
+        self._tokenizer = checkpoint.load_tokenizer()
         self._accepted = accepted
         tower = next((getattr(model, name) for name in TOWERS if hasattr(model, name)), model)
         self._limit = find_longest_input(self._tokenizer, tower)
         self._words = _rows(tower)
 
-    def read(self, texts: Sequence[str], *, length: int | None = None) -> dict[str, torch.Tensor]:
+    def tokenize(
+        self, texts: Sequence[str], *, length: int | None = None
+    ) -> dict[str, torch.Tensor]:
         """What the model reads of the texts, one row each; padded to `length`, or to the longest.
 
         Raises:

@@ -22,13 +22,13 @@ class PassBudget:
     max_tokens: int
     pass_cost: int = 0
 
-    def rows_of(self, length: int) -> int:
+    def rows_per_pass(self, length: int) -> int:
         """How many rows of this length fit one pass; a row too long for any pass still gets its own."""
         return max(1, min(self.max_rows, self.max_tokens // max(1, length)))
 
     def cost(self, rows: int, length: int) -> int:
         """Tokens of work, starts included, for this many rows that are padded to this length."""
-        return rows * length + -(-rows // self.rows_of(length)) * self.pass_cost
+        return rows * length + -(-rows // self.rows_per_pass(length)) * self.pass_cost
 
 
 def cut_into_passes(lengths: Sequence[int], budget: PassBudget) -> list[list[int]]:
@@ -41,9 +41,9 @@ def cut_into_passes(lengths: Sequence[int], budget: PassBudget) -> list[list[int
         return []
     order = sorted(range(len(lengths)), key=lengths.__getitem__)
     return [
-        order[start : min(start + budget.rows_of(longest), stop)]
+        order[start : min(start + budget.rows_per_pass(longest), stop)]
         for first, stop, longest in _groups([lengths[index] for index in order], budget)
-        for start in range(first, stop, budget.rows_of(longest))
+        for start in range(first, stop, budget.rows_per_pass(longest))
     ]
 
 

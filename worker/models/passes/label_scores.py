@@ -14,9 +14,9 @@ class LabelScores:
         self.labels: list[str] = [
             config.id2label.get(index, f"LABEL_{index}") for index in range(config.num_labels)
         ]
-        self.function = _function(config)
+        self.function = _choose_function(config)
 
-    def of(
+    def from_logits(
         self, logits: Any, parameters: list[dict[str, Any]], top_k: int | None = None
     ) -> list[Any]:
         """`[{label, score}]` for each row of `logits` (rows, labels), or the error that it is."""
@@ -38,7 +38,7 @@ class LabelScores:
         return answers
 
 
-def _function(config: Any) -> str:
+def _choose_function(config: Any) -> str:
     """What turns the logits into scores, as transformers' own pipeline chooses it."""
     if config.problem_type == "regression":
         return "none"

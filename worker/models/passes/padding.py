@@ -41,7 +41,7 @@ class PaddingToken:
     """Whether the model names none, so that any will do."""
 
     @classmethod
-    def of(cls, tokenizer: Any, config: Any, embedded: int) -> "PaddingToken":
+    def of_model(cls, tokenizer: Any, config: Any, embedded: int) -> "PaddingToken":
         """Of a model with `embedded` tokens; only those may fill, as the others cannot be looked up."""
         text = _of_texts(config)
         named = _first(getattr(text, "pad_token_id", None))
@@ -65,7 +65,7 @@ class PaddingToken:
         )
         return cls(config, embedded, token, free=not known)
 
-    def among(self, rows: Sequence[Sequence[int]]) -> int:
+    def choose(self, rows: Sequence[Sequence[int]]) -> int:
         """The token to fill these rows with; the model is told where it did not name one."""
         if not self.free:
             return self.token

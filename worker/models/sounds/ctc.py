@@ -26,10 +26,10 @@ class CtcModel:
                 f"`generation` has {', '.join(sorted(checkpoint.spec.generation))}, and a "
                 "model that reads by CTC generates nothing"
             )
-        self.hearing = SoundModel(checkpoint, device, "AutoModelForCTC", return_attention_mask=True)
-        self.transcripts = Transcriber(self.hearing, checkpoint.tokenizer())
+        self.sounds = SoundModel(checkpoint, device, "AutoModelForCTC", return_attention_mask=True)
+        self.transcriber = Transcriber(self.sounds, checkpoint.load_tokenizer())
 
-    def pieces(self, row: Row) -> list[Piece]:
+    def split(self, row: Row) -> list[Piece]:
         """Raises BadItem if the model cannot do what the row asks."""
         given = row.parameters
         if given.get("generation_parameters"):
@@ -39,7 +39,7 @@ class CtcModel:
         times = given.get("return_timestamps", False)
         if times is True:
             times = "word"  # it knows no longer parts
-        step = self.transcripts.step
+        step = self.transcriber.step
         seconds = given.get("chunk_length_s") or None
         if step is None and (times or seconds):
             raise BadItem(
@@ -47,39 +47,39 @@ class CtcModel:
                 "`return_timestamps` nor `chunk_length_s`"
             )
         if seconds is None and step and self._is_long(row):
-            seconds = min(PIECE, self.hearing.longest)
+            seconds = min(PIECE, self.sounds.longest)
         if seconds is None:
             pieces = [Piece(row, row.value, times)]
         else:
             stride = given.get("stride_length_s", seconds / 6)
-            pieces = list(self.transcripts.pieces(row, seconds, stride, step or 1, times=times))
+            pieces = list(self.transcriber.split(row, seconds, stride, step or 1, times=times))
         for piece in pieces:
-            self.hearing.within(piece.samples)
+            self.sounds.check_length(piece.samples)
         return pieces
 
-    def read(self, pieces: Sequence[Piece]) -> None:
+    def transcribe(self, pieces: Sequence[Piece]) -> None:
         """Give each piece its output."""
-        for some in self.hearing.passes([piece.samples for piece in pieces]):
+        for some in self.sounds.passes([piece.samples for piece in pieces]):
             self._pass([pieces[index] for index in some])
 
     def _is_long(self, row: Row) -> bool:
-        return self.hearing.tokens(row.value) > self.hearing.budget.max_tokens
+        return self.sounds.count_tokens(row.value) > self.sounds.budget.max_tokens
 
     def _pass(self, pieces: Sequence[Piece]) -> None:
-        heard, ready = [], []
+        features, ready = [], []
         for piece in pieces:
             try:
                 if piece.row.open:
-                    heard.append(self.hearing.features(piece.samples))
+                    features.append(self.sounds.extract_features(piece.samples))
                     ready.append(piece)
             except BadItem as error:
                 piece.output = error
         if not ready:
             return
-        logits = self.hearing.logits(heard)
+        logits = self.sounds.logits(features)
         tokens = logits.argmax(dim=-1).cpu()
-        for number, (piece, one) in enumerate(zip(ready, heard, strict=True)):
-            steps = self.hearing.steps(one) if self.hearing.pads else None
+        for number, (piece, one) in enumerate(zip(ready, features, strict=True)):
+            steps = self.sounds.count_steps(one) if self.sounds.batching.pads else None
             lost = find_invalid_rows(logits[number : number + 1, :steps])[0]
             piece.output = lost or self._output(piece, tokens[number : number + 1, :steps])
 
@@ -87,6 +87,6 @@ class CtcModel:
         if piece.stride is None:
             return {"tokens": tokens}
         samples, left, right = piece.stride
-        steps = round(samples * (1 / (self.transcripts.step or 1)))  # rounded as the pipeline does
+        steps = round(samples * (1 / (self.transcriber.step or 1)))  # rounded as the pipeline does
         shared = (round(side / samples * steps) for side in (left, right))
         return {"tokens": tokens, "stride": (steps, *shared)}

@@ -18,6 +18,7 @@ from torch.nn.functional import pad
 
 from contract.errors import BadItem
 from worker.models.files.loading import Checkpoint
+from worker.models.passes.batching import Batching, find_batching
 from worker.models.passes.cutting import PassBudget, cut_into_passes
 from worker.models.passes.logits import find_invalid_rows
 from worker.models.passes.rows import Row, Rows
@@ -52,13 +53,13 @@ class SoundModel:
         """
         self.device = device
         self._options = options
-        self.extractor = checkpoint.part("AutoFeatureExtractor")
-        self.model = checkpoint.model(kind, device)
+        self.extractor = checkpoint.load_part("AutoFeatureExtractor")
+        self.model = checkpoint.load_model(kind, device)
         self.rate = int(self.extractor.sampling_rate)
         spec = checkpoint.spec
         pass_cost = TOKENS_A_SECOND if device == "cpu" else spec.max_batch_tokens
         self.budget = PassBudget(spec.max_batch_size, spec.max_batch_tokens, pass_cost)
-        self.shortest, self.pads = 1, False
+        self.shortest, self.batching = 1, Batching.EQUAL_LENGTHS
         with checkpoint.warming_up():
             self._learn(attempt)
 
@@ -67,15 +68,15 @@ class SoundModel:
         """The seconds that one pass may have, unless the model reads all sounds as of one length."""
         return self.budget.max_tokens / TOKENS_A_SECOND
 
-    def within(self, samples: Samples) -> None:
+    def check_length(self, samples: Samples) -> None:
         """Raises BadItem if the sound is longer than what one pass may have."""
-        if not self.fixed and self.tokens(samples) > self.budget.max_tokens:
+        if not self.fixed and self.count_tokens(samples) > self.budget.max_tokens:
             raise BadItem(
                 f"The sound is longer than the {self.longest:g} seconds that this model reads at once"
             )
 
     @timed("preprocess")
-    def features(self, samples: Samples, **more: Any) -> Features:
+    def extract_features(self, samples: Samples, **more: Any) -> Features:
         """The features of a sound; `more` is what the extractor is told for this one.
 
         Raises:
@@ -96,10 +97,10 @@ class SoundModel:
                 )
         except Exception as error:
             raise BadItem(f"The sound cannot be read by the model: {first_line(error)}") from None
-        heard = {name: value for name, value in found.items() if isinstance(value, torch.Tensor)}
-        if not all(value.isfinite().all() for value in heard.values()):
+        features = {name: value for name, value in found.items() if isinstance(value, torch.Tensor)}
+        if not all(value.isfinite().all() for value in features.values()):
             raise BadItem("The sound has no features that are numbers, as silence has none here")
-        return heard
+        return features
 
     def passes(
         self, sounds: Sequence[Samples], wishes: Sequence[Hashable] | None = None
@@ -107,22 +108,22 @@ class SoundModel:
         """Indexes of the sounds that may share a pass; those of one pass have equal wishes."""
         groups: dict[Any, list[int]] = {}
         for index, samples in enumerate(sounds):
-            length = 0 if self.pads or self.fixed else len(samples)
+            length = None if self.fixed else self.batching.pass_key(len(samples), index)
             groups.setdefault((length, wishes[index] if wishes else None), []).append(index)
         for members in groups.values():
             for one in cut_into_passes(
-                [self.tokens(sounds[index]) for index in members], self.budget
+                [self.count_tokens(sounds[index]) for index in members], self.budget
             ):
                 yield [members[place] for place in one]
 
-    def tokens(self, samples: Samples) -> int:
+    def count_tokens(self, samples: Samples) -> int:
         return self.fixed or -(-len(samples) * TOKENS_A_SECOND // self.rate)
 
-    def joined(self, heard: Sequence[Features]) -> Features:
+    def collate(self, features: Sequence[Features]) -> Features:
         """The features of several sounds as the model takes them: of one length, padded at the right."""
         inputs = {}
-        for name in heard[0]:
-            rows = [one[name] for one in heard]
+        for name in features[0]:
+            rows = [one[name] for one in features]
             longest = max(row.shape[1] for row in rows) if rows[0].dim() > 1 else 0
             value = 0 if name == "attention_mask" else self.extractor.padding_value
             inputs[name] = torch.cat([_longer(row, longest, value) for row in rows]).to(self.device)
@@ -130,22 +131,22 @@ class SoundModel:
                 inputs[name] = inputs[name].to(self.model.dtype)
         return inputs
 
-    def steps(self, heard: Features) -> int | None:
+    def count_steps(self, features: Features) -> int | None:
         """How many steps of the model a sound has, if it can say."""
         of = getattr(self.model, "_get_feat_extract_output_lengths", None)
-        mask = heard.get("attention_mask")
+        mask = features.get("attention_mask")
         return None if of is None or mask is None else int(of(mask.sum(dim=-1))[0])
 
     @timed("inference")
-    def logits(self, heard: Sequence[Features]) -> Any:
+    def logits(self, features: Sequence[Features]) -> Any:
         with torch.inference_mode(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the model's own code, which nobody here can mend
-            return self.model(**self.joined(heard), return_dict=True).logits
+            return self.model(**self.collate(features), return_dict=True).logits
 
     def _learn(self, attempt: Callable[["SoundModel", Sequence[Features]], Any] | None) -> None:
         """What the model says of itself when it is tried: the shortest sound, whether padding is masked."""
         short, long = (_noise(self.rate * part // 2) for part in (1, 2))
-        one, other = self.features(short), self.features(long)
+        one, other = self.extract_features(short), self.extract_features(long)
         shape = next(value.shape for name, value in one.items() if name != "attention_mask")
         self.fixed = 0
         if all(one[name].shape == other[name].shape for name in one):
@@ -156,11 +157,16 @@ class SoundModel:
         answer = (lambda some: attempt(self, some)) if attempt else self.logits
         answer([other])  # or it raises what is wrong
         self.shortest = _least(self.rate, lambda length: self._answers(length, answer))
-        self.pads = attempt is None and "attention_mask" in one and self._masks(other)
+        can_pad = attempt is None and "attention_mask" in one
+        self.batching = find_batching(
+            [Batching.PAD_RIGHT] if can_pad else [],
+            lambda _: self._masks(other),
+            Batching.EQUAL_LENGTHS,
+        )
 
     def _answers(self, length: int, answer: Callable[[Sequence[Features]], Any]) -> bool:
         try:
-            found = answer([self.features(_noise(length))])
+            found = answer([self.extract_features(_noise(length))])
             return found is None or (found.numel() > 0 and find_invalid_rows(found) == [None])
         except Exception:
             return False  # too short for a window, a convolution or a pooling
@@ -172,7 +178,7 @@ class SoundModel:
         of them lets the padding in.
         """
         base = max(self.shortest, self.rate // 2)
-        shorts = [self.features(_noise(base + part * self.rate // 99)) for part in range(4)]
+        shorts = [self.extract_features(_noise(base + part * self.rate // 99)) for part in range(4)]
         # TF32 is too coarse to see a small leak
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             try:
@@ -181,10 +187,10 @@ class SoundModel:
                 return False  # it takes no mask after all
             return all(map(self._same, shorts, together))
 
-    def _same(self, heard: Features, beside: Any) -> bool:
-        alone = self.logits([heard])[0]
+    def _same(self, features: Features, beside: Any) -> bool:
+        alone = self.logits([features])[0]
         if alone.dim() > 1:  # a row of logits for each step
-            if self.steps(heard) != len(alone):
+            if self.count_steps(features) != len(alone):
                 return False
             beside = beside[: len(alone)]
         spread = alone.float().max() - alone.float().min()
@@ -217,9 +223,9 @@ def encode_wav(samples: Samples, rate: int) -> str:
     return base64.b64encode(file.getvalue()).decode()
 
 
-def sample_sound(hearing: SoundModel, seconds: float = 0) -> str:
+def sample_sound(sounds: SoundModel, seconds: float = 0) -> str:
     """Noise of this length, or the shortest that the model reads."""
-    return encode_wav(_noise(max(hearing.shortest, int(seconds * hearing.rate))), hearing.rate)
+    return encode_wav(_noise(max(sounds.shortest, int(seconds * sounds.rate))), sounds.rate)
 
 
 @timed("preprocess")

@@ -67,7 +67,7 @@ class SpeechDecoder:
     """A model that hears a sound and writes what is said."""
 
     def __init__(self, checkpoint: Checkpoint, device: str) -> None:
-        kind = checkpoint.part("AutoConfig").model_type
+        kind = checkpoint.load_part("AutoConfig").model_type
         if kind not in KINDS:
             raise checkpoint.refusal(
                 f"a {kind} model is not served for {checkpoint.spec.task}; models are that read by "
@@ -76,18 +76,18 @@ class SpeechDecoder:
         known = OPTIONS | (WHISPER if kind == "whisper" else set())
         checkpoint.check_generation(known)
         self._known, self._defaults = known, checkpoint.spec.generation
-        self.hearing = SoundModel(
+        self.sounds = SoundModel(
             checkpoint, device, "AutoModelForSpeechSeq2Seq", _write_one, return_attention_mask=True
         )
-        self._model = self.hearing.model
+        self._model = self.sounds.model
         self._whisper = Whisper(self._model) if kind == "whisper" else None
-        tokenizer = checkpoint.tokenizer()
+        tokenizer = checkpoint.load_tokenizer()
         self._pad_id = self._model.generation_config.pad_token_id
         if self._pad_id is None:
             self._pad_id = tokenizer.pad_token_id
-        self.transcripts = Transcriber(self.hearing, tokenizer)
+        self.transcriber = Transcriber(self.sounds, tokenizer)
 
-    def pieces(self, row: Row) -> list[Piece]:
+    def split(self, row: Row) -> list[Piece]:
         """Raises BadItem if the model cannot do what the row asks."""
         given = {**self._defaults, **row.parameters.get("generation_parameters", {})}
         given = {name: value for name, value in given.items() if value is not None}
@@ -102,17 +102,17 @@ class SpeechDecoder:
             if times or seconds:
                 name = "return_timestamps" if times else "chunk_length_s"
                 raise BadItem(f"`{name}` is for Whisper and for models that read by CTC")
-            self.hearing.within(row.value)
+            self.sounds.check_length(row.value)
             return [Piece(row, row.value, options=self._options(given))]
         times, options = self._whisper.times(times), self._whisper.options(given)
-        window = self.hearing.extractor.chunk_length
+        window = self.sounds.extractor.chunk_length
         if seconds:
             if seconds > window:
                 raise BadItem(
                     f"`chunk_length_s` is at most {window}, which this model reads at once"
                 )
             stride = row.parameters.get("stride_length_s", seconds / 6)
-            return list(self.transcripts.pieces(row, seconds, stride, times=times, options=options))
+            return list(self.transcriber.split(row, seconds, stride, times=times, options=options))
         if self._is_long(row.value) and not self._whisper.knows_times:
             raise BadItem(
                 f"The sound is longer than {window} seconds, and this model's generation_config.json "
@@ -120,10 +120,10 @@ class SpeechDecoder:
             )
         return [Piece(row, row.value, times, options=options)]
 
-    def read(self, pieces: Sequence[Piece]) -> None:
+    def transcribe(self, pieces: Sequence[Piece]) -> None:
         """Give each piece its output."""
         wishes = [self._wish(piece) for piece in pieces]
-        for some in self.hearing.passes([piece.samples for piece in pieces], wishes):
+        for some in self.sounds.passes([piece.samples for piece in pieces], wishes):
             self._pass([pieces[index] for index in some])
 
     def _options(self, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -162,27 +162,27 @@ class SpeechDecoder:
         return bool(options.get("do_sample", self._model.generation_config.do_sample))
 
     def _is_long(self, samples: Any) -> bool:
-        return self._whisper is not None and len(samples) > self.hearing.extractor.n_samples
+        return self._whisper is not None and len(samples) > self.sounds.extractor.n_samples
 
     def _pass(self, pieces: Sequence[Piece]) -> None:
-        heard, ready = [], []
+        features, ready = [], []
         for piece in pieces:
             try:
                 if piece.row.open:
                     whole = {"truncation": False, "padding": "longest"}
                     more = whole if self._is_long(piece.samples) else {}
-                    heard.append(self.hearing.features(piece.samples, **more))
+                    features.append(self.sounds.extract_features(piece.samples, **more))
                     ready.append(piece)
             except BadItem as error:
                 piece.output = error
         if ready:
-            self._write(ready, heard)
+            self._write(ready, features)
 
-    def _write(self, pieces: Sequence[Piece], heard: Sequence[Features]) -> None:
+    def _write(self, pieces: Sequence[Piece], features: Sequence[Features]) -> None:
         """One call of `generate`; if it computes what is no number, one for each piece."""
         numbers = FiniteCheck()
         try:
-            found = self._generate(pieces, heard, numbers)
+            found = self._generate(pieces, features, numbers)
         except NobodyWaits:
             return
         if not numbers.lost:
@@ -193,12 +193,12 @@ class SpeechDecoder:
         elif len(pieces) == 1:
             pieces[0].output = OutputInvalid(NOT_FINITE)
         else:
-            for piece, one in zip(pieces, heard, strict=True):
+            for piece, one in zip(pieces, features, strict=True):
                 self._write([piece], [one])
 
     @timed("inference")
     def _generate(
-        self, pieces: Sequence[Piece], heard: Sequence[Features], numbers: FiniteCheck
+        self, pieces: Sequence[Piece], features: Sequence[Features], numbers: FiniteCheck
     ) -> list[dict[str, Any]]:
         first = pieces[0]
         options = {name: value for name, value in first.options.items() if name != "seed"}
@@ -213,7 +213,7 @@ class SpeechDecoder:
         unwanted = StoppingCriteriaList([StopIfUnwanted([piece.row.item for piece in pieces])])
         with torch.inference_mode(), self._chance(first), self._quietly():
             found = self._model.generate(
-                **self.hearing.joined(heard),
+                **self.sounds.collate(features),
                 **options,
                 pad_token_id=self._pad_id,
                 logits_processor=LogitsProcessorList([numbers]),
@@ -238,7 +238,7 @@ class SpeechDecoder:
         if not self._draws(piece.options):
             yield
             return
-        device = torch.device(self.hearing.device)
+        device = torch.device(self.sounds.device)
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(find_seed(piece.row, piece.options.get("seed")))
             yield
@@ -264,9 +264,9 @@ def _go_on(pieces: Sequence[Piece], progress: Any) -> None:
         raise NobodyWaits
 
 
-def _write_one(hearing: SoundModel, heard: Sequence[Features]) -> None:
+def _write_one(sounds: SoundModel, features: Sequence[Features]) -> None:
     with torch.inference_mode():
-        hearing.model.generate(**hearing.joined(heard), max_new_tokens=1)
+        sounds.model.generate(**sounds.collate(features), max_new_tokens=1)
 
 
 def _positions(config: Any) -> int | None:

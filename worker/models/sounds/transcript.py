@@ -35,22 +35,22 @@ class Piece:
 class Transcriber:
     """Cuts sounds as transformers' own pipeline does, and makes texts of what was read."""
 
-    def __init__(self, hearing: SoundModel, tokenizer: Any) -> None:
-        self._hearing = hearing
+    def __init__(self, sounds: SoundModel, tokenizer: Any) -> None:
+        self._sounds = sounds
         self._pipeline = AutomaticSpeechRecognitionPipeline(
-            model=hearing.model,
-            feature_extractor=hearing.extractor,
+            model=sounds.model,
+            feature_extractor=sounds.extractor,
             tokenizer=tokenizer,
-            device=torch.device(hearing.device),
+            device=torch.device(sounds.device),
         )
-        config, raw = hearing.model.config, hearing.model.main_input_name == "input_values"
+        config, raw = sounds.model.config, sounds.model.main_input_name == "input_values"
         knows = hasattr(config, "inputs_to_logits_ratio") and (
             raw or config.model_type == "lasr_ctc"
         )
         self.step: int | None = self._pipeline._align_to if knows else None
         """The samples of one step of the model, if it can say."""
 
-    def pieces(
+    def split(
         self, row: Row, seconds: float, stride: Any, step: int = 1, **fields: Any
     ) -> Iterator[Piece]:
         """The row's sound in overlapping pieces of so many seconds, each a multiple of `step` samples.
@@ -61,7 +61,7 @@ class Transcriber:
             BadItem: what a piece shares leaves nothing of it.
         """
         left, right = stride if isinstance(stride, (list, tuple)) else (stride, stride)
-        rate = self._hearing.rate
+        rate = self._sounds.rate
         size, left, right = (round(one * rate / step) * step for one in (seconds, left, right))
         if size <= left + right:
             raise BadItem("`stride_length_s` leaves nothing of `chunk_length_s`")
@@ -74,7 +74,7 @@ class Transcriber:
             if last:
                 return
 
-    def finish(self, row: Row, pieces: list[Piece]) -> None:
+    def join(self, row: Row, pieces: list[Piece]) -> None:
         """Give the row the text of its pieces as result, or the first error; nothing if one is open."""
         outputs = [piece.output for piece in pieces]
         if any(output is None for output in outputs):

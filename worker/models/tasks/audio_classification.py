@@ -18,45 +18,45 @@ class AudioClassification:
 
     def load(self, spec: ModelSpec, device: str) -> None:
         checkpoint = Checkpoint(spec)
-        self._hearing = SoundModel(checkpoint, device, "AutoModelForAudioClassification")
-        config = self._hearing.model.config
+        self._sounds = SoundModel(checkpoint, device, "AutoModelForAudioClassification")
+        config = self._sounds.model.config
         self._scores = LabelScores(config)
         if config.problem_type is None:  # also of a single label, as transformers' own pipeline
             self._scores.function = "softmax"
-        longest = min(self._hearing.longest, 30)
+        longest = min(self._sounds.longest, 30)
         warm_up(
             checkpoint,
             self,
             {
-                "the shortest sound": {"audio": sample_sound(self._hearing)},
-                "a longer sound": {"audio": sample_sound(self._hearing, longest)},
+                "the shortest sound": {"audio": sample_sound(self._sounds)},
+                "a longer sound": {"audio": sample_sound(self._sounds, longest)},
             },
         )
 
     def predict(self, items: list[Item]) -> list[Any]:
         rows = Rows(items, "audio")
-        for window in decode_sounds(rows, self._hearing.rate):
-            for some in self._hearing.passes([row.value for row in window]):
+        for window in decode_sounds(rows, self._sounds.rate):
+            for some in self._sounds.passes([row.value for row in window]):
                 self._classify([window[index] for index in some])
         return rows.outputs()
 
     def _classify(self, rows: list[Row]) -> None:
         """One pass."""
-        heard, ready = [], []
+        features, ready = [], []
         for row in rows:
             try:
                 if row.open:
-                    heard.append(self._heard(row))
+                    features.append(self._features(row))
                     ready.append(row)
             except BadItem as error:
                 row.result = error
         if not ready:
             return
-        logits = self._hearing.logits(heard)
-        answers = self._scores.of(logits, [row.parameters for row in ready])
+        logits = self._sounds.logits(features)
+        answers = self._scores.from_logits(logits, [row.parameters for row in ready])
         for row, answer, lost in zip(ready, answers, find_invalid_rows(logits), strict=True):
             row.result = lost or answer
 
-    def _heard(self, row: Row) -> Any:
-        self._hearing.within(row.value)
-        return self._hearing.features(row.value)
+    def _features(self, row: Row) -> Any:
+        self._sounds.check_length(row.value)
+        return self._sounds.extract_features(row.value)

@@ -25,7 +25,9 @@ class DepthEstimation:
 
     def load(self, spec: ModelSpec, device: str) -> None:
         checkpoint = Checkpoint(spec)
-        if checkpoint.part("AutoConfig").model_type == "zoedepth" and not find_spec("torchvision"):
+        if checkpoint.load_part("AutoConfig").model_type == "zoedepth" and not find_spec(
+            "torchvision"
+        ):
             raise checkpoint.refusal(
                 "a zoedepth model's answers are made by torchvision: `pip install torchvision` into the "
                 "worker's environment (of the same build as its torch), or take a depth_anything or dpt model"

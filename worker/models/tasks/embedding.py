@@ -18,11 +18,11 @@ class FeatureExtraction:
 
     def load(self, spec: ModelSpec, device: str) -> None:
         self._vectors = EmbeddingModel(spec, device)
-        warm_up(self._vectors.checkpoint, self, self._vectors.encoder.questions())
+        warm_up(self._vectors.checkpoint, self, self._vectors.encoder.sample_inputs())
 
     def predict(self, items: list[Item]) -> list[Any]:
         rows = Rows(items)
-        self._vectors.fill(rows)
+        self._vectors.embed_rows(rows)
         return rows.outputs()
 
 
@@ -57,7 +57,7 @@ class SentenceSimilarity:
             for item in items
             for asked in (item.input["inputs"],)
         ]
-        self._vectors.fill([row for group in sentences for row in group])
+        self._vectors.embed_rows([row for group in sentences for row in group])
         return [self._similarities(group) for group in sentences]
 
     def _similarities(self, group: list[Row]) -> Any:

@@ -29,7 +29,7 @@ class ImageToText:
 
     def load(self, spec: ModelSpec, device: str) -> None:
         checkpoint = Checkpoint(spec)
-        kind = checkpoint.part("AutoConfig").model_type
+        kind = checkpoint.load_part("AutoConfig").model_type
         if kind not in SERVED:
             raise checkpoint.refusal(
                 f"a {kind} model is not one that writes of an image alone, as image-to-text asks for it; "
@@ -38,12 +38,12 @@ class ImageToText:
         nested = TASKS["image-to-text"].parameters[NESTED]["properties"]
         checkpoint.check_generation(nested)
         self._images = ImageModel(checkpoint, device, "AutoModelForImageTextToText")
-        self._writer = ImageDecoder(self._images, checkpoint.tokenizer())
-        part = self._writer.part
+        self._decoder = ImageDecoder(self._images, checkpoint.load_tokenizer())
+        part = self._decoder.text_part
         self._room = (find_positions(part, "decoder") or 2**15) - START
         self._defaults = spec.generation
-        self._decoding = GenerationPlanner(part.generation_config, spec.generation)
-        if unserved := self._decoding.refusal():
+        self._planner = GenerationPlanner(part.generation_config, spec.generation)
+        if unserved := self._planner.find_unserved():
             raise checkpoint.refusal(f"its generation_config.json asks for {unserved}, not served")
         # what it says is in each row's plan; here `generate` would fill in what a plan leaves out
         part.generation_config = make_config()
@@ -59,19 +59,19 @@ class ImageToText:
             wish = (plan.key, plan.most, None if seed is None else id(row))
             wishes[wish] = plan, seed
             prepared = self._images.prepare(row.value)
-            prepared.company = wish
+            prepared.group = wish
             return prepared
 
         for some, inputs in self._images.passes(rows, read):
-            plan, seed = wishes[some[0].value.company]
-            found = self._writer.write(inputs, seed, generation_config=plan.config)
+            plan, seed = wishes[some[0].value.group]
+            found = self._decoder.generate(inputs, seed, generation_config=plan.config)
             for row, text in zip(some, found, strict=True):
                 row.result = {"generated_text": text} if isinstance(text, str) else text
         return rows.outputs()
 
     def _wish(self, row: Row) -> tuple[GenerationPlan, int | None]:
         given = flatten_parameters(row.parameters, NESTED)
-        plan = self._decoding.plan(given, START, self._room)
+        plan = self._planner.plan(given, START, self._room)
         if not plan.config.do_sample:
             return plan, None
         return plan, find_seed(row, given.get("seed", self._defaults.get("seed")))

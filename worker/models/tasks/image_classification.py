@@ -24,7 +24,7 @@ class ImageClassification:
         rows = Rows(items, "image")
         for some, inputs in self._images.passes(rows):
             logits = self._images.forward(inputs).logits
-            answers = self._scores.of(logits, [row.parameters for row in some], TOP_K)
+            answers = self._scores.from_logits(logits, [row.parameters for row in some], TOP_K)
             for index in find_answerable(some, logits):
                 some[index].result = answers[index]
         return rows.outputs()

@@ -38,7 +38,7 @@ class ImageSegmentation:
 
     def load(self, spec: ModelSpec, device: str) -> None:
         checkpoint = Checkpoint(spec)
-        config = checkpoint.part("AutoConfig")
+        config = checkpoint.load_part("AutoConfig")
         if config.model_type == "oneformer":
             raise checkpoint.refusal(
                 "a oneformer model is told its task in words, which is not served; take a "

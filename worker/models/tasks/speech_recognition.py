@@ -20,22 +20,22 @@ class SpeechRecognition:
 
     def load(self, spec: ModelSpec, device: str) -> None:
         checkpoint = Checkpoint(spec)
-        config = checkpoint.part("AutoConfig")
+        config = checkpoint.load_part("AutoConfig")
         writes = config.is_encoder_decoder or config.model_type == "speech-encoder-decoder"
-        self._reader: CtcModel | SpeechDecoder = (SpeechDecoder if writes else CtcModel)(
+        self._recognizer: CtcModel | SpeechDecoder = (SpeechDecoder if writes else CtcModel)(
             checkpoint, device
         )
-        hearing = self._reader.hearing
-        longest = 1.0 if hearing.fixed else min(hearing.longest, 30)
+        sounds = self._recognizer.sounds
+        longest = 1.0 if sounds.fixed else min(sounds.longest, 30)
         few = {"generation_parameters": {"max_new_tokens": 2, "min_new_tokens": 0}}
         parameters = few if writes else {}
         warm_up(
             checkpoint,
             self,
             {
-                "the shortest sound": {"inputs": sample_sound(hearing), "parameters": parameters},
+                "the shortest sound": {"inputs": sample_sound(sounds), "parameters": parameters},
                 "a longer sound": {
-                    "inputs": sample_sound(hearing, longest),
+                    "inputs": sample_sound(sounds, longest),
                     "parameters": parameters,
                 },
             },
@@ -43,7 +43,7 @@ class SpeechRecognition:
 
     def predict(self, items: list[Item]) -> list[Any]:
         rows = Rows(items, "audio")
-        for window in decode_sounds(rows, self._reader.hearing.rate):
+        for window in decode_sounds(rows, self._recognizer.sounds.rate):
             pieces: list[Piece] = []
             for row in window:
                 try:
@@ -51,11 +51,11 @@ class SpeechRecognition:
                         "chunk_length_s"
                     ):
                         raise BadItem("`stride_length_s` is for pieces of `chunk_length_s`")
-                    pieces += self._reader.pieces(row)
+                    pieces += self._recognizer.split(row)
                 except BadItem as error:
                     row.result = error
-            self._reader.read(pieces)
+            self._recognizer.transcribe(pieces)
             for _, mine in groupby(pieces, key=lambda piece: id(piece.row)):
                 some = list(mine)
-                self._reader.transcripts.finish(some[0].row, some)
+                self._recognizer.transcriber.join(some[0].row, some)
         return rows.outputs()

@@ -30,21 +30,21 @@ class Text2Text:
 
     def load(self, spec: ModelSpec, device: str) -> None:
         checkpoint = Checkpoint(spec)
-        self.generator = Decoder(checkpoint, device, "AutoModelForSeq2SeqLM")
-        self.tokenizer = self.generator.tokenizer
+        self.decoder = Decoder(checkpoint, device, "AutoModelForSeq2SeqLM")
+        self.tokenizer = self.decoder.tokenizer
         # T5 has no such limit: it was trained with 512 tokens, and reads more
-        positions = find_positions(self.generator.model, "encoder") or spec.max_batch_tokens
+        positions = find_positions(self.decoder.model, "encoder") or spec.max_batch_tokens
         self._limit = min(positions, spec.max_batch_tokens)
         self._trained = min(self._limit, int(self.tokenizer.model_max_length))
-        self._room = (self.generator.positions or spec.max_batch_tokens) - 1  # one starts the text
-        own = getattr(self.generator.config, "task_specific_params", None) or {}
+        self._room = (self.decoder.positions or spec.max_batch_tokens) - 1  # one starts the text
+        own = getattr(self.decoder.config, "task_specific_params", None) or {}
         self._tasks = {name: values or {} for name, values in own.items()}
-        self._decodings = {
-            name: self.generator.decoding_by(values)
+        self._planners = {
+            name: self.decoder.planner_with(values)
             for name, values in self._tasks.items()
             if name.startswith(self.task)
         }
-        least = {"max_new_tokens": 2, "min_new_tokens": 0, **self.example()}
+        least = {"max_new_tokens": 2, "min_new_tokens": 0, **self.required_parameters()}
         cut = {**least, "truncation": "longest_first"}
         warm_up(
             checkpoint,
@@ -52,7 +52,7 @@ class Text2Text:
             {
                 "a short text": {"inputs": "a", "parameters": least},
                 "a long text": {
-                    "inputs": self.generator.long_text(self._trained),
+                    "inputs": self.decoder.sample_text(self._trained),
                     "parameters": cut,
                 },
             },
@@ -62,16 +62,16 @@ class Text2Text:
         rows = Rows(items)
         for row in rows:
             row.parameters = flatten_parameters(row.parameters)
-        self.generator.answer(rows, self.read(rows), self.wish, self.output)
+        self.decoder.answer_rows(rows, self.tokenize(rows), self.plan, self.output)
         return rows.outputs()
 
-    def read(self, rows: Rows) -> list[list[int] | BadItem]:
+    def tokenize(self, rows: Rows) -> list[list[int] | BadItem]:
         """The tokens that the encoder reads for each row."""
         asked = [self._prefix(row) + row.value for row in rows]
-        found = self.generator.tokens(asked)
+        found = self.decoder.tokenize(asked)
         return [self._cut(*one) for one in zip(rows, asked, found, strict=True)]
 
-    def wish(self, row: Row, text: list[int]) -> GenerationPlan:
+    def plan(self, row: Row, text: list[int]) -> GenerationPlan:
         """What a row asks of `generate`.
 
         Raises:
@@ -82,30 +82,30 @@ class Text2Text:
                 f"The text has {len(text)} tokens, and the model reads {self._limit}; "
                 "`truncation: longest_first` cuts it"
             )
-        decoding = self._decodings.get(self.task_of(row), self.generator.decoding)
-        return decoding.plan(self.wishes(row), 1, self._room)
+        planner = self._planners.get(self.own_task(row), self.decoder.planner)
+        return planner.plan(self.generation_parameters(row), 1, self._room)
 
-    def wishes(self, row: Row) -> dict[str, Any]:
+    def generation_parameters(self, row: Row) -> dict[str, Any]:
         """The row's parameters for `generate`."""
         return row.parameters
 
-    def task_of(self, row: Row) -> str:
+    def own_task(self, row: Row) -> str:
         """The task's name among the model's own."""
         return self.task
 
-    def example(self) -> dict[str, Any]:
+    def required_parameters(self) -> dict[str, Any]:
         """Parameters that the model needs for any text."""
         return {}
 
     def _prefix(self, row: Row) -> str:
         """T5 was trained with the task in front of the text."""
-        return str(self._tasks.get(self.task_of(row), {}).get("prefix") or "")
+        return str(self._tasks.get(self.own_task(row), {}).get("prefix") or "")
 
     def _cut(self, row: Row, text: str, found: list[int] | BadItem) -> list[int] | BadItem:
-        wanted = self.generator.given(row).get("truncation") in CUTS
+        wanted = self.decoder.parameters_of(row).get("truncation") in CUTS
         if not wanted or isinstance(found, BadItem) or len(found) <= self._trained:
             return found
-        return self.generator.cut_text(text, self._trained, self.tokenizer.truncation_side)
+        return self.decoder.cut_text(text, self._trained, self.tokenizer.truncation_side)
 
 
 class Summarization(Text2Text):
@@ -121,9 +121,9 @@ class Translation(Text2Text):
     output = "translation_text"
     task = "translation"
 
-    def read(self, rows: Rows) -> list[list[int] | BadItem]:
+    def tokenize(self, rows: Rows) -> list[list[int] | BadItem]:
         if not self._many:
-            both = zip(rows, super().read(rows), strict=True)
+            both = zip(rows, super().tokenize(rows), strict=True)
             return [self._refusal(row) or text for row, text in both]
         texts: list[list[int] | BadItem] = []
         for row in rows:  # the tokenizer is set to one language at a time
@@ -132,30 +132,30 @@ class Translation(Text2Text):
             except BadItem as error:
                 texts.append(error)
             else:
-                (found,) = self.generator.tokens([row.value])
+                (found,) = self.decoder.tokenize([row.value])
                 texts.append(self._cut(row, row.value, found))
         return texts
 
-    def wishes(self, row: Row) -> dict[str, Any]:
+    def generation_parameters(self, row: Row) -> dict[str, Any]:
         if not self._many:
             return row.parameters
-        own = self.generator.own
-        if not self.generator.given(row).get("tgt_lang") and self._writes_one():
+        own = self.decoder.own_config
+        if not self.decoder.parameters_of(row).get("tgt_lang") and self._writes_one():
             return row.parameters
         target = self._languages()[self._language(row, "tgt_lang")]
         if own.forced_bos_token_id is None and target == own.decoder_start_token_id:
             return row.parameters  # mBART begins with the language, and says so once
         return {**row.parameters, "forced_bos_token_id": target}
 
-    def task_of(self, row: Row) -> str:
+    def own_task(self, row: Row) -> str:
         """A model's own tasks are named by languages: `translation_en_to_de`."""
-        given = self.generator.given(row)
+        given = self.decoder.parameters_of(row)
         source, target = given.get("src_lang"), given.get("tgt_lang")
         if source or target:
             return f"translation_{source}_to_{target}"
-        return next(iter(self._decodings)) if len(self._decodings) == 1 else self.task
+        return next(iter(self._planners)) if len(self._planners) == 1 else self.task
 
-    def example(self) -> dict[str, Any]:
+    def required_parameters(self) -> dict[str, Any]:
         if not self._many or self._writes_one():
             return {}
         return {"tgt_lang": next(iter(self._languages()))}
@@ -167,7 +167,7 @@ class Translation(Text2Text):
 
     def _writes_one(self) -> bool:
         """Whether the model's own file says the language that it writes."""
-        own, known = self.generator.own, self._languages().values()
+        own, known = self.decoder.own_config, self._languages().values()
         return own.forced_bos_token_id in known or own.decoder_start_token_id in known
 
     def _prefix(self, row: Row) -> str:
@@ -175,11 +175,11 @@ class Translation(Text2Text):
 
         T5 is told the languages in words, if its own file has none for them.
         """
-        given = self.generator.given(row)
+        given = self.decoder.parameters_of(row)
         source, target = given.get("src_lang"), given.get("tgt_lang")
         if target and _coded(target) in self._codes():
             return f"{_coded(target)} "
-        if self.task_of(row) in self._tasks or not (source and target):
+        if self.own_task(row) in self._tasks or not (source and target):
             return super()._prefix(row)
         if not self._in_words:
             return ""
@@ -187,7 +187,7 @@ class Translation(Text2Text):
 
     @property
     def _in_words(self) -> bool:
-        return self.generator.config.model_type in ("t5", "mt5", "umt5")
+        return self.decoder.config.model_type in ("t5", "mt5", "umt5")
 
     def _codes(self) -> list[str]:
         """What a Marian of many languages reads in front of the text, such as `>>fra<<`."""
@@ -195,9 +195,9 @@ class Translation(Text2Text):
 
     def _refusal(self, row: Row) -> BadItem | None:
         """Why the row's languages are none of this model's, which would translate as ever."""
-        given = self.generator.given(row)
+        given = self.decoder.parameters_of(row)
         asked = {name: given[name] for name in ("src_lang", "tgt_lang") if given.get(name)}
-        if not asked or self.task_of(row) in self._tasks:
+        if not asked or self.own_task(row) in self._tasks:
             return None
         if self._in_words:
             if len(asked) == 2:
@@ -216,7 +216,7 @@ class Translation(Text2Text):
         return None
 
     def _language(self, row: Row, name: str) -> str:
-        language = self.generator.given(row).get(name) or (
+        language = self.decoder.parameters_of(row).get(name) or (
             getattr(self.tokenizer, name, None) if name == "src_lang" else None
         )
         if not language:

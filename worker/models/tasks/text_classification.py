@@ -23,13 +23,15 @@ class TextClassification:
         checkpoint = Checkpoint(spec)
         self._encoder = Encoder(checkpoint, device, CLASSIFIER)
         self._scores = LabelScores(self._encoder.config)
-        warm_up(checkpoint, self, self._encoder.questions())
+        warm_up(checkpoint, self, self._encoder.sample_inputs())
 
     def predict(self, items: list[Item]) -> list[Any]:
         rows = Rows(items)
         for indexes, encodings in self._encoder.passes(rows, [row.value for row in rows]):
             output, _ = self._encoder.forward(encodings)
-            answers = self._scores.of(output.logits, [rows[index].parameters for index in indexes])
+            answers = self._scores.from_logits(
+                output.logits, [rows[index].parameters for index in indexes]
+            )
             for index, answer in zip(indexes, answers, strict=True):
                 rows[index].result = answer
         return rows.outputs()
@@ -43,7 +45,7 @@ class ZeroShotClassification:
 
     def load(self, spec: ModelSpec, device: str) -> None:
         checkpoint = Checkpoint(spec)
-        labels = checkpoint.part("AutoConfig").label2id
+        labels = checkpoint.load_part("AutoConfig").label2id
         found = [index for name, index in labels.items() if name.lower().startswith("entail")]
         if not found or len(labels) < 2:
             raise checkpoint.refusal(
@@ -53,7 +55,7 @@ class ZeroShotClassification:
         self._entailment = found[0]
         self._contradiction = -1 if self._entailment == 0 else 0
         self._encoder = Encoder(checkpoint, device, CLASSIFIER, truncation="only_first", pairs=True)
-        warm_up(checkpoint, self, self._encoder.questions(candidate_labels=["a", "a b"]))
+        warm_up(checkpoint, self, self._encoder.sample_inputs(candidate_labels=["a", "a b"]))
 
     def predict(self, items: list[Item]) -> list[Any]:
         rows = Rows(items)

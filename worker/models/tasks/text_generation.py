@@ -17,9 +17,9 @@ class TextGeneration:
 
     def load(self, spec: ModelSpec, device: str) -> None:
         checkpoint = Checkpoint(spec)
-        self._generator = Decoder(checkpoint, device, "AutoModelForCausalLM")
+        self._decoder = Decoder(checkpoint, device, "AutoModelForCausalLM")
         # without positions (Mamba, Bloom) a tokenizer's length is a default, which `generate` ignores, too
-        self._limit = min(self._generator.positions or spec.max_batch_tokens, spec.max_batch_tokens)
+        self._limit = min(self._decoder.positions or spec.max_batch_tokens, spec.max_batch_tokens)
         least = {"max_new_tokens": 2, "min_new_tokens": 0}
         most = {**least, "truncate": self._limit - 2}
         warm_up(
@@ -28,7 +28,7 @@ class TextGeneration:
             {
                 "a short text": {"inputs": "a", "parameters": least},
                 "a long text": {
-                    "inputs": self._generator.long_text(self._limit),
+                    "inputs": self._decoder.sample_text(self._limit),
                     "parameters": most,
                 },
             },
@@ -36,23 +36,25 @@ class TextGeneration:
 
     def predict(self, items: list[Item]) -> list[Any]:
         rows = Rows(items)
-        self._generator.answer(rows, self._read(rows), self._wish, "generated_text", emits=True)
+        self._decoder.answer_rows(
+            rows, self._tokenize(rows), self._plan, "generated_text", emits=True
+        )
         return rows.outputs()
 
-    def _read(self, rows: Rows) -> list[list[int] | BadItem]:
+    def _tokenize(self, rows: Rows) -> list[list[int] | BadItem]:
         """The tokens of each text; of one that is to be truncated the last ones."""
-        texts = self._generator.tokens([row.value for row in rows])
+        texts = self._decoder.tokenize([row.value for row in rows])
         for place, (row, text) in enumerate(zip(rows, texts, strict=True)):
-            most = self._generator.given(row).get("truncate")
+            most = self._decoder.parameters_of(row).get("truncate")
             if most and isinstance(text, list) and len(text) > most:
-                texts[place] = self._generator.cut_text(row.value, most, "left")
+                texts[place] = self._decoder.cut_text(row.value, most, "left")
         return texts
 
-    def _wish(self, row: Row, prompt: list[int]) -> GenerationPlan:
+    def _plan(self, row: Row, prompt: list[int]) -> GenerationPlan:
         """The row's plan, within the model's positions: beyond them a GPU's context is lost."""
         room = self._limit - len(prompt)
         if room < 1:
             raise BadItem(
                 f"The text has {len(prompt)} tokens, and the model has room for {self._limit} in all"
             )
-        return self._generator.decoding.plan(row.parameters, len(prompt), room)
+        return self._decoder.planner.plan(row.parameters, len(prompt), room)

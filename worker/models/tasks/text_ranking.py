@@ -22,7 +22,7 @@ class TextRanking:
 
     def load(self, spec: ModelSpec, device: str) -> None:
         checkpoint = CrossEncoderCheckpoint(spec)
-        labels = checkpoint.part("AutoConfig").num_labels
+        labels = checkpoint.load_part("AutoConfig").num_labels
         if labels != 1:
             raise checkpoint.refusal(
                 f"it has {labels} labels, and text-ranking needs a model with one; serve it as "

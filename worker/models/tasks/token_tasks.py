@@ -29,7 +29,7 @@ class TokenClassification:
         )
         special = self._encoder.tokenizer.num_special_tokens_to_add()
         self._room = self._encoder.max_length - special
-        warm_up(checkpoint, self, self._encoder.questions())
+        warm_up(checkpoint, self, self._encoder.sample_inputs())
 
     def predict(self, items: list[Item]) -> list[Any]:
         rows = Rows(items)
@@ -130,7 +130,7 @@ class FillMask:
     def _questions(self) -> dict[str, dict[str, Any]]:
         """Texts of several lengths, each with a mask where the model still reads it."""
         mask = self._tokenizer.mask_token
-        asked = self._encoder.questions()
+        asked = self._encoder.sample_inputs()
         for question in asked.values():
             given = question["inputs"]
             masked = [
@@ -183,7 +183,7 @@ class FillMask:
         for word in words:
             token = self._tokenizer.convert_tokens_to_ids(word)
             if token is None or token == self._tokenizer.unk_token_id:
-                token = next(iter(self._encoder.plain(word)), None)
+                token = next(iter(self._encoder.plain_tokens(word)), None)
             if token is not None:
                 found[token] = None
         if words and not found:

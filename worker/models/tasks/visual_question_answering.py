@@ -33,7 +33,7 @@ class VisualQuestionAnswering:
 
     def load(self, spec: ModelSpec, device: str) -> None:
         checkpoint = Checkpoint(spec)
-        config = checkpoint.part("AutoConfig")
+        config = checkpoint.load_part("AutoConfig")
         if config.model_type not in SERVED:
             raise checkpoint.refusal(
                 f"a {config.model_type} model is not one that visual-question-answering serves: "
@@ -45,9 +45,9 @@ class VisualQuestionAnswering:
                 "set that to -1 to have it look at all"
             )
         self._images = ImageModel(checkpoint, device, "AutoModelForVisualQuestionAnswering")
-        self._prompts = TextInputs(checkpoint, self._images.model, self._images.accepted)
+        self._text_inputs = TextInputs(checkpoint, self._images.model, self._images.accepted)
         writes = config.model_type == "blip"
-        self._writer = ImageDecoder(self._images, checkpoint.tokenizer()) if writes else None
+        self._decoder = ImageDecoder(self._images, checkpoint.load_tokenizer()) if writes else None
         questions = ["What is it?", "Is it one?", "How many cats are in the picture?", "Why?"]
         asked = zip(sample_images().items(), questions, strict=True)
         warm_up(
@@ -64,14 +64,14 @@ class VisualQuestionAnswering:
     def predict(self, items: list[Item]) -> list[Any]:
         rows = Rows(items)
         for some, inputs in self._images.passes(rows, self._read):
-            if self._writer:
-                self._write(self._writer, some, inputs)
+            if self._decoder:
+                self._write(self._decoder, some, inputs)
             else:
                 self._choose(some, inputs)
         return rows.outputs()
 
     def _read(self, row: Row) -> PreparedImage:
-        words = self._prompts.read([row.value["question"]])
+        words = self._text_inputs.tokenize([row.value["question"]])
         prepared = self._images.prepare(row.value["image"])
         prepared.inputs |= words
         return prepared
@@ -89,8 +89,8 @@ class VisualQuestionAnswering:
                 for label, score in zip(order[:most].tolist(), scores[:most].tolist(), strict=True)
             ]
 
-    def _write(self, writer: ImageDecoder, rows: list[Row], inputs: Inputs) -> None:
-        own = writer.part.generation_config
+    def _write(self, decoder: ImageDecoder, rows: list[Row], inputs: Inputs) -> None:
+        own = decoder.text_part.generation_config
         length = {} if own.max_new_tokens or own.max_length else {"max_new_tokens": NEW_TOKENS}
-        for row, text in zip(rows, writer.write(inputs, **length), strict=True):
+        for row, text in zip(rows, decoder.generate(inputs, **length), strict=True):
             row.result = [{"answer": text}] if isinstance(text, str) else text

@@ -33,7 +33,7 @@ class ZeroShotImageClassification:
         checkpoint = Checkpoint(spec)
         self._images = ImageModel(checkpoint, device, "AutoModelForZeroShotImageClassification")
         model = self._images.model
-        self._prompts = TextInputs(checkpoint, model, self._images.accepted)
+        self._text_inputs = TextInputs(checkpoint, model, self._images.accepted)
         # each label for itself, where the labels were not trained against each other
         self._apart = "siglip" in model.config.model_type
         labels = ["a cat", "two dogs in the snow"]
@@ -47,15 +47,15 @@ class ZeroShotImageClassification:
             sentences = tuple(fill_hypotheses(row.parameters, "This is a photo of {}."))
             if sentences not in texts:
                 length = SIGLIP_LENGTH if self._apart else None
-                texts[sentences] = self._prompts.read(sentences, length=length)
+                texts[sentences] = self._text_inputs.tokenize(sentences, length=length)
             prepared = self._images.prepare(row.value)
-            prepared.company = sentences
+            prepared.group = sentences
             return prepared
 
         for some, inputs in self._images.passes(rows, read):
             beside = {
                 name: array.to(self._images.device)
-                for name, array in texts[some[0].value.company].items()
+                for name, array in texts[some[0].value.group].items()
             }
             logits = self._images.forward({**inputs, **beside}).logits_per_image
             for index in find_answerable(some, logits):

@@ -5,10 +5,10 @@ from typing import Any
 
 from contract.errors import BadItem
 from worker.models.files.loading import Checkpoint
-from worker.models.passes.batching import company_of
 from worker.models.passes.cutting import PassBudget, cut_by_kind, cut_into_passes
 from worker.models.passes.rows import Row
 from worker.models.texts import model_limits
+from worker.models.texts.encoder_trials import find_text_batching
 from worker.models.texts.forward_pass import CLASSIFIER, ForwardPass
 from worker.models.texts.model_limits import find_longest_input
 from worker.models.texts.tokenization import Cut, Text, TextTokenizer, sample_texts
@@ -46,7 +46,7 @@ class Encoder:
         in pairs; `offsets`: encodings know the characters of their tokens.
         """
         spec = checkpoint.spec
-        self.tokenizer = checkpoint.tokenizer()
+        self.tokenizer = checkpoint.load_tokenizer()
         if offsets and not self.tokenizer.is_fast:
             raise checkpoint.refusal(f"{spec.task} needs a fast tokenizer, and this model has none")
         if self.tokenizer.model_max_length < 1:
@@ -54,7 +54,7 @@ class Encoder:
                 f"its tokenizer_config.json says `model_max_length` {self.tokenizer.model_max_length}; set it "
                 "to the tokens that the model reads at most, or take it out"
             )
-        self.model = checkpoint.model(kind, device)
+        self.model = checkpoint.load_model(kind, device)
         self.config = self.model.config
         most = spec.max_batch_tokens
         longest = find_longest_input(self.tokenizer, self.model)
@@ -74,16 +74,16 @@ class Encoder:
         # classifiers of this kind read the place of the last end token, and want equally many in a pass
         ended = kind == CLASSIFIER and self.config.is_encoder_decoder
         self._end: int | None = self.config.eos_token_id if ended else None
-        self._settle(checkpoint, pairs)
+        self._try_out(checkpoint, pairs)
 
     @timed("preprocess")
-    def encode(self, texts: Sequence[Text], cut: Cut | None = None) -> list[Any]:
+    def tokenize(self, texts: Sequence[Text], cut: Cut | None = None) -> list[Any]:
         """One encoding a text (`ids`, `type_ids`, `overflowing`), or the BadItem that it is."""
-        return self._tokens.read(texts, cut or self._cut)
+        return self._tokens.tokenize(texts, cut or self._cut)
 
-    def plain(self, text: str) -> list[int]:
+    def plain_tokens(self, text: str) -> list[int]:
         """The tokens of a text that is no longer than the model reads, without special ones."""
-        return self._tokens.plain(text)
+        return self._tokens.plain_tokens(text)
 
     def passes(
         self,
@@ -120,9 +120,9 @@ class Encoder:
 
         What a model gives for each token stands at the left, the padding behind it.
         """
-        return self._forward.run(encodings, self.company)
+        return self._forward.compute(encodings, self.batching)
 
-    def questions(self, **parameters: Any) -> dict[str, dict[str, Any]]:
+    def sample_inputs(self, **parameters: Any) -> dict[str, dict[str, Any]]:
         """What a client would ask of the model with texts for inputs; see `prove`."""
         short, middle, longest = self.samples
         texts = {
@@ -134,12 +134,12 @@ class Encoder:
         return {name: {"inputs": text, "parameters": parameters} for name, text in texts.items()}
 
     @timed("warm_up")
-    def _settle(self, checkpoint: Checkpoint, pairs: bool) -> None:
+    def _try_out(self, checkpoint: Checkpoint, pairs: bool) -> None:
         """Learn what rows may share a pass and what starting one costs; refuse a model that does not fit."""
         short, middle, _ = self.samples
         words = middle.split()
         texts = [short, *(" ".join(words[:most]) for most in (2, 3, 5, len(words)))]
-        tried = self.encode([(text, short) if pairs else text for text in texts])
+        tried = self.tokenize([(text, short) if pairs else text for text in texts])
         if failed := next((one for one in tried if isinstance(one, BadItem)), None):
             raise checkpoint.refusal(f"it cannot read {short!r}: {failed}")
         typed = "token_type_ids" in self._forward.inputs
@@ -147,34 +147,34 @@ class Encoder:
         model_limits.check_tokenizer(checkpoint, self.tokenizer, self.model, segments)
         left = self.tokenizer.padding_side == "left" and not self._forward.by_token
         try:
-            company = company_of(self.config, left, tried, self._forward.values)
+            batching = find_text_batching(self.config, left, tried, self._forward.compute_each)
         except Exception as error:
             kind = str(self.model.dtype).removeprefix("torch.")
             way = "" if kind == "float32" else f"; it computes in {kind}, so try `dtype: float32`"
             raise checkpoint.refusal(
                 f"its first pass fails: {type(error).__name__}: {first_line(error)}{way}"
             ) from error
-        if company is None:
+        if batching is None:
             raise checkpoint.refusal(
                 "asked the same twice it answers differently; where its configuration has a seed, such "
                 "as `hash_seed`, set it"
             )
-        self.company = company
+        self.batching = batching
         budget = PassBudget(checkpoint.spec.max_batch_size, checkpoint.spec.max_batch_tokens)
-        self.budget = self._forward.measured(tried[2], company, budget)
+        self.budget = self._forward.measure_pass_cost(tried[2], batching, budget)
 
     def _read(
         self, indexes: range, texts: Sequence[Text], cuts: Sequence[Cut] | None
     ) -> list[tuple[int, Any]]:
         """(index, encoding) of each text: those that are cut alike are tokenised in one call."""
         if cuts is None:
-            return list(zip(indexes, self.encode([texts[n] for n in indexes]), strict=True))
+            return list(zip(indexes, self.tokenize([texts[n] for n in indexes]), strict=True))
         alike: dict[Cut, list[int]] = {}
         for index in indexes:
             alike.setdefault(cuts[index], []).append(index)
         found: dict[int, Any] = {}
         for how, mine in alike.items():
-            found |= zip(mine, self.encode([texts[n] for n in mine], how), strict=True)
+            found |= zip(mine, self.tokenize([texts[n] for n in mine], how), strict=True)
         return [(index, found[index]) for index in indexes]
 
     def _failed(self, row: Row, text: Text, encoding: Any) -> BadItem | None:
@@ -191,7 +191,7 @@ class Encoder:
     def _together(self, rows: Sequence[Row], encodings: Sequence[Any]) -> Iterator[list[int]]:
         """Places of the rows of each pass: of those that are still to be answered."""
         lengths = [len(encoding) for encoding in encodings]
-        if self._end is None and self.company.lengths:
+        if self._end is None and self.batching.pads:
             passes = cut_into_passes(lengths, self.budget)
         else:
             kinds = [self._kind(encoding, place) for place, encoding in enumerate(encodings)]
@@ -203,5 +203,4 @@ class Encoder:
     def _kind(self, encoding: Any, place: int) -> Hashable:
         """Rows of one kind may share a pass."""
         ends = encoding.ids.count(self._end) if self._end is not None else 0
-        length = None if self.company.lengths else len(encoding)
-        return ends, length, None if self.company.rows else place
+        return ends, self.batching.pass_key(len(encoding), place)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from worker.models.passes.batching import Company
+from worker.models.passes.batching import Batching
 from worker.models.passes.cutting import PassBudget
 from worker.models.passes.padding import PaddingToken, make_mask, pad_rows
 from worker.models.texts.model_limits import count_embeddings
@@ -29,18 +29,18 @@ class ForwardPass:
         accepted = set(inspect.signature(model.forward).parameters)
         self._always = {"use_cache": False} if "use_cache" in accepted else {}
         self.inputs = accepted & {"attention_mask", *tokenizer.model_input_names}
-        self._filling = PaddingToken.of(tokenizer, model.config, count_embeddings(model))
+        self._padding = PaddingToken.of_model(tokenizer, model.config, count_embeddings(model))
         self._segment = tokenizer.pad_token_type_id
         # CANINE pools so many characters into one place
         self._least = getattr(model.config, "downsampling_rate", 1)
         self._restore = _restoring(model)
 
-    def run(self, encodings: Sequence[Any], company: Company) -> tuple[Any, Any]:
+    def compute(self, encodings: Sequence[Any], batching: Batching) -> tuple[Any, Any]:
         """The model's output and the mask of what is no padding, both (rows, longest, ...)."""
         ids = [encoding.ids for encoding in encodings]
-        mask = make_mask(ids, left=company.left, least=self._least)
+        mask = make_mask(ids, left=batching is Batching.PAD_LEFT, least=self._least)
         arrays = {
-            "input_ids": pad_rows(mask, ids, self._filling.among(ids)),
+            "input_ids": pad_rows(mask, ids, self._padding.choose(ids)),
             "attention_mask": mask.astype(np.int64),
         }
         if "token_type_ids" in self.inputs:
@@ -52,31 +52,33 @@ class ForwardPass:
         with torch.inference_mode():
             return self._model(**given, **self._always), moved["attention_mask"]
 
-    def values(self, encodings: Sequence[Any], company: Company) -> list[Any]:
+    def compute_each(self, encodings: Sequence[Any], batching: Batching) -> list[Any]:
         """What the model gives for each text: one tensor, without what is for padding."""
-        found = self.run(encodings, company)[0][0]
+        found = self.compute(encodings, batching)[0][0]
         if not self.by_token:
             return list(found)
         return [one[: len(encoding)] for one, encoding in zip(found, encodings, strict=True)]
 
-    def measured(self, encoding: Any, company: Company, budget: PassBudget) -> PassBudget:
+    def measure_pass_cost(
+        self, encoding: Any, batching: Batching, budget: PassBudget
+    ) -> PassBudget:
         """Run a small and a larger pass, and learn what starting one costs, in tokens."""
-        small = self._seconds([encoding], company)
-        rows = min(32, budget.rows_of(len(encoding)))
-        if rows == 1 or not company.rows:
+        small = self._seconds([encoding], batching)
+        rows = min(32, budget.rows_per_pass(len(encoding)))
+        if rows == 1 or batching is Batching.SINGLE:
             return budget
-        large = self._seconds([encoding] * rows, company)
+        large = self._seconds([encoding] * rows, batching)
         a_token = max(large - small, 1e-9) / ((rows - 1) * len(encoding))
         # twice what is measured: small passes compute less well, and the answers of each are read
         cost = 2 * round(min(max(small / a_token - len(encoding), 0), budget.max_tokens))
         return PassBudget(budget.max_rows, budget.max_tokens, cost)
 
-    def _seconds(self, encodings: Sequence[Any], company: Company) -> float:
+    def _seconds(self, encodings: Sequence[Any], batching: Batching) -> float:
         """The best of three: the first one allocates and compiles."""
         best = float("inf")
         for _ in range(3):
             started = time.perf_counter()
-            self.run(encodings, company)
+            self.compute(encodings, batching)
             if self._device != "cpu":
                 torch.cuda.synchronize()
             best = min(best, time.perf_counter() - started)

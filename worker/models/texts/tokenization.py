@@ -54,12 +54,12 @@ class TextTokenizer:
         self._embedded = embedded
         self._outgrown = max(tokenizer.get_vocab().values(), default=0) >= embedded
 
-    def read(self, texts: Sequence[Text], cut: Cut) -> list[Any]:
+    def tokenize(self, texts: Sequence[Text], cut: Cut) -> list[Any]:
         """One encoding a text (`ids`, `type_ids`, `overflowing`), or the BadItem that it is."""
         found = call_each(list(texts), self._caller(cut))
-        return [self._judged(one, cut) for one in found]
+        return [self._checked(one, cut) for one in found]
 
-    def plain(self, text: str) -> list[int]:
+    def plain_tokens(self, text: str) -> list[int]:
         """The tokens of a text that is no longer than the model reads, without special ones."""
         if self.tokenizer.is_fast:
             # the wrapper's own `encode` would switch off the truncation that is set on it
@@ -73,7 +73,7 @@ class TextTokenizer:
         pair = text if isinstance(text, tuple) else (text,)
         return len(self.tokenizer(*pair)["input_ids"]) > len(encoding)
 
-    def _judged(self, found: Any, cut: Cut) -> Any:
+    def _checked(self, found: Any, cut: Cut) -> Any:
         if isinstance(found, Exception) and UNCUT in str(found):
             return BadItem(TOO_LONG.format(cut.length))
         if isinstance(found, Exception):
@@ -90,7 +90,7 @@ class TextTokenizer:
     def _caller(self, cut: Cut) -> Callable[[list[Text]], list[Any]]:
         """The Rust tokenizer is called directly: the wrapper's padding alone costs as much again."""
         if not self.tokenizer.is_fast:
-            return lambda texts: self._read_in_python(texts, cut)
+            return lambda texts: self._tokenize_in_python(texts, cut)
         backend = self.tokenizer.backend_tokenizer
         if cut != self._set:
             backend.no_padding()
@@ -105,7 +105,7 @@ class TextTokenizer:
         call = backend.encode_batch if self._offsets else backend.encode_batch_fast
         return call
 
-    def _read_in_python(self, texts: list[Text], cut: Cut) -> list[Any]:
+    def _tokenize_in_python(self, texts: list[Text], cut: Cut) -> list[Any]:
         paired = isinstance(texts[0], tuple)
         first, second = zip(*texts, strict=True) if paired else (texts, None)
         found = self.tokenizer(

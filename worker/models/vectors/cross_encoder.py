@@ -32,30 +32,30 @@ class CrossEncoderCheckpoint(EmbeddingCheckpoint):
         with self.reading("its activation"):
             self.activation = self._activation()
 
-    def read(self) -> Recipe:
+    def make_recipe(self) -> Recipe:
         recipe, files = Recipe(prompts={}), SentenceFiles(self)
         self._said: dict[str, Any] = {}
         with self.reading("its sentence-transformers files"):
-            if files.any:
-                kinds = [(module.kind, module.path) for module in files.modules()]
+            if files.exist:
+                kinds = [(module.kind, module.path) for module in files.read_modules()]
                 if kinds != [("Transformer", "")]:
                     names = ", ".join(kind for kind, _ in kinds)
                     raise ModelUnloadable(
                         f"its modules are {names}, and Soloist scores pairs by a Transformer alone; {WAY}"
                     )
-                said = files.json("config_sentence_transformers.json")
+                said = files.read_json("config_sentence_transformers.json")
                 read_settings(recipe, said, "CrossEncoder")
                 refuse_unknown_keys(
                     said,
                     {*SETTINGS, "activation_fn", "keep_in_fp32_modules"},
                     "its config_sentence_transformers.json",
                 )
-                read_transformer(recipe, files.transformer(), "sequence-classification")
+                read_transformer(recipe, files.read_transformer(), "sequence-classification")
                 self._said = said
         return recipe
 
     def _activation(self) -> Any:
-        config = self.part("AutoConfig")
+        config = self.load_part("AutoConfig")
         said = getattr(config, "sentence_transformers", None) or {}
         name = (
             self._said.get("activation_fn")

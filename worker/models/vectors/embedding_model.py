@@ -29,7 +29,7 @@ class EmbeddingModel:
             self._steps.pop()  # what the caller may decide
         self._prompts = {text: self._length(text) for text in {"", *recipe.prompts.values()}}
 
-    def fill(self, rows: list[Row]) -> None:
+    def embed_rows(self, rows: list[Row]) -> None:
         """Give each row its vector (width,) or vectors (tokens, width), float32, as its result."""
         prompts = [self._prompt(row) for row in rows]
         for side in sorted({self._side(row) for row in rows}):
@@ -49,7 +49,7 @@ class EmbeddingModel:
         """How many tokens of a text are its prompt, if they are to be left out of the pooling."""
         if not prompt or self.recipe.include_prompt:
             return 0
-        ids = self.encoder.encode([prompt])[0].ids
+        ids = self.encoder.tokenize([prompt])[0].ids
         return len(ids) - (ids[-1] in self.encoder.tokenizer.all_special_ids)
 
     def _prompt(self, row: Row) -> str:

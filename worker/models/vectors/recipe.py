@@ -81,9 +81,9 @@ def read_recipe(checkpoint: Checkpoint) -> Recipe:
     recipe, files = Recipe(), SentenceFiles(checkpoint)
     pooling = checkpoint.spec.pooling
     with checkpoint.reading("its sentence-transformers files"):
-        if files.any:
+        if files.exist:
             _read_modules(recipe, files)
-            _read_settings(recipe, files.json("config_sentence_transformers.json"))
+            _read_settings(recipe, files.read_json("config_sentence_transformers.json"))
         elif pooling == "auto":
             recipe.modes = _assumed(checkpoint)
     if pooling != "auto":
@@ -93,11 +93,11 @@ def read_recipe(checkpoint: Checkpoint) -> Recipe:
 
 def _assumed(checkpoint: Checkpoint) -> tuple[str, ...]:
     """The last token for a decoder, the mean for all others."""
-    config = checkpoint.part("AutoConfig")
+    config = checkpoint.load_part("AutoConfig")
     decoder = (config.architectures or [""])[0].endswith("ForCausalLM")
     if not decoder or not getattr(config, "is_causal", True):
         return ("mean",)
-    if getattr(checkpoint.part("AutoTokenizer"), "chat_template", None):
+    if getattr(checkpoint.load_part("AutoTokenizer"), "chat_template", None):
         raise ModelUnloadable(
             "it is a model for chats and has no modules.json, so nothing says how it makes a vector of a "
             "text; say `pooling: lasttoken` or `mean` in the catalog, or take a model made for vectors"
@@ -106,14 +106,14 @@ def _assumed(checkpoint: Checkpoint) -> tuple[str, ...]:
 
 
 def _read_modules(recipe: Recipe, files: SentenceFiles) -> None:
-    first, *others = files.modules()
+    first, *others = files.read_modules()
     if first.kind != "Transformer":
         raise ModelUnloadable(
             f"its first module is {first.kind}, and Soloist applies those that begin with Transformer; {WAY}"
         )
     if first.path:
         raise ModelUnloadable(f"its transformer lies in {first.path} and not at the top; {AGAIN}")
-    read_transformer(recipe, files.transformer(), "feature-extraction")
+    read_transformer(recipe, files.read_transformer(), "feature-extraction")
     if [module.kind for module in others].count("Pooling") != 1 or others[0].kind != "Pooling":
         kinds = ", ".join(module.kind for module in (first, *others))
         raise ModelUnloadable(
@@ -200,13 +200,13 @@ def _step(module: ModuleEntry, files: SentenceFiles) -> Step:
         return Normalize()
     if module.kind == "LayerNorm":
         refuse_unknown_keys(said, {"dimension"}, where)
-        return LayerNorm(files.weights(module))
+        return LayerNorm(files.find_weights(module))
     if module.kind == "Dense":
         sizes = {"in_features", "out_features", "bias"}
         refuse_unknown_keys(said, {*sizes, *ends, "activation_function", "use_residual"}, where)
         name = said.get("activation_function", "torch.nn.modules.activation.Tanh")
         residual = bool(said.get("use_residual"))
-        return Dense(files.weights(module), load_activation(name, where), residual=residual)
+        return Dense(files.find_weights(module), load_activation(name, where), residual=residual)
     raise ModelUnloadable(f"its module {module.kind} is not one that Soloist applies; {WAY}")
 
 
@@ -240,23 +240,23 @@ class EmbeddingCheckpoint(Checkpoint):
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__(spec)
         self.recipe = Recipe()  # until it is read: that needs the configuration
-        self.recipe = self.read()
+        self.recipe = self.make_recipe()
 
-    def read(self) -> Recipe:
+    def make_recipe(self) -> Recipe:
         return read_recipe(self)
 
-    def part(self, kind: str, **options: Any) -> Any:
-        return super().part(kind, **{**self.recipe.options.get(kind, {}), **options})
+    def load_part(self, kind: str, **options: Any) -> Any:
+        return super().load_part(kind, **{**self.recipe.options.get(kind, {}), **options})
 
-    def tokenizer(self) -> Any:
-        found = super().tokenizer()
+    def load_tokenizer(self) -> Any:
+        found = super().load_tokenizer()
         if self.recipe.lowercase:
             lowercase_texts(found)
         return found
 
-    def model(self, kind: str, device: str, reads: tuple[str, ...] = ()) -> Any:
+    def load_model(self, kind: str, device: str, reads: tuple[str, ...] = ()) -> Any:
         """Of an encoder-decoder that has a class for its encoder alone, that."""
-        config = self.part("AutoConfig")
+        config = self.load_part("AutoConfig")
         encoders: Any = transformers.AutoModelForTextEncoding._model_mapping
         if type(config) in encoders and encoders[type(config)].__name__.endswith("EncoderModel"):
             kind = "AutoModelForTextEncoding"  # whatever the folder says: it may hold the encoder alone
@@ -265,7 +265,7 @@ class EmbeddingCheckpoint(Checkpoint):
                 f"of an encoder-decoder of type {config.model_type!r} Soloist has no encoder alone, which is what "
                 f"makes its vectors; {WAY}"
             )
-        return super().model(kind, device, reads)
+        return super().load_model(kind, device, reads)
 
 
 def lowercase_texts(tokenizer: Any) -> None:

@@ -48,16 +48,16 @@ class SentenceFiles:
         self._checkpoint = checkpoint
 
     @property
-    def any(self) -> bool:
-        return self._checkpoint.file(MODULES) is not None
+    def exist(self) -> bool:
+        return self._checkpoint.find_file(MODULES) is not None
 
-    def json(self, name: str) -> Any:
+    def read_json(self, name: str) -> Any:
         """What a JSON file holds; nothing if it is not there."""
-        found = self._checkpoint.file(name)
+        found = self._checkpoint.find_file(name)
         return json.loads(found.read_text(encoding="utf-8")) if found else {}
 
-    def modules(self) -> Iterator[ModuleEntry]:
-        entries = self.json(MODULES)
+    def read_modules(self) -> Iterator[ModuleEntry]:
+        entries = self.read_json(MODULES)
         if not entries:
             raise ModelUnloadable(
                 f"its {MODULES} names no module; {AGAIN}, or take that file away where the model is none of "
@@ -76,17 +76,17 @@ class SentenceFiles:
                     f"does not pass on; {WAY}"
                 )
             name = f"{entry['path']}/config.json"
-            yield ModuleEntry(kind, entry["path"], self.json(name) if entry["path"] else {})
+            yield ModuleEntry(kind, entry["path"], self.read_json(name) if entry["path"] else {})
 
-    def transformer(self) -> dict[str, Any]:
+    def read_transformer(self) -> dict[str, Any]:
         """What the file of the Transformer module says, by the newer names of its keys."""
         found: dict[str, Any] = next(
-            (said for name in TRANSFORMER_FILES if (said := self.json(name))), {}
+            (said for name in TRANSFORMER_FILES if (said := self.read_json(name))), {}
         )
         return {OLD_NAMES.get(key, key): value for key, value in found.items()}
 
-    def weights(self, module: ModuleEntry) -> Path:
-        found = self._checkpoint.file(f"{module.path}/model.safetensors")
+    def find_weights(self, module: ModuleEntry) -> Path:
+        found = self._checkpoint.find_file(f"{module.path}/model.safetensors")
         if found is None:
             raise ModelUnloadable(
                 f"its {module.path} has no model.safetensors, and workers load no pickles; {AGAIN}"

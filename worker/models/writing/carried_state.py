@@ -18,7 +18,7 @@ class CarriedState:
             one for one in model.modules() if self.sparse and hasattr(one, "set_attention_type")
         ]
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         for module, name in self._kept:
             setattr(module, name, None)
         for module in self._choosing:

@@ -21,6 +21,12 @@ from worker.models.texts.model_limits import count_embeddings
 from worker.models.timing import timed
 from worker.models.torch_errors import first_line
 from worker.models.writing.carried_state import CarriedState
+from worker.models.writing.decoder_trials import (
+    TEXT,
+    can_search,
+    find_decoder_batching,
+    make_inputs,
+)
 from worker.models.writing.generation_plan import (
     GenerationPlan,
     GenerationPlanner,
@@ -31,7 +37,6 @@ from worker.models.writing.logits_processing import RowwiseProcessor, group_rows
 from worker.models.writing.positions import find_positions
 from worker.models.writing.sampling import SeededSampling, find_seed
 from worker.models.writing.text_stream import StreamingCriteria, TextStream
-from worker.models.writing.trials import TEXT, Mixing, can_search, make_inputs, mixing_of
 
 PROVABLE = 512
 """Tokens of the longest text that a CPU reads before it is ready; for more a large one took minutes."""
@@ -61,7 +66,7 @@ class Decoder:
                 raise checkpoint.refusal(
                     f"`generation` has {name}: {value!r}, which is no value of it"
                 )
-        if checkpoint.file("custom_generate/generate.py"):
+        if checkpoint.find_file("custom_generate/generate.py"):
             raise checkpoint.refusal(
                 "it writes by code of its own (custom_generate), and workers run no code of a model's; "
                 "take that folder away to have it written as by transformers"
@@ -69,45 +74,45 @@ class Decoder:
         self.device = device
         self.defaults = flatten_parameters(spec.generation)
         self._refusal = checkpoint.refusal
-        self.tokenizer = checkpoint.tokenizer()
-        self.model = checkpoint.model(kind, device)
+        self.tokenizer = checkpoint.load_tokenizer()
+        self.model = checkpoint.load_model(kind, device)
         self.config = self.model.config
         for module in self.model.modules():
             if hasattr(module, "config"):  # each half of T5 has one of its own
                 module.config.return_dict = True  # a tuple has no names
-        self.writes_on = not self.config.is_encoder_decoder
-        self.own = self.model.generation_config
-        self.decoding = self.decoding_by({})
+        self.decoder_only = not self.config.is_encoder_decoder
+        self.own_config = self.model.generation_config
+        self.planner = self.planner_with({})
         # what it says is in each row's plan; here `generate` would apply it to the padding, too
         self.model.generation_config = make_config()
-        self._memory = CarriedState(self.model)
+        self._carried = CarriedState(self.model)
         self._embedded = count_embeddings(self.model)
         self.pad_id = self._padding()
         self.positions = find_positions(self.model, "decoder")
-        ends = self.own.eos_token_id
+        ends = self.own_config.eos_token_id
         self._ends = set(ends) if isinstance(ends, list) else {ends} - {None}
         # a pass lasts as many steps as its longest text, so cutting never pays before the cap
         self._budget = PassBudget(spec.max_batch_size, spec.max_batch_tokens, spec.max_batch_tokens)
         with checkpoint.warming_up():
             self._stops = self._own_stops()
-            self._try()
+            self._try_out()
 
-    def decoding_by(self, suggested: Mapping[str, Any]) -> GenerationPlanner:
+    def planner_with(self, suggested: Mapping[str, Any]) -> GenerationPlanner:
         """How this model writes, with a task's values for what its own file leaves open.
 
         Raises:
             ModelUnloadable: that is nothing that is served.
         """
-        decoding = GenerationPlanner(self.own, self.defaults, suggested)
-        if unserved := decoding.refusal():
+        planner = GenerationPlanner(self.own_config, self.defaults, suggested)
+        if unserved := planner.find_unserved():
             raise self._refusal(
                 f"its generation_config.json asks for {unserved}, which is not served; take it out, or "
                 "set `generation` in the catalog"
             )
-        return decoding
+        return planner
 
     @timed("preprocess")
-    def tokens(self, texts: list[str], **options: Any) -> list[list[int] | BadItem]:
+    def tokenize(self, texts: list[str], **options: Any) -> list[list[int] | BadItem]:
         """The tokens of each text; `options` are the tokenizer's, which cuts none off without them."""
         found = call_each(texts, lambda some: list(self.tokenizer(some, **options)["input_ids"]))
         return [
@@ -121,33 +126,33 @@ class Decoder:
         """At most `length` tokens of the text, special ones included, the rest cut off at this side."""
         usual, self.tokenizer.truncation_side = self.tokenizer.truncation_side, side
         try:
-            return self.tokens([text], truncation=True, max_length=length)[0]
+            return self.tokenize([text], truncation=True, max_length=length)[0]
         finally:
             self.tokenizer.truncation_side = usual
 
     @timed("warm_up")
-    def long_text(self, length: int) -> str:
+    def sample_text(self, length: int) -> str:
         """A text of about as many tokens, for the warm-up."""
-        (ten,) = self.tokens([TEXT * 10])
+        (ten,) = self.tokenize([TEXT * 10])
         wanted = min(length, PROVABLE) if self.device == "cpu" else length
         return TEXT * (10 * wanted // len(ten) + 1) if isinstance(ten, list) else TEXT
 
-    def given(self, row: Row) -> dict[str, Any]:
+    def parameters_of(self, row: Row) -> dict[str, Any]:
         """What a row's caller says, or else the catalog."""
         return {**self.defaults, **row.parameters}
 
-    def answer(
+    def answer_rows(
         self,
         rows: Sequence[Row],
         texts: Sequence[list[int] | BadItem],
-        wish: Callable[[Row, list[int]], GenerationPlan],
+        request: Callable[[Row, list[int]], GenerationPlan],
         name: str,
         *,
         emits: bool = False,
     ) -> None:
         """Give each row `{name: what the model writes}` as its result, or the error that it is.
 
-        `wish` says what a row with these tokens asks for, or raises BadItem.
+        `request` says what a row with these tokens asks for, or raises BadItem.
         """
         ready: list[Request] = []
         seen: dict[Any, BadItem | None] = {}
@@ -155,7 +160,7 @@ class Decoder:
             try:
                 if isinstance(text, BadItem):
                     raise text
-                plan = wish(row, text)
+                plan = request(row, text)
                 if plan.key not in seen:
                     seen[plan.key] = self._objection(plan, text)
                 if objection := seen[plan.key]:
@@ -163,7 +168,7 @@ class Decoder:
                 ready.append((row, text, plan))
             except BadItem as error:
                 row.result = error
-        self.write(ready, emits=emits)
+        self.generate(ready, emits=emits)
         for row, _, _ in ready:
             if isinstance(row.result, str):
                 row.result = {name: row.result}
@@ -178,46 +183,46 @@ class Decoder:
             return BadItem(f"These parameters do not go together: {first_line(error)}")
         return None
 
-    def write(self, wishes: Sequence[Request], *, emits: bool = False) -> None:
+    def generate(self, requests: Sequence[Request], *, emits: bool = False) -> None:
         """Give each row the text that the model writes for its tokens as its result."""
         groups: dict[tuple[Any, ...], list[Request]] = {}
-        for number, wish in enumerate(wishes):
-            _, tokens, plan = wish
-            length = {"any": 0, "equal lengths": len(tokens), "none": number}[self.mixing]
+        for number, request in enumerate(requests):
+            _, tokens, plan = request
+            key = self.batching.pass_key(len(tokens), number)
             beams = (plan.key, plan.most) if plan.beams > 1 else ()
-            groups.setdefault((length, *beams), []).append(wish)
+            groups.setdefault((key, *beams), []).append(request)
         for members in groups.values():
             lengths = [len(tokens) + plan.most for _, tokens, plan in members]
             for one in cut_into_passes(lengths, self._budget):
                 for few in self._within([members[place] for place in one]):
-                    if wanted := [wish for wish in few if wish[0].open]:
-                        self._write(wanted, emits=emits)
+                    if wanted := [request for request in few if request[0].open]:
+                        self._generate_pass(wanted, emits=emits)
 
-    def _within(self, wishes: list[Request]) -> list[list[Request]]:
+    def _within(self, requests: list[Request]) -> list[list[Request]]:
         """Passes none of whose rows comes to run beyond the model's positions.
 
         A row that is over is carried along, filled up, until the last one of its pass is.
         """
-        most = max(plan.most for _, _, plan in wishes)
-        longest = max(plan.start for _, _, plan in wishes)
+        most = max(plan.most for _, _, plan in requests)
+        longest = max(plan.start for _, _, plan in requests)
         if self.positions is None or longest + most <= self.positions:
-            return [wishes]
+            return [requests]
         passes: dict[int, list[Request]] = {}
-        for wish in wishes:
-            passes.setdefault(wish[2].most, []).append(wish)
+        for request in requests:
+            passes.setdefault(request[2].most, []).append(request)
         return list(passes.values())
 
     @timed("inference")
-    def _write(self, wishes: Sequence[Request], *, emits: bool) -> None:
+    def _generate_pass(self, requests: Sequence[Request], *, emits: bool) -> None:
         """One call of `generate`, for rows that may share it."""
-        prompts, plans = [tokens for _, tokens, _ in wishes], [plan for _, _, plan in wishes]
-        streams = [self._stream(*wish, emits) for wish in wishes]
+        prompts, plans = [tokens for _, tokens, _ in requests], [plan for _, _, plan in requests]
+        streams = [self._stream(*request, emits) for request in requests]
         beams = plans[0].beams
         choice = RowwiseProcessor(
             group_rows(self.model, plans, prompts, self.device),
-            len(wishes),
+            len(requests),
             beams,
-            self._draws(wishes),
+            self._draws(requests),
             self.device,
         )
         inputs = make_inputs(self.model, prompts, self.pad_id, self.device)
@@ -228,9 +233,9 @@ class Decoder:
             beams=beams > 1,
             lost=choice.lost,
             stops=self._stops,
-            padding=[width - len(prompt) if self.writes_on else 0 for prompt in prompts],
+            padding=[width - len(prompt) if self.decoder_only else 0 for prompt in prompts],
         )
-        self._memory.forget()
+        self._carried.reset()
         with torch.inference_mode():
             found = self.model.generate(
                 **inputs,
@@ -239,14 +244,14 @@ class Decoder:
                 stopping_criteria=StoppingCriteriaList([watch]),
             )
         if beams > 1:
-            first = width if self.writes_on else 1
+            first = width if self.decoder_only else 1
             counts = (found.beam_indices >= 0).sum(dim=1).tolist()
             for stream, written, count in zip(
                 streams, found.sequences.tolist(), counts, strict=True
             ):
-                stream.take_all(written[first : first + count])
+                stream.add_tokens(written[first : first + count])
         for stream, lost in zip(streams, choice.lost.tolist(), strict=True):
-            stream.row.result = OutputInvalid(NOT_FINITE) if lost else stream.close()
+            stream.row.result = OutputInvalid(NOT_FINITE) if lost else stream.finish()
 
     def _pass(self, plans: Sequence[GenerationPlan]) -> GenerationConfig:
         """What holds for all rows of a pass; the rest is done to each row's scores."""
@@ -258,10 +263,10 @@ class Decoder:
             "return_dict_in_generate": True,
         }
         return make_config(
-            bos_token_id=self.own.bos_token_id,
-            eos_token_id=self.own.eos_token_id,
+            bos_token_id=self.own_config.bos_token_id,
+            eos_token_id=self.own_config.eos_token_id,
             pad_token_id=self.pad_id,
-            decoder_start_token_id=self.own.decoder_start_token_id,
+            decoder_start_token_id=self.own_config.decoder_start_token_id,
             use_cache=config.use_cache,
             do_sample=False,
             max_new_tokens=max(plan.most for plan in plans),
@@ -269,25 +274,25 @@ class Decoder:
         )
 
     def _stream(self, row: Row, prompt: list[int], plan: GenerationPlan, emits: bool) -> TextStream:
-        given = self.given(row)
+        given = self.parameters_of(row)
         stream = TextStream(
             row,
             self.tokenizer,
-            prompt=prompt if self.writes_on else [],
+            prompt=prompt if self.decoder_only else [],
             most=plan.most,
             stops=given.get("stop", []),
             emits=emits and row.single,
             clean=self._cleaning(given.get("clean_up_tokenization_spaces")),
         )
-        if self.writes_on and given.get("return_full_text", False):
-            stream.add(row.value)
+        if self.decoder_only and given.get("return_full_text", False):
+            stream.add_text(row.value)
         return stream
 
-    def _draws(self, wishes: Sequence[Request]) -> SeededSampling | None:
+    def _draws(self, requests: Sequence[Request]) -> SeededSampling | None:
         """What draws the tokens; None where no row wants that."""
         seeds = [
-            find_seed(row, self.given(row).get("seed")) if plan.config.do_sample else None
-            for row, _, plan in wishes
+            find_seed(row, self.parameters_of(row).get("seed")) if plan.config.do_sample else None
+            for row, _, plan in requests
         ]
         return SeededSampling(seeds) if any(seed is not None for seed in seeds) else None
 
@@ -316,27 +321,33 @@ class Decoder:
     def _padding(self) -> int:
         """A token to pad with, one that the model has; the mask hides it."""
         known = (
-            self.own.pad_token_id,
+            self.own_config.pad_token_id,
             getattr(self.config, "pad_token_id", None),
             self.tokenizer.pad_token_id,
         )
         return next((one for one in known if one is not None and 0 <= one < self._embedded), 0)
 
     def _own_stops(self) -> StopStringCriteria | None:
-        strings = self.own.stop_strings
+        strings = self.own_config.stop_strings
         return StopStringCriteria(self.tokenizer, strings) if strings else None
 
-    def _try(self) -> None:
+    def _try_out(self) -> None:
         """Find out what may share a pass, and how it may search."""
-        (tokens,) = self.tokens([TEXT * 3])
+        (tokens,) = self.tokenize([TEXT * 3])
         if isinstance(tokens, BadItem):
             raise tokens
         room = min(self.positions or 64, find_positions(self.model, "encoder") or 64, 64) - 4
         tokens = tokens[:room] if len(tokens) > 1 else tokens * 3
-        start = self.own.decoder_start_token_id
-        start = self.own.bos_token_id if start is None else start
-        tried = (self.model, self._memory, tokens, self.pad_id, None if self.writes_on else start)
-        self.mixing: Mixing = mixing_of(*tried)
+        start = self.own_config.decoder_start_token_id
+        start = self.own_config.bos_token_id if start is None else start
+        tried = (
+            self.model,
+            self._carried,
+            tokens,
+            self.pad_id,
+            None if self.decoder_only else start,
+        )
+        self.batching = find_decoder_batching(*tried)
         self._searches = can_search(*tried)
 
 

@@ -102,7 +102,7 @@ class GenerationPlanner:
         )
         self._defaults = defaults
 
-    def refusal(self) -> str:
+    def find_unserved(self) -> str:
         """What of the model's own file and the catalog is not served, by name; empty if nothing is."""
         own = self._own
         if self._cache == "quantized":

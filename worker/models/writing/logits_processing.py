@@ -102,7 +102,7 @@ def group_rows(
     model: Any, plans: Sequence[GenerationPlan], prompts: Sequence[Sequence[int]], device: str
 ) -> list[RowGroup]:
     """The rows of a pass by how their scores are processed; in its order within each share."""
-    writes_on = not model.config.is_encoder_decoder
+    decoder_only = not model.config.is_encoder_decoder
     width = max(map(len, prompts))
     kinds: dict[tuple[Any, ...], set[str]] = {}
     shares: dict[tuple[Any, ...], RowGroup] = {}
@@ -116,7 +116,7 @@ def group_rows(
         elif kinds[plan.key] <= SCORES_ONLY:
             key = (plan.key,)
         if key not in shares:
-            padding = width - len(prompt) if writes_on else 0
+            padding = width - len(prompt) if decoder_only else 0
             shares[key] = RowGroup(make_processors(model, plan, prompt, device), [], padding)
         shares[key].rows.append(row)
     return list(shares.values())

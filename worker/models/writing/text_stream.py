@@ -40,7 +40,7 @@ class TextStream:
         self._clean = clean
         self._raw = ""
 
-    def take(self, token: int, *, last: bool = False) -> None:
+    def add_token(self, token: int, *, last: bool = False) -> None:
         """The next token; `done` once the text has come to one of its stops, or nobody wants it."""
         if self.row.item.should_stop():
             self.done = True
@@ -49,23 +49,23 @@ class TextStream:
         self._left -= 1
         self._read()
         if last or self._left < 1:
-            self.close()
+            self.finish()
 
-    def take_all(self, tokens: Iterable[int]) -> None:
+    def add_tokens(self, tokens: Iterable[int]) -> None:
         """All tokens of a text that is final."""
         self._ids.extend(tokens)
 
-    def close(self) -> str:
+    def finish(self) -> str:
         """The text, with what was held back: the last bytes of a character that never came whole."""
         if not self.done:
             self._read(final=True)
         self.done = True
         if self._clean:
             cleaned, self._clean = self._clean(self._raw), None
-            self.add(cleaned)
+            self.add_text(cleaned)
         return self.text
 
-    def add(self, piece: str) -> None:
+    def add_text(self, piece: str) -> None:
         """A piece of the text, sent to whoever listens."""
         self.text += piece
         if self._emits and piece:
@@ -92,7 +92,7 @@ class TextStream:
             piece = whole[len(self._raw) : min(ends)]
         self._raw += piece
         if not self._clean:
-            self.add(piece)
+            self.add_text(piece)
 
     def _text(self, ids: list[int]) -> str:
         text: str = self._decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
@@ -154,7 +154,7 @@ class StreamingCriteria(StoppingCriteria):
     def _take(self, tokens: list[int], stopped: list[bool]) -> None:
         for stream, token, stops in zip(self._streams, tokens, stopped, strict=True):
             if not stream.done:
-                stream.take(token, last=stops or token in self._ends)
+                stream.add_token(token, last=stops or token in self._ends)
 
     def _stopped(self, input_ids: Any) -> list[bool]:
         """For each text whether it has come to one of the model's own stop strings."""

@@ -43,7 +43,7 @@ def writing(auto: str, name: str, folder: Path, prefix: str = "") -> Answering:
     for module in model.modules():  # else plain `generate` fails
         if hasattr(module, "config"):
             module.config.return_dict = True
-    writes_on = not model.config.is_encoder_decoder
+    decoder_only = not model.config.is_encoder_decoder
 
     def fresh() -> Any:
         """RecurrentGemma and BigBird remember what they read before."""
@@ -59,7 +59,7 @@ def writing(auto: str, name: str, folder: Path, prefix: str = "") -> Answering:
             options = {"do_sample": True, **options}
         options |= {"num_beams": 1} if options.get("do_sample") else {}
         limit = {"max_length": asked["truncate"]} if "truncate" in asked else {}
-        tokenizer.truncation_side = "left" if writes_on else "right"
+        tokenizer.truncation_side = "left" if decoder_only else "right"
         cut = bool(limit) or asked.get("truncation") in ("longest_first", "only_first", True)
         encoding = tokenizer(prefix + text, truncation=cut, return_tensors="pt", **limit)
         with torch.inference_mode(), drawing(asked.get("seed"), number):
@@ -69,7 +69,7 @@ def writing(auto: str, name: str, folder: Path, prefix: str = "") -> Answering:
                 tokenizer=tokenizer,
                 **options,
             )[0]
-        first = encoding["input_ids"].shape[1] if writes_on else 0
+        first = encoding["input_ids"].shape[1] if decoder_only else 0
         written = tokenizer.decode(found[first:], skip_special_tokens=True)
         ends = [written.index(one) + len(one) for one in asked.get("stop", []) if one in written]
         written = written[: min(ends, default=None)]
@@ -216,7 +216,7 @@ OWN: dict[str, dict[str, Any]] = {
 
 def owning(family: str, name: str) -> Family:
     """A family whose own file says so."""
-    writes_on = family in made.DECODERS and family != "bart"
+    decoder_only = family in made.DECODERS and family != "bart"
     values = OWN[name]
     seeds = [{"seed": 5}, {"seed": 6, "max_new_tokens": 6}]
     few = [{"max_new_tokens": 12}, {"max_new_tokens": 9}]
@@ -233,9 +233,9 @@ def owning(family: str, name: str) -> Family:
         }
     return Family(
         name=f"{family} with {name}",
-        task="text-generation" if writes_on else "summarization",
-        build=made.maker(made.writer if writes_on else made.rewriter, family, own=values),
-        reference=decoded if writes_on else summed_up,
+        task="text-generation" if decoder_only else "summarization",
+        build=made.maker(made.writer if decoder_only else made.rewriter, family, own=values),
+        reference=decoded if decoder_only else summed_up,
         situations=situations,
     )
 
@@ -253,12 +253,12 @@ def legacy(folder: Path) -> Path:
 def odd(family: str, name: str, **options: Any) -> Family:
     """A family with something odd in its folder."""
     situations = {"greedy": SITUATIONS["greedy"], "mixed": SITUATIONS["mixed"]}
-    writes_on = family in made.DECODERS and family != "bart"
+    decoder_only = family in made.DECODERS and family != "bart"
     return Family(
         name=f"{family} {name}",
-        task="text-generation" if writes_on else "summarization",
-        build=made.maker(made.writer if writes_on else made.rewriter, family, **options),
-        reference=decoded if writes_on else summed_up,
+        task="text-generation" if decoder_only else "summarization",
+        build=made.maker(made.writer if decoder_only else made.rewriter, family, **options),
+        reference=decoded if decoder_only else summed_up,
         situations=situations,
     )
 

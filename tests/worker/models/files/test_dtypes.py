@@ -44,7 +44,7 @@ def loaded_as(folder: Path, device: str, **more: Any) -> Any:
     """The type that a model gets on a device, which this machine need not have."""
     spec = ModelSpec(name="tiny", source=str(folder), task="feature-extraction", **more)
     checkpoint = Checkpoint(spec)
-    return checkpoint._dtype(checkpoint.part("AutoConfig"), device)
+    return checkpoint._dtype(checkpoint.load_part("AutoConfig"), device)
 
 
 @pytest.mark.parametrize("kind", TYPES)
@@ -123,7 +123,7 @@ def test_a_half_type_on_a_cpu_is_computed_in(
 
 def test_what_transformers_keeps_in_float32_stays_so(folder: Callable[..., Path]) -> None:
     spec = ModelSpec(name="tiny", source=str(folder("t5")), task="summarization", dtype="float16")
-    model = Checkpoint(spec).model("AutoModelForSeq2SeqLM", "cpu")
+    model = Checkpoint(spec).load_model("AutoModelForSeq2SeqLM", "cpu")
     kinds = {name.split(".")[-2]: weights.dtype for name, weights in model.named_parameters()}
     assert kinds["wo"] == torch.float32
     assert kinds["q"] == torch.float16

@@ -68,7 +68,7 @@ def load(folder: Path, kind: str) -> Any:
     spec = spec.model_copy(
         update={"task": None}
     )  # the class decides here, not what a task asks for
-    return Checkpoint(spec).model(kind, "cpu")
+    return Checkpoint(spec).load_model(kind, "cpu")
 
 
 UNREAD = [

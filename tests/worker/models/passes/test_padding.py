@@ -17,7 +17,7 @@ def config(**said: Any) -> Any:
 
 
 def filling(pad: int | None = None, **said: Any) -> PaddingToken:
-    return PaddingToken.of(SimpleNamespace(pad_token_id=pad), config(**said), 10)
+    return PaddingToken.of_model(SimpleNamespace(pad_token_id=pad), config(**said), 10)
 
 
 def test_rows_begin_or_end_at_one_edge() -> None:

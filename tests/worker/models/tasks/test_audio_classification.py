@@ -44,7 +44,7 @@ def test_what_is_no_number_fails_its_sound_and_no_other(
 ) -> None:
     model: Any = opened(sound_models.classifier(tmp_path / "model", "Wav2Vec2", masked=True))
     wanted = ask(model, noise(0.5))[0]
-    features = model._hearing.features
+    features = model._sounds.extract_features
 
     def poisoned(samples: Any) -> Any:
         heard = features(samples)
@@ -52,7 +52,7 @@ def test_what_is_no_number_fails_its_sound_and_no_other(
             heard["input_values"] = torch.full_like(heard["input_values"], float("nan"))
         return heard
 
-    monkeypatch.setattr(model._hearing, "features", poisoned)
+    monkeypatch.setattr(model._sounds, "extract_features", poisoned)
     one, lost, other = ask(model, noise(0.5), pcm(np.full(4000, 0.25)), noise(0.5))
     assert isinstance(lost, OutputInvalid)
     assert [label["label"] for label in one] == [label["label"] for label in wanted]

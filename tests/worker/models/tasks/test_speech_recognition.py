@@ -59,9 +59,11 @@ def test_a_sound_at_another_rate_is_resampled(
 ) -> None:
     model: Any = loaded("automatic-speech-recognition", folder("wav2vec2"))
     lengths: list[int] = []
-    features = model._reader.hearing.features
+    features = model._recognizer.sounds.extract_features
     monkeypatch.setattr(
-        model._reader.hearing, "features", lambda one: lengths.append(len(one)) or features(one)
+        model._recognizer.sounds,
+        "extract_features",
+        lambda one: lengths.append(len(one)) or features(one),
     )
     ask(model, noise(0.5, rate=48_000), noise(0.5, rate=8_000), noise(0.5))
     assert lengths == [8_000] * 3
@@ -134,7 +136,7 @@ def test_a_transcript_that_nobody_waits_for_is_not_finished(
 ) -> None:
     model: Any = loaded("automatic-speech-recognition", folder("whisper"))
     requests = [item(SOUNDS[0], "a"), item(SOUNDS[1], "b")]
-    steps, decoder = [], model._reader.hearing.model.model.decoder
+    steps, decoder = [], model._recognizer.sounds.model.model.decoder
     handle = decoder.register_forward_hook(
         lambda *_: steps.append([request.stopped.set() for request in requests])
     )
@@ -146,7 +148,7 @@ def test_a_transcript_that_nobody_waits_for_is_not_finished(
 def test_the_windows_of_a_sound_that_nobody_waits_for_are_not_read(tmp_path: Path) -> None:
     model: Any = opened(sound_models.whisper(tmp_path / "model"))
     request, windows = item(noise(9.0), "a"), []
-    encoder = model._reader.hearing.model.model.encoder
+    encoder = model._recognizer.sounds.model.model.encoder
     encoder.register_forward_hook(lambda *_: windows.append(request.stopped.set()))
     assert model.predict([request]) == [None]
     assert len(windows) == 1
@@ -217,7 +219,7 @@ def test_what_is_no_number_fails_its_sound_and_no_other(
     model: Any = opened((sound_models.whisper if kind == "whisper" else build)(tmp_path / "model"))
     good, bad = noise(0.4, 1), pcm(np.full(8000, 0.25))
     wanted = ask(model, good)[0]
-    features = model._reader.hearing.features
+    features = model._recognizer.sounds.extract_features
 
     def poisoned(samples: Any, **more: Any) -> Any:
         heard = features(samples, **more)
@@ -226,7 +228,7 @@ def test_what_is_no_number_fails_its_sound_and_no_other(
             heard[name] = torch.full_like(heard[name], float("nan"))
         return heard
 
-    monkeypatch.setattr(model._reader.hearing, "features", poisoned)
+    monkeypatch.setattr(model._recognizer.sounds, "extract_features", poisoned)
     one, lost, other = ask(model, good, bad, good)
     assert isinstance(lost, OutputInvalid)
     assert isinstance(ask(model, bad)[0], OutputInvalid)
@@ -246,7 +248,7 @@ def test_silence_whose_features_are_no_numbers_is_refused(tmp_path: Path) -> Non
 @pytest.mark.parametrize("kind", ["Data2VecAudio", "Wav2Vec2Conformer", "SEWD"])
 def test_a_mask_that_lets_the_padding_in_is_found_out(kind: str, tmp_path: Path) -> None:
     model: Any = opened(sound_models.ctc(tmp_path / "model", kind, masked=True))
-    assert not model._reader.hearing.pads
+    assert not model._recognizer.sounds.batching.pads
     alone = [ask(model, data)[0] for data in SOUNDS]
     assert ask(model, *SOUNDS) == alone
 

@@ -126,7 +126,7 @@ def test_when_nobody_waits_any_more_the_model_stops(
 ) -> None:
     model: Any = gpt
     requests = [item(prompt, prompt, max_new_tokens=60, num_beams=beams) for prompt in PROMPTS]
-    steps, forward = [], model._generator.model.forward
+    steps, forward = [], model._decoder.model.forward
 
     def count(*args: Any, **options: Any) -> Any:
         steps.append(1)
@@ -136,7 +136,7 @@ def test_when_nobody_waits_any_more_the_model_stops(
         return forward(*args, **options)
 
     count.__signature__ = inspect.signature(forward)  # type: ignore[attr-defined]
-    monkeypatch.setattr(model._generator.model, "forward", count)
+    monkeypatch.setattr(model._decoder.model, "forward", count)
     gpt.predict(requests)
     assert len(steps) <= 7
 

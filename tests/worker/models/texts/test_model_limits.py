@@ -111,7 +111,7 @@ def test_a_model_without_a_limit_is_proven_with_a_text_that_a_cpu_reads(tmp_path
     model = opened(tmp_path / "model")
     encoder = model._encoder  # type: ignore[attr-defined]
     assert encoder.max_length > encoder.proven
-    (longest,) = encoder.encode([encoder.samples[-1]])
+    (longest,) = encoder.tokenize([encoder.samples[-1]])
     assert encoder.proven <= len(longest) < encoder.max_length / 4
 
 

@@ -38,8 +38,8 @@ def scored(folder: Path) -> Any:
 def by_hand(folder: Path) -> Any:
     """The score of the pair by what was read."""
     checkpoint = read(folder)
-    tokenizer = checkpoint.tokenizer()
-    model = checkpoint.model("AutoModelForSequenceClassification", "cpu")
+    tokenizer = checkpoint.load_tokenizer()
+    model = checkpoint.load_model("AutoModelForSequenceClassification", "cpu")
     first = checkpoint.recipe.prompt + PAIR[0]
     encoding = tokenizer(first, PAIR[1], truncation="longest_first", return_tensors="pt")
     with torch.inference_mode():

@@ -1,22 +1,20 @@
-"""Which texts may share a pass of a model that writes: it is tried.
+"""Trials of a decoder: the batches in which it continues a text as it does alone, and whether it can search.
 
-Neighbours and padding must not change a text. Some models are not told the padding (XLNet), others
-count positions through it (the decoders of BART and its kin, alone), RWKV in transformers mixes up
-whole rows; and no file of a model says so.
+Some models are not told the padding (XLNet), others count positions through it (the decoders of BART and its
+kin, alone), RWKV in transformers mixes up whole rows.
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from transformers import LogitsProcessor, LogitsProcessorList
 
+from worker.models.passes.batching import Batching, find_batching
 from worker.models.passes.padding import make_mask, pad_rows
 from worker.models.writing.carried_state import CarriedState
 from worker.models.writing.generation_plan import make_config
-
-Mixing = Literal["any", "equal lengths", "none"]
 
 TEXT = "This is a text. "
 STEPS = 2
@@ -46,10 +44,10 @@ def make_inputs(
     }
 
 
-def mixing_of(
-    model: Any, memory: CarriedState, tokens: Sequence[int], padding: int, start: int | None
-) -> Mixing:
-    """Which texts come out of a pass with others as they do alone.
+def find_decoder_batching(
+    model: Any, carried: CarriedState, tokens: Sequence[int], padding: int, start: int | None
+) -> Batching:
+    """The largest batches in which a text is continued as alone.
 
     `tokens` are those of a text, at least two; `start` is the token that a decoder begins with, where
     there is an encoder.
@@ -59,7 +57,7 @@ def mixing_of(
     """
 
     def scores(prompts: list[list[int]]) -> Any:
-        memory.forget()
+        carried.reset()
         return _scores(model, prompts, padding, start)
 
     long = list(tokens)
@@ -67,23 +65,24 @@ def mixing_of(
     alone = scores([short])
     if alone.isfinite().any() and _distance(scores([short]), alone) > _noise(model):
         raise ValueError("it writes other things each time that it is asked the same")
-    mixing: Mixing = "none"
-    for wider, neighbour in (("equal lengths", short), ("any", long)):
+
+    def agrees(batching: Batching) -> bool:
         try:
-            found = scores([short, neighbour])
+            found = scores([short, long if batching.pads else short])
         except (ValueError, RuntimeError, IndexError, TypeError):
-            break
-        if _distance(found, alone) > _noise(model) or (memory.sparse and wider == "any"):
-            break
-        mixing = "any" if wider == "any" else "equal lengths"
-    return mixing
+            return False
+        return _distance(found, alone) <= _noise(model)
+
+    side = Batching.PAD_RIGHT if model.config.is_encoder_decoder else Batching.PAD_LEFT
+    candidates = [Batching.EQUAL_LENGTHS] if carried.sparse else [side, Batching.EQUAL_LENGTHS]
+    return find_batching(candidates, agrees, Batching.SINGLE)
 
 
 def can_search(
-    model: Any, memory: CarriedState, tokens: Sequence[int], padding: int, start: int | None
+    model: Any, carried: CarriedState, tokens: Sequence[int], padding: int, start: int | None
 ) -> bool:
     """Whether the model can search with beams; some cannot have their cache put in order."""
-    memory.forget()
+    carried.reset()
     try:
         _scores(model, [list(tokens)], padding, start, num_beams=2)
     except (ValueError, RuntimeError, IndexError, TypeError, AttributeError, NotImplementedError):

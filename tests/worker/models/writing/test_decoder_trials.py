@@ -9,27 +9,28 @@ import pytest
 from tests.worker.models.answers import item
 from tests.worker.models.builders import generative_models as made
 from worker.models import Model
+from worker.models.passes.batching import Batching
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize(
-    ("family", "mixing"),
+    ("family", "batching"),
     [
-        ("gpt2", "any"),
-        ("bloom", "any"),
-        ("mamba", "any"),
-        ("bart", "equal lengths"),
-        ("xlnet", "equal lengths"),
-        ("rwkv", "none"),
+        ("gpt2", Batching.PAD_LEFT),
+        ("bloom", Batching.PAD_LEFT),
+        ("mamba", Batching.PAD_LEFT),
+        ("bart", Batching.EQUAL_LENGTHS),
+        ("xlnet", Batching.EQUAL_LENGTHS),
+        ("rwkv", Batching.SINGLE),
     ],
 )
 def test_texts_share_a_pass_where_that_changes_none(
-    family: str, mixing: str, tmp_path: Path, loaded: Callable[..., Model]
+    family: str, batching: Batching, tmp_path: Path, loaded: Callable[..., Model]
 ) -> None:
     limit = {} if family in ("gpt2", "bart", "rwkv") else {"max_batch_tokens": 256}
     model: Any = loaded("text-generation", made.writer(tmp_path / "model", family), **limit)
-    assert model._generator.mixing == mixing
+    assert model._decoder.batching is batching
 
 
 def test_bigbird_reads_by_blocks_of_equal_lengths(
@@ -37,7 +38,7 @@ def test_bigbird_reads_by_blocks_of_equal_lengths(
 ) -> None:
     path = made.rewriter(tmp_path / "model", "bigbird_pegasus")
     model: Any = loaded("summarization", path)
-    assert model.generator.mixing == "equal lengths"
+    assert model.decoder.batching is Batching.EQUAL_LENGTHS
 
 
 def test_unlike_wishes_share_one_pass_and_beams_take_their_own(
@@ -45,13 +46,13 @@ def test_unlike_wishes_share_one_pass_and_beams_take_their_own(
 ) -> None:
     model: Any = loaded("text-generation", made.writer(tmp_path / "model", "gpt2"))
     passes: list[int] = []
-    generate = model._generator.model.generate
+    generate = model._decoder.model.generate
 
     def count(**options: Any) -> Any:
         passes.append(len(options["input_ids"]))
         return generate(**options)
 
-    monkeypatch.setattr(model._generator.model, "generate", count)
+    monkeypatch.setattr(model._decoder.model, "generate", count)
     wishes = [
         {"max_new_tokens": 3},
         {"max_new_tokens": 5, "temperature": 0.8, "seed": 1},
