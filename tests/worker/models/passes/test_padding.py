@@ -29,28 +29,28 @@ def test_rows_begin_or_end_at_one_edge() -> None:
 
 
 def test_what_the_model_looks_for_fills_and_not_what_the_tokenizer_says() -> None:
-    assert filling(pad=3, pad_token_id=0).among([[0, 3], [4]]) == 0
+    assert filling(pad=3, pad_token_id=0).choose([[0, 3], [4]]) == 0
 
 
 @pytest.mark.parametrize("named", [None, -1, 10, [-1]])
 def test_a_model_without_padding_is_told_a_token_that_ends_no_row(named: Any) -> None:
     found = filling(pad=3, pad_token_id=named)
-    assert found.among([[1, 2], [4]]) == 3
+    assert found.choose([[1, 2], [4]]) == 3
     assert found.config.pad_token_id == 3
-    assert found.among([[3, 2], [3], [0], [1]]) == 4 or found.config.pad_token_id not in {
+    assert found.choose([[3, 2], [3], [0], [1]]) == 4 or found.config.pad_token_id not in {
         3,
         2,
         0,
         1,
     }
-    assert found.config.pad_token_id == found.among([[3, 2], [3], [0], [1]])
+    assert found.config.pad_token_id == found.choose([[3, 2], [3], [0], [1]])
 
 
 def test_a_token_beyond_the_embeddings_never_fills() -> None:
-    assert filling(pad=10, eos_token_id=11).among([[4]]) == 0
+    assert filling(pad=10, eos_token_id=11).choose([[4]]) == 0
 
 
 def test_the_end_that_an_encoder_decoder_looks_for_never_fills() -> None:
     said = {"is_encoder_decoder": True, "eos_token_id": 0}
-    assert filling(pad=0, pad_token_id=0, **said).among([[4, 0]]) == 1
-    assert filling(pad=0, **said).among([[4, 0]]) == 1
+    assert filling(pad=0, pad_token_id=0, **said).choose([[4, 0]]) == 1
+    assert filling(pad=0, **said).choose([[4, 0]]) == 1
