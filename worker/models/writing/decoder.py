@@ -12,7 +12,6 @@ from transformers import (
 )
 
 from contract.errors import BadItem, OutputInvalid
-from contract.tasks import TASKS
 from worker.models.files.loading import Checkpoint
 from worker.models.passes.cutting import PassBudget, cut_into_passes
 from worker.models.passes.logits import NOT_FINITE
@@ -30,6 +29,7 @@ from worker.models.writing.decoder_trials import (
 from worker.models.writing.generation_plan import (
     GenerationPlan,
     GenerationPlanner,
+    check_catalog_generation,
     flatten_parameters,
     make_config,
 )
@@ -41,15 +41,6 @@ from worker.models.writing.text_stream import StreamingCriteria, TextStream
 PROVABLE = 512
 """Tokens of the longest text that a CPU reads before it is ready; for more a large one took minutes."""
 
-TYPES: dict[str, Any] = {
-    "array": list,
-    "boolean": bool,
-    "integer": int,
-    "number": (int, float),
-    "object": dict,
-    "string": str,
-}
-
 Request = tuple[Row, list[int], GenerationPlan]
 """A row, its tokens, and what `generate` is to do with them."""
 
@@ -59,13 +50,7 @@ class Decoder:
 
     def __init__(self, checkpoint: Checkpoint, device: str, kind: str) -> None:
         spec = checkpoint.spec
-        known = TASKS[str(spec.task)].parameters
-        checkpoint.check_generation(known)
-        for name, value in spec.generation.items():
-            if not fits_schema(value, known[name]):
-                raise checkpoint.refusal(
-                    f"`generation` has {name}: {value!r}, which is no value of it"
-                )
+        check_catalog_generation(checkpoint)
         if checkpoint.find_file("custom_generate/generate.py"):
             raise checkpoint.refusal(
                 "it writes by code of its own (custom_generate), and workers run no code of a model's; "
@@ -349,12 +334,3 @@ class Decoder:
         )
         self.batching = find_decoder_batching(*tried)
         self._searches = can_search(*tried)
-
-
-def fits_schema(value: Any, schema: Mapping[str, Any]) -> bool:
-    """Whether it is of the schema's type. The catalog, unlike what callers send, was not validated."""
-    if "enum" in schema:
-        return value in schema["enum"]
-    if isinstance(value, bool):
-        return bool(schema["type"] == "boolean")
-    return isinstance(value, TYPES[schema["type"]])

@@ -9,6 +9,8 @@ from transformers import GenerationConfig, WatermarkingConfig
 from transformers.generation.configuration_utils import GenerationMode
 
 from contract.errors import BadItem
+from contract.tasks import TASKS
+from worker.models.files.loading import Checkpoint
 
 NEW_TOKENS = 256
 """Most new tokens where neither the caller, the catalog nor the model says."""
@@ -56,6 +58,16 @@ MODES = {
 }
 """Ways to search, and the name of each that is not served. transformers has most of them as code on
 the hub, which workers never run."""
+
+
+TYPES: dict[str, Any] = {
+    "array": list,
+    "boolean": bool,
+    "integer": int,
+    "number": (int, float),
+    "object": dict,
+    "string": str,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,3 +207,27 @@ def flatten_parameters(
 def make_config(**values: Any) -> GenerationConfig:
     """A configuration with nothing but these values."""
     return GenerationConfig(**values)  # type: ignore[no-untyped-call]
+
+
+def check_catalog_generation(checkpoint: Checkpoint) -> None:
+    """Refuse a `generation` in the catalog that the task does not have. Unlike what callers send it was not
+    validated.
+
+    Raises:
+        ModelUnloadable: it names a parameter that there is not, or a value of another type.
+    """
+    spec = checkpoint.spec
+    known = TASKS[str(spec.task)].parameters
+    checkpoint.check_generation(known)
+    for name, value in spec.generation.items():
+        if not fits_schema(value, known[name]):
+            raise checkpoint.refusal(f"`generation` has {name}: {value!r}, which is no value of it")
+
+
+def fits_schema(value: Any, schema: Mapping[str, Any]) -> bool:
+    """Whether it is of the schema's type."""
+    if "enum" in schema:
+        return value in schema["enum"]
+    if isinstance(value, bool):
+        return bool(schema["type"] == "boolean")
+    return isinstance(value, TYPES[schema["type"]])
