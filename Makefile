@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 VERSION := $(shell sed -n 's/^appVersion: //p' charts/soloist/Chart.yaml)
 INSTALLED := $(VENV)/.installed
-FAST := $(BIN)/python -m pytest -n 2 -m "not slow and not cluster"
-MODELS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m slow tests/worker/models
+# The tests of models need torch, which takes longer to import than most tests do; all of them run together.
+FAST := $(BIN)/python -m pytest -n 2 -m "not slow and not cluster" --ignore=tests/worker/models
+MODELS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup tests/worker/models
 PROCESSES := $(BIN)/python -m pytest -n 2 --dist loadfile -m "slow and not cluster" --ignore=tests/worker/models
 SECONDS ?= 180
 SEEDS ?= 5
@@ -14,6 +15,9 @@ PLACE = $(if $(REGISTRY),$(REGISTRY)/)
 # What the images' labels say; SOURCE is where the code is published.
 LABELS = VERSION=$(VERSION) REVISION=$(shell git rev-parse HEAD) CREATED=$(shell git log -1 --format=%cI) SOURCE=$(SOURCE)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+# Without bytecode each process of the tests would compile all that it imports, and rewrite each assert.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run test test-fast test-cluster images publish package rendered check bench docs storm pictures format clean rabbitmq redis chromium prometheus faketime helm
 

@@ -3,20 +3,20 @@
 import pytest
 
 from tests.charts.rendering import HELM, render_all
+from tests.charts.renders import forget_old_renders
 from tests.charts.scenarios import SCENARIOS
 from tests.support.external_tools import missing
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test that asks for `scenario` gets the name of each, one that asks for `helm` both versions."""
-    if "scenario" in metafunc.fixturenames:
-        metafunc.parametrize("scenario", SCENARIOS)
+    """A test that asks for `helm` gets both versions."""
     if "helm" in metafunc.fixturenames:
         metafunc.parametrize("helm", HELM)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def helms() -> None:
+    forget_old_renders()
     if not all(path.exists() for path in HELM.values()):
         missing("Helm is not there: make helm")
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from tests.charts.rendering import CHART
+from tests.charts.rendering import CHART, Rendered, render_together
 from tests.charts.scenarios import SCENARIOS, SHOUT, merged, model
 
 WORKER, GATEWAY, KEEPER = "Deployment/worker-spam", "Deployment/gateway", "Deployment/keeper"
@@ -355,3 +355,8 @@ EFFECTS = [
         together=both("ledger.external.host", value="redis.example.org"),
     )
 ]
+
+
+def rendered_effects() -> Rendered:
+    """The objects of the values before and after each effect."""
+    return render_together(v for effect in EFFECTS for v in (effect.before, effect.after))

@@ -20,6 +20,7 @@ from contract.settings import PREFIX, Settings, load_settings
 from service.__main__ import main as serve
 from service.keeper.app import create_keeper
 from service.routes import health as gateway_health
+from tests.charts.loops import for_each_scenario
 from tests.charts.objects import Pod, by_name, of_kind, pod, pods, scaled_object
 from tests.charts.rendering import CHART, ROOT, render
 from tests.charts.scenarios import SCENARIOS, model
@@ -117,6 +118,7 @@ def catalog_of(objects: list[Any], found: Pod, folder: Path) -> Catalog:
     return load_catalog(path)
 
 
+@for_each_scenario
 def test_every_pod_of_ours_starts_with_its_settings_and_catalog(
     scenario: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,6 +174,7 @@ def test_large_numbers_and_options_reach_the_catalog_as_they_are(tmp_path: Path)
     assert isinstance(spec.options["most"], int)
 
 
+@for_each_scenario
 def test_the_keeper_finds_the_workers_and_nobody_else(scenario: str) -> None:
     objects = render(SCENARIOS[scenario])
     env = pod(objects, "keeper").env()
@@ -204,6 +207,7 @@ def test_keda_reads_the_keys_of_the_ledger() -> None:
             assert lists.keys() <= PER_MODEL.keys()
 
 
+@for_each_scenario
 def test_keda_reads_the_same_database_as_the_pods(scenario: str) -> None:
     objects = render(SCENARIOS[scenario], namespace="team")
     url = pod(objects, "gateway").env()["SOLOIST_REDIS_URL"]["value"]
@@ -325,6 +329,7 @@ def test_the_images_take_the_arguments_of_the_pods(monkeypatch: pytest.MonkeyPat
     assert sorted(map(str, calls)) == ["('spam', 'solo', 1)", "gateway", "keeper", "spam"]
 
 
+@for_each_scenario
 def test_the_smoke_test_takes_its_arguments(scenario: str) -> None:
     from k8s.__main__ import app
 

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from tests.charts.loops import for_each_scenario
 from tests.charts.objects import by_name, of_kind, pod, scaled_object
 from tests.charts.rendering import Object, render
 from tests.charts.scenarios import SCENARIOS, SPAM, model
@@ -23,30 +24,35 @@ def names(found: Object) -> list[str]:
     return [trigger["name"] for trigger in found["spec"]["triggers"]]
 
 
+@for_each_scenario
 def test_names_of_triggers_are_such_that_a_formula_can_use_them(scenario: str) -> None:
     for found in scaled(scenario):
         assert all(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) for name in names(found))
         assert len(set(names(found))) == len(names(found))
 
 
+@for_each_scenario
 def test_the_formula_uses_every_trigger_and_nothing_else(scenario: str) -> None:
     for found in scaled(scenario):
         words = set(re.findall(r"[A-Za-z_]\w*", modifiers(found)["formula"]))
         assert words == {"max", *names(found)}
 
 
+@for_each_scenario
 def test_busy_workers_count_as_much_as_a_worker_does(scenario: str) -> None:
     """So that the HPA, which divides by the target, never asks for fewer pods than are busy."""
     for found in scaled(scenario):
         assert f"busy * {modifiers(found)['target']}" in modifiers(found)["formula"]
 
 
+@for_each_scenario
 def test_the_target_is_an_integer_or_the_fallback_would_be_ignored(scenario: str) -> None:
     for found in scaled(scenario):
         assert re.fullmatch(r"[1-9][0-9]*", modifiers(found)["target"])
         assert modifiers(found)["metricType"] == "AverageValue"
 
 
+@for_each_scenario
 def test_a_blind_keda_takes_no_worker_away(scenario: str) -> None:
     for found in scaled(scenario):
         fallback = found["spec"]["fallback"]
@@ -54,6 +60,7 @@ def test_a_blind_keda_takes_no_worker_away(scenario: str) -> None:
         assert fallback["behavior"] == "currentReplicasIfHigher"
 
 
+@for_each_scenario
 def test_a_fresh_worker_is_not_deleted_at_once(scenario: str) -> None:
     for found in scaled(scenario):
         assert found["spec"].get("initialCooldownPeriod", 0) > 0 or found["spec"]["minReplicaCount"]
@@ -70,6 +77,7 @@ def warned_of(found: Object) -> set[str]:
     )
 
 
+@for_each_scenario
 def test_keda_has_nothing_to_warn_of(scenario: str) -> None:
     for found in scaled(scenario):
         assert warned_of(found) == set()
@@ -86,6 +94,7 @@ def test_a_trigger_that_is_cached_is_looked_at_as_often_as_the_values_say() -> N
         assert warned_of(found) == set()
 
 
+@for_each_scenario
 def test_who_scales_a_deployment_is_the_only_one_who_counts_its_replicas(scenario: str) -> None:
     objects = render(SCENARIOS[scenario])
     targets = [
@@ -100,6 +109,7 @@ def test_who_scales_a_deployment_is_the_only_one_who_counts_its_replicas(scenari
     assert {f"Deployment/{name}" for name in targets} <= by_name(objects).keys()
 
 
+@for_each_scenario
 def test_a_rollout_needs_no_gpu_that_is_not_there(scenario: str) -> None:
     objects = render(SCENARIOS[scenario])
     for found in of_kind(objects, "Deployment"):
@@ -112,6 +122,7 @@ def test_a_rollout_needs_no_gpu_that_is_not_there(scenario: str) -> None:
             assert found["spec"]["progressDeadlineSeconds"] > grace
 
 
+@for_each_scenario
 def test_least_is_never_more_than_most(scenario: str) -> None:
     objects = render(SCENARIOS[scenario])
     for found in of_kind(objects, "ScaledObject"):
@@ -121,6 +132,7 @@ def test_least_is_never_more_than_most(scenario: str) -> None:
         assert 1 <= found["spec"]["minReplicas"] <= found["spec"]["maxReplicas"]
 
 
+@for_each_scenario
 def test_keda_can_look_up_the_ledger_from_its_own_namespace(scenario: str) -> None:
     given = SCENARIOS[scenario].get("ledger", {}).get("external", {}).get("host")
     for found in scaled(scenario):
@@ -159,6 +171,7 @@ def test_names_of_hpas_fit_where_keda_puts_its_own_word_before_ours() -> None:
         assert len(ours or f"keda-hpa-{found['metadata']['name']}") <= 63
 
 
+@for_each_scenario
 def test_a_password_reaches_keda_by_reference_alone(scenario: str) -> None:
     objects = render(SCENARIOS[scenario])
     there = {found["metadata"]["name"] for found in of_kind(objects, "TriggerAuthentication")}

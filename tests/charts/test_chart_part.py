@@ -4,24 +4,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from tests.charts.rendering import CHART, render
-from tests.charts.scenarios import model
+from tests.charts.objects import without_passwords
+from tests.charts.rendering import CHART, chart_of_parts, render, render_together
+from tests.charts.scenarios import SCENARIOS, model
 
 VALUES = {**model(), "secrets": {"generate": False}}
 
 
 @pytest.fixture
 def whole(tmp_path: Path) -> Path:
-    """A chart that has nothing but ours, as `helm dependency build` leaves it."""
-    part = {"name": "soloist", "version": "0.1.0", "condition": "soloist.enabled"}
-    chart = {"apiVersion": "v2", "name": "platform", "version": "1.0.0", "dependencies": [part]}
-    (tmp_path / "Chart.yaml").write_text(yaml.safe_dump(chart), encoding="utf-8")
-    (tmp_path / "values.yaml").write_text("global: {team: ml}\nsoloist: {}\n", encoding="utf-8")
-    (tmp_path / "charts").mkdir()
-    (tmp_path / "charts" / "soloist").symlink_to(CHART)
-    return tmp_path
+    """A chart that has nothing but ours."""
+    return chart_of_parts(tmp_path, CHART)
 
 
 @pytest.mark.parametrize("switch", [{}, {"enabled": True}])
@@ -31,6 +25,14 @@ def test_a_part_of_another_chart_is_what_it_is_alone(
     part = render({"soloist": {**VALUES, **switch}}, helm=helm, chart=whole)
 
     assert part == render(VALUES, helm=helm)
+
+
+@pytest.mark.usefixtures("rendered")
+def test_parts_of_one_chart_are_what_they_are_alone() -> None:
+    part = render_together(SCENARIOS.values())
+
+    for name, values in SCENARIOS.items():
+        assert without_passwords(part(values)) == without_passwords(render(values)), name
 
 
 def test_a_part_is_left_out_by_its_condition(whole: Path, helm: int) -> None:

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from tests.charts.loops import for_each_scenario
 from tests.charts.objects import by_name, name_of, of_kind, pod, walk, without_passwords
 from tests.charts.rendering import HELM, documents, lint, render, unframed
 from tests.charts.scenarios import SCENARIOS
@@ -21,18 +22,22 @@ NAMES = {
 ANY_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,251}[a-z0-9])?")
 
 
+@for_each_scenario
 def test_both_helms_render_the_same(scenario: str) -> None:
     fours, threes = (without_passwords(render(SCENARIOS[scenario], helm=helm)) for helm in HELM)
 
     assert by_name(fours) == by_name(threes)
 
 
+@for_each_scenario
 def test_no_object_stands_twice(scenario: str) -> None:
     names = [name_of(found) for found in render(SCENARIOS[scenario])]
 
     assert sorted(set(names)) == sorted(names)
 
 
+@pytest.mark.slow
+@for_each_scenario
 def test_helm_lint_is_content(scenario: str, helm: int) -> None:
     assert "0 chart(s) failed" in lint(SCENARIOS[scenario], helm)
 
@@ -48,6 +53,7 @@ def check_names(objects: list[dict]) -> None:
                     assert len(label) <= 63, (name_of(found), label)
 
 
+@for_each_scenario
 def test_names_and_labels_are_such_that_kubernetes_takes_them(scenario: str) -> None:
     check_names(render(SCENARIOS[scenario]))
 
@@ -95,6 +101,7 @@ def test_releases_of_one_name_in_two_namespaces_share_nothing_of_the_cluster() -
     assert classes == ["one-soloist-placeholder", "two-soloist-placeholder"]
 
 
+@for_each_scenario
 def test_what_belongs_to_no_namespace_is_the_priority_class_alone(scenario: str) -> None:
     kinds = {found["kind"] for found in render(SCENARIOS[scenario])}
 
@@ -108,6 +115,7 @@ def test_templates_in_extra_objects_are_filled_in() -> None:
     assert note["data"] == {"of": "soloist"}
 
 
+@for_each_scenario
 def test_no_object_names_a_namespace_of_its_own(scenario: str) -> None:
     assert not [f for f in render(SCENARIOS[scenario]) if "namespace" in f["metadata"]]
 

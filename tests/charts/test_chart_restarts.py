@@ -15,9 +15,10 @@ from contract.catalog import (
     ModelSpec,
     load_catalog,
 )
-from tests.charts.effects import EFFECTS, Effect
+from tests.charts.effects import EFFECTS, Effect, rendered_effects
+from tests.charts.loops import for_each
 from tests.charts.objects import by_name, restarted, templates
-from tests.charts.rendering import ROOT, render, render_all
+from tests.charts.rendering import ROOT, Object, Rendered, render_together
 from tests.charts.scenarios import SHOUT, SPAM, model
 
 PYTHON = {key: {"type": "object"} for key in ("input_schema", "output_schema")}
@@ -63,12 +64,10 @@ def with_field(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
     return model(entry), model({**entry, name: other})
 
 
-@pytest.fixture(scope="module", autouse=True)
-def prepared(helms: None) -> None:
-    """All of it rendered by two threads."""
-    jobs = [values for name in FIELDS for values in with_field(name)]
-    jobs += [values for effect in EFFECTS for values in (effect.before, effect.after)]
-    render_all((values, {}) for values in jobs)
+@pytest.fixture(scope="module")
+def fields(helms: None) -> Rendered:
+    """The objects of the values of the fields."""
+    return render_together(values for name in FIELDS for values in with_field(name))
 
 
 # --- the fields of an entry ---------------------------------------------------------------------------
@@ -79,10 +78,10 @@ def test_the_table_has_every_field() -> None:
     assert FIELDS.keys() >= IN_A_VERSION | NOT_FOR_WORKERS | NOT_FOR_GATEWAYS | NOT_FOR_KEEPERS
 
 
-@pytest.mark.parametrize("name", FIELDS)
-def test_a_field_restarts_who_reads_it_and_nobody_else(name: str) -> None:
+@for_each(FIELDS)
+def test_a_field_restarts_who_reads_it_and_nobody_else(name: str, fields: Rendered) -> None:
     unread = {GATEWAY: NOT_FOR_GATEWAYS, KEEPER: NOT_FOR_KEEPERS, WORKER: NOT_FOR_WORKERS}
-    before, after = map(render, with_field(name))
+    before, after = map(fields, with_field(name))
 
     assert restarted(before, after) == {pod for pod in unread if name not in unread[pod]}
 
@@ -97,6 +96,8 @@ FOLLOWS = {
     "refused": {"task"},
 }
 """What a spec says of itself, and the fields that it follows from."""
+NEW = "contract/ledger/new_prediction.py"
+"""What a gateway makes of a request by the model's spec."""
 
 
 def fields_in(*patterns: str) -> set[str]:
@@ -112,11 +113,11 @@ def test_the_code_reads_no_field_that_its_pods_do_not_restart_for() -> None:
     gateway = [
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / "service").rglob("*.py")
-        if not path.stem.startswith("keeper")
+        if "keeper" not in path.parts
     ]
     assert fields_in("worker/**/*.py") & NOT_FOR_WORKERS == set()
-    assert fields_in(*gateway) & NOT_FOR_GATEWAYS == set()
-    assert fields_in("service/keeper*.py") & NOT_FOR_KEEPERS == set()
+    assert fields_in(*gateway, NEW) & NOT_FOR_GATEWAYS == set()
+    assert fields_in("service/keeper/*.py") & NOT_FOR_KEEPERS == set()
 
 
 def test_a_field_that_restarts_a_pod_is_read_there() -> None:
@@ -124,25 +125,27 @@ def test_a_field_that_restarts_a_pod_is_read_there() -> None:
     by_classes = {"options", "input_schema", "output_schema"}
 
     assert fields_in("worker/**/*.py") | NOT_FOR_WORKERS | by_classes == FIELDS.keys() | {"name"}
-    assert fields_in("service/**/*.py") | NOT_FOR_GATEWAYS == FIELDS.keys() | {"name"}
-    assert fields_in("service/keeper*.py") | NOT_FOR_KEEPERS | {"name"} == FIELDS.keys() | {"name"}
+    assert fields_in("service/**/*.py", NEW) | NOT_FOR_GATEWAYS == FIELDS.keys() | {"name"}
+    assert fields_in("service/keeper/*.py") | NOT_FOR_KEEPERS | {"name"} == FIELDS.keys() | {"name"}
 
 
-def catalogs(values: dict[str, Any], folder: Path) -> tuple[Catalog, Catalog]:
+def catalogs(objects: list[Object], folder: Path) -> tuple[Catalog, Catalog]:
     """The gateway's and the worker's."""
     found = []
     for name in ("ConfigMap/soloist-catalog", "ConfigMap/soloist-worker-spam"):
         path = folder / f"{name.rpartition('-')[2]}.yaml"
-        path.write_text(by_name(render(values))[name]["data"]["catalog.yaml"], "utf-8")
+        path.write_text(by_name(objects)[name]["data"]["catalog.yaml"], "utf-8")
         found.append(load_catalog(path))
     return found[0], found[1]
 
 
-@pytest.mark.parametrize("name", FIELDS)
-def test_gateway_and_worker_agree_on_the_version(name: str, tmp_path: Path) -> None:
+@for_each(FIELDS)
+def test_gateway_and_worker_agree_on_the_version(
+    name: str, fields: Rendered, tmp_path: Path
+) -> None:
     entries = []
     for values in with_field(name):
-        gateway, worker = catalogs(values, tmp_path)
+        gateway, worker = catalogs(fields(values), tmp_path)
         assert gateway["spam"].entry == worker["spam"].entry
         entries.append(worker["spam"].entry)
 
@@ -153,21 +156,29 @@ def test_what_names_a_version_restarts_who_serves_and_who_accepts_it() -> None:
     assert set() == IN_A_VERSION & (NOT_FOR_WORKERS | NOT_FOR_GATEWAYS | NOT_FOR_KEEPERS)
 
 
-def test_a_worker_finds_all_that_it_reads_and_nothing_else(tmp_path: Path) -> None:
-    for name, (entry, other) in FIELDS.items():
-        whole, own = catalogs(model({**entry, name: other}), tmp_path)
-        fields = {field: ModelSpec.model_fields[field].get_default() for field in NOT_FOR_WORKERS}
-        assert own["spam"] == whole["spam"].model_copy(update=fields)
+@for_each(FIELDS)
+def test_a_worker_finds_all_that_it_reads_and_nothing_else(
+    name: str, fields: Rendered, tmp_path: Path
+) -> None:
+    whole, own = catalogs(fields(with_field(name)[1]), tmp_path)
+    unread = {field: ModelSpec.model_fields[field].get_default() for field in NOT_FOR_WORKERS}
+
+    assert own["spam"] == whole["spam"].model_copy(update=unread)
 
 
 # --- the values ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("effect", EFFECTS, ids=lambda effect: effect.key)
+@pytest.fixture(scope="module")
+def effects(helms: None) -> Rendered:
+    return rendered_effects()
+
+
+@for_each(EFFECTS, lambda effect: effect.key)
 def test_a_value_restarts_the_pods_of_what_it_changes_or_is_one_that_does_not(
-    effect: Effect,
+    effect: Effect, effects: Rendered
 ) -> None:
-    before, after = render(effect.before), render(effect.after)
+    before, after = effects(effect.before), effects(effect.after)
     there = templates(before).keys() & templates(after).keys()
     changed = there & {name.replace("/", "/soloist-") for name in effect.changes.split()}
 

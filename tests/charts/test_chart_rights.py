@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.charts.loops import for_each_scenario
 from tests.charts.rendering import (
     CHART,
     HELM,
@@ -290,6 +291,7 @@ def test_every_look_of_the_templates_is_at_the_releases_own_namespace() -> None:
     assert {where for _, where in looks} <= {"$namespace", ".root.Release.Namespace"}
 
 
+@for_each_scenario
 def test_every_object_lies_in_the_releases_own_namespace(scenario: str, rendered: None) -> None:
     of_the_cluster = (
         {"PriorityClass"} if "placeholders" in json.dumps(SCENARIOS[scenario]) else set()

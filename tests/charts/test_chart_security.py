@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from contract.catalog import ModelSpec
+from tests.charts.loops import for_each_scenario
 from tests.charts.objects import Pod, by_name, matches, name_of, of_kind, pods, walk
 from tests.charts.rendering import CHART, Object, render
 from tests.charts.scenarios import SCENARIOS
@@ -27,6 +28,7 @@ def pods_of(scenario: str) -> list[Pod]:
 # --- what a pod may -----------------------------------------------------------------------------------
 
 
+@for_each_scenario
 def test_no_pod_is_root_or_can_become_it(scenario: str) -> None:
     for found in pods_of(scenario):
         context = found.spec["securityContext"]
@@ -52,10 +54,12 @@ def test_a_security_context_of_ones_own_cannot_make_it_root() -> None:
         assert found.spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
 
 
+@for_each_scenario
 def test_variables_named_after_services_reach_no_pod(scenario: str) -> None:
     assert all(found.spec["enableServiceLinks"] is False for found in pods_of(scenario))
 
 
+@for_each_scenario
 def test_only_the_keeper_talks_to_kubernetes(scenario: str) -> None:
     objects = render(SCENARIOS[scenario])
     allowed = SCENARIOS[scenario].get("keeper", {}).get("deletionCost", True)
@@ -71,6 +75,7 @@ def test_only_the_keeper_talks_to_kubernetes(scenario: str) -> None:
         assert found["automountServiceAccountToken"] is False
 
 
+@for_each_scenario
 def test_the_one_role_is_the_keepers_for_pods(scenario: str) -> None:
     objects = render(SCENARIOS[scenario])
     roles = [f for f in objects if f["kind"] in ("Role", "ClusterRole")]
@@ -88,6 +93,7 @@ def test_the_one_role_is_the_keepers_for_pods(scenario: str) -> None:
         assert (roles, bindings) == ([], [])
 
 
+@for_each_scenario
 def test_every_container_says_what_it_needs_and_where_it_ends(scenario: str) -> None:
     for found in pods_of(scenario):
         for container in found.containers:
@@ -101,6 +107,7 @@ def gpus(resources: dict[str, Any], side: str) -> dict[str, Any]:
     }
 
 
+@for_each_scenario
 def test_a_worker_gets_exactly_one_gpu_and_its_fetching_none(scenario: str) -> None:
     objects = render(SCENARIOS[scenario])
     mode = SCENARIOS[scenario].get("gpu", {}).get("mode", "none")
@@ -115,6 +122,7 @@ def test_a_worker_gets_exactly_one_gpu_and_its_fetching_none(scenario: str) -> N
             assert all(n == "1" for n in gpus(resources, "limits").values())
 
 
+@for_each_scenario
 def test_every_image_has_a_version(scenario: str) -> None:
     for found in pods_of(scenario):
         for container in found.containers:
@@ -122,6 +130,7 @@ def test_every_image_has_a_version(scenario: str) -> None:
             assert not container["image"].endswith(":latest")
 
 
+@for_each_scenario
 def test_a_worker_has_time_for_its_batch_and_for_handing_it_back(scenario: str) -> None:
     models = SCENARIOS[scenario].get("models", {})
     for found in pods_of(scenario):
@@ -138,6 +147,7 @@ def test_a_worker_has_time_for_its_batch_and_for_handing_it_back(scenario: str) 
 # --- what refers to something finds it ----------------------------------------------------------------
 
 
+@for_each_scenario
 def test_a_deployment_finds_its_own_pods_and_nobody_elses(scenario: str) -> None:
     objects = render(SCENARIOS[scenario])
     for found in objects:
@@ -156,6 +166,7 @@ def selectors(found: Object) -> list[dict[str, Any]]:
     ]
 
 
+@for_each_scenario
 def test_every_selector_finds_a_pod(scenario: str) -> None:
     objects = render(SCENARIOS[scenario])
     labels = [found.labels for found in pods(objects)]
@@ -170,6 +181,7 @@ def ports_of(found: Pod) -> set[str]:
     return {port["name"] for container in found.containers for port in container.get("ports", [])}
 
 
+@for_each_scenario
 def test_every_port_has_a_container_behind_it(scenario: str) -> None:
     objects = render(SCENARIOS[scenario])
     by_object = by_name(objects)
@@ -198,6 +210,7 @@ def test_every_port_has_a_container_behind_it(scenario: str) -> None:
                     assert backend["port"] in [port["port"] for port in ports]
 
 
+@for_each_scenario
 def test_every_mount_has_its_volume_and_every_volume_its_source(scenario: str) -> None:
     objects = by_name(render(SCENARIOS[scenario]))
     for found in pods_of(scenario):
@@ -214,6 +227,7 @@ def test_every_mount_has_its_volume_and_every_volume_its_source(scenario: str) -
             assert claim == "models" or f"PersistentVolumeClaim/{claim}" in objects
 
 
+@for_each_scenario
 def test_every_secret_that_is_read_exists_or_is_the_users(scenario: str) -> None:
     objects = render(SCENARIOS[scenario])
     made = {f["metadata"]["name"]: f["data"].keys() for f in of_kind(objects, "Secret")}
@@ -228,6 +242,7 @@ def test_every_secret_that_is_read_exists_or_is_the_users(scenario: str) -> None
             assert each["name"] in made.keys() | SECRETS_OF_USERS
 
 
+@for_each_scenario
 def test_every_claim_has_its_template_and_every_class_exists(scenario: str) -> None:
     objects = by_name(render(SCENARIOS[scenario]))
     for found in pods_of(scenario):

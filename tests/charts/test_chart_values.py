@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -10,9 +10,10 @@ import yaml
 
 from contract.catalog import ModelName, ModelSpec
 from contract.settings import Settings
-from tests.charts.effects import EFFECTS, OTHER_MODEL, Effect
+from tests.charts.effects import EFFECTS, OTHER_MODEL, Effect, rendered_effects
+from tests.charts.loops import for_each
 from tests.charts.objects import by_name, pod, scaled_object, walk, without_passwords
-from tests.charts.rendering import CHART, render, render_all
+from tests.charts.rendering import CHART, dump, render, render_together
 from tests.charts.scenarios import SCENARIOS, merged, model
 
 SCHEMA = json.loads((CHART / "values.schema.json").read_text("utf-8"))
@@ -195,20 +196,25 @@ def of_models() -> list[Effect]:
     return [e for e in EFFECTS if e.key.startswith("defaults.") and e.given is not OTHER_MODEL]
 
 
+ByName = Callable[[dict[str, Any]], dict[str, Any]]
+
+
 @pytest.fixture(scope="module")
-def prepared() -> None:
-    """All of it rendered by two threads."""
-    jobs = [values for effect in EFFECTS for values in (effect.before, effect.after)]
-    render_all((values, {}) for values in [*jobs, *map(above_its_model, of_models())])
+def rendered(helms: None) -> ByName:
+    """The objects of an effect's values by name."""
+    of_effects = rendered_effects()
+    of_the_models = render_together(map(above_its_model, of_models()))
+    models = {dump(above_its_model(effect)) for effect in of_models()}
+
+    def find(values: dict[str, Any]) -> dict[str, Any]:
+        made = of_the_models if dump(values) in models else of_effects
+        return by_name(without_passwords(made(values)))
+
+    return find
 
 
-def rendered(values: dict[str, Any]) -> dict[str, Any]:
-    return by_name(without_passwords(render(values)))
-
-
-@pytest.mark.usefixtures("prepared")
-@pytest.mark.parametrize("effect", EFFECTS, ids=lambda effect: effect.key)
-def test_a_value_changes_these_objects_and_no_others(effect: Effect) -> None:
+@for_each(EFFECTS, lambda effect: effect.key)
+def test_a_value_changes_these_objects_and_no_others(effect: Effect, rendered: ByName) -> None:
     before, after = rendered(effect.before), rendered(effect.after)
     changed = {n for n in before.keys() | after.keys() if before.get(n) != after.get(n)}
 
@@ -217,9 +223,8 @@ def test_a_value_changes_these_objects_and_no_others(effect: Effect) -> None:
     } == set(effect.changes.split())
 
 
-@pytest.mark.usefixtures("prepared")
-@pytest.mark.parametrize("effect", of_models(), ids=lambda effect: effect.key)
-def test_a_model_can_say_what_the_defaults_say(effect: Effect) -> None:
+@for_each(of_models(), lambda effect: effect.key)
+def test_a_model_can_say_what_the_defaults_say(effect: Effect, rendered: ByName) -> None:
     assert rendered(above_its_model(effect)) == rendered(effect.after)
 
 
