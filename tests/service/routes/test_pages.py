@@ -1,4 +1,4 @@
-"""The status page as it is served, and the answer that it asks for."""
+"""The files of the status page and of the API's description, as they are served."""
 
 import re
 from html.parser import HTMLParser
@@ -7,69 +7,8 @@ from importlib.resources import files
 import httpx
 import pytest
 
-from contract.ledger.client import Ledger
-from contract.ledger.transitions import announce
-from contract.ledger.workers import Worker
-from tests.support.fake_worker import FakeWorker
-from tests.support.gateway_thread import GatewayThread
-
-CREATE = "/v1/models/local/echo/predictions"
 FOLDER = files("service") / "page"
 FILES = sorted(file.name for file in FOLDER.iterdir())
-
-
-def test_one_answer_has_all_models_and_the_newest_predictions_without_their_data(
-    http: httpx.Client, worker: FakeWorker, ledger: Ledger
-) -> None:
-    ledger.run(announce("echo", Worker("w1", "ready", device="cuda:0", gpu_name="H200")))
-    http.post(CREATE, json={"input": {"text": "a secret"}})
-    worker.serve_one(output="another secret")
-    for _ in range(20):
-        http.post("/v1/models/acme/sentiment/predictions", json={"input": {"text": "a"}})
-    answer = http.get("/v1/status")
-    assert answer.headers["cache-control"] == "no-store"
-    body = answer.json()
-    assert [model["id"] for model in body["models"]][-1] == "acme/sentiment"
-    (echo,) = [model for model in body["models"] if model["id"] == "local/echo"]
-    (seen,) = echo["workers"]
-    assert (echo["state"], seen["name"], seen["gpu_name"]) == ("ready", "w1", "H200")
-    assert [p["model"] for p in body["predictions"]] == ["acme/sentiment"] * 15
-    assert body["models"][-1]["queue"]["queued"] == 20
-    assert "secret" not in answer.text
-    newest, oldest = body["predictions"][0], body["predictions"][-1]
-    assert body["now"] >= newest["created_at"] >= oldest["created_at"]
-
-
-def test_a_prediction_in_the_list_tells_how_it_ended_and_how_long_it_took(
-    http: httpx.Client, worker: FakeWorker
-) -> None:
-    http.post(CREATE, json={"input": {}})
-    worker.fail(worker.take(), "a secret")
-    answer = http.get("/v1/status")
-    (row,) = answer.json()["predictions"]
-    assert (row["status"], row["error_code"]) == ("failed", "model_error")
-    assert row["metrics"]["total_time"] >= row["metrics"]["queue_time"] >= 0
-    assert "secret" not in answer.text
-
-
-def test_a_status_without_a_ledger_is_refused_like_all_else(
-    http: httpx.Client, gateway: GatewayThread, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from contract.errors import LedgerUnavailable
-
-    async def away(transition: object) -> None:
-        raise LedgerUnavailable("the ledger does not answer")
-
-    monkeypatch.setattr(
-        gateway.app.state.context.predictions, "run_transition", away, raising=False
-    )
-    answer = http.get("/v1/status")
-    assert (answer.status_code, answer.json()["code"]) == (503, "ledger_unavailable")
-    models = http.get("/v1/models").json()["data"]
-    assert [(m["state"], m["queue"], m["workers"]) for m in models] == [(None,) * 3] * len(models)
-
-
-# --- the files ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["", *FILES])
@@ -135,3 +74,23 @@ def test_no_script_turns_text_into_markup(name: str) -> None:
     text = (FOLDER / name).read_text("utf-8")
     assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(", text)
     assert len(text.splitlines()) < 200
+
+
+def test_the_documentation_page_is_there(http: httpx.Client) -> None:
+    answer = http.get("/docs")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/html")
+    for name in ("docs.js", "swagger-ui-bundle.js", "swagger-ui.css"):
+        assert f'"page/{name}"' in answer.text
+        assert http.get(f"/page/{name}").status_code == 200
+    assert http.get("/redoc").status_code == 404
+
+
+def test_nothing_of_the_documentation_page_comes_from_elsewhere(http: httpx.Client) -> None:
+    answer = http.get("/docs")
+    assert "//" not in answer.text
+    rules = dict(
+        part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";")
+    )
+    assert rules["default-src"] == "'none'"
+    assert rules["script-src"] == rules["style-src"] == rules["connect-src"] == "'self'"

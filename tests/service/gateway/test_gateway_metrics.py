@@ -1,6 +1,5 @@
 """What the gateway exports: cold and warm waits, errors of the ledger, messages, models."""
 
-import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,13 +12,11 @@ from prometheus_client import REGISTRY
 from pydantic import SecretStr
 
 from contract.catalog import Catalog
-from contract.errors import LedgerUnavailable
 from contract.ledger.client import Ledger
-from contract.ledger.transitions import ModelState, Transition, announce
+from contract.ledger.transitions import announce
 from contract.ledger.workers import Worker
 from local.processes import free_port
 from local.redis import EmbeddedRedis
-from service.gateway.readiness import Readiness
 from tests.support.fake_worker import FakeWorker
 from tests.support.waiting import until
 
@@ -69,51 +66,6 @@ def test_a_worker_with_a_batch_is_ready_too(
     before = waited("false")
     answered(http, worker)
     assert waited("false") - before == 1
-
-
-class Asked:
-    """A ledger that remembers what it was asked, and says what it is told to."""
-
-    def __init__(self, *answers: Any) -> None:
-        self.answers = list(answers)
-        self.models: list[str] = []
-
-    async def run(self, transition: Transition[Any]) -> Any:
-        self.models += transition.args["models"]
-        answer = self.answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return dict.fromkeys(transition.args["models"], answer)
-
-
-COLD = ModelState(0, 0, 0, 0.0)
-WARM = ModelState(0, 0, 0, 0.0, workers=[Worker("w1", "ready")])
-
-
-def test_the_ledger_is_asked_at_most_once_a_second_for_each_model() -> None:
-    async def looks() -> None:
-        ledger = Asked(COLD, WARM, WARM)
-        readiness = Readiness(ledger)
-        first = [readiness.check_model("a", 100.0 + n / 1000) for n in range(999)]
-        other = readiness.check_model("b", 100.5)
-        assert len(set(map(id, first))) == 1
-        await asyncio.sleep(0)
-        assert (first[0].cold, other.cold) == (True, False)
-        later = readiness.check_model("a", 101.0)
-        await asyncio.sleep(0)
-        assert ledger.models == ["a", "b", "a"]
-        assert (first[0].cold, later.cold) == (True, False), "each says what was when it was taken"
-
-    asyncio.run(looks())
-
-
-def test_a_look_that_the_ledger_did_not_answer_says_nothing_of_cold() -> None:
-    async def check_model() -> bool:
-        check = Readiness(Asked(LedgerUnavailable())).check_model("a", 100.0)
-        await asyncio.sleep(0)
-        return check.cold
-
-    assert not asyncio.run(check_model())
 
 
 def test_errors_of_the_ledger_are_counted_by_code(

@@ -1,5 +1,7 @@
-"""The keeper in a cluster: sweeps on one side, worker pods on the other, and neither waits for the other."""
+"""The keeper as a process: its probes, and the pods that it annotates beside its sweeps."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -133,3 +135,54 @@ def test_outside_of_a_cluster_nobody_looks_for_kubernetes(
     quick = settings.model_copy(update={"sweep_seconds": 0.02})
     with TestClient(create_keeper(quick, catalog, connect), base_url="http://localhost"):
         until("some sweeps", lambda: sweeps() >= before + 5)
+
+
+def test_the_probes_follow_the_ledger_away_and_back(
+    settings: Settings, catalog: Catalog, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "service.keeper.sweeper")
+    with EmbeddedRedis(tmp_path / "redis", appendfsync="no") as own:
+        quick = {
+            "sweep_seconds": 0.02,
+            "ledger_timeout_seconds": 0.3,
+            "broker_timeout_seconds": 0.3,
+        }
+        app = create_keeper(
+            settings.model_copy(update={"redis_url": SecretStr(own.url), **quick}), catalog
+        )
+        with TestClient(app, base_url="http://localhost") as http:
+
+            def ready(status: int) -> None:
+                until(f"readyz is {status}", lambda: http.get("/readyz").status_code == status)
+
+            ready(200)
+            assert http.get("/readyz").json() == {"state": "ready"}
+            own.kill()
+            ready(503)
+            assert http.get("/livez").status_code == 200
+            assert "soloist_keeper_ledger_up 0.0" in http.get("/metrics").text
+            own.start()
+            ready(200)
+            assert "soloist_keeper_ledger_up 1.0" in http.get("/metrics").text
+            own.pause()
+            ready(503)
+            own.resume()
+            ready(200)
+            http.portal.call(app.state.sweeper.stop)
+            until(
+                "a keeper that sweeps no more is not alive",
+                lambda: http.get("/livez").is_server_error,
+            )
+    assert [r.message for r in caplog.records].count("no sweep") == 2
+
+
+def test_a_keeper_exports_nothing_of_a_gateway() -> None:
+    """Its `soloist_ledger_up` would be 0 for ever."""
+    code = (
+        "import service.keeper.app, prometheus_client as p\n"
+        "print(*[family.name for family in p.REGISTRY.collect()])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    exported = set(done.stdout.split())
+    assert "soloist_keeper_ledger_up" in exported
+    assert not exported & {"soloist_ledger_up", "soloist_http_requests", "soloist_model_info"}

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Iterator
 from concurrent.futures import Future
-from pathlib import Path
 from typing import Any
 
 import msgpack
@@ -11,7 +10,6 @@ import pytest
 import redis
 from prometheus_client import REGISTRY
 from pydantic import SecretStr
-from starlette.testclient import TestClient
 
 from contract.broker import Notifier, queue_name
 from contract.catalog import Catalog
@@ -30,11 +28,8 @@ from contract.ledger.transitions import (
 from contract.prediction import Prediction, Status, new_id
 from contract.settings import Settings
 from local.processes import free_port
-from local.redis import EmbeddedRedis
-from service.keeper.app import create_keeper
 from service.keeper.sweeper import Sweeper
 from tests.support.fake_worker import FakeWorker, wakeup_of
-from tests.support.waiting import until
 
 CLOCK = "local now = tonumber(redis.call('GET', ARGV[1] .. 'test-clock'))\n"
 LEASE = 15.0
@@ -75,7 +70,7 @@ class House:
             try:
                 await asyncio.gather(
                     *(
-                        Sweeper(settings, self.catalog, ledger, notifier).sweep()
+                        Sweeper(settings, self.catalog, ledger, notifier).sweep_all_models()
                         for ledger, notifier in zip(ledgers, notifiers, strict=True)
                     )
                 )
@@ -372,51 +367,12 @@ def test_a_look_without_a_ledger_says_so(settings: Settings, catalog: Catalog) -
         ledger, notifier = AsyncLedger(away), Notifier(away)
         try:
             with pytest.raises(LedgerUnavailable):
-                await Sweeper(away, catalog, ledger, notifier).sweep()
+                await Sweeper(away, catalog, ledger, notifier).sweep_all_models()
         finally:
             notifier.close()
             await ledger.close()
 
     asyncio.run(look())
-
-
-def test_the_probes_follow_the_ledger_away_and_back(
-    settings: Settings, catalog: Catalog, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level("INFO", "service.keeper.sweeper")
-    with EmbeddedRedis(tmp_path / "redis", appendfsync="no") as own:
-        quick = {
-            "sweep_seconds": 0.02,
-            "ledger_timeout_seconds": 0.3,
-            "broker_timeout_seconds": 0.3,
-        }
-        app = create_keeper(
-            settings.model_copy(update={"redis_url": SecretStr(own.url), **quick}), catalog
-        )
-        with TestClient(app, base_url="http://localhost") as http:
-
-            def ready(status: int) -> None:
-                until(f"readyz is {status}", lambda: http.get("/readyz").status_code == status)
-
-            ready(200)
-            assert http.get("/readyz").json() == {"state": "ready"}
-            own.kill()
-            ready(503)
-            assert http.get("/livez").status_code == 200
-            assert "soloist_keeper_ledger_up 0.0" in http.get("/metrics").text
-            own.start()
-            ready(200)
-            assert "soloist_keeper_ledger_up 1.0" in http.get("/metrics").text
-            own.pause()
-            ready(503)
-            own.resume()
-            ready(200)
-            http.portal.call(app.state.sweeper.stop)
-            until(
-                "a keeper that sweeps no more is not alive",
-                lambda: http.get("/livez").is_server_error,
-            )
-    assert [r.message for r in caplog.records].count("no sweep") == 2
 
 
 def unheard(house: House) -> tuple[str, "redis.client.PubSub"]:
@@ -560,7 +516,7 @@ def test_a_broker_that_is_looked_up_for_ever_costs_a_sweep_a_bounded_wait(
         hurried = settings.model_copy(update={"broker_timeout_seconds": 0.05})
         ledger, notifier = AsyncLedger(hurried), Silent(hurried)
         async with asyncio.timeout(10):
-            await Sweeper(hurried, catalog, ledger, notifier).sweep()
+            await Sweeper(hurried, catalog, ledger, notifier).sweep_all_models()
         notifier.close()
         await ledger.close()
 
