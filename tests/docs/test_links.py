@@ -11,6 +11,7 @@ MADE_BY_THE_READER = {
     ".soloist/",
     "bench/results/",
     "dist/images.json",
+    "dist/site/",
     "generation_config.json",
     "my-values.yaml",
 }
