@@ -2,8 +2,8 @@
 
 import socket
 import threading
-import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from contract.ledger.resolver import Names
 from contract.ledger.transitions import expire
 from contract.settings import Settings
 from local.redis import EmbeddedRedis
+from tests.support.waiting import until
 
 NAME = "looked-up-for-long.invalid"  # and in no other test
 
@@ -56,13 +57,14 @@ def test_a_call_to_a_ledger_whose_name_is_looked_up_for_long_has_its_usual_limit
         assert not caught.value.sent
     assert resolver.asked == 1, "a thread that waits is enough, however often it is asked"
     resolver.speaks.set()
-    until = time.monotonic() + 10
-    while True:
-        try:
+
+    def answers() -> bool:
+        with suppress(LedgerUnavailable):
             ledger.run(expire(1))
-            break
-        except LedgerUnavailable:
-            assert time.monotonic() < until
+            return True
+        return False
+
+    until("the ledger answers", answers)
     ledger.close()
 
 

@@ -3,8 +3,8 @@
 import logging
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+import timeit
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -135,19 +135,18 @@ def test_a_process_without_traces_loads_nothing_for_them(entry: str) -> None:
     assert not [n for n in loaded if n.startswith(("opentelemetry.sdk.trace", "opentelemetry.exp"))]
 
 
-def test_without_traces_a_request_pays_less_than_five_microseconds() -> None:
-    """Ten times what it is, so that a busy machine does not fail it."""
+def test_without_traces_a_request_pays_no_more_than_for_a_few_copies_of_its_headers() -> None:
     usual = [(name, b"x") for name in (b"host", b"accept", b"user-agent", b"content-type")] * 2
 
-    def one() -> float:
-        started = time.perf_counter()
-        for _ in range(1000):
-            sent = incoming(usual)
-            span = OFF.start("POST", sent, kind="server")
-            assert (span.context or sent) is None
-        return (time.perf_counter() - started) / 1000
+    def without_traces() -> None:
+        sent = incoming(usual)
+        span = OFF.start("POST", sent, kind="server")
+        assert (span.context or sent) is None
 
-    assert min(one() for _ in range(5)) < 5e-6
+    def seconds(act: Callable[[], object]) -> float:
+        return min(timeit.repeat(act, number=1000, repeat=7))
+
+    assert seconds(without_traces) < 20 * seconds(lambda: dict(usual))
 
 
 def test_a_collector_without_opentelemetry_is_refused_with_the_way_out(
@@ -261,17 +260,13 @@ def test_a_collector_that_is_away_holds_nothing_up_and_takes_no_more_memory(
 ) -> None:
     collector.status = 503
     tracing = tracing_to(collector.url)
-    started = time.monotonic()
     for _ in range(MOST_WAITING + 1000):
         tracing.start("a").end()
-    seconds = time.monotonic() - started
     (processor,) = tracing._provider._active_span_processor._span_processors  # type: ignore[attr-defined]
     waiting = len(processor._batch_processor._queue)
-    started = time.monotonic()
     tracing.close(0.2)
 
-    assert time.monotonic() - started < 2
-    assert seconds < 10
+    assert not collector.spans, "neither waited for the collector"
     assert waiting <= MOST_WAITING
     collector.status = 200
     tracing.close(30)

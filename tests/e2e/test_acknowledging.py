@@ -1,13 +1,14 @@
 """A message is acknowledged at once: no stall, nothing held back, nothing sent again."""
 
-import time
-
 import pytest
 import redis
 from stack import Stack
 
 from contract.broker import queue_name
 from tests.support.waiting import until
+
+STALL_SECONDS = 0.9
+"""Celery's loop may come round once a second: what waits for it takes longer."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.brokers("redis", "rabbitmq")]
 
@@ -31,21 +32,15 @@ def test_messages_one_by_one_are_taken_without_a_stall(stack: Stack) -> None:
     """With the acknowledgement parked in Celery's loop one may take seconds on RabbitMQ."""
     stack.worker("single").ready()
     stack.succeeded([stack.submit(model="single")])
-    longest = 0.0
     for number in range(50):
-        asked = time.monotonic()
-        stack.succeeded([stack.submit(model="single", text=str(number))])
-        longest = max(longest, time.monotonic() - asked)
-    assert longest < 0.9
+        stack.succeeded([stack.submit(model="single", text=str(number))], STALL_SECONDS)
     assert len(stack.run_lines()) == 51
 
 
 def test_a_backlog_of_messages_is_taken_without_a_stall(stack: Stack) -> None:
     ids = [stack.submit(model="single", text=str(number)) for number in range(50)]
     worker = stack.worker("single").ready()
-    began = time.monotonic()
-    stack.succeeded(ids)
-    assert time.monotonic() - began < 10
+    stack.succeeded(ids, 10)
     assert {pid for _, pid, _ in stack.run_lines()} == {worker.pid}
 
 
@@ -99,11 +94,7 @@ def test_the_pools_that_do_not_block_celerys_loop_take_messages_without_a_stall_
 ) -> None:
     worker = stack.worker("single", "--pool", pool, "--concurrency", "2").ready()
     stack.succeeded([stack.submit(model="single")])
-    longest = 0.0
     for number in range(30):
-        asked = time.monotonic()
-        stack.succeeded([stack.submit(model="single", text=str(number))])
-        longest = max(longest, time.monotonic() - asked)
-    assert longest < 0.9
+        stack.succeeded([stack.submit(model="single", text=str(number))], STALL_SECONDS)
     stack.succeeded([stack.submit("compute", "single", seconds=0.02) for _ in range(40)])
     assert worker.end() == 0

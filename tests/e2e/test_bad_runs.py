@@ -107,9 +107,7 @@ def test_a_hang_ends_as_timeout_and_another_worker_serves_on(stack: Stack, do: s
     worker = stack.worker("brief", LEASE_SECONDS=15).ready()
     hanging = stack.submit(do, "brief", seconds=60)
     stack.running(hanging)
-    started = time.monotonic()
     (record,) = stack.finished([hanging], LIMIT_SECONDS + 5)
-    assert time.monotonic() - started < LIMIT_SECONDS + 5
     assert (record.status, record.error_code, record.attempt) == (Status.FAILED, "timeout", 1)
     assert worker.code(5) not in (0, 78)
     next_one = stack.submit(model="brief")

@@ -1,5 +1,6 @@
 """A model whose workers cannot start says so to those who only see the API, beside one that is good."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -25,12 +26,13 @@ def becomes(stack: Stack, model: str, word: str) -> None:
 
 def test_a_broken_model_is_failing_beside_a_good_one_until_it_is_mended(stack: Stack) -> None:
     stack.worker("echo").ready()
+    before = time.monotonic()
     assert stack.worker("broken").code() == 78
 
     found = shown(stack, "broken")
     assert (found["state"], found["failure"]["code"]) == ("failing", "model_unloadable")
     assert "OSError: no file …/model.safetensors" in found["failure"]["detail"]
-    assert 0 <= found["failure"]["seconds"] < 60
+    assert 0 <= found["failure"]["seconds"] <= time.monotonic() - before
     assert (shown(stack, "echo")["state"], shown(stack, "echo")["failure"]) == ("ready", None)
     listed = {m["id"]: m for m in stack.http.get("/v1/status").json()["models"]}
     assert listed["local/broken"]["failure"]["detail"] == found["failure"]["detail"]

@@ -1,6 +1,7 @@
 """A primary that is killed and replaced: what was answered is kept, and every process follows the new one."""
 
 import contextlib
+import functools
 import threading
 import time
 from collections import Counter
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.slow
 
 CLIENTS = 4
 FOLLOWED_SECONDS = 8.0
+ANSWER_SECONDS = 3.0
 """From the kill to the first answer: the sentinels take about two seconds of it."""
 SERVED_SECONDS = 15.0
 """From the moment when a primary is gone until workers hear of new predictions. One that is frozen says nothing on
@@ -64,7 +66,8 @@ class ClientLog:
     """The prediction that came with a 200 or 201, by id."""
     statuses: "Counter[int]" = field(default_factory=Counter)
     accepted_at: list[float] = field(default_factory=list)
-    slowest: float = 0.0
+    unanswered: int = 0
+    """Those who did not want to wait for an outcome, and got no answer in time."""
     _over: threading.Event = field(default_factory=threading.Event)
 
     @contextlib.contextmanager
@@ -90,15 +93,16 @@ class ClientLog:
 
     def _accepted(self, http: httpx.Client, id: str, headers: dict[str, str]) -> bool:
         body = {"version": "local/echo", "input": {"text": id}}
-        started = time.monotonic()
-        answer = http.put(f"/v1/predictions/{id}", json=body, headers=headers)
-        now = time.monotonic()
+        patience = 20.0 if headers else ANSWER_SECONDS
+        try:
+            answer = http.put(f"/v1/predictions/{id}", json=body, headers=headers, timeout=patience)
+        except httpx.ReadTimeout:
+            self.unanswered += 1
+            return False
         self.statuses[answer.status_code] += 1
-        if not headers:
-            self.slowest = max(self.slowest, now - started)
         if answer.is_success:
             self.answered[id] = answer.json()
-            self.accepted_at.append(now)
+            self.accepted_at.append(time.monotonic())
         return answer.is_success
 
     def accepted_since(self, moment: float) -> int:
@@ -123,7 +127,7 @@ def tell(what: str, clients: ClientLog, killed: float, **seconds: float) -> None
     gap = f"{min(since):.1f}" if since else "-"
     print(
         f"\n{what}: {len(clients.answered)} accepted, statuses {dict(clients.statuses)}, "
-        f"first accepted again after {gap} s, slowest answer {clients.slowest:.2f} s, "
+        f"first accepted again after {gap} s, "
         + ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items())
     )
 
@@ -140,7 +144,7 @@ def test_with_one_replica_nothing_that_was_answered_is_lost_when_the_primary_is_
             until("many are accepted", lambda: len(clients.answered) > 100, 30)
             killed = stack.replace()
             known = next(iter(clients.answered))
-            until("reads are answered", lambda: stack.get(known).is_success, 20)
+            until("reads are answered", lambda: stack.get(known).is_success, FOLLOWED_SECONDS)
             read_after = time.monotonic() - killed
             assert clients.accepted_since(time.monotonic()) == 0
             first.start()  # the only other one: until it follows, nothing can be promised
@@ -148,9 +152,8 @@ def test_with_one_replica_nothing_that_was_answered_is_lost_when_the_primary_is_
             followed = time.monotonic()
             until("many more", lambda: clients.accepted_since(followed) > 50, 30)
 
-        assert read_after < FOLLOWED_SECONDS
         assert not {500, 502} & set(clients.statuses)
-        assert clients.slowest < 3.0
+        assert clients.unanswered == 0
         ended_once(stack, clients)
         tell("one replica", clients, killed, read=read_after, replica_back=followed - killed)
 
@@ -163,10 +166,11 @@ def test_a_second_replica_takes_the_place_of_the_first(tmp_path: Path) -> None:
         with clients.kept():
             until("many are accepted", lambda: len(clients.answered) > 100, 30)
             killed = stack.replace()
-            until("many more", lambda: clients.accepted_since(killed + 1) > 50, 30)
+            new = functools.partial(clients.accepted_since, killed + 1)
+            until("creates are accepted again", new, FOLLOWED_SECONDS)
+            until("many more", lambda: new() > 50, 30)
             again = min(at for at in clients.accepted_at if at > killed + 1) - killed
 
-        assert again < FOLLOWED_SECONDS
         assert not {500, 502} & set(clients.statuses)
         ended_once(stack, clients)
         tell("two replicas", clients, killed, again=again)
@@ -188,10 +192,10 @@ def test_without_asking_for_replicas_every_process_follows_the_new_primary(
         gone = stack.replace(how)
 
         gate.touch()
-        assert [p.attempt for p in stack.succeeded([running])] == [1]
+        assert [p.attempt for p in stack.succeeded([running], FOLLOWED_SECONDS)] == [1]
         kept = time.monotonic() - gone
         until("creates are answered", lambda: stack.post(text="first").is_success, 5)
-        stack.succeeded([stack.submit(text="after")])
+        stack.succeeded([stack.submit(text="after")], SERVED_SECONDS - FOLLOWED_SECONDS)
         served = time.monotonic() - gone
         answer = stack.post(text="waited for", headers={"Prefer": "wait=5"})
         assert (answer.status_code, answer.json()["status"]) == (201, "succeeded")
@@ -201,8 +205,6 @@ def test_without_asking_for_replicas_every_process_follows_the_new_primary(
         assert stack.keeper.alive
         ready = f"http://127.0.0.1:{stack.keeper_port}/readyz"
         until("the keeper is ready again", lambda: httpx.get(ready).is_success, 10)
-        assert kept < FOLLOWED_SECONDS
-        assert served < SERVED_SECONDS
 
 
 def holds(replica: Any, stack: Stack, id: str) -> bool:

@@ -1,7 +1,6 @@
 """Messages may be doubled, dropped or slow: each prediction runs once."""
 
 import re
-import time
 
 import pytest
 from stack import Stack
@@ -97,10 +96,8 @@ def test_no_message_waits_behind_a_busy_worker_while_another_is_idle(stack: Stac
     workers = [stack.worker("single").ready() for _ in range(2)]
     long = stack.submit("stubborn", "single", gate=str(gate))
     stack.running(long)
-    started = time.monotonic()
     short = [stack.submit(model="single", text=str(n)) for n in range(20)]
     stack.succeeded(short, 15)
-    assert time.monotonic() - started < 15
     gate.touch()
     stack.succeeded([long])
     assert stack.runs() == dict.fromkeys([long, *short], 1)

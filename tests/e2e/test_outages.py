@@ -162,9 +162,7 @@ def test_a_keeper_that_dies_with_a_worker_gives_its_predictions_back_within_30_s
     gate.touch()
     worker.kill()
     stack.keeper.kill()
-    killed = time.monotonic()
     stack.heal()
     stack.worker(**defaults)
-    (record,) = stack.succeeded([id], 35)
-    assert time.monotonic() - killed < 30
+    (record,) = stack.succeeded([id], 30)
     assert record.attempt == 2

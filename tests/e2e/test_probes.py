@@ -1,6 +1,5 @@
 """What watches a worker gets its answers while a batch computes."""
 
-import statistics
 import time
 
 import httpx
@@ -12,6 +11,8 @@ from tests.support.waiting import until
 pytestmark = pytest.mark.slow
 
 BATCH_SECONDS = 20.0
+PATIENCE_SECONDS = 2.0
+"""How long who probes waits for an answer."""
 PATHS = ("/livez", "/readyz", "/metrics")
 
 
@@ -20,24 +21,21 @@ def test_probes_answer_while_a_batch_computes_for_20_seconds(stack: Stack) -> No
     assert worker.state() == "idle"
     id = stack.submit("compute", seconds=BATCH_SECONDS)
     stack.running(id)
-    seconds: dict[str, list[float]] = {path: [] for path in PATHS}
-    with httpx.Client(base_url=f"http://127.0.0.1:{worker.port}", trust_env=False) as http:
+    answered = dict.fromkeys(PATHS, 0)
+    url = f"http://127.0.0.1:{worker.port}"
+    with httpx.Client(base_url=url, timeout=PATIENCE_SECONDS, trust_env=False) as http:
         deadline = time.monotonic() + BATCH_SECONDS - 3
         while time.monotonic() < deadline:
-            for path, times in seconds.items():
-                started = time.monotonic()
+            for path in PATHS:
                 answer = http.get(path, headers={"connection": "close"})
-                times.append(time.monotonic() - started)
+                answered[path] += 1
                 assert answer.status_code == 200
                 if path == "/readyz":
                     assert answer.json()["state"] == "busy"
                 if path == "/metrics":
                     assert "soloist_worker_busy 1.0" in answer.text
             time.sleep(0.05)
-    for path, times in seconds.items():
-        assert len(times) > 20, path
-        assert statistics.median(times) < 0.2, path
-        assert max(times) < 2, path
+    assert min(answered.values()) > 20
     stack.succeeded([id], 30)
     until("it is idle again", lambda: worker.state() == "idle", 10)
 

@@ -54,10 +54,8 @@ def lossy(stack: Stack) -> Iterator[LossyGateway]:
 
 
 def create(http: httpx.Client, text: str) -> httpx.Response:
-    """The answer to a create, which comes in time."""
-    started = time.monotonic()
-    answer = http.post(CREATE, json={"input": {"do": "echo", "text": text}})
-    assert time.monotonic() - started < ANSWER_SECONDS
+    """The answer to a create, which comes whatever the ledger says."""
+    answer = http.post(CREATE, json={"input": {"do": "echo", "text": text}}, timeout=ANSWER_SECONDS)
     assert answer.status_code in (201, 503, 504), answer.text
     return answer
 
@@ -169,11 +167,9 @@ def test_a_gateway_that_is_told_to_end_says_what_it_does_not_know(
     with ThreadPoolExecutor(1) as thread:
         asked = thread.submit(create, lossy.http, "last")
         until("it is under way", lambda: lossy.wire.lost, 5)
-        started = time.monotonic()
         lossy.gateway.ask_to_end()
         answer = asked.result()
-    assert lossy.gateway.code() == 0
-    assert time.monotonic() - started < 6
+    assert lossy.gateway.code(6) == 0
     assert answer.status_code == 504
     id = named(answer)
     assert stack.get(str(id)).status_code == 200

@@ -51,9 +51,7 @@ def test_sigterm_under_load_loses_and_repeats_nothing(stack: Stack) -> None:
 @BOTH
 def test_an_idle_worker_ends_at_once_on_sigterm(stack: Stack) -> None:
     worker = stack.worker().ready()
-    told = time.monotonic()
-    assert worker.end() == 0
-    assert time.monotonic() - told < 5
+    assert worker.end(5) == 0, "it does not wait for its loop, which may poll for 10 s"
 
 
 @pytest.mark.brokers("redis", "rabbitmq")
@@ -61,9 +59,7 @@ def test_sigterm_ends_a_worker_that_cannot_reach_its_broker(stack: Stack) -> Non
     stack.broker.pause()
     worker = stack.worker()
     until("it connects", lambda: worker.phase() == "connecting", 20)
-    told = time.monotonic()
-    assert worker.end() == 0
-    assert time.monotonic() - told < 10
+    assert worker.end(10) == 0
 
 
 @pytest.mark.parametrize("from_start", [True, False])
@@ -79,9 +75,7 @@ def test_sigterm_before_the_model_is_loaded_ends_a_worker_at_once(
     else:
         until("it loads", loading.exists, 20)
         assert worker.state() == "loading"
-    told = time.monotonic()
-    assert worker.end() == 0
-    assert time.monotonic() - told < 5
+    assert worker.end(5) == 0
     assert stack.record(id).attempt == 0
     assert "Traceback" not in worker.output
 
@@ -95,8 +89,8 @@ def test_what_the_grace_is_too_short_for_is_handed_back_at_once(stack: Stack) ->
     stack.running(ids)
     other = stack.worker("echo").ready()
     told = time.monotonic()
-    assert worker.end() == 0
-    assert 0.9 < time.monotonic() - told < 5
+    assert worker.end(5) == 0
+    assert time.monotonic() - told > 0.9
     until("another runs them", lambda: set(stack.runs().values()) == {2}, 5)
     gate.touch()
     records = stack.succeeded(ids)

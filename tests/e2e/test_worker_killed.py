@@ -42,9 +42,7 @@ def test_with_the_default_lease_another_worker_has_them_within_30_seconds(stack:
     stack.worker(LEASE_SECONDS=15, RENEW_SECONDS=1).ready()
     gate.touch()
     first.kill()
-    killed = time.monotonic()
     (record,) = stack.succeeded([id], 30)
-    assert time.monotonic() - killed < 30
     assert record.attempt == 2
 
 

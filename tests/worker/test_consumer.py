@@ -155,16 +155,16 @@ def test_heartbeats_go_out_while_the_main_thread_computes() -> None:
     link = Link()
 
     def compute() -> None:
-        deadline = time.monotonic() + 10
-        while len(link.connection.beats) < 3 and time.monotonic() < deadline:
+        while len(link.connection.beats) < 3:
             sum(range(1000))
 
+    began = time.monotonic()
     consumer(events, compute, link=link).create_task_handler()(Message(events))
     beats = link.connection.beats
     assert len(beats) >= 3
     assert set(beats) == {"heart"}
     # What came from the broker meanwhile lies unread, and must not count as silence.
-    assert time.monotonic() - link.connection.last_heartbeat_received < 5
+    assert link.connection.last_heartbeat_received > began
 
 
 def test_the_heart_beats_only_between_acknowledgement_and_listening_again() -> None:

@@ -4,7 +4,6 @@ import errno
 import json
 import logging
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -319,10 +318,10 @@ def test_how_much_has_come_is_told_every_few_seconds(
     (tmp_path / "before").write_bytes(b"." * 50)
     with caplog.at_level(logging.INFO), fetching._telling(tmp_path, 100, {"model": "tiny"}):
         (tmp_path / "part.incomplete").write_bytes(b"." * 30)
-        deadline = time.monotonic() + 20
-        while not any(vars(line).get("fetched_bytes") == 30 for line in caplog.records):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        until(
+            "it is told",
+            lambda: any(vars(line).get("fetched_bytes") == 30 for line in caplog.records),
+        )
     line = vars(caplog.records[-1])
     assert (line["model"], line["total_bytes"]) == ("tiny", 100)
 

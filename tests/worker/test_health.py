@@ -3,7 +3,6 @@
 import http.client
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -92,7 +91,7 @@ def test_a_phase_tells_how_long_it_lasts() -> None:
     health.since -= 12.5
     assert probe(health, "/readyz")[1]["phase_seconds"] == pytest.approx(12.5, abs=1)
     health.enter("loading")
-    assert probe(health, "/readyz")[1]["phase_seconds"] < 1
+    assert probe(health, "/readyz")[1]["phase_seconds"] < 12.5, "it counts anew"
 
 
 def test_probes_answer_while_the_main_thread_computes(served: tuple[Health, int]) -> None:
@@ -106,10 +105,8 @@ def test_probes_answer_while_the_main_thread_computes(served: tuple[Health, int]
 
     asking = threading.Thread(target=ask)
     asking.start()
-    until = time.monotonic() + 20
-    while len(answers) < 3 and time.monotonic() < until:
+    while asking.is_alive():
         sum(range(1000))
-    asking.join(10)
     assert answers == [200, 200, 200]
 
 

@@ -72,11 +72,9 @@ def leases(
 
 
 def test_leases_are_extended_while_the_main_thread_computes(fake: FakeLedger) -> None:
-    def computed() -> bool:
-        return sum(range(1000)) > 0 and len(fake.rows("extend")) >= 3
-
     with leases(fake).hold(batch_of("a", "b")):
-        until("it was extended three times", computed)
+        while len(fake.rows("extend")) < 3:
+            sum(range(1000))
     assert fake.rows("extend")[0] == [("a", 1), ("b", 1)]
 
 
@@ -181,7 +179,6 @@ def test_a_batch_past_its_hard_limit_is_called_overdue_at_once(fake: FakeLedger)
     with leases(fake, renew_seconds=60, timeout_seconds=0.1, overdue=overdue).hold(batch):
         assert told.wait(10)
     assert set(called) == {batch}
-    assert batch.seconds < 10
 
 
 def test_a_batch_within_its_hard_limit_is_not_overdue(fake: FakeLedger) -> None:
@@ -287,9 +284,7 @@ def test_each_renewal_sets_the_timer_in_c_again(fake: FakeLedger, timer: Timer) 
     kept = leases(fake)
     with kept.hold(batch_of("a")):
         timer.left = 0.0
-        deadline = time.monotonic() + 10
-        while not timer.left and time.monotonic() < deadline:
-            time.sleep(0.01)
+        until("it is set", lambda: timer.left)
         assert timer.left == 15 + SILENCE_SLACK_SECONDS
 
 

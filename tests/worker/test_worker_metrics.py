@@ -110,6 +110,7 @@ def test_each_pass_that_does_not_fit_is_counted() -> None:
 
 @pytest.mark.slow
 def test_a_real_worker_exports_its_start_its_state_and_its_batches(serving: Serving) -> None:
+    began = time.monotonic()
     worker = serving.worker("Here", options={"load_seconds": 1})
     until(
         "it loads",
@@ -129,12 +130,14 @@ def test_a_real_worker_exports_its_start_its_state_and_its_batches(serving: Serv
     phases = ("import", "load", "warm_up", "connect")
     seconds = [started[f'soloist_worker_start_seconds{{phase="{phase}"}}'] for phase in phases]
     assert seconds[1] >= 1
-    assert all(0 <= one < 20 for one in seconds)
+    assert min(seconds) >= 0
+    assert sum(seconds) <= time.monotonic() - began
 
+    submitted = time.monotonic()
     id = serving.submit(n=1, seconds=1.5)
     until("the metric says busy", lambda: exported(worker)["soloist_worker_busy"] == 1)
     growing = [exported(worker)["soloist_worker_busy_seconds_total"] for _ in range(3)]
-    assert 0 < growing[0] < growing[1] < growing[2] < 1.6
+    assert 0 < growing[0] < growing[1] < growing[2] <= time.monotonic() - submitted
     serving.answers([id])
     until(
         "the metric counts it",
@@ -143,18 +146,19 @@ def test_a_real_worker_exports_its_start_its_state_and_its_batches(serving: Serv
     done = exported(worker)
     assert [name for name in done if name.startswith("soloist_worker_info")] == [info]
     assert done["soloist_worker_busy"] == 0
-    assert 1.5 <= done["soloist_worker_busy_seconds_total"] < 3
+    assert 1.5 <= done["soloist_worker_busy_seconds_total"] <= time.monotonic() - submitted
     assert {done[f'soloist_worker_phase_seconds_count{{phase="{name}"}}'] for name in NAMES} == {1}
     assert done['soloist_worker_phase_seconds_sum{phase="inference"}'] >= 1.5
     assert not [name for name in done if "_created" in name]
 
     serving.submit(n=2, seconds=2)
     until("the metric says busy", lambda: exported(worker)["soloist_worker_busy"] == 1)
+    told = time.monotonic()
     worker.ask_to_end()
     until("the metric says draining", lambda: exported(worker)["soloist_worker_draining"] == 1)
     ending = exported(worker)
     assert ending['soloist_worker_state{state="draining"}'] == 1
-    assert 0 < ending["soloist_worker_drain_seconds"] < 2
+    assert 0 < ending["soloist_worker_drain_seconds"] <= time.monotonic() - told
     assert worker.code() == 0
 
 

@@ -1,6 +1,5 @@
 """A gateway that asks for replicas which the ledger does not have: nothing is promised, and nothing is hidden."""
 
-import time
 from collections.abc import Callable
 
 import httpx
@@ -21,9 +20,7 @@ def http(
 
 
 def unknown(ask: Callable[[], httpx.Response]) -> httpx.Response:
-    started = time.monotonic()
     answer = ask()
-    assert time.monotonic() - started < 3
     assert (answer.status_code, answer.json()["code"]) == (504, "outcome_unknown"), answer.text
     return answer
 
