@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from local.processes import PROJECT, dies_with_us
+from local.parent_watch import ParentWatch
+from local.processes import PROJECT
 
 
 class Ended(RuntimeError):
@@ -23,7 +24,7 @@ class Pipe:
         self._log = log
         with log.open("ab") as errors:
             self._child = subprocess.Popen(
-                [*dies_with_us(), sys.executable, *arguments],
+                [sys.executable, *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -32,6 +33,7 @@ class Pipe:
                 text=True,
                 start_new_session=True,
             )
+        self._watch = ParentWatch(self._child.pid)
 
     def tell(self, command: Mapping[str, Any]) -> None:
         assert self._child.stdin
@@ -57,6 +59,7 @@ class Pipe:
     def close(self) -> None:
         self._child.kill()
         self._child.communicate()
+        self._watch.dismiss()
 
     def _ended(self) -> Ended:
         text = self._log.read_text(errors="replace")[-2000:]

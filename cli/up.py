@@ -23,8 +23,8 @@ from contract.settings import Settings, load_settings
 from local.log_stream import LogStream
 from local.redis import EmbeddedRedis
 from local.run_file import RunningSoloist, local_url, remove_run_file, write_run_file
-from local.supervisor import Child
-from local.topology import plan
+from local.supervisor import SupervisedProcess
+from local.topology import plan_topology
 
 LEDGER_POLL_SECONDS = 0.5
 SLACK_SECONDS = 10.0
@@ -87,32 +87,34 @@ class Up:
         if ledger:
             ledger.start()
         try:
-            parts = plan(settings, catalog, ledger.url if ledger else None, workers_per_model)
+            topology = plan_topology(
+                settings, catalog, ledger.url if ledger else None, workers_per_model
+            )
         except BaseException:
             if ledger:
                 ledger.stop()
             raise
         wants_json = settings.log_format == "json"
         as_json = wants_json or (settings.log_format == "auto" and not sys.stdout.isatty())
-        processes = [parts.gateway, parts.keeper, *parts.workers]
-        self._stream = LogStream((process.name for process in processes), as_json=as_json)
-        self._on_cpu = parts.on_cpu
-        self._url = local_url(settings.host, parts.gateway.port)
+        specs = [topology.gateway, topology.keeper, *topology.workers]
+        self._stream = LogStream((spec.name for spec in specs), as_json=as_json)
+        self._on_cpu = topology.on_cpu
+        self._url = local_url(settings.host, topology.gateway.port)
         self._gateway, self._keeper, *self._workers = (
-            Child(
-                process,
+            SupervisedProcess(
+                spec,
                 settings.host,
                 self._stream,
                 self._grace_seconds,
                 self._outlive,
-                self._tell_phase,
+                self._write_phase,
             )
-            for process in processes
+            for spec in specs
         )
-        self._tasks: dict[Child, asyncio.Task[None]] = {}
+        self._tasks: dict[SupervisedProcess, asyncio.Task[None]] = {}
 
     @property
-    def _children(self) -> list[Child]:
+    def _processes(self) -> list[SupervisedProcess]:
         return [self._gateway, self._keeper, *self._workers]
 
     @property
@@ -138,7 +140,7 @@ class Up:
             raise failure
         if self._kill.is_set():
             return 130
-        return 0 if all(child.clean for child in self._children) else 1
+        return 0 if all(process.clean for process in self._processes) else 1
 
     def _running(self) -> RunningSoloist:
         ledger = self._ledger.url if self._ledger else self._settings.ledger
@@ -149,22 +151,24 @@ class Up:
             self._ledger.outlive(pid)
 
     async def _serve(self) -> BaseException | None:
-        """Run the children until it is time to stop; why, if it is a failure."""
-        self._tasks = {child: asyncio.create_task(child.run()) for child in self._children}
-        greeting = asyncio.create_task(self._greet())
+        """Run the processes until it is time to stop; why, if it is a failure."""
+        self._tasks = {
+            process: asyncio.create_task(process.supervise()) for process in self._processes
+        }
+        welcome = asyncio.create_task(self._welcome())
         ends = [
             *self._tasks.values(),
             asyncio.create_task(self._stop.wait()),
             asyncio.create_task(self._keep_ledger()),
         ]
         done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        for task in (greeting, *ends[len(self._tasks) :]):
+        for task in (welcome, *ends[len(self._tasks) :]):
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await greeting
+            await welcome
         return next((error for task in done if (error := task.exception())), None)
 
-    async def _greet(self) -> None:
+    async def _welcome(self) -> None:
         """Show how far the processes are; then where they answer, and a first answer."""
         self._stream.write_sentence(
             f"starting {len(self._workers)} worker(s), the gateway and the keeper"
@@ -174,7 +178,7 @@ class Up:
             self._stream.write_sentence(
                 f"more models than GPUs: {names} will run on the CPU", "yellow"
             )
-        await self._show_loading(self._children)
+        await self._show_loading(self._processes)
         self._stream.write_sentence(
             f"Soloist answers at {self._url} (its API: {self._url}/docs)", "bold green"
         )
@@ -188,7 +192,7 @@ class Up:
             "\nCtrl-C ends it; what still waits then is kept for the next start", "dim"
         )
 
-    async def _show_loading(self, children: Sequence[Child]) -> None:
+    async def _show_loading(self, processes: Sequence[SupervisedProcess]) -> None:
         with Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -201,22 +205,22 @@ class Up:
             disable=not self._shows_bars,
         ) as progress:
             bars = {
-                child: progress.add_task(child.name, total=1.0, phase=child.phase)
-                for child in self._workers
+                process: progress.add_task(process.name, total=1.0, phase=process.phase)
+                for process in self._workers
             }
-            while not all(child.ready.is_set() for child in children):
-                for child, bar in bars.items():
-                    progress.update(bar, completed=child.progress, phase=child.phase)
+            while not all(process.ready.is_set() for process in processes):
+                for process, bar in bars.items():
+                    progress.update(bar, completed=process.progress, phase=process.phase)
                 await asyncio.sleep(0.1)
 
     @property
     def _shows_bars(self) -> bool:
         return self._stream.console.is_terminal and not self._stream.as_json
 
-    def _tell_phase(self, child: Child) -> None:
+    def _write_phase(self, process: SupervisedProcess) -> None:
         """Where no bars can be drawn, each phase is a line."""
-        if not self._shows_bars and child in self._workers:
-            self._stream.write_sentence(f"{child.name}: {child.phase}")
+        if not self._shows_bars and process in self._workers:
+            self._stream.write_sentence(f"{process.name}: {process.phase}")
 
     async def _first_answer(self, model: str, sample: dict[str, object]) -> str:
         try:
@@ -242,9 +246,9 @@ class Up:
                 self._stream.write_sentence("the embedded ledger ended; it starts again", "yellow")
                 self._ledger.kill()
                 await asyncio.to_thread(self._ledger.start)
-                for child in self._children:
-                    if child.pid is not None:
-                        self._ledger.outlive(child.pid)
+                for process in self._processes:
+                    if process.pid is not None:
+                        self._ledger.outlive(process.pid)
                 self._stream.write_sentence("the embedded ledger answers again, with its data")
 
     async def _drain(self) -> None:
@@ -252,21 +256,23 @@ class Up:
         self._stream.write_sentence(
             "ending: the workers finish what they run (Ctrl-C again kills)", "dim"
         )
-        for children in (self._workers, [self._keeper], [self._gateway]):
-            for child in children:
-                child.stop()
-            await self._wait_for(children)
+        for processes in (self._workers, [self._keeper], [self._gateway]):
+            for process in processes:
+                process.ask_to_end()
+            await self._wait_for(processes)
 
-    async def _wait_for(self, children: Sequence[Child]) -> None:
+    async def _wait_for(self, processes: Sequence[SupervisedProcess]) -> None:
         """Wait until these have ended; kill them after their grace, and all of them on a second signal."""
-        ended = asyncio.gather(*(self._tasks[child] for child in children), return_exceptions=True)
+        ended = asyncio.gather(
+            *(self._tasks[process] for process in processes), return_exceptions=True
+        )
         killed = asyncio.ensure_future(self._kill.wait())
         waits: list[asyncio.Future[Any]] = [ended, killed]
         await asyncio.wait(waits, timeout=self._grace_seconds, return_when=asyncio.FIRST_COMPLETED)
         killed.cancel()
         if not ended.done():
-            for child in self._children if self._kill.is_set() else children:
-                child.kill()
+            for process in self._processes if self._kill.is_set() else processes:
+                process.kill()
             await ended
 
     @contextlib.contextmanager

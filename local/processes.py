@@ -1,20 +1,24 @@
-"""Processes that a measurement starts: their ports, their output, their end."""
+"""Child processes: their output, their ports, their end, and what to wait for."""
 
 import contextlib
 import os
 import random
-import shutil
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from contract.errors import SoloistError
+from local.parent_watch import ParentWatch
+
+T = TypeVar("T")
 
 PROJECT = Path(__file__).parents[1]
 OUTSIDE_EPHEMERAL = (20_000, 32_000)
+MOST_FREE_PORT_TRIES = 200
 
 
 class StartFailed(SoloistError):
@@ -23,26 +27,10 @@ class StartFailed(SoloistError):
     code, title = "start_failed", "A process did not start"
 
 
-def free_port() -> int:
-    """A loopback port that nobody listens on, outside the range of outgoing connections.
-
-    A port of the ephemeral range could be taken by any client while its owner restarts.
-    """
-    for _ in range(200):
-        port = random.randint(*OUTSIDE_EPHEMERAL)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise StartFailed("no free port on the loopback interface")
-
-
 class Process:
     """One child process in a session of its own, so that its end takes its children along.
 
-    It dies with the thread that started it, so start it in one that lasts, such as the main thread.
+    It is ended when the process that started it ends, however that ends.
     """
 
     def __init__(
@@ -53,23 +41,25 @@ class Process:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
     ) -> None:
+        """`env` is added to the environment of this process; the log is appended to."""
         self.command = [str(part) for part in command]
         self.log = log
         self._asked = False
         self._output = log.open("ab")
         try:
             self._child = subprocess.Popen(
-                [*dies_with_us(), *self.command],
+                self.command,
                 env={**os.environ, **(env or {})},
                 cwd=cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=self._output,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,
+                start_new_session=True,  # Ctrl-C in the terminal is for its owner, who ends it in order
             )
         except OSError:
             self._output.close()
             raise
+        self._watch = ParentWatch(self._child.pid)
 
     @property
     def pid(self) -> int:
@@ -77,7 +67,15 @@ class Process:
 
     @property
     def alive(self) -> bool:
-        return self._child.poll() is None
+        if self._child.poll() is None:
+            return True
+        self._watch.dismiss()  # its number may be given to another process
+        return False
+
+    @property
+    def exit_code(self) -> int | None:
+        """Negative for the signal that ended it; None while it runs."""
+        return None if self.alive else self._child.returncode
 
     def wait_until(self, ready: Callable[[], bool], seconds: float, every: float = 0.05) -> None:
         """Return when `ready()` is true.
@@ -85,17 +83,21 @@ class Process:
         Raises:
             StartFailed: the process ended first, or the time passed.
         """
-        until = time.monotonic() + seconds
-        while not ready():
-            if not self.alive:
-                raise StartFailed(f"{self.command[0]} ended ({self._child.poll()}): {self.tail()}")
-            if time.monotonic() > until:
-                raise StartFailed(f"{self.command[0]} not ready in {seconds:g} s: {self.tail()}")
-            time.sleep(every)
+        state = wait_for(
+            lambda: "ready" if ready() else "" if self.alive else "ended", seconds, every
+        )
+        if state == "ended":
+            raise StartFailed(f"{self.command[0]} ended ({self.exit_code}): {self.tail()}")
+        if not state:
+            raise StartFailed(f"{self.command[0]} not ready in {seconds:g} s: {self.tail()}")
 
     def tail(self, size: int = 4000) -> str:
         """The last of what it has written."""
         return self.log.read_bytes()[-size:].decode(errors="replace")
+
+    def outlive(self, pid: int) -> None:
+        """Should this process of ours be killed, let `pid` end before the child."""
+        self._watch.outlive(pid)
 
     def signal(self, number: int) -> None:
         """Send a signal to the process and to its children."""
@@ -125,6 +127,7 @@ class Process:
         self.signal(signal.SIGKILL)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._child.wait(10)
+        self._watch.dismiss()
         self._output.close()
 
 
@@ -142,14 +145,44 @@ def pinned(cores: Iterable[int]) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
+def wait_for(condition: Callable[[], T], seconds: float, every: float) -> T:
+    """The first true value of `condition`, or its last value when the time has passed."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()) and time.monotonic() < deadline:
+        time.sleep(every)
+    return value
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on, outside the range of outgoing connections.
+
+    A port of the ephemeral range could be taken by any client while its owner restarts.
+
+    Raises:
+        StartFailed: none is found.
+    """
+    for _ in range(MOST_FREE_PORT_TRIES):
+        port = random.randint(*OUTSIDE_EPHEMERAL)
+        if can_listen("127.0.0.1", port, reuse=False):
+            return port
+    raise StartFailed("no free port on the loopback interface")
+
+
+def can_listen(host: str, port: int, *, reuse: bool = True) -> bool:
+    """Whether this machine can listen there; `reuse`: also where old connections still close."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        if reuse and os.name == "posix":
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
 def accepts(port: int) -> bool:
     """Whether something listens on a loopback port."""
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
         return True
     return False
-
-
-def dies_with_us() -> list[str]:
-    """What a command begins with so that it does not stay behind when this process is killed."""
-    setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", "TERM"] if setpriv else []

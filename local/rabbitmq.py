@@ -1,112 +1,24 @@
-"""Brokers of one measurement or test: private, on loopback, gone when it is over."""
+"""A RabbitMQ of one measurement or test: private, on loopback, gone when it is over."""
 
 import contextlib
 import shutil
-import signal
-from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from local.processes import Process, StartFailed, free_port
-from local.redis import server_program
+from local.server import Server
 
-RABBITMQ_SCRIPT = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # Debian's wrapper changes the user
+SCRIPT = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # Debian's wrapper changes the user
 START_SECONDS = 90.0
 # Schedulers that spin while idle would take the core that they share with what is measured;
 # https://www.rabbitmq.com/docs/runtime#busy-waiting recommends the same for containers.
 NO_SPINNING = "+sbwt none +sbwtdcpu none +sbwtdio none"
 
 
-class Broker:
-    """What Redis and RabbitMQ have in common here: one process with its data in one folder."""
-
-    url: str
-
-    def __init__(self, folder: Path, port: int = 0) -> None:
-        self.folder = folder.resolve()
-        self.port = port or free_port()
-        self._process: Process | None = None
-
-    @property
-    def running(self) -> bool:
-        return self._process is not None and self._process.alive
-
-    @property
-    def pids(self) -> list[int]:
-        """Its process; children are found from there."""
-        return [self._process.pid] if self._process else []
-
-    def start(self) -> None:
-        """Start it on the same port with the data it had, and return when it answers."""
-        if self.running:
-            return
-        self._clear()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._process = self._launch()
-        try:
-            self._process.wait_until(self._answers, START_SECONDS)
-        except BaseException:
-            self.kill()
-            raise
-
-    def stop(self) -> None:
-        """End it in good order: what it should keep is on the disk."""
-        if self._process:
-            self._process.signal(signal.SIGCONT)
-            self._process.terminate(30)
-        self._clear()
-
-    def kill(self) -> None:
-        """End it as a power failure would."""
-        self._clear()
-
-    def pause(self) -> None:
-        """Freeze it: connections stay open and nothing answers."""
-        if self._process:
-            self._process.signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Let a frozen one go on."""
-        if self._process:
-            self._process.signal(signal.SIGCONT)
-
-    def wipe(self) -> None:
-        """Let it come back on the same port and have forgotten everything."""
-        self.kill()
-        shutil.rmtree(self.folder / "data", ignore_errors=True)
-        self.start()
-
-    def _clear(self) -> None:
-        if self._process:
-            self._process.kill()
-            self._process = None
-
-    def _launch(self) -> Process:
-        raise NotImplementedError
-
-    def _answers(self) -> bool:
-        raise NotImplementedError
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
-
-
-class RabbitMQ(Broker):
-    """One RabbitMQ node without plugins, with an epmd of its own."""
+class RabbitMQ(Server):
+    """One RabbitMQ node without plugins, with an epmd of its own: ``with RabbitMQ(folder) as broker: broker.url``."""
 
     def __init__(self, folder: Path, port: int = 0) -> None:
         super().__init__(folder, port)
-        self.url = f"amqp://guest:guest@127.0.0.1:{self.port}//"
         self._node = f"soloist{self.port}@localhost"
         self._distribution_port = free_port()
         self._epmd_port = free_port()
@@ -114,25 +26,46 @@ class RabbitMQ(Broker):
 
     @staticmethod
     def installed() -> bool:
-        return RABBITMQ_SCRIPT.exists() and shutil.which("epmd") is not None
+        return SCRIPT.exists() and shutil.which("epmd") is not None
+
+    @property
+    def url(self) -> str:
+        return f"amqp://guest:guest@127.0.0.1:{self.port}//"
 
     @property
     def pids(self) -> list[int]:
         return super().pids + ([self._epmd.pid] if self._epmd else [])
 
+    def start(self) -> None:
+        """Start it on the same port with the data it had, and return when it answers.
+
+        Raises:
+            StartFailed: it is not installed, ended, or did not answer in time.
+        """
+        if self.alive:
+            return
+        self.kill()
+        try:
+            self._process = self._launch()
+            self._process.wait_until(self._answers, START_SECONDS)
+        except BaseException:
+            self.kill()
+            raise
+
+    def kill(self) -> None:
+        super().kill()
+        if self._epmd:
+            self._epmd.kill()
+            self._epmd = None
+
+    def forget(self) -> None:
+        shutil.rmtree(self.folder / "data", ignore_errors=True)
+
     def _launch(self) -> Process:
         epmd = shutil.which("epmd")
         if not epmd or not self.installed():
             raise StartFailed("RabbitMQ is not installed: apt-get install rabbitmq-server")
-        for name in ("data", "log", "config"):
-            (self.folder / name).mkdir(exist_ok=True)
-        (self.folder / "config/enabled_plugins").write_text("[].\n")
-        (self.folder / "config/env").write_text("")
-        (self.folder / "config/rabbitmq.conf").write_text(
-            f"listeners.tcp.1 = 127.0.0.1:{self.port}\n"
-            "log.file = false\nlog.console = true\nlog.console.level = warning\n"
-            "disk_free_limit.absolute = 50MB\nvm_memory_high_watermark.absolute = 1GB\n"
-        )
+        self._write_config()
         environment = self._environment()
         # An epmd that the node starts by itself would be a daemon that outlives it.
         self._epmd = Process(
@@ -141,10 +74,21 @@ class RabbitMQ(Broker):
             env=environment,
         )
         return Process(
-            [RABBITMQ_SCRIPT],
+            [SCRIPT],
             log=self.folder / "log/rabbitmq.log",
             env=environment,
             cwd=self.folder,
+        )
+
+    def _write_config(self) -> None:
+        for name in ("data", "log", "config"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+        (self.folder / "config/enabled_plugins").write_text("[].\n")
+        (self.folder / "config/env").write_text("")
+        (self.folder / "config/rabbitmq.conf").write_text(
+            f"listeners.tcp.1 = 127.0.0.1:{self.port}\n"
+            "log.file = false\nlog.console = true\nlog.console.level = warning\n"
+            "disk_free_limit.absolute = 50MB\nvm_memory_high_watermark.absolute = 1GB\n"
         )
 
     def _environment(self) -> dict[str, str]:
@@ -183,64 +127,4 @@ class RabbitMQ(Broker):
         ):
             connection.channel().close()
             return True
-        return False
-
-    def _clear(self) -> None:
-        super()._clear()
-        if self._epmd:
-            self._epmd.kill()
-            self._epmd = None
-
-
-class Redis(Broker):
-    """One Redis, with an append-only file and `noeviction` as the ledger wants it, or without."""
-
-    def __init__(
-        self,
-        folder: Path,
-        port: int = 0,
-        *,
-        durable: bool = True,
-        appendfsync: str = "always",
-        env: Mapping[str, str] | None = None,
-        program: Path | None = None,
-        maxmemory: int = 0,
-    ) -> None:
-        """`program` is another `redis-server` than the product's own; `maxmemory` is bytes, 0 no limit."""
-        super().__init__(folder, port)
-        self._durable = durable
-        self._appendfsync = appendfsync
-        self._env = env
-        self._program = program
-        self._maxmemory = maxmemory
-        self.url = f"redis://127.0.0.1:{self.port}/0"
-
-    def _launch(self) -> Process:
-        (self.folder / "data").mkdir(exist_ok=True)
-        options = {
-            "bind": "127.0.0.1",
-            "port": str(self.port),
-            "dir": str(self.folder / "data"),
-            "appendonly": "yes" if self._durable else "no",
-            "appendfsync": self._appendfsync,
-            "save": "",
-            "maxmemory": str(self._maxmemory),
-            "maxmemory-policy": "noeviction",
-        }
-        flags = [part for key, value in options.items() for part in (f"--{key}", value)]
-        return Process(
-            [self._program or server_program(), *flags],
-            log=self.folder / "redis.log",
-            env=self._env,
-            cwd=self.folder,
-        )
-
-    def _answers(self) -> bool:
-        import redis
-
-        with (
-            contextlib.suppress(redis.RedisError, OSError),
-            redis.Redis(port=self.port, socket_timeout=2) as client,
-        ):
-            return bool(client.ping())
         return False

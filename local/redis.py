@@ -10,26 +10,27 @@ Redis from one whose owner lives: then the start is refused.
 
 import contextlib
 import os
-import signal
-import subprocess
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Literal, Self
+from typing import IO, Literal
 
 import redis
 
 from contract.errors import StartRefused
-from local.parent_watch import ParentWatch
-from local.processes import free_port
+from local.processes import Process, StartFailed, free_port
+from local.server import Server
 from local.stale_redis import LOOPBACK, connect, identify, stop_stale_redis
 
 INSTEAD = "set SOLOIST_REDIS_URL to the address of a Redis (7 or newer, or Valkey) instead"
+START_SECONDS = 60.0
+STALE_SECONDS = 10.0
+"""How long one that was left over may take to end."""
+MOST_PORTS = 5
+"""How many are tried before the start is given up."""
 
 
-class EmbeddedRedis:
+class EmbeddedRedis(Server):
     """A Redis that lives as long as this object: ``with EmbeddedRedis(folder) as ledger: ledger.url``.
 
     Every answered write is on the disk with `appendfsync="always"`. That is the default because "accepted
@@ -42,24 +43,19 @@ class EmbeddedRedis:
         self,
         folder: Path,
         port: int = 0,
-        extra: Sequence[str] = (),
         *,
         program: Path | None = None,
         appendfsync: Literal["always", "everysec", "no"] = "always",
-        start_seconds: float = 60.0,
-        stop_seconds: float = 10.0,
+        options: Mapping[str, str | int] | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> None:
-        """`program` is another `redis-server` than the one that comes with us."""
-        self.folder = folder.resolve()
-        self.port = port
+        """`program` is another `redis-server` than the one that comes with us, `options` are more of its own."""
+        super().__init__(folder, port)
         self._program = program
         self._any_port = port == 0
-        self._extra = list(extra)
         self._appendfsync = appendfsync
-        self._start_seconds = start_seconds
-        self._stop_seconds = stop_seconds
-        self._process: subprocess.Popen[bytes] | None = None
-        self._watch: ParentWatch | None = None
+        self._more_options = dict(options or {})
+        self._env = env
         self._lock: IO[str] | None = None
 
     @property
@@ -78,10 +74,6 @@ class EmbeddedRedis:
         return self._process.pid
 
     @property
-    def alive(self) -> bool:
-        return self._process is not None and self._process.poll() is None
-
-    @property
     def log(self) -> Path:
         return self.folder / "redis.log"
 
@@ -89,20 +81,8 @@ class EmbeddedRedis:
     def _pidfile(self) -> Path:
         return self.folder / "redis.pid"
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
-
     def start(self) -> None:
-        """Start, and return when it answers. The port stays the same from then on.
+        """Start, and return when it answers. From the first start on the port stays the same.
 
         Raises:
             StartRefused: there is no program for this platform, the port is taken, the folder cannot be
@@ -113,117 +93,84 @@ class EmbeddedRedis:
         program = self._program or server_program()
         self._take_folder()
         try:
-            stop_stale_redis(self._pidfile, self.folder, self._stop_seconds)
-            for attempt in range(5):
-                if self._any_port:
-                    self.port = free_port()
+            stop_stale_redis(self._pidfile, self.folder, STALE_SECONDS)
+            for _ in range(MOST_PORTS):
                 if self._launch(program):
                     self._any_port = False
                     return
-                if not self._any_port or attempt == 4:
-                    raise StartRefused(f"port {self.port} for the embedded Redis is taken")
+                if not self._any_port:
+                    break
+                self.port = free_port()
+            raise StartRefused(f"port {self.port} for the embedded Redis is taken")
         except BaseException:
             self.kill()
             raise
 
-    def stop(self) -> None:
-        """Shut down gracefully: everything is on the disk when this returns."""
-        if self._process is not None and self.alive:
-            self.resume()
-            self._process.terminate()  # Redis takes SIGTERM as SHUTDOWN
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(self._stop_seconds)
-        self.kill()
-
     def kill(self) -> None:
-        """End it at once, as a crash would."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-        if self._watch is not None:
-            self._watch.dismiss()
-            self._watch = None
+        super().kill()
         if self._lock is not None:
             self._lock.close()
             self._lock = None
 
-    def pause(self) -> None:
-        """Freeze it: connections stay open and nothing answers."""
-        os.kill(self.pid, signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Let a frozen one go on."""
-        os.kill(self.pid, signal.SIGCONT)
-
-    def restart(self, wipe: bool = False) -> None:
-        """Stop and start again on the same port; with `wipe` without its data."""
-        self.stop()
-        if wipe:
-            for file in self.folder.rglob("*.aof*"):  # in a folder of their own since Redis 7
-                file.unlink()
-        self.start()
+    def forget(self) -> None:
+        for file in self.folder.rglob("*.aof*"):  # in a folder of their own since Redis 7
+            file.unlink()
 
     def outlive(self, pid: int) -> None:
-        """Should this process be killed, let `pid` end before the ledger goes."""
-        if self._watch is not None:
-            self._watch.outlive(pid)
+        """Should this process of ours be killed, let `pid` end before the ledger goes."""
+        if self._process is not None:
+            self._process.outlive(pid)
 
     def _launch(self, program: Path) -> bool:
         """Start the program and wait until it answers; False if the port is taken."""
         self.log.unlink(missing_ok=True)
-        self._process = subprocess.Popen(
-            [str(program), *self._arguments()],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C in the terminal is for its owner, who stops it last
-        )
-        self._watch = ParentWatch(self._process.pid)
-        deadline = time.monotonic() + self._start_seconds
+        process = Process([program, *self._arguments()], log=self.log, env=self._env)
+        self._process = process
         with connect(self.port) as connection:
-            while time.monotonic() < deadline:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    self._process.wait(0.01)
-                    return self._gave_up()
-                with contextlib.suppress(redis.RedisError, OSError):
-                    if identify(connection)[0] == self._process.pid:
-                        return True
-        raise StartRefused(
-            f"the embedded Redis did not answer within {self._start_seconds:g} s; see {self.log}"
-        )
 
-    def _gave_up(self) -> bool:
-        """It ended before it answered. False if only the port is to blame."""
-        assert self._process is not None  # noqa: S101
-        code = self._process.returncode
-        self._process = None
-        if self._watch is not None:
-            self._watch.dismiss()
-            self._watch = None
-        with contextlib.suppress(OSError):
-            log = self.log.read_text(encoding="utf-8", errors="replace")
-            if "Address already in use" in log:
+            def answers() -> bool:
+                with contextlib.suppress(redis.RedisError, OSError):
+                    return identify(connection)[0] == process.pid
                 return False
-            last = log.strip().splitlines()[-1:] or [f"exit code {code}"]
+
+            try:
+                process.wait_until(answers, START_SECONDS, every=0.01)
+            except StartFailed:
+                if process.alive:
+                    raise StartRefused(
+                        f"the embedded Redis did not answer within {START_SECONDS:g} s; see {self.log}"
+                    ) from None
+                self._check_port_was_taken(process)
+                return False
+        return True
+
+    def _check_port_was_taken(self, process: Process) -> None:
+        """It ended before it answered.
+
+        Raises:
+            StartRefused: for another reason than its port.
+        """
+        log = process.tail()
+        process.kill()
+        self._process = None
+        if "Address already in use" not in log:
+            last = log.strip().splitlines()[-1:] or [f"exit code {process.exit_code}"]
             raise StartRefused(f"the embedded Redis cannot start: {last[0].split('# ')[-1]}")
-        raise StartRefused(f"the embedded Redis cannot start: exit code {code}")
 
     def _arguments(self) -> list[str]:
         options = {
             "bind": LOOPBACK,
-            "port": str(self.port),
-            "dir": str(self.folder),
-            "pidfile": str(self._pidfile),
-            "logfile": str(self.log),
+            "port": self.port,
+            "dir": self.folder,
+            "pidfile": self._pidfile,
             "appendonly": "yes",
             "appendfsync": self._appendfsync,
             "save": "",
             "maxmemory-policy": "noeviction",
             "daemonize": "no",
+            **self._more_options,
         }
-        named = [part for name, value in options.items() for part in (f"--{name}", value)]
-        return named + self._extra
+        return [part for name, value in options.items() for part in (f"--{name}", str(value))]
 
     def _take_folder(self) -> None:
         import fcntl  # not on Windows, where server_program() has refused already

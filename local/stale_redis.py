@@ -8,13 +8,14 @@ import contextlib
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+
+from local.processes import wait_for
 
 LOOPBACK = "127.0.0.1"
 
@@ -89,10 +90,5 @@ def process_title(pid: int) -> str:
 
 
 def wait_until_gone(pid: int, within_seconds: float) -> bool:
-    """Wait for a process that is not our child to end."""
-    deadline = time.monotonic() + within_seconds
-    while "redis-server" in process_title(pid):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
+    """Wait for a Redis that is not our child to end."""
+    return wait_for(lambda: "redis-server" not in process_title(pid), within_seconds, every=0.02)

@@ -11,15 +11,15 @@ from importlib.util import find_spec
 
 from contract.catalog import Catalog
 from contract.settings import Settings
-from local.processes import StartFailed, free_port
+from local.processes import StartFailed, can_listen, free_port
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-NEEDED = {"fastapi": "gateway", "uvicorn": "gateway", "torch": "worker", "transformers": "worker"}
+REQUIRED = {"fastapi": "gateway", "uvicorn": "gateway", "torch": "worker", "transformers": "worker"}
 
 
 @dataclass(frozen=True, slots=True)
-class Process:
-    """One process: `python -m` its arguments, with `environment` and its port in `port_variable`."""
+class ProcessSpec:
+    """What one process is started with: `python -m` its arguments, with `environment` and its port in `port_variable`."""
 
     name: str
     arguments: tuple[str, ...]
@@ -30,17 +30,19 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    gateway: Process
-    keeper: Process
-    workers: list[Process]
+class Topology:
+    """The processes of one `soloist up`."""
+
+    gateway: ProcessSpec
+    keeper: ProcessSpec
+    workers: list[ProcessSpec]
     on_cpu: list[str]
     """Names of workers that find no GPU left, on a machine that has some."""
 
 
-def plan(
+def plan_topology(
     settings: Settings, catalog: Catalog, ledger_url: str | None, workers_per_model: int | None
-) -> "Plan":
+) -> Topology:
     """The gateway, the keeper and the workers.
 
     Args:
@@ -52,10 +54,10 @@ def plan(
     """
     _check_installed()
     port = settings.port or free_port()
-    if not is_free(settings.host, port):
+    if not can_listen(settings.host, port):
         raise StartFailed(f"port {port} is taken; choose another with --port")
     keeper_port = settings.keeper_port
-    if keeper_port and not is_free(settings.host, keeper_port):
+    if keeper_port and not can_listen(settings.host, keeper_port):
         if "keeper_port" in settings.model_fields_set:
             raise StartFailed(
                 f"the keeper's port {keeper_port} is taken; set SOLOIST_KEEPER_PORT to another"
@@ -70,18 +72,20 @@ def plan(
     }
     if ledger_url:
         shared["SOLOIST_REDIS_URL"] = ledger_url
-    gateway = Process("gateway", ("service", "gateway"), shared, "SOLOIST_PORT", port)
-    keeper = Process("keeper", ("service", "keeper"), shared, "SOLOIST_KEEPER_PORT", keeper_port)
+    gateway = ProcessSpec("gateway", ("service", "gateway"), shared, "SOLOIST_PORT", port)
+    keeper = ProcessSpec(
+        "keeper", ("service", "keeper"), shared, "SOLOIST_KEEPER_PORT", keeper_port
+    )
     gpus = count_gpus()
     counts = worker_counts(catalog, gpus, workers_per_model)
-    surplus = on_cpu(catalog, gpus, counts)
+    without_gpu = workers_without_gpu(catalog, gpus, counts)
     workers = [
-        _worker(model, name, shared, cpu=n > count - surplus[model])
+        _worker_spec(model, name, shared, cpu=n > count - without_gpu[model])
         for model, count in counts.items()
         for n in range(1, count + 1)
         for name in [model if count == 1 else f"{model}-{n}"]
     ]
-    return Plan(
+    return Topology(
         gateway,
         keeper,
         workers,
@@ -89,33 +93,33 @@ def plan(
     )
 
 
-def _worker(model: str, name: str, shared: Mapping[str, str], *, cpu: bool) -> Process:
+def _worker_spec(model: str, name: str, shared: Mapping[str, str], *, cpu: bool) -> ProcessSpec:
     host = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())
     environment = {**shared, "SOLOIST_WORKER_NAME": f"{host}-{name}-{os.getpid()}"}
     if cpu:
         environment[VISIBLE] = ""
-    return Process(name, ("worker", "--model", model), environment, "SOLOIST_WORKER_PORT")
+    return ProcessSpec(name, ("worker", "--model", model), environment, "SOLOIST_WORKER_PORT")
 
 
-def on_cpu(catalog: Catalog, gpus: int, counts: Mapping[str, int]) -> dict[str, int]:
+def workers_without_gpu(catalog: Catalog, gpus: int, counts: Mapping[str, int]) -> dict[str, int]:
     """How many workers of each model must do without a GPU because others hold them all.
 
-    Models with `device: cuda` come first. Where there is no GPU at all nobody has to be told.
+    Models with `device: cuda` come first. All are 0 on a machine without a GPU.
     """
     left = gpus
-    without = dict.fromkeys(catalog, 0)
+    found = dict.fromkeys(catalog, 0)
     for device in ("cuda", "auto"):
         for name, spec in catalog.items():
             if spec.device == device:
                 served = min(left, counts[name])
                 left -= served
                 if gpus and device == "auto":
-                    without[name] = counts[name] - served
-    return without
+                    found[name] = counts[name] - served
+    return found
 
 
 def worker_counts(catalog: Catalog, gpus: int, per_model: int | None) -> dict[str, int]:
-    """How many workers each model gets: GPUs beyond one a model are dealt out in turn."""
+    """How many workers each model gets: GPUs beyond one a model go to the models in turn."""
     counts = dict.fromkeys(catalog, per_model or 1)
     takers = [name for name, spec in catalog.items() if spec.device != "cpu"]
     if per_model is None and takers:
@@ -141,21 +145,8 @@ def count_gpus() -> int:
     return sum(line.startswith("GPU ") for line in asked.stdout.splitlines())
 
 
-def is_free(host: str, port: int) -> bool:
-    """True if this machine can listen there."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        if os.name == "posix":
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True
-
-
 def _check_installed() -> None:
-    missing = sorted({extra for package, extra in NEEDED.items() if find_spec(package) is None})
+    missing = sorted({extra for package, extra in REQUIRED.items() if find_spec(package) is None})
     if missing:
         extras = ",".join(missing)
         raise StartFailed(

@@ -37,7 +37,7 @@ class Ours(Stack):
 
     @property
     def pids(self) -> list[int]:
-        return [*super().pids, self._redis.pid, *(self._broker.pids if self._broker else [])]
+        return [*super().pids, *self._redis.pids, *(self._broker.pids if self._broker else [])]
 
     def brokers(self, stack: ExitStack) -> None:
         self._redis = stack.enter_context(EmbeddedRedis(self.folder / "redis"))

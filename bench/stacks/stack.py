@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Self
 from bench.http import request
 from bench.models import BenchModel
 from bench.target import Poll, Target
-from local.processes import PROJECT, Process, StartFailed, free_port
+from local.processes import PROJECT, Process, StartFailed, free_port, wait_for
 
 START_SECONDS = 120.0
 ONE_THREAD = {
@@ -98,16 +98,20 @@ class Stack:
         Raises:
             StartFailed: there was none in time.
         """
-        until = time.monotonic() + START_SECONDS
-        while time.monotonic() < until:
-            if not all(process.alive for process in self.processes):
-                break
-            if self._asked(text):
-                return time.monotonic() - self.started_at
-            time.sleep(0.02)
-        raise StartFailed(f"{self.name} gave no answer\n{self.logs()}")
+        state = wait_for(
+            lambda: "answered" if self._answers(text) else "" if self._alive else "ended",
+            START_SECONDS,
+            every=0.02,
+        )
+        if state != "answered":
+            raise StartFailed(f"{self.name} gave no answer\n{self.logs()}")
+        return time.monotonic() - self.started_at
 
-    def _asked(self, text: str) -> bool:
+    @property
+    def _alive(self) -> bool:
+        return all(process.alive for process in self.processes)
+
+    def _answers(self, text: str) -> bool:
         with contextlib.suppress(OSError, HTTPException):
             status, body = exchange(self.port, self.request(text))
             name = self.poll.id_in(body) if self.poll else None

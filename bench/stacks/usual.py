@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from bench.stacks.stack import Stack
 from bench.target import Poll
-from local.rabbitmq import Redis
+from local.redis import EmbeddedRedis
 
 
 class Usual(Stack):
@@ -26,7 +26,9 @@ class Usual(Stack):
 
     def brokers(self, stack: ExitStack) -> None:
         # As installed: no append-only file, for nothing in this stack asks for one.
-        self._redis = stack.enter_context(Redis(self.folder / "redis", durable=False))
+        self._redis = stack.enter_context(
+            EmbeddedRedis(self.folder / "redis", options={"appendonly": "no"})
+        )
 
     def serve(self) -> None:
         environment = {

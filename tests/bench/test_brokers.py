@@ -1,4 +1,4 @@
-"""Brokers of a measurement or a test: they keep, they forget, they freeze, and they leave nothing behind."""
+"""Servers of a measurement or a test: they keep, they forget, they freeze, and they leave nothing behind."""
 
 import contextlib
 from collections.abc import Iterator
@@ -9,12 +9,14 @@ import psutil
 import pytest
 from redis import Redis as Client
 
-from local.rabbitmq import Broker, RabbitMQ, Redis
+from local.rabbitmq import RabbitMQ
+from local.redis import EmbeddedRedis
+from local.server import Server
 
 
 @pytest.fixture
-def redis(tmp_path: Path) -> Iterator[Redis]:
-    with Redis(tmp_path / "redis") as broker:
+def redis(tmp_path: Path) -> Iterator[EmbeddedRedis]:
+    with EmbeddedRedis(tmp_path / "redis") as broker:
         yield broker
 
 
@@ -26,21 +28,21 @@ def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
         yield broker
 
 
-def put(broker: Broker, name: str) -> None:
+def put(broker: Server, name: str) -> None:
     with kombu.Connection(broker.url, transport_options={"confirm_publish": True}) as connection:
         queue = connection.SimpleQueue(name)
         queue.put({"kept": True})
         queue.close()
 
 
-def size(broker: Broker, name: str) -> int:
+def size(broker: Server, name: str) -> int:
     with kombu.Connection(broker.url) as connection:
         queue = connection.SimpleQueue(name)
         with contextlib.closing(queue):
             return int(queue.qsize())
 
 
-def family(broker: Broker) -> list[psutil.Process]:
+def family(broker: Server) -> list[psutil.Process]:
     roots = [psutil.Process(pid) for pid in broker.pids]
     return [one for root in roots for one in (root, *root.children(recursive=True))]
 
@@ -50,17 +52,17 @@ def gone(processes: list[psutil.Process]) -> bool:
     return not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in processes)
 
 
-def test_redis_keeps_its_data_over_a_crash(redis: Redis) -> None:
+def test_redis_keeps_its_data_over_a_crash(redis: EmbeddedRedis) -> None:
     with Client.from_url(redis.url) as client:
         client.set("kept", 1)
     redis.kill()
-    assert not redis.running
+    assert not redis.alive
     redis.start()
     with Client.from_url(redis.url) as client:
         assert client.get("kept") == b"1"
 
 
-def test_redis_forgets_when_wiped(redis: Redis) -> None:
+def test_redis_forgets_when_wiped(redis: EmbeddedRedis) -> None:
     with Client.from_url(redis.url) as client:
         client.set("lost", 1)
     redis.wipe()
@@ -68,7 +70,7 @@ def test_redis_forgets_when_wiped(redis: Redis) -> None:
         assert client.get("lost") is None
 
 
-def test_redis_stops_even_when_paused_and_leaves_no_process(redis: Redis) -> None:
+def test_redis_stops_even_when_paused_and_leaves_no_process(redis: EmbeddedRedis) -> None:
     processes = family(redis)
     redis.pause()
     redis.stop()

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from local.processes import free_port
-from local.rabbitmq import Redis
+from local.redis import EmbeddedRedis
 from tests.charts.objects import MIB, amount, asked, by_name, pod
 from tests.charts.rendering import render
 from tests.support.programs import Program, Worker
@@ -44,7 +44,7 @@ def trial(tmp_path: Path) -> Iterator[dict[str, Program]]:
     config = by_name(render({}))["ConfigMap/soloist-worker-minilm"]
     catalog.write_text(config["data"]["catalog.yaml"], "utf-8")
     port, keeper_port = free_port(), free_port()
-    with Redis(tmp_path / "ledger") as store:
+    with EmbeddedRedis(tmp_path / "ledger") as store:
         env = {
             "SOLOIST_CATALOG": str(catalog),
             "SOLOIST_REDIS_URL": store.url,

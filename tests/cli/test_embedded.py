@@ -48,10 +48,10 @@ def test_it_answers_on_loopback_with_settings_that_keep_data(ledger: EmbeddedRed
     assert config["bind"] == "127.0.0.1"
 
 
-def test_extra_arguments_and_the_sync_policy_reach_redis(tmp_path: Path) -> None:
-    extra = ["--maxmemory", "64mb"]
+def test_options_and_the_sync_policy_reach_redis(tmp_path: Path) -> None:
+    options = {"maxmemory": "64mb"}
     with (
-        EmbeddedRedis(tmp_path, extra=extra, appendfsync="everysec") as ledger,
+        EmbeddedRedis(tmp_path, options=options, appendfsync="everysec") as ledger,
         redis.Redis.from_url(ledger.url, decode_responses=True) as connection,
     ):
         assert connection.config_get("maxmemory")["maxmemory"] == str(64 * 1024 * 1024)
@@ -76,7 +76,7 @@ def test_an_answered_write_survives_a_crash(ledger: EmbeddedRedis) -> None:
 
 def test_a_wiped_one_starts_empty(ledger: EmbeddedRedis) -> None:
     ask(ledger, "SET", "kept", "yes")
-    ledger.restart(wipe=True)
+    ledger.wipe()
     assert ask(ledger, "DBSIZE") == 0
 
 
@@ -116,7 +116,7 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
 
 def test_arguments_that_redis_refuses_are_told_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(StartRefused, match="embedded Redis cannot start") as refused:
-        EmbeddedRedis(tmp_path, extra=["--no-such-option", "1"]).start()
+        EmbeddedRedis(tmp_path, options={"no-such-option": 1}).start()
     assert "\n" not in refused.value.detail
 
 
@@ -141,7 +141,7 @@ from local.redis import EmbeddedRedis
 ledger = EmbeddedRedis(Path(sys.argv[1]))
 ledger.start()
 if sys.argv[2] == "unwatched":
-    ledger._watch.dismiss()
+    ledger._process._watch.dismiss()
 print(ledger.pid, ledger.port, flush=True)
 time.sleep(600)
 """

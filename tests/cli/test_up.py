@@ -25,7 +25,7 @@ from local.log_stream import LogStream
 from local.processes import StartFailed, free_port
 from local.redis import EmbeddedRedis
 from local.run_file import read_run_file
-from local.topology import Plan, Process
+from local.topology import ProcessSpec, Topology
 
 FAKE = '''
 """Stands in for each process: answers probes and predictions, and writes down how it ends."""
@@ -82,18 +82,18 @@ HTTPServer(("127.0.0.1", port), Handler).serve_forever()
 @pytest.fixture(autouse=True)
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "fake.py").write_text(FAKE)
-    monkeypatch.setattr(supervisor, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(supervisor, "PROBE_SECONDS", 0.01)
     monkeypatch.setattr(supervisor, "FIRST_PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(up, "LEDGER_POLL_SECONDS", 0.01)
 
 
-def fake_plan(*workers: str) -> Plan:
+def fake_plan(*workers: str) -> Topology:
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
 
-    def process(name: str, how: str, variable: str, port: int = 0) -> Process:
-        return Process(name, ("fake", name, how, variable), environment, variable, port)
+    def process(name: str, how: str, variable: str, port: int = 0) -> ProcessSpec:
+        return ProcessSpec(name, ("fake", name, how, variable), environment, variable, port)
 
-    return Plan(
+    return Topology(
         process("gateway", "plain", "SOLOIST_PORT", free_port()),
         process("keeper", "plain", "SOLOIST_KEEPER_PORT"),
         [process(f"m-{n}", how, "SOLOIST_WORKER_PORT") for n, how in enumerate(workers, 1)],
@@ -131,7 +131,7 @@ class Scene:
         return self
 
     def run(self, *workers: str, ledger: EmbeddedRedis | None = None, **settings: object) -> int:
-        self._monkeypatch.setattr(up, "plan", lambda *_: fake_plan(*workers))
+        self._monkeypatch.setattr(up, "plan_topology", lambda *_: fake_plan(*workers))
         spec = ModelSpec(name="m", source="x/y", task="feature-extraction")
         given = Settings(log_format="text", **settings)  # type: ignore[arg-type]
         return asyncio.run(up.Up(given, Catalog([spec]), ledger, None).run())
@@ -328,7 +328,7 @@ def catalog(**devices: str) -> Catalog:
 def test_gpus_are_dealt_out_to_the_models(gpus, per_model, counts, without_gpu) -> None:
     models = catalog(a="auto", b="cuda", c="cpu")
     assert topology.worker_counts(models, gpus, per_model) == counts
-    without = topology.on_cpu(models, gpus, counts)
+    without = topology.workers_without_gpu(models, gpus, counts)
     assert {name: number for name, number in without.items() if number} == without_gpu
 
 
@@ -349,7 +349,7 @@ def test_each_process_gets_its_settings(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(topology, "find_spec", lambda name: True)
     monkeypatch.setattr(topology, "count_gpus", lambda: 1)
     settings = Settings(port=0, keeper_port=0, catalog=Path("c.yaml"))
-    parts = topology.plan(settings, catalog(a="auto", b="cuda"), "redis://embedded", None)
+    parts = topology.plan_topology(settings, catalog(a="auto", b="cuda"), "redis://embedded", None)
     first, second = parts.workers
     assert first.arguments == ("worker", "--model", "a")
     assert first.environment["SOLOIST_REDIS_URL"] == "redis://embedded"

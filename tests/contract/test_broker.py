@@ -176,7 +176,7 @@ def test_a_broker_that_is_gone_is_found_again(
     own_redis.stop()
     notifier.send_wakeups("m", [1])
     assert notifier.depth("m").result(5) is None
-    own_redis.restart(wipe=True)
+    own_redis.wipe()
     notifier.send_wakeups("m", [2])
 
     assert notifier.depth("m").result(5) == 1

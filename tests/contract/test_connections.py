@@ -301,11 +301,11 @@ def test_a_canceled_wait_for_a_connection_costs_none(forwarder: TcpForwarder) ->
 @pytest.fixture
 def pair(redis_program: Path | None, tmp_path: Path) -> Iterator[tuple[EmbeddedRedis, ...]]:
     """A primary and its replica."""
-    how = {"program": redis_program, "appendfsync": "no"}
-    at_once = ["--repl-diskless-sync-delay", "0"]
+    at_once = {"repl-diskless-sync-delay": 0}
+    how = {"program": redis_program, "appendfsync": "no", "options": at_once}
     with (
-        EmbeddedRedis(tmp_path / "one", 0, at_once, **how) as one,
-        EmbeddedRedis(tmp_path / "two", 0, at_once, **how) as two,
+        EmbeddedRedis(tmp_path / "one", **how) as one,
+        EmbeddedRedis(tmp_path / "two", **how) as two,
         redis.Redis(port=two.port) as client,
     ):
         client.execute_command("REPLICAOF", "127.0.0.1", str(one.port))

@@ -18,7 +18,7 @@ from contract.ledger.transitions import (
 )
 from contract.prediction import Status
 from contract.settings import Settings
-from local.rabbitmq import Redis
+from local.redis import EmbeddedRedis
 from tests.support.ledger_harness import LedgerHarness
 
 MIB = 1024 * 1024
@@ -29,14 +29,14 @@ RESERVE = 16 * MIB
 @pytest.fixture(scope="module")
 def small_redis(
     redis_program: Path | None, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Redis]:
+) -> Iterator[EmbeddedRedis]:
     folder = tmp_path_factory.mktemp("small")
-    with Redis(folder, program=redis_program, maxmemory=LIMIT) as server:
+    with EmbeddedRedis(folder, program=redis_program, options={"maxmemory": LIMIT}) as server:
         yield server
 
 
 @pytest.fixture
-def small(small_redis: Redis) -> Iterator[LedgerHarness]:
+def small(small_redis: EmbeddedRedis) -> Iterator[LedgerHarness]:
     """A ledger of 48 MiB."""
     with redis.Redis.from_url(small_redis.url) as client:
         client.config_set("maxmemory", LIMIT)

@@ -17,7 +17,9 @@ from contract.ledger.transitions import Transition, dead, follow, read
 from contract.prediction import Prediction, Status
 from contract.settings import Settings
 from local.processes import free_port
-from local.rabbitmq import Broker, RabbitMQ, Redis
+from local.rabbitmq import RabbitMQ
+from local.redis import EmbeddedRedis
+from local.server import Server
 from tests.support.programs import START_SECONDS, Program, Worker
 from tests.support.waiting import until
 
@@ -60,10 +62,10 @@ class Stack:
     ) -> None:
         self.folder = folder
         self.kind = broker
-        self.store = Redis(folder / "ledger", program=program)
-        self.broker: Broker = {
+        self.store = EmbeddedRedis(folder / "ledger", program=program)
+        self.broker: Server = {
             "shared": lambda: self.store,
-            "redis": lambda: Redis(folder / "broker", program=program),
+            "redis": lambda: EmbeddedRedis(folder / "broker", program=program),
             "rabbitmq": lambda: rabbitmq,
         }[broker]()
         self.port, self.keeper_port = free_port(), free_port()

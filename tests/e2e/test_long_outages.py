@@ -11,7 +11,7 @@ from contract.ledger.client import Ledger
 from contract.prediction import Status
 from contract.settings import Settings
 from local.processes import free_port
-from local.rabbitmq import Redis
+from local.redis import EmbeddedRedis
 from tests.support.tcp_forwarder import TcpForwarder
 from tests.support.waiting import until
 
@@ -218,7 +218,7 @@ def test_a_ledger_that_comes_back_at_another_address_gets_what_was_kept(tmp_path
             name.target = free_port()  # nobody
             gate.touch()
             pass_by(OUTAGE_SECONDS, *workers)
-            stack.store = Redis(stack.store.folder)
+            stack.store = EmbeddedRedis(stack.store.folder)
             stack.store.start()
             stack.ledger.close()
             stack.ledger = Ledger(Settings(redis_url=stack.store.url))

@@ -13,7 +13,7 @@ from stack import Stack
 
 from contract.ledger.client import Ledger
 from contract.settings import Settings
-from local.rabbitmq import Redis
+from local.redis import EmbeddedRedis
 from tests.support.external_tools import newer_redis
 from tests.support.tcp_forwarder import TcpForwarder
 from tests.support.waiting import until
@@ -32,7 +32,7 @@ class Pair:
         self.stack = Stack(folder / "stack", "shared", program=program)
         self.first = self.stack.store
         self.first.start()
-        self.second = around.enter_context(Redis(folder / "second", program=program))
+        self.second = around.enter_context(EmbeddedRedis(folder / "second", program=program))
         around.callback(self.second.kill)
         self.name = around.enter_context(TcpForwarder(self.first.port))
         url = f"redis://127.0.0.1:{self.name.port}/0"

@@ -10,10 +10,13 @@ from typing import Any, Self
 import psutil
 import yaml
 
+from contract.errors import StartRefused
 from contract.ledger.client import Ledger
 from contract.settings import Settings
 from local.processes import PROJECT, StartFailed, free_port
-from local.rabbitmq import Broker, RabbitMQ, Redis
+from local.rabbitmq import RabbitMQ
+from local.redis import EmbeddedRedis
+from local.server import Server
 from tests.storm.faults import STOP, Fault, Struck
 from tests.storm.places import Exit, Place
 from tests.storm.proxy import Network, Weather
@@ -53,7 +56,7 @@ class System:
     workers: dict[str, str] = field(default_factory=lambda: dict(WORKERS))
     gateways: int = 2
     env: dict[str, dict[str, str]] = field(default_factory=dict)
-    store: Broker | None = None
+    store: Server | None = None
     network: Network = field(default_factory=Network)
     places: dict[str, Place] = field(default_factory=dict)
     struck: list[Struck] = field(default_factory=list)
@@ -94,10 +97,10 @@ class System:
 
     def _build(self) -> None:
         self._write_catalog()
-        ledger = self.store or Redis(self.folder / "ledger")
-        self.stores: dict[str, Broker] = {"ledger": ledger}
+        ledger = self.store or EmbeddedRedis(self.folder / "ledger")
+        self.stores: dict[str, Server] = {"ledger": ledger}
         if self.kind != "shared":
-            kind = {"redis": Redis, "rabbitmq": RabbitMQ}[self.kind]
+            kind = {"redis": EmbeddedRedis, "rabbitmq": RabbitMQ}[self.kind]
             self.stores["broker"] = kind(self.folder / "broker")
         for name in self.stores:
             self._start_store(name)
@@ -177,11 +180,11 @@ class System:
             if starting is not None and starting.done():
                 del self._starting[name]
                 # It may end as it begins, on a full disk; then it is tried again.
-                with contextlib.suppress(StartFailed):
+                with contextlib.suppress(StartFailed, StartRefused):
                     starting.result()
-            elif starting is None and not store.running and name not in self._down:
+            elif starting is None and not store.alive and name not in self._down:
                 self._start_store(name)
-            if name not in self._starting and store.running:
+            if name not in self._starting and store.alive:
                 self._note_back(name)
 
     @property
@@ -270,7 +273,7 @@ class System:
 
         def back() -> bool:
             self.tick()
-            return not self._starting and all(store.running for store in self.stores.values())
+            return not self._starting and all(store.alive for store in self.stores.values())
 
         until("ledger and broker are back", back, 2 * START_SECONDS)
 
@@ -288,7 +291,7 @@ class System:
             return not self.unready()
 
         try:
-            until("all are ready", all_ready, seconds, 0.2)
+            until("all are ready", all_ready, seconds)
         except AssertionError as error:
             raise AssertionError(f"{error}: {self.unready()}\n{self.tails()}") from None
 

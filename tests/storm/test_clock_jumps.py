@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from local.rabbitmq import Redis
+from local.redis import EmbeddedRedis
 from tests.storm.storm import Storm
 from tests.storm.system import System
 from tests.support.external_tools import missing
@@ -76,7 +76,7 @@ def test_the_clocks_of_gateway_keeper_and_worker_do_not_matter(tmp_path: Path) -
 def test_when_the_clock_of_the_ledger_jumps_nothing_is_lost_or_wrong(tmp_path: Path) -> None:
     """Leases and deadlines run by it, so they may end early or late."""
     clock = Clock(tmp_path / "clock")
-    store = Redis(tmp_path / "ledger", env=clock.env)
+    store = EmbeddedRedis(tmp_path / "ledger", env=clock.env)
     with System(tmp_path / "system", "redis", gateways=1, store=store) as system:
         storm = Storm(system, seed=2)
         outcome = storm.judged(lambda: jumps(storm, [clock]))

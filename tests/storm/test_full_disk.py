@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from local.rabbitmq import Redis
+from local.redis import EmbeddedRedis
 from tests.storm.storm import Storm
 from tests.storm.system import System
 from tests.support.waiting import until
@@ -47,7 +47,7 @@ def test_a_full_disk_refuses_what_it_cannot_keep_and_loses_nothing(
     tmp_path: Path, disk: Path, appendfsync: str
 ) -> None:
     # With `everysec` Redis refuses to write; with `always` it ends, and starts again to the same end.
-    store = Redis(disk / "ledger", appendfsync=appendfsync)
+    store = EmbeddedRedis(disk / "ledger", appendfsync=appendfsync)
     with System(tmp_path / "system", "redis", store=store, gateways=1) as system:
         storm = Storm(system, seed=1)
         clients = storm.clients
@@ -55,7 +55,7 @@ def test_a_full_disk_refuses_what_it_cannot_keep_and_loses_nothing(
         def stuck() -> bool:
             system.tick()
             if appendfsync == "always":
-                return not store.running
+                return not store.alive
             return clients.create(clients.wish(), "gateway-1").status in (503, 504)
 
         def act() -> None:
