@@ -19,8 +19,8 @@ from contract.telemetry.logs import JsonFormatter, start_facts
 from contract.telemetry.tracing import OFF
 from tests.support.gateway_thread import GatewayThread
 from worker import start_log
-from worker.batch import Batch, answer
-from worker.batch_log import Account
+from worker.batch import Batch, predict_items
+from worker.batch_log import BatchLog
 from worker.device import Device
 from worker.models import torch_memory
 
@@ -80,13 +80,13 @@ def lines(caplog: pytest.LogCaptureFixture, message: str) -> list[dict[str, Any]
 class Nobody:
     """A reporter."""
 
-    def follow(self, claimed: list[Claimed]) -> None:
+    def follow_predictions(self, claimed: list[Claimed]) -> None:
         pass
 
     def said(self, id: str) -> None:
         pass
 
-    def take(self, *_: object) -> None:
+    def take_report(self, *_: object) -> None:
         pass
 
 
@@ -104,7 +104,7 @@ def test_a_worker_has_a_line_for_each_prediction_and_one_for_the_batch(
         Outcome("b", 2, error="secret", error_code="model_error", predict_seconds=0.5),
         Outcome("c", 2, b"1", predict_seconds=0.5),
     ]
-    Account("m", "w1", "cpu", OFF).finished(batch_of("a", "b", "c"), outcomes, {"c"})
+    BatchLog("m", "w1", "cpu", OFF).log_finished(batch_of("a", "b", "c"), outcomes, {"c"})
     first, second, third = lines(caplog, "prediction")
     (batch,) = lines(caplog, "batch")
 
@@ -132,7 +132,7 @@ def test_what_a_model_raises_is_told_by_kind_and_place_and_quoted_at_debug_only(
     caplog: pytest.LogCaptureFixture, level: int
 ) -> None:
     caplog.set_level(level)
-    answer(Quoting(), ["secret"])  # type: ignore[arg-type, list-item]
+    predict_items(Quoting(), ["secret"])  # type: ignore[arg-type, list-item]
     (line,) = lines(caplog, "a batch failed")
 
     assert (line["code"], line["error"]) == ("model_error", "ValueError")
@@ -145,9 +145,9 @@ def test_lines_that_nobody_wants_are_not_made(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.WARNING)
-    monkeypatch.delattr(Account, "_row")
+    monkeypatch.delattr(BatchLog, "_row")
     outcome = Outcome("a", 2, b"1")
-    Account("m", "w1", "cpu", OFF).finished(batch_of("a"), [outcome], ())
+    BatchLog("m", "w1", "cpu", OFF).log_finished(batch_of("a"), [outcome], ())
 
     assert caplog.records == []
 
@@ -200,10 +200,10 @@ def test_a_worker_says_once_what_it_has_loaded_on_what_and_in_which_time(
 ) -> None:
     caplog.set_level(logging.INFO)
     for number, phase in enumerate(start_log.PHASES):
-        start_log.took(phase, number + 0.12345)
+        start_log.note_seconds(phase, number + 0.12345)
     spec = ModelSpec(name="m", source="team/m", task="fill-mask")
     monkeypatch.setattr(torch_memory, "find_weights_type", lambda model: "bfloat16")
-    words = start_log.tell(spec, "v" * 64, Device("cuda:0", "GPU-1", "NVIDIA H200"), object())
+    words = start_log.log_start(spec, "v" * 64, Device("cuda:0", "GPU-1", "NVIDIA H200"), object())
     (line,) = lines(caplog, "ready")
 
     assert line.keys() - COMMON == FIELDS["ready"] - {"device_memory_bytes"}
@@ -212,7 +212,7 @@ def test_a_worker_says_once_what_it_has_loaded_on_what_and_in_which_time(
     assert line["memory_bytes"] > 2**20
     assert re.fullmatch(r"bfloat16 on NVIDIA H200, 6 s, \d[\d.]* [MG]iB", words)
     sizes = {"memory_bytes": 3 * 2**29, "device_memory_bytes": 14 * 2**30}
-    assert start_log.brief({"dtype": None, "device": "cpu", "load_seconds": 41.4, **sizes}) == (
+    assert start_log.summarise({"dtype": None, "device": "cpu", "load_seconds": 41.4, **sizes}) == (
         "cpu, 41 s, 1.5 GiB, 14 GiB on the device"
     )
 

@@ -7,7 +7,7 @@ from worker import drain
 
 def main(argv: list[str] | None = None) -> int:
     """Parse the command line, serve, and answer the exit code."""
-    drain.listen()
+    drain.install_handlers()
     import argparse
 
     parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
@@ -35,17 +35,17 @@ def main(argv: list[str] | None = None) -> int:
 
     from contract.errors import EXIT_REFUSED, StartRefused
     from worker import start_failure
-    from worker.process import fetch, serve
+    from worker.process import fetch_to_cache, serve_model
 
     try:
         if args.fetch:
-            return fetch(args.model)
-        return serve(args.model, args.pool, args.concurrency)
+            return fetch_to_cache(args.model)
+        return serve_model(args.model, args.pool, args.concurrency)
     except StartRefused as error:
         if drain.draining():
             return 0
         print(f"soloist worker: {error.detail}", file=sys.stderr, flush=True)
-        start_failure.leave(args.model, error)
+        start_failure.record_start_failure(args.model, error)
         return EXIT_REFUSED
     except Exception:
         if drain.draining():  # what it was just at took the end for an error of its own

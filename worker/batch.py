@@ -48,7 +48,7 @@ class Batch:
         """(Unix seconds, what happened, with what), for its trace."""
         self.computing = True
         """False once the model has returned: from then on no hard limit holds."""
-        self.told: bool | None = None
+        self.reported_computing: bool | None = None
         """What the ledger knows of `computing`."""
         self.outcomes: list[Outcome] | None = None
         """What came out, until it is written."""
@@ -62,9 +62,9 @@ class Batch:
             except ValueError:
                 self.unreadable[c.id] = BadItem("the recorded input is not JSON")
                 continue
-            self.items.append(Item(c.id, value, report=reporter.take))
+            self.items.append(Item(c.id, value, report=reporter.take_report))
         self._reporter = reporter
-        reporter.follow(claimed)
+        reporter.follow_predictions(claimed)
 
     @property
     def attempts(self) -> list[tuple[str, int]]:
@@ -76,33 +76,33 @@ class Batch:
     def seconds(self) -> float:
         return time.monotonic() - self.started
 
-    def note(self, what: str, **how: str | int) -> None:
+    def add_event(self, what: str, **how: str | int) -> None:
         """Keep what happened for the batch's trace, so much of it as a span has room for."""
         if len(self.events) < MOST_EVENTS:
             self.events.append((time.time(), what, how))
 
-    def stop(self, ids: Sequence[str]) -> None:
+    def stop_items(self, ids: Sequence[str]) -> None:
         """Tell the model that nobody wants these any more."""
         lost = set(ids)
         for item in self.items:
             if item.id in lost:
                 item.stopped.set()
 
-    def run(self, model: Model) -> list[Outcome]:
+    def predict(self, model: Model) -> list[Outcome]:
         """Predict, and turn what came out into one outcome each.
 
         Raises:
             DeviceLost: the device's context is gone; nothing of this batch is done.
         """
         read = self.seconds
-        answers = answer(model, self.items, self.note)
+        answers = predict_items(model, self.items, self.add_event)
         outputs = dict(zip((i.id for i in self.items), answers, strict=True))
         outputs |= self.unreadable
         seconds = self.seconds
         most = self._max_output_bytes
         said = self._reporter.said
         outcomes = [
-            outcome(c, outputs[c.id], seconds, most, said(c.id)) for c in self.claimed.values()
+            make_outcome(c, outputs[c.id], seconds, most, said(c.id)) for c in self.claimed.values()
         ]
         self._split_time(read, seconds - read)
         return outcomes
@@ -128,7 +128,7 @@ def _forget(what: str, **how: str | int) -> None:
     """For who keeps no note."""
 
 
-def answer(model: Model, items: list[Item], note: Note = _forget) -> list[Any]:
+def predict_items(model: Model, items: list[Item], note: Note = _forget) -> list[Any]:
     """One output or error for each item. An error of the whole batch is hunted down to its item by
     halving, so that one bad item, or one that is too large, fails alone.
     """
@@ -161,7 +161,7 @@ def answer(model: Model, items: list[Item], note: Note = _forget) -> list[Any]:
     metrics.SPLITS.labels(fault.code).inc()
     note("split", code=fault.code, items=len(items))
     half = len(items) // 2
-    return answer(model, items[:half], note) + answer(model, items[half:], note)
+    return predict_items(model, items[:half], note) + predict_items(model, items[half:], note)
 
 
 def _alone(model: Model, item: Item) -> list[Any]:
@@ -188,7 +188,7 @@ def _own(output: Any) -> Any:
     return fault
 
 
-def outcome(
+def make_outcome(
     claimed: Claimed,
     output: Any,
     seconds: float,

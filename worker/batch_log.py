@@ -17,7 +17,7 @@ Verdict = Callable[[Claimed], tuple[str | None, float]]
 """Why a prediction failed, if it did, and for how many seconds it ran."""
 
 
-class Account:
+class BatchLog:
     """What one worker tells of its batches when they are over, so that nobody waits for it."""
 
     def __init__(self, model: str, worker: str, device: str, tracing: Tracing) -> None:
@@ -29,7 +29,9 @@ class Account:
             "soloist.device": device,
         }
 
-    def finished(self, batch: Batch, outcomes: Sequence[Outcome], fenced: Collection[str]) -> None:
+    def log_finished(
+        self, batch: Batch, outcomes: Sequence[Outcome], fenced: Collection[str]
+    ) -> None:
         """Its outcomes are written, but for those that were fenced off."""
         by_id = {outcome.id: outcome for outcome in outcomes}
 
@@ -71,9 +73,9 @@ class Account:
             row["trace_id"] = claimed.traceparent[3:35]
         return row
 
-    def handed_back(self, batch: Batch, reason: str) -> None:
+    def log_handed_back(self, batch: Batch, reason: str) -> None:
         """It ends without outcomes; `reason` is drain, device_lost or timeout."""
-        batch.note("handed back", reason=reason)
+        batch.add_event("handed back", reason=reason)
         error = None if reason == "drain" else reason
         self._trace(batch, lambda claimed: (error, batch.seconds))
 

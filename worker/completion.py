@@ -13,7 +13,7 @@ from contract.telemetry.endings import log_endings
 from contract.telemetry.tracing import Tracing
 from worker import metrics
 from worker.batch import Batch
-from worker.batch_log import Account
+from worker.batch_log import BatchLog
 from worker.leases import Leases, end_process
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ LAST_SECONDS = 0.5
 """What a process that must end at once gives to the spans that wait to be sent."""
 
 
-def pauses() -> Iterator[float]:
+def retry_pauses() -> Iterator[float]:
     """Seconds between the tries to reach a ledger that is away."""
     pause = 0.05
     while True:
@@ -38,7 +38,7 @@ def pauses() -> Iterator[float]:
         pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
 
-class Ends:
+class Completion:
     """Ends batches in the ledger, in the log, in metrics and in traces."""
 
     def __init__(
@@ -47,21 +47,21 @@ class Ends:
         terms: LeaseTerms,
         leases: Leases,
         notifier: Notifier,
-        account: Account,
+        batch_log: BatchLog,
         tracing: Tracing,
     ) -> None:
         self._ledger = ledger
         self._terms = terms
         self._leases = leases
         self._notifier = notifier
-        self._account = account
+        self._batch_log = batch_log
         self._tracing = tracing
 
-    def finish(self, batch: Batch, outcomes: list[Outcome]) -> list[str]:
+    def write_outcomes(self, batch: Batch, outcomes: list[Outcome]) -> list[str]:
         """Write the outcomes, however long the ledger is away; the ids that were fenced off."""
-        return self._insist(batch, lambda: self._write(batch, outcomes))
+        return self._write_when_ledger_answers(batch, lambda: self._write(batch, outcomes))
 
-    def tell(self, batch: Batch, outcomes: list[Outcome], fenced: list[str]) -> None:
+    def record_ended(self, batch: Batch, outcomes: list[Outcome], fenced: list[str]) -> None:
         """Count and log a batch that is written."""
         late = set(fenced)
         failed = sum(o.error_code is not None for o in outcomes if o.id not in late)
@@ -71,58 +71,60 @@ class Ends:
             "succeeded": len(outcomes) - failed - len(late),
         }
         for word, count in counts.items():
-            metrics.ENDED[word].inc(count)
+            metrics.PREDICTIONS_BY_OUTCOME[word].inc(count)
         for phase, seconds in batch.phases.items():
-            metrics.SPENT[phase].observe(seconds)
+            metrics.SECONDS_BY_PHASE[phase].observe(seconds)
         metrics.BATCH_SECONDS.observe(batch.seconds)
-        self._account.finished(batch, outcomes, late)
+        self._batch_log.log_finished(batch, outcomes, late)
 
     def hand_all_back(self) -> None:
         """The grace period is over: write the outcomes that are kept back, hand back what is not finished, and
         end.
         """
         try:
-            self._part("drain", self._leases.batches)
+            self._end_each("drain", self._leases.batches)
         finally:
             self._end(0)
 
-    def broken(self, batch: Batch) -> NoReturn:
+    def end_after_lost_device(self, batch: Batch) -> NoReturn:
         """The device is lost: this batch may be why, or one beside it. Who loses a device loses a worker."""
         blame = {"suspect": True, "lost": True}
         try:
-            self._insist(batch, lambda: self._hand_back(batch, "device_lost", **blame))
+            self._write_when_ledger_answers(
+                batch, lambda: self._hand_back(batch, "device_lost", **blame)
+            )
         except Exception as error:
-            self._tell_lost(batch, "device_lost", error)
+            self._log_lost(batch, "device_lost", error)
         try:
-            self._part("device_lost", self._others(batch), **blame)
+            self._end_each("device_lost", self._others(batch), **blame)
         finally:
             self._end(EXIT_BROKEN)
 
-    def overdue(self, batch: Batch) -> None:
+    def end_after_timeout(self, batch: Batch) -> None:
         """A batch ran past its hard limit. Nothing in Python stops the computing thread, so the process ends."""
         try:
-            for late in [batch, *filter(self._leases.overran, self._others(batch))]:
-                self._judge(late)
-            self._part("timeout", self._others(batch))
+            for late in [batch, *filter(self._leases.is_overdue, self._others(batch))]:
+                self._end_overdue(late)
+            self._end_each("timeout", self._others(batch))
         finally:
             self._end(EXIT_BROKEN)
 
     def _write(self, batch: Batch, outcomes: list[Outcome]) -> list[str]:
-        with self._leases.settling(batch):
-            idle = self._leases.only(batch)
+        with self._leases.ending(batch):
+            idle = self._leases.is_only(batch)
             parts = finish_in_parts(self._terms, outcomes, idle=idle, seconds=batch.seconds)
             return [id for part in parts for id in self._ledger.run(part)]
 
-    def _insist(self, batch: Batch, write: Callable[[], T]) -> T:
+    def _write_when_ledger_answers(self, batch: Batch, write: Callable[[], T]) -> T:
         """Write how a batch ended; while the ledger is away, keep it and try again."""
-        trouble, pause = "", pauses()
+        trouble, pause = "", retry_pauses()
         while True:
             try:
                 return write()
             except Refused as error:
                 if trouble != error.code:
                     logger.warning("outcomes are kept back", extra={"code": error.code})
-                    batch.note("kept back", code=error.code)
+                    batch.add_event("kept back", code=error.code)
                 trouble = error.code
                 metrics.LEDGER_RETRIES.inc()
                 time.sleep(next(pause))
@@ -131,15 +133,15 @@ class Ends:
         self, batch: Batch, reason: str, *, suspect: bool = False, lost: bool = False
     ) -> None:
         """Give what is left of a batch back to the queue."""
-        with self._leases.settling(batch):
-            how = {"suspect": suspect, "lost": lost, "idle": self._leases.only(batch)}
+        with self._leases.ending(batch):
+            how = {"suspect": suspect, "lost": lost, "idle": self._leases.is_only(batch)}
             released = self._ledger.run(release(self._terms, batch.attempts, reason=reason, **how))
         logger.warning("handed back", extra={"reason": reason, "predictions": len(batch.attempts)})
         self._notifier.send_wakeups(self._terms.model, released.wakeups)
-        self._account.handed_back(batch, reason)
+        self._batch_log.log_handed_back(batch, reason)
         log_endings(logger, self._tracing, released.endings)
 
-    def _part(self, reason: str, batches: list[Batch], **blame: bool) -> None:
+    def _end_each(self, reason: str, batches: list[Batch], **blame: bool) -> None:
         """The last try for the batches of a process that ends now, each apart: what fails for one may work for
         the next, but a ledger that is away must not hold up the end.
         """
@@ -151,12 +153,12 @@ class Ends:
                 if batch.outcomes is None:
                     self._hand_back(batch, reason, **blame)
                 else:
-                    self.tell(batch, batch.outcomes, self._write(batch, batch.outcomes))
+                    self.record_ended(batch, batch.outcomes, self._write(batch, batch.outcomes))
             except Exception as error:
-                self._tell_lost(batch, reason, error)
+                self._log_lost(batch, reason, error)
 
     @staticmethod
-    def _tell_lost(batch: Batch, reason: str, error: Exception) -> None:
+    def _log_lost(batch: Batch, reason: str, error: Exception) -> None:
         """Its leases end, and the keeper takes it back."""
         facts = {
             "code": getattr(error, "code", type(error).__name__),
@@ -172,7 +174,7 @@ class Ends:
         """The batches that are under way beside this one, in the pools that run several."""
         return [other for other in self._leases.batches if other is not batch]
 
-    def _judge(self, batch: Batch) -> None:
+    def _end_overdue(self, batch: Batch) -> None:
         """What was claimed alone is to blame for running past the limit. Of several the innocent deserve another
         start, each alone, whatever is left of them.
         """
@@ -189,7 +191,7 @@ class Ends:
 
     def _time_out(self, batch: Batch) -> None:
         outcomes = batch.timed_out(self._terms.timeout_seconds)
-        self._account.finished(batch, outcomes, self._write(batch, outcomes))
+        self._batch_log.log_finished(batch, outcomes, self._write(batch, outcomes))
 
     def _end(self, code: int) -> NoReturn:
         """End the process at once, whatever its main thread does."""

@@ -29,7 +29,7 @@ class SoloConsumer(Consumer):  # type: ignore[misc]
     """Acknowledges at once, takes one message at a time, and stays connected while it computes."""
 
     _paused = False
-    _heart: "Heart | None" = None
+    _heart: "AmqpHeartbeat | None" = None
 
     def call_soon_ack(self, p: Any, *args: Any, **kwargs: Any) -> Any:
         """Acknowledge now. Celery's own waits for the hub, which is blocked until the batch is done."""
@@ -43,7 +43,7 @@ class SoloConsumer(Consumer):  # type: ignore[misc]
         p()
         # Only now: from here until the batch is done this thread writes nothing.
         if interval := self.connection.get_heartbeat_interval():
-            self._heart = Heart(self.connection.connection, interval)
+            self._heart = AmqpHeartbeat(self.connection.connection, interval)
         return p
 
     def ensure_connected(self, conn: Any) -> Any:
@@ -60,7 +60,7 @@ class SoloConsumer(Consumer):  # type: ignore[misc]
                 trouble = broker_trouble(error)
                 if trouble != told:
                     logger.warning(trouble, extra={"cause": str(error), **self.app.whereabouts})
-                told = self.app.health.waits = trouble
+                told = self.app.health.waits_for = trouble
                 logger.debug("the broker is tried again", extra={"tries": next(tries)})
 
             pauses = {"interval_start": 1, "interval_step": 1, "interval_max": LONGEST_PAUSE}
@@ -68,7 +68,7 @@ class SoloConsumer(Consumer):  # type: ignore[misc]
 
         conn.ensure_connection = ensure_connection
         connected = super().ensure_connected(conn)
-        self.app.health.waits = ""
+        self.app.health.waits_for = ""
         if told:
             logger.info("the broker answers again")
         return connected
@@ -109,7 +109,7 @@ class SoloConsumer(Consumer):  # type: ignore[misc]
         return bool(self.connection and self.connection.transport.driver_type == "amqp")
 
 
-class Heart:
+class AmqpHeartbeat:
     """Sends AMQP heartbeats on the consumer's connection while the main thread computes.
 
     Only one thread may write to an AMQP connection. The main thread does not while it computes, and

@@ -32,7 +32,7 @@ class Device:
     """Holds the device until the process ends, or until it is closed."""
 
 
-def visible_gpus() -> list[tuple[str, str]]:
+def list_gpus() -> list[tuple[str, str]]:
     """(UUID, name) of each GPU or MIG slice that this process may use, asked of NVML, not of torch."""
     try:
         import pynvml
@@ -89,7 +89,7 @@ def _allowed(found: list[tuple[str, str]], visible: str | None) -> list[tuple[st
 
 def choose_device(
     wanted: str,
-    gpus: Callable[[], list[tuple[str, str]]] = visible_gpus,
+    gpus: Callable[[], list[tuple[str, str]]] = list_gpus,
 ) -> Device:
     """Take a device of the kind the catalog wants (`auto`, `cuda` or `cpu`) and hide all others.
 
@@ -106,14 +106,14 @@ def choose_device(
         os.environ[VISIBLE] = ""
         return Device("cpu")
     for uuid, name in found:
-        lock = hold(LOCK_NAME + uuid)
+        lock = take_lock(LOCK_NAME + uuid)
         if lock is not None:
             os.environ[VISIBLE] = uuid
             return Device("cuda:0", uuid, name, lock)
     raise NoDevice(f"other workers hold all {len(found)} GPUs of this host")
 
 
-def hold(name: str) -> Any:
+def take_lock(name: str) -> Any:
     """A lock of this name that one process of the host can have at a time; None if another has it.
 
     On Linux it is a name in the abstract namespace of Unix sockets (man 7 unix): the kernel gives it to one

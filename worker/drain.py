@@ -13,10 +13,10 @@ logger = logging.getLogger(__name__)
 
 
 class _Drain:
-    entered = False
+    by_exception = False
     started = False
     since = 0.0
-    told: Event | None = None
+    signaled: Event | None = None
     """Set once the worker was told to end; None while there can be no batch to finish."""
 
 
@@ -30,7 +30,7 @@ def drain_seconds() -> float:
     return time.monotonic() - _Drain.since if _Drain.started else 0.0
 
 
-def listen() -> None:
+def install_handlers() -> None:
     """Install the handlers. First thing in the process: as PID 1 in a container, a signal that nobody
     handles is ignored, and the pod would keep its GPU for its whole grace period.
     """
@@ -38,26 +38,28 @@ def listen() -> None:
         signal.signal(getattr(signal, name), _on_signal)
 
 
-def enter() -> None:
+def end_by_exception() -> None:
     """From now on there is something to take back, so the end is an exception in the main thread. Before, it is at
     once: an import may swallow an exception, or take it for an error of its own.
     """
-    _Drain.entered = True
+    _Drain.by_exception = True
 
 
-def begin(
-    grace_seconds: float, hand_back: Callable[[], None], say: Callable[[], None] = lambda: None
+def finish_batch_first(
+    grace_seconds: float,
+    hand_back: Callable[[], None],
+    on_signal: Callable[[], None] = lambda: None,
 ) -> None:
-    """From now on there may be a batch to finish. `say` is called, in a thread of its own, when the worker is
+    """From now on there may be a batch to finish. `on_signal` is called, in a thread of its own, when the worker is
     told to end; `hand_back` when the batch is not finished `grace_seconds` later, and must end the process. One that
     was told before, and whose model took the end for an error of its own, ends here.
     """
-    told = Event()
+    signaled = Event()
 
     def wait() -> None:
-        told.wait()
+        signaled.wait()
         try:
-            say()
+            on_signal()
             _wake_loop()
         except Exception:  # the loop comes round by itself, later; the grace must end in time
             logger.exception("the loop was not woken")
@@ -67,8 +69,8 @@ def begin(
     # Started here and not by the handler: to start a thread is to wait for it, and a greenlet pool's
     # handlers run where nothing may wait.
     Thread(target=wait, name="drain", daemon=True).start()
-    _Drain.told = told
-    if _Drain.started and not told.is_set():
+    _Drain.signaled = signaled
+    if _Drain.started and not signaled.is_set():
         sys.exit(0)
 
 
@@ -78,14 +80,14 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
     _Drain.since = time.monotonic()
     _Drain.started = True
     logger.info("draining", extra={"signal": signal.Signals(number).name})
-    if _Drain.told is None:
-        if not _Drain.entered:
+    if _Drain.signaled is None:
+        if not _Drain.by_exception:
             os._exit(0)
         sys.exit(0)
     from celery.worker import state  # imported only now: the handlers stand before Celery is loaded
 
     state.should_stop = 0  # Celery's loop looks at it before it polls again
-    _Drain.told.set()
+    _Drain.signaled.set()
 
 
 def _wake_loop() -> None:

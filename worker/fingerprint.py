@@ -26,7 +26,7 @@ MOST_HEADER_BYTES = 100_000_000
 """The safetensors format allows no more."""
 
 
-def content_of(spec: ModelSpec) -> str:
+def compute_fingerprint(spec: ModelSpec) -> str:
     """The second half of the version's name: of a folder its files, of a Hugging Face id the commit in the
     cache, of a Python class its module's source. UNTOLD where nothing is there, which loading will tell.
     """
@@ -47,12 +47,12 @@ def _add(digest: "hashlib._Hash", *parts: bytes) -> None:
 
 def _add_module(digest: "hashlib._Hash", spec: ModelSpec) -> bool:
     """The source of its module; not of what that imports."""
-    file = source_file((spec.python or "").partition(":")[0])
+    file = find_source_file((spec.python or "").partition(":")[0])
     _add(digest, b"module", file.read_bytes() if file else b"")
     return True
 
 
-def source_file(module: str) -> Path | None:
+def find_source_file(module: str) -> Path | None:
     """Where a module's source is, found without importing anything; None if it has none that is seen."""
     origin: str | None = None
     path: list[str] | None = None

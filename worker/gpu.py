@@ -12,7 +12,7 @@ from worker.models import torch_memory
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 5.0
+EXPORT_SECONDS = 5.0
 
 # https://docs.nvidia.com/deploy/nvml-api/group__nvmlClocksEventReasons.html
 THROTTLES = {
@@ -39,10 +39,10 @@ def _run(uuid: str) -> None:
     pause = Event()
     while True:
         try:
-            gpu.look()
+            gpu.export()
         except Exception:
             logger.debug("a look at the device failed", exc_info=True)
-        pause.wait(LOOK_SECONDS)
+        pause.wait(EXPORT_SECONDS)
 
 
 class Gpu:
@@ -57,16 +57,16 @@ class Gpu:
             # A slice knows its memory; heat and power are the whole card's.
             self._card = nvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(self._gpu)
 
-    def look(self) -> None:
+    def export(self) -> None:
         """Read everything once."""
-        self._show(metrics.GPU_MEMORY, self._memory)
-        self._show(metrics.GPU_UTILISATION, self._utilisation)
-        self._show(metrics.GPU_TEMPERATURE, self._temperature)
-        self._show(metrics.GPU_POWER, self._power)
-        self._show(metrics.GPU_THROTTLED, self._throttled)
-        self._show(metrics.GPU_MEMORY_TORCH, torch_memory.read_device_memory)
+        self._export(metrics.GPU_MEMORY, self._memory)
+        self._export(metrics.GPU_UTILISATION, self._utilisation)
+        self._export(metrics.GPU_TEMPERATURE, self._temperature)
+        self._export(metrics.GPU_POWER, self._power)
+        self._export(metrics.GPU_THROTTLED, self._throttled)
+        self._export(metrics.GPU_MEMORY_TORCH, torch_memory.read_device_memory)
 
-    def _show(self, metric: Gauge, read: Callable[[], Mapping[str, float] | float]) -> None:
+    def _export(self, metric: Gauge, read: Callable[[], Mapping[str, float] | float]) -> None:
         """What cannot be read is absent; an old value would look like a new one."""
         try:
             found = read()

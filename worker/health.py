@@ -36,11 +36,11 @@ class Health:
     on_phase: Callable[[], None] = lambda: None
     phase: str = PHASES[0]
     since: float = field(default_factory=time.monotonic)
-    waits: str = ""
+    waits_for: str = ""
     """What it waits for before it can be ready, in a sentence."""
     facts: dict[str, Any] = field(default_factory=dict)
 
-    def enter(self, phase: str) -> None:
+    def enter_phase(self, phase: str) -> None:
         """Go on to the next of PHASES."""
         self.phase, self.since = phase, time.monotonic()
         self.on_phase()
@@ -60,7 +60,7 @@ class Health:
         """One of PHASES, or `draining`."""
         return "draining" if draining() else self.phase
 
-    def answer(self, path: str) -> tuple[int, str, bytes]:
+    def answer_probe(self, path: str) -> tuple[int, str, bytes]:
         """(status, content type, body) of a probe."""
         if path == "/metrics":
             return 200, CONTENT_TYPE_LATEST, generate_latest()
@@ -75,7 +75,7 @@ class Health:
             body = {
                 "state": state,
                 "phase": self.phase,
-                **({"detail": self.waits} if self.waits else {}),
+                **({"detail": self.waits_for} if self.waits_for else {}),
                 "phase_seconds": round(time.monotonic() - self.since, 3),
                 "progress": PHASES.index(self.phase) / (len(PHASES) - 1),
                 **self.facts,
@@ -130,7 +130,7 @@ def serve_health(health: Health, host: str, port: int, hosts: Hosts) -> ProbeSer
 
         def do_GET(self) -> None:
             if hosts.allow(self.headers.get("host")):
-                status, content_type, body = health.answer(self.path.partition("?")[0])
+                status, content_type, body = health.answer_probe(self.path.partition("?")[0])
             else:
                 status, content_type, body = 421, "application/json", MISDIRECTED
             self.send_response(status)

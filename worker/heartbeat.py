@@ -20,7 +20,7 @@ from worker.health import Health
 logger = logging.getLogger(__name__)
 
 
-class Presence:
+class Heartbeat:
     """One worker's announcements. They go on while the model loads and while a batch computes; those of a
     worker that died run out like its leases. What people see depends on them, and for how long what names
     a version waits for a worker of it.
@@ -39,41 +39,41 @@ class Presence:
         """What it has loaded, in a few words, once it is ready."""
         self._changed = Event()
         self._ended = False
-        self._says_why = False
+        self._records_failure = False
         self._heard = True
         """Whether the ledger may have the last announcement: one that is on its way counts."""
 
-    def begin(self, name: str) -> None:
+    def start(self, name: str) -> None:
         """Announce the worker of this name until the process ends. In the pools that fork, each child is
         one, and begins after the fork.
         """
         self._start = secrets.token_hex(4)
-        self._thread = Thread(target=self._run, args=[name], name="presence", daemon=True)
+        self._thread = Thread(target=self._run, args=[name], name="heartbeat", daemon=True)
         self._thread.start()
-        self._health.on_phase = self.say
-        atexit.register(self.end)
+        self._health.on_phase = self.beat_now
+        atexit.register(self.stop)
 
     @contextmanager
     def starting(self, name: str) -> Iterator[None]:
         """As `begin`, and what is done in here is the start. A worker that is refused it takes its announcement back
         first, so that nothing comes after its last words.
         """
-        self.begin(name)
+        self.start(name)
         try:
             yield
         except StartRefused:
-            self.end(says_why=True)
+            self.stop(records_failure=True)
             raise
 
-    def say(self) -> None:
+    def beat_now(self) -> None:
         """Announce now: what it does has changed."""
         self._changed.set()
 
-    def end(self, *, says_why: bool = False) -> None:
-        """Take the announcement back. From a ledger that is away it is not: it runs out by itself. `says_why` is of
+    def stop(self, *, records_failure: bool = False) -> None:
+        """Take the announcement back. From a ledger that is away it is not: it runs out by itself. `records_failure` is of
         a worker that says itself why it could not start (worker/start_failure.py).
         """
-        self._says_why = self._says_why or says_why
+        self._records_failure = self._records_failure or records_failure
         self._ended = True
         self._changed.set()
         if self._heard:
@@ -87,7 +87,7 @@ class Presence:
             rarely = max(REPEAT_SHARE * self._settings.lease_seconds, often)
             self._changed.wait(rarely if self._heard else often)
         if self._heard:
-            early = not (self._health.ready or draining() or self._says_why)
+            early = not (self._health.ready or draining() or self._records_failure)
             self._send(ledger, lambda: leave(self._model, name, early=early))
         ledger.close()
 

@@ -37,7 +37,7 @@ class Leases:
         self._ledger = ledger
         self._terms = terms
         self._renew_seconds = renew_seconds
-        self._overdue = overdue
+        self._end_after_timeout = overdue
         self._batches: list[Batch] = []
         self._done_seconds = 0.0
         self._changed = Condition()
@@ -60,14 +60,14 @@ class Leases:
     @property
     def late(self) -> bool:
         """True when a batch computes past its hard limit: the process should be ended."""
-        return any(self.overran(b, 2 * HARD_EXIT_SLACK_SECONDS) for b in self.batches)
+        return any(self.is_overdue(b, 2 * HARD_EXIT_SLACK_SECONDS) for b in self.batches)
 
-    def overran(self, batch: Batch, slack: float = 0.0) -> bool:
+    def is_overdue(self, batch: Batch, slack: float = 0.0) -> bool:
         """True when its model computes past the hard limit, and `slack` seconds more."""
         return batch.computing and batch.seconds > self._terms.timeout_seconds + slack
 
     @contextmanager
-    def hold(self, batch: Batch) -> Iterator[None]:
+    def keep(self, batch: Batch) -> Iterator[None]:
         """Keep a batch's leases until it is finished."""
         with self._changed:
             self._batches.append(batch)
@@ -78,14 +78,14 @@ class Leases:
         finally:
             self._drop(batch)
 
-    def returned(self, batch: Batch) -> None:
+    def lift_hard_limit(self, batch: Batch) -> None:
         """The model has returned: no hard limit holds for this batch any more, only its leases."""
         with self._changed:
             batch.computing = False
             self._arm()
 
     @contextmanager
-    def settling(self, batch: Batch) -> Iterator[None]:
+    def ending(self, batch: Batch) -> Iterator[None]:
         """Its leases end in here, if nothing is raised. No extension goes out meanwhile, and none for this
         batch afterwards: the ledger would take it for a sign that an idle worker is busy.
         """
@@ -100,7 +100,7 @@ class Leases:
                 self._done_seconds += batch.seconds
                 self._arm()
 
-    def only(self, batch: Batch) -> bool:
+    def is_only(self, batch: Batch) -> bool:
         """True when this process has no other batch under way."""
         return self.batches in ([], [batch])
 
@@ -125,9 +125,9 @@ class Leases:
                 self._arm()
             try:
                 for batch in self.batches:
-                    if self.overran(batch):
-                        self._overdue(batch)
-                self.renew()
+                    if self.is_overdue(batch):
+                        self._end_after_timeout(batch)
+                self.renew_all()
             except Exception:
                 # Whatever it is: without this thread the batches are lost, and nobody looks at their limit.
                 logger.exception("the look at the leases failed")
@@ -138,7 +138,7 @@ class Leases:
         left = [limit - b.seconds for b in self._batches if b.computing]
         return max(0.01, min([self._renew_seconds, *left]))
 
-    def renew(self) -> None:
+    def renew_all(self) -> None:
         """Extend all leases now, and stop the items that are no longer ours."""
         with self._extending:
             with self._changed:
@@ -148,7 +148,11 @@ class Leases:
             if not batches:
                 return
             news = [(batch, batch.computing) for batch in batches]
-            news = [(batch, computing) for batch, computing in news if batch.told is not computing]
+            news = [
+                (batch, computing)
+                for batch, computing in news
+                if batch.reported_computing is not computing
+            ]
             left = {id: self._left(batch) for batch, _ in news for id, _ in batch.attempts}
             try:
                 lost = self._ledger.run(extend(self._terms, attempts, left))
@@ -159,9 +163,9 @@ class Leases:
                 return
         self._trouble = ""
         for batch, computing in news:
-            batch.told = computing
+            batch.reported_computing = computing
         for batch in batches:
-            batch.stop(lost)
+            batch.stop_items(lost)
 
     def _left(self, batch: Batch) -> float | None:
         """Seconds of its hard limit, by our own count; None when the model has returned."""

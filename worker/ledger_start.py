@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 AGAIN_SECONDS = 0.5
 
 
-class Admission:
+class LedgerCheck:
     """Asks the ledger whether predictions are safe there, until it answers. In a thread: a name may take long to
     be looked up, and the thread that asks for it hears no signal meanwhile.
     """
@@ -24,10 +24,10 @@ class Admission:
         self._asked = Event()
         self._over = Event()
         self._error: BaseException | None = None
-        self._health.waits = "the ledger has not answered yet"
-        Thread(target=self._run, name="admission", daemon=True).start()
+        self._health.waits_for = "the ledger has not answered yet"
+        Thread(target=self._run, name="ledger-check", daemon=True).start()
 
-    def ask(self) -> None:
+    def wait_for_first_answer(self) -> None:
         """Return when the ledger has answered, or has not for the first time, or keeps us waiting for either.
 
         Raises:
@@ -36,7 +36,7 @@ class Admission:
         self._asked.wait(2 * self._ledger.settings.ledger_timeout_seconds)
         self._raise()
 
-    def wait(self) -> None:
+    def wait_until_safe(self) -> None:
         """Return when it answers and is safe, however long that takes.
 
         Raises:
@@ -55,7 +55,7 @@ class Admission:
         except BaseException as error:
             self._error = error
         finally:
-            self._health.waits = ""
+            self._health.waits_for = ""
             self._asked.set()
             self._over.set()
 
@@ -67,7 +67,7 @@ class Admission:
                 self._ledger.check()
                 break
             except Refused as error:
-                self._health.waits = error.detail
+                self._health.waits_for = error.detail
                 if error.detail not in told:
                     trouble = ledger_trouble(self._ledger.settings, error)
                     logger.warning("waiting for the ledger", extra=trouble)

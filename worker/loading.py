@@ -7,12 +7,12 @@ from collections.abc import Callable
 from contract.catalog import ModelSpec
 from contract.errors import ModelUnloadable, StartRefused
 from worker.drain import draining
-from worker.fingerprint import content_of
+from worker.fingerprint import compute_fingerprint
 from worker.models import open_model
 from worker.models.interface import Model
 from worker.models.timing import take_seconds
 from worker.models.torch_errors import translate_error
-from worker.start_log import took
+from worker.start_log import note_seconds
 
 logger = logging.getLogger(__name__)
 
@@ -38,12 +38,12 @@ def load_model(spec: ModelSpec, version: str, device: str, enter: Callable[[str]
             raise
         logger.debug("the model failed to load", exc_info=True)
         raise ModelUnloadable(f"models.{spec.name}: {translate_error(error).detail}") from error
-    if spec.version(content_of(spec)) != version:
+    if spec.version(compute_fingerprint(spec)) != version:
         raise ModelUnloadable(
             f"models.{spec.name}: its files changed while it was loaded; start it again"
         )
     warm_up = take_seconds().get("warm_up", 0.0)
-    took("import", imported - started)
-    took("load", time.monotonic() - imported - warm_up)
-    took("warm_up", warm_up)
+    note_seconds("import", imported - started)
+    note_seconds("load", time.monotonic() - imported - warm_up)
+    note_seconds("warm_up", warm_up)
     return model

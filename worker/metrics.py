@@ -32,16 +32,16 @@ SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 STATES = ("starting", "importing", "loading", "connecting", "ready", "draining")
 
 
-class AskedCounter(Collector):
+class CallbackCounter(Collector):
     """A counter whose value is asked for when the metrics are: it grows in between."""
 
     def __init__(self, name: str, documentation: str) -> None:
         self._name, self._documentation = name, documentation
-        self.ask: Callable[[], float] = lambda: 0.0
+        self.read_value: Callable[[], float] = lambda: 0.0
         REGISTRY.register(self)
 
     def collect(self) -> Iterator[CounterMetricFamily]:
-        yield CounterMetricFamily(self._name, self._documentation, value=self.ask())
+        yield CounterMetricFamily(self._name, self._documentation, value=self.read_value())
 
 
 INFO = Gauge(
@@ -70,7 +70,7 @@ START_SECONDS = Gauge(
     ["phase"],
 )
 BUSY = Gauge("soloist_worker_busy", "1 while a batch computes.")
-BUSY_SECONDS = AskedCounter(
+BUSY_SECONDS = CallbackCounter(
     "soloist_worker_busy_seconds", "Seconds spent on batches, those under way included."
 )
 PREDICTIONS = Counter(
@@ -128,8 +128,10 @@ GPU_THROTTLED = Gauge(
 )
 
 # To look a child up by its labels costs as much as to count.
-ENDED = {word: PREDICTIONS.labels(word) for word in ("succeeded", "failed", "fenced")}
-SPENT = {
+PREDICTIONS_BY_OUTCOME = {
+    word: PREDICTIONS.labels(word) for word in ("succeeded", "failed", "fenced")
+}
+SECONDS_BY_PHASE = {
     phase: PHASE_SECONDS.labels(phase)
     for phase in ("claim", "preprocess", "inference", "postprocess", "finish")
 }
@@ -137,7 +139,7 @@ for _reason in ("model_error", "out_of_memory"):
     SPLITS.labels(_reason)
 
 
-def show_state(state: Callable[[], str]) -> None:
+def export_state(state: Callable[[], str]) -> None:
     """Show which of STATES the worker is in whenever somebody asks."""
     for word in STATES:
         STATE.labels(word).set_function(partial(_is, state, word))

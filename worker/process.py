@@ -22,10 +22,10 @@ from contract.settings import Settings, load_settings
 from contract.telemetry.logs import set_up_logging, start_facts
 from worker import drain, metrics, start_failure, start_log
 from worker.device import Device, choose_device
-from worker.fingerprint import content_of
+from worker.fingerprint import compute_fingerprint
 from worker.gpu import watch_gpu
 from worker.health import Health, serve_health
-from worker.heartbeat import Presence
+from worker.heartbeat import Heartbeat
 from worker.task import Predict
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 MOST_LOAD_SECONDS = 86400.0
 
 
-def serve(model: str, pool: str, concurrency: int) -> int:
+def serve_model(model: str, pool: str, concurrency: int) -> int:
     """Serve one model until SIGTERM; the process's exit code.
 
     Raises:
@@ -41,7 +41,7 @@ def serve(model: str, pool: str, concurrency: int) -> int:
     """
     settings, spec = _begin(model)
     device = choose_device(spec.device)
-    version = spec.version(content_of(spec))
+    version = spec.version(compute_fingerprint(spec))
     _tell(spec, version, device)
     health = Health(facts={"model": spec.name, "device": device.name or device.torch_name})
     _show(health, device)
@@ -66,22 +66,24 @@ def serve(model: str, pool: str, concurrency: int) -> int:
         worker_proc_alive_timeout=MOST_LOAD_SECONDS,
         task_queues=[model_queue(spec.name)],
     )
-    presence = Presence(settings, spec.name, version, device, health)
+    heartbeat = Heartbeat(settings, spec.name, version, device, health)
     task = Predict(settings, spec, version, device.torch_name, health)
     app.register_task(task)
 
     def ready() -> None:
-        presence.loaded = start_log.tell(spec, version, device, task.model)
-        health.enter("ready")
+        heartbeat.loaded = start_log.log_start(spec, version, device, task.model)
+        health.enter_phase("ready")
 
     if pool == "prefork":
-        loaded = _load_in_children(task, presence, ready, settings.worker_name, health, concurrency)
+        loaded = _load_in_children(
+            task, heartbeat, ready, settings.worker_name, health, concurrency
+        )
     else:
-        drain.enter()
-        with presence.starting(settings.worker_name):
+        drain.end_by_exception()
+        with heartbeat.starting(settings.worker_name):
             task.load()
-        drain.begin(settings.grace_seconds, task.hand_all_back, presence.say)
-    health.enter("connecting")
+        drain.finish_batch_first(settings.grace_seconds, task.hand_all_back, heartbeat.beat_now)
+    health.enter_phase("connecting")
 
     hostname = f"{spec.name}@{settings.worker_name}"
     setup_worker_optimizations(app, hostname)
@@ -97,7 +99,7 @@ def serve(model: str, pool: str, concurrency: int) -> int:
         ready_callback=lambda consumer: None if pool == "prefork" else _connected(health, ready),
     )
     if pool == "prefork":
-        drain.begin(
+        drain.finish_batch_first(
             settings.grace_seconds,
             lambda: os._exit(EXIT_REFUSED if loaded.value < 0 else 0),
             # Celery would wait for children that wait for their model or for the ledger, and have no batch.
@@ -112,7 +114,7 @@ def serve(model: str, pool: str, concurrency: int) -> int:
     return int(controller.exitcode or 0)
 
 
-def fetch(model: str) -> int:
+def fetch_to_cache(model: str) -> int:
     """Download the model into the local cache, for workers that load it from there; the exit code.
 
     Raises:
@@ -153,7 +155,7 @@ def _tell(spec: ModelSpec, version: str, device: Device) -> None:
 
 
 def _show(health: Health, device: Device) -> None:
-    metrics.show_state(lambda: health.state)
+    metrics.export_state(lambda: health.state)
     metrics.DRAINING.set_function(drain.draining)
     metrics.DRAIN_SECONDS.set_function(drain.drain_seconds)
     if device.uuid:
@@ -161,13 +163,13 @@ def _show(health: Health, device: Device) -> None:
 
 
 def _connected(health: Health, ready: Callable[[], None]) -> None:
-    start_log.took("connect", time.monotonic() - health.since)
+    start_log.note_seconds("connect", time.monotonic() - health.since)
     ready()
 
 
 def _load_in_children(
     task: Predict,
-    presence: Presence,
+    heartbeat: Heartbeat,
     ready: Callable[[], None],
     worker: str,
     health: Health,
@@ -189,15 +191,15 @@ def _load_in_children(
     def load(**kwargs: Any) -> None:
         try:
             name = f"{worker}-{os.getpid()}"
-            task.rename(name)
-            presence.begin(name)
+            task.set_worker_name(name)
+            heartbeat.start(name)
             task.load()
             ready()  # this child's own; the parent's waits for all
         except BaseException as error:
             # Celery would swallow it, and this child would live on without a model.
-            presence.end(says_why=isinstance(error, StartRefused))
+            heartbeat.stop(records_failure=isinstance(error, StartRefused))
             if isinstance(error, StartRefused):
-                start_failure.leave(health.facts["model"], error, name)
+                start_failure.record_start_failure(health.facts["model"], error, name)
             with loaded.get_lock():
                 first, loaded.value = loaded.value >= 0, -(2**30)
             if first:
@@ -211,7 +213,7 @@ def _load_in_children(
         while 0 <= loaded.value < concurrency:
             time.sleep(0.1)
         if loaded.value > 0:
-            health.enter("ready")
+            health.enter_phase("ready")
 
     Thread(target=watch, name="children", daemon=True).start()
     return loaded

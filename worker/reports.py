@@ -25,7 +25,7 @@ MOST_GATHERED = 4096
 """Letters of pieces that are put together."""
 
 
-class Output:
+class StreamedOutput:
     """What was streamed of one prediction's output, and where the run under way stands in it.
 
     What was streamed cannot be taken back. A run that comes after another one is silent as long as it
@@ -39,12 +39,12 @@ class Output:
         self._silent = self._differs = False
         self._ever = bool(streamed)
 
-    def again(self) -> None:
+    def restart(self) -> None:
         """The next run begins."""
         self._at = 0
         self._silent = self._differs = False
 
-    def add(self, piece: bytes) -> bytes:
+    def add_piece(self, piece: bytes) -> bytes:
         """What is new of the next piece of this run."""
         start, self._at = self._at, self._at + len(piece)
         self._ever = self._ever or bool(piece)
@@ -72,7 +72,7 @@ class Reporter:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._outputs: dict[str, Output] = {}
+        self._outputs: dict[str, StreamedOutput] = {}
         self._waiting: dict[str, Report] = {}
         self._sending = False
         self._flushing = 0
@@ -82,12 +82,12 @@ class Reporter:
     def _start(self) -> None:
         Thread(target=self._run, name="reporter", daemon=True).start()
 
-    def follow(self, claimed: Iterable[Claimed]) -> None:
+    def follow_predictions(self, claimed: Iterable[Claimed]) -> None:
         """Begin to carry the reports of these predictions."""
         with self._changed:
-            self._outputs |= {c.id: Output(c.attempt, c.streamed) for c in claimed}
+            self._outputs |= {c.id: StreamedOutput(c.attempt, c.streamed) for c in claimed}
 
-    def forget(self, ids: list[str]) -> None:
+    def forget_predictions(self, ids: list[str]) -> None:
         """These are over."""
         with self._changed:
             for id in ids:
@@ -100,20 +100,20 @@ class Reporter:
             output = self._outputs.get(id)
             return output.said if output else None
 
-    def take(self, item: Item, kind: str, value: Any) -> None:
+    def take_report(self, item: Item, kind: str, value: Any) -> None:
         """Take what an item reports: ("output" | "logs" | "progress" | "again", value)."""
         with self._changed:
             output = self._outputs.get(item.id)
             if output is None:
                 return
             if kind == "again":
-                output.again()
+                output.restart()
                 return
             offset = len(output.text)
             text = str(value)
             if kind == "output":
                 # As the ledger writes it: a model's text may hold half a surrogate pair.
-                text = output.add(text.encode(errors="replace")).decode()
+                text = output.add_piece(text.encode(errors="replace")).decode()
                 if not text:
                     return
             waiting = self._waiting.get(item.id)

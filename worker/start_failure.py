@@ -48,7 +48,7 @@ def redact(text: str) -> str:
     )
 
 
-def leave(model: str, error: StartRefused, worker: str = "") -> None:
+def record_start_failure(model: str, error: StartRefused, worker: str = "") -> None:
     """Say in the ledger why a worker of this model does not start. Best effort, and soon over: a ledger that is
     away, or wrong for us, gets nothing.
     """

@@ -19,13 +19,13 @@ MOST_CHARACTERS = 200
 _taken: dict[str, float] = {}
 
 
-def took(phase: str, seconds: float) -> None:
+def note_seconds(phase: str, seconds: float) -> None:
     """Note how long one of PHASES took."""
     _taken[phase] = seconds
     metrics.START_SECONDS.labels(phase).set(seconds)
 
 
-def tell(spec: ModelSpec, version: str, device: Device, model: Any) -> str:
+def log_start(spec: ModelSpec, version: str, device: Device, model: Any) -> str:
     """Write the line, and give it in a few words for those who see no log. `model` is what was loaded."""
     facts: dict[str, Any] = {
         "model": spec.name,
@@ -39,10 +39,10 @@ def tell(spec: ModelSpec, version: str, device: Device, model: Any) -> str:
         **{f"{phase}_seconds": round(_taken[phase], 3) for phase in PHASES if phase in _taken},
     }
     logger.info("ready", extra=facts)
-    return brief(facts)
+    return summarise(facts)
 
 
-def brief(facts: Mapping[str, Any]) -> str:
+def summarise(facts: Mapping[str, Any]) -> str:
     """As in `bfloat16 on NVIDIA H200, 41 s, 1.2 GiB, 14 GiB on the device`."""
     seconds = sum(facts.get(f"{phase}_seconds", 0.0) for phase in PHASES)
     parts = [

@@ -17,12 +17,12 @@ from contract.telemetry.endings import log_endings
 from contract.telemetry.tracing import open_tracing
 from worker import metrics
 from worker.batch import Batch
-from worker.batch_log import Account
-from worker.completion import Ends, pauses
+from worker.batch_log import BatchLog
+from worker.completion import Completion, retry_pauses
 from worker.drain import draining
 from worker.health import Health
 from worker.leases import Leases
-from worker.ledger_start import Admission
+from worker.ledger_start import LedgerCheck
 from worker.loading import load_model
 from worker.models.interface import Model
 from worker.reports import Reporter
@@ -61,7 +61,7 @@ class Predict(Task):  # type: ignore[misc]
             dead_ttl_seconds=settings.dead_ttl_seconds,
         )
 
-    def rename(self, worker: str) -> None:
+    def set_worker_name(self, worker: str) -> None:
         """Be another worker to the ledger: in the pools that fork, each child is one."""
         self._terms = replace(self._terms, worker=worker)
 
@@ -75,28 +75,28 @@ class Predict(Task):  # type: ignore[misc]
         """
         self._tracing = open_tracing(self._settings, "worker")
         atexit.register(self._tracing.close)
-        account = Account(self._spec.name, self._terms.worker, self._device, self._tracing)
+        batch_log = BatchLog(self._spec.name, self._terms.worker, self._device, self._tracing)
         self._ledger = Ledger(self._settings)
-        admission = Admission(self._ledger, self._health)
-        admission.ask()  # one that is wrong is refused before anything is loaded
-        self.model = load_model(self._spec, self._version, self._device, self._health.enter)
-        self._health.enter("connecting")
-        admission.wait()
+        check = LedgerCheck(self._ledger, self._health)
+        check.wait_for_first_answer()  # one that is wrong is refused before anything is loaded
+        self.model = load_model(self._spec, self._version, self._device, self._health.enter_phase)
+        self._health.enter_phase("connecting")
+        check.wait_until_safe()
         self._notifier = Notifier(self._settings)
         self._reporter = Reporter(self._ledger)
         self._leases = Leases(
             self._ledger,
             self._terms,
             self._settings.renew_seconds,
-            lambda batch: self._ends.overdue(batch),
+            lambda batch: self._completion.end_after_timeout(batch),
         )
-        self._ends = Ends(
-            self._ledger, self._terms, self._leases, self._notifier, account, self._tracing
+        self._completion = Completion(
+            self._ledger, self._terms, self._leases, self._notifier, batch_log, self._tracing
         )
         self._health.alive = lambda: not self._leases.late
         self._health.busy = lambda: bool(self._leases.batches)
         metrics.BUSY.set_function(self._health.busy)
-        metrics.BUSY_SECONDS.ask = lambda: self._leases.busy_seconds
+        metrics.BUSY_SECONDS.read_value = lambda: self._leases.busy_seconds
 
     def run(self, wakeup: int) -> None:
         """Look for work once; `wakeup` is the number of the message that asked for it."""
@@ -106,10 +106,10 @@ class Predict(Task):  # type: ignore[misc]
             return
         # What waits for this version alone is its own to fetch: a message may have reached a worker of
         # another version, to whom it meant nothing.
-        while self._work(wakeup) and not draining():
+        while self._run_once(wakeup) and not draining():
             wakeup = 0
 
-    def _work(self, wakeup: int) -> bool:
+    def _run_once(self, wakeup: int) -> bool:
         """Claim and serve one batch; whether others wait that only workers of this version may take."""
         started = time.monotonic()
         claimed = self._claim(wakeup)
@@ -120,14 +120,14 @@ class Predict(Task):  # type: ignore[misc]
         self._notifier.send_wakeups(self._spec.name, claimed.wakeups)
         log_endings(logger, self._tracing, claimed.endings)
         if claimed.predictions:
-            self._serve(claimed, seconds)
+            self._run_batch(claimed, seconds)
         return claimed.more
 
     def _claim(self, wakeup: int) -> Claim | None:
         """Claim; None when the worker must end before the ledger answers. While it does not, the same claim is
         sent again: the answer that was lost may have held predictions, and nobody else would run them.
         """
-        asked, trouble, pause = claim(self._terms, wakeup), "", pauses()
+        asked, trouble, pause = claim(self._terms, wakeup), "", retry_pauses()
         while True:
             try:
                 return self._ledger.run(asked)
@@ -139,35 +139,35 @@ class Predict(Task):  # type: ignore[misc]
                 return None
             time.sleep(next(pause))
 
-    def _serve(self, claimed: Claim, claim_seconds: float) -> None:
+    def _run_batch(self, claimed: Claim, claim_seconds: float) -> None:
         batch = Batch(claimed.predictions, self._reporter, self._spec.max_output_bytes)
         for prediction in claimed.predictions:
             metrics.QUEUE_SECONDS.observe(prediction.queue_seconds)
         metrics.BATCH_SIZE.observe(len(claimed.predictions))
-        with self._leases.hold(batch):
+        with self._leases.keep(batch):
             if claim_seconds > self._settings.renew_seconds:
-                self._leases.renew()  # by the ledger's count they may be well into their hard limit
+                self._leases.renew_all()  # by the ledger's count they may be well into their hard limit
             try:
-                batch.outcomes = outcomes = self._run(batch)
+                batch.outcomes = outcomes = self._predict(batch)
             except DeviceLost as error:
                 logger.error("the device is lost", extra={"detail": error.detail})
-                self._ends.broken(batch)
+                self._completion.end_after_lost_device(batch)
             run = batch.seconds
             self._reporter.flush()
-            fenced = self._ends.finish(batch, outcomes)
+            fenced = self._completion.write_outcomes(batch, outcomes)
         batch.phases |= {"claim": claim_seconds, "finish": batch.seconds - run}
-        self._reporter.forget(list(batch.claimed))
-        self._ends.tell(batch, outcomes, fenced)
+        self._reporter.forget_predictions(list(batch.claimed))
+        self._completion.record_ended(batch, outcomes, fenced)
 
-    def _run(self, batch: Batch) -> list[Outcome]:
+    def _predict(self, batch: Batch) -> list[Outcome]:
         try:
-            return batch.run(self.model)
+            return batch.predict(self.model)
         finally:
-            self._leases.returned(batch)
+            self._leases.lift_hard_limit(batch)
 
     def hand_all_back(self) -> None:
         """The grace period is over: hand back what is not finished, and end."""
-        self._ends.hand_all_back()
+        self._completion.hand_all_back()
 
     def close(self) -> None:
         """Wait for what is still to be sent."""

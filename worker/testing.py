@@ -21,7 +21,7 @@ from contract.ledger.client import Ledger
 from contract.ledger.transitions import Claimed, LeaseTerms, Transition, finish_in_parts
 from contract.prediction import Prediction, Status, new_id
 from worker.batch import Batch
-from worker.fingerprint import content_of
+from worker.fingerprint import compute_fingerprint
 from worker.loading import load_model
 from worker.models.interface import Item, Model
 from worker.reports import Reporter
@@ -118,11 +118,11 @@ class InMemoryWorker:
                     raise AssertionError(stops[id].complaint(index))
             return [self._result(id) for id in ids]
         finally:
-            self._reporter.forget(ids)
+            self._reporter.forget_predictions(ids)
             self._records.remove(ids)
 
     def _load(self) -> Model:
-        version = self.spec.version(content_of(self.spec))
+        version = self.spec.version(compute_fingerprint(self.spec))
         return load_model(self.spec, version, self._device, lambda state: None)
 
     def _accept(self, value: dict[str, Any]) -> str:
@@ -136,7 +136,7 @@ class InMemoryWorker:
         batch = Batch(self._records.claim(ids), self._reporter, self.spec.max_output_bytes)
         for item in batch.items:
             item.stopped = stops.get(item.id, item.stopped)
-        outcomes = batch.run(self.model)
+        outcomes = batch.predict(self.model)
         self._reporter.flush()
         if batch.seconds > self.spec.timeout_seconds:
             self.model = self._load()  # the worker has ended, and another one has started
@@ -205,15 +205,15 @@ class _Recorder(Reporter):
     def _start(self) -> None:
         pass
 
-    def take(self, item: Item, kind: str, value: Any) -> None:
+    def take_report(self, item: Item, kind: str, value: Any) -> None:
         self.taken.setdefault(item.id, []).append((kind, value))
-        super().take(item, kind, value)
+        super().take_report(item, kind, value)
 
     def flush(self) -> None:
         self.send_waiting()
 
-    def forget(self, ids: list[str]) -> None:
-        super().forget(ids)
+    def forget_predictions(self, ids: list[str]) -> None:
+        super().forget_predictions(ids)
         for id in ids:
             self.taken.pop(id, None)
 

@@ -19,7 +19,7 @@ from local.processes import free_port
 from tests.support.gateway_thread import GatewayThread
 from tests.support.trace_collector import Got, TraceCollector
 from tests.support.waiting import until
-from worker.fingerprint import content_of
+from worker.fingerprint import compute_fingerprint
 from worker.health import Health
 from worker.task import Predict
 
@@ -43,7 +43,9 @@ class Here:
         spec = ModelSpec(
             name="m", python="tests.e2e.models:Echo", max_batch_size=4, options=options
         )
-        self.task = Predict(settings, spec, spec.version(content_of(spec)), "cpu", Health())
+        self.task = Predict(
+            settings, spec, spec.version(compute_fingerprint(spec)), "cpu", Health()
+        )
         create_app(settings).register_task(self.task)
         self.task.load()
         self.gateway = GatewayThread(settings, Catalog([spec]))

@@ -26,14 +26,14 @@ class Followed:
         self.followed: list[Claimed] = []
         self.taken: list[tuple[str, str, Any]] = []
 
-    def follow(self, claimed: list[Claimed]) -> None:
+    def follow_predictions(self, claimed: list[Claimed]) -> None:
         self.followed += claimed
 
     def said(self, id: str) -> int | None:
         pieces = [text for who, kind, text in self.taken if (who, kind) == (id, "output")]
         return sum(map(len, pieces)) if pieces else None
 
-    def take(self, item: Item, kind: str, value: Any) -> None:
+    def take_report(self, item: Item, kind: str, value: Any) -> None:
         self.taken.append((item.id, kind, value))
 
 

@@ -38,7 +38,7 @@ def refusal(done: subprocess.CompletedProcess[str]) -> str:
 SWALLOWS = """
 import os, signal
 from worker import drain
-drain.listen()
+drain.install_handlers()
 {entered}
 try:
     os.kill(os.getpid(), signal.SIGTERM)
@@ -54,7 +54,7 @@ raise SystemExit(worker.__main__.main(["--model", "m"]))
 
 
 @pytest.mark.parametrize("error", ["ModelUnloadable", "ValueError"])
-@pytest.mark.parametrize("entered", ["", "drain.enter()"])
+@pytest.mark.parametrize("entered", ["", "drain.end_by_exception()"])
 def test_a_worker_that_is_told_to_end_ends_with_0_whatever_takes_that_for_an_error(
     error: str, entered: str
 ) -> None:
@@ -84,7 +84,7 @@ def test_wrong_arguments_are_refused_with_usage(
     arguments: list[str],
     complaint: str,
 ) -> None:
-    monkeypatch.setattr("worker.drain.listen", lambda: None)
+    monkeypatch.setattr("worker.drain.install_handlers", lambda: None)
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == 2
@@ -96,7 +96,7 @@ def test_wrong_arguments_are_refused_with_usage(
 def test_help_says_what_each_option_does(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("worker.drain.listen", lambda: None)
+    monkeypatch.setattr("worker.drain.install_handlers", lambda: None)
     with pytest.raises(SystemExit) as caught:
         main(["--help"])
     assert caught.value.code == 0

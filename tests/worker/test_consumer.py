@@ -11,7 +11,7 @@ import pytest
 
 from contract.broker import TASK
 from tests.support.waiting import until
-from worker.consumer import Heart, SoloConsumer
+from worker.consumer import AmqpHeartbeat, SoloConsumer
 
 
 class Connection:
@@ -177,7 +177,7 @@ def test_the_heart_beats_only_between_acknowledgement_and_listening_again() -> N
         setattr(note, name, lambda name=name: hearts.append((name, made._heart)))
     made.create_task_handler()(Message(events))
     assert hearts[0] == ("cancel", None)
-    assert isinstance(hearts[1], Heart)
+    assert isinstance(hearts[1], AmqpHeartbeat)
     assert hearts[2] == ("consume", None)
 
 
@@ -196,7 +196,7 @@ def test_no_heart_beats_where_the_broker_wants_none() -> None:
 def test_stopping_waits_for_the_heartbeat_under_way() -> None:
     connection = Connection()
     connection.gate.clear()
-    heart = Heart(connection, 0.003)
+    heart = AmqpHeartbeat(connection, 0.003)
     assert connection.inside.wait(10)
     stopped = Event()
     stopping = threading.Thread(target=lambda: (heart.stop(), stopped.set()))
@@ -214,14 +214,14 @@ def test_stopping_waits_for_the_heartbeat_under_way() -> None:
 
 def test_a_heart_stops_before_its_first_beat_when_the_batch_is_short() -> None:
     connection = Connection()
-    Heart(connection, 60).stop()
+    AmqpHeartbeat(connection, 60).stop()
     assert connection.beats == []
 
 
 def test_a_lost_connection_ends_the_heart_quietly() -> None:
     connection = Connection()
     connection.error = BrokenPipeError("gone")
-    heart = Heart(connection, 0.003)
+    heart = AmqpHeartbeat(connection, 0.003)
     until("the thread has ended", lambda: not heart._thread.is_alive())
     heart.stop()
     assert connection.beats == []

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from contract.errors import NoDevice
-from worker.device import VISIBLE, Device, choose_device, hold, visible_gpus
+from worker.device import VISIBLE, Device, choose_device, list_gpus, take_lock
 
 Gpus = list[tuple[str, str]]
 NOBODY = 65534
@@ -125,11 +125,11 @@ def test_where_there_is_no_abstract_namespace_a_file_of_the_users_own_is_the_loc
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr("sys.platform", "win32")
-    held = hold("one")
+    held = take_lock("one")
     assert held is not None
-    assert hold("one") is None
+    assert take_lock("one") is None
     held.release()
-    assert hold("one") is not None
+    assert take_lock("one") is not None
 
 
 @pytest.mark.slow
@@ -215,7 +215,7 @@ def seen(monkeypatch: pytest.MonkeyPatch, nvml: Any, visible: str | None = None)
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
     if visible is not None:
         monkeypatch.setenv(VISIBLE, visible)
-    return [uuid for uuid, _ in visible_gpus()]
+    return [uuid for uuid, _ in list_gpus()]
 
 
 def test_every_gpu_of_the_host_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:

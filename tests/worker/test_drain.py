@@ -32,17 +32,17 @@ def _as_before() -> Iterator[None]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_before_there_is_work_ends_the_process_with_0(number: int) -> None:
-    drain.listen()
-    drain.enter()
+    drain.install_handlers()
+    drain.end_by_exception()
     with pytest.raises(SystemExit) as caught:
         signal.raise_signal(number)
     assert caught.value.code == 0
 
 
 def test_a_signal_later_tells_celery_to_stop_and_ends_nothing() -> None:
-    drain.listen()
+    drain.install_handlers()
     handed_back = Event()
-    drain.begin(60, handed_back.set)
+    drain.finish_batch_first(60, handed_back.set)
     assert not drain.draining()
     signal.raise_signal(signal.SIGTERM)
     assert drain.draining()
@@ -53,24 +53,24 @@ def test_a_signal_later_tells_celery_to_stop_and_ends_nothing() -> None:
 
 
 def test_the_batch_is_handed_back_when_the_grace_is_over() -> None:
-    drain.listen()
+    drain.install_handlers()
     handed_back = Event()
-    drain.begin(0.05, handed_back.set)
+    drain.finish_batch_first(0.05, handed_back.set)
     signal.raise_signal(signal.SIGTERM)
     assert handed_back.wait(10)
 
 
 def test_who_tells_of_this_worker_is_told_at_once() -> None:
-    drain.listen()
+    drain.install_handlers()
     told = Event()
-    drain.begin(60, lambda: None, told.set)
+    drain.finish_batch_first(60, lambda: None, told.set)
     assert not told.is_set()
     signal.raise_signal(signal.SIGTERM)
     assert told.wait(10)
 
 
 def test_a_second_signal_changes_nothing() -> None:
-    drain.listen()
+    drain.install_handlers()
     calls: list[int] = []
     first = Event()
 
@@ -78,7 +78,7 @@ def test_a_second_signal_changes_nothing() -> None:
         calls.append(1)
         first.set()
 
-    drain.begin(0.05, hand_back)
+    drain.finish_batch_first(0.05, hand_back)
     for _ in range(5):
         signal.raise_signal(signal.SIGTERM)
     assert first.wait(10)
@@ -86,12 +86,12 @@ def test_a_second_signal_changes_nothing() -> None:
 
 
 def test_a_model_that_takes_the_end_for_an_error_of_its_own_keeps_no_worker_alive() -> None:
-    drain.listen()
-    drain.enter()
+    drain.install_handlers()
+    drain.end_by_exception()
     with suppress(SystemExit):  # as a bare `except` in somebody's `load`
         signal.raise_signal(signal.SIGTERM)
     with pytest.raises(SystemExit) as caught:
-        drain.begin(60, lambda: None)
+        drain.finish_batch_first(60, lambda: None)
     assert caught.value.code == 0
 
 
@@ -111,7 +111,7 @@ def test_the_handler_stands_before_anything_heavy_is_imported() -> None:
 def test_listening_is_the_first_thing_that_the_command_does() -> None:
     lines = (PROJECT / "worker/__main__.py").read_text().splitlines()
     body = lines[next(n for n, line in enumerate(lines) if line.startswith("def main")) + 1 :]
-    assert body[1].strip() == "drain.listen()"
+    assert body[1].strip() == "drain.install_handlers()"
     before = [line for line in lines if line.startswith(("import", "from"))]
     assert before == ["import sys", "from worker import drain"]
 
@@ -119,7 +119,7 @@ def test_listening_is_the_first_thing_that_the_command_does() -> None:
 @pytest.mark.slow
 def test_a_process_that_is_told_while_it_starts_ends_with_0() -> None:
     code = (
-        "import time; from worker import drain; drain.listen(); print('x', flush=True)\n"
+        "import time; from worker import drain; drain.install_handlers(); print('x', flush=True)\n"
         "time.sleep(60)"
     )
     with subprocess.Popen(

@@ -12,8 +12,8 @@ from contract.ledger.transitions import Claimed, LeaseTerms, Outcome, Transition
 from contract.telemetry.tracing import OFF
 from tests.support.fake_ledger import FakeLedger
 from worker.batch import Batch
-from worker.batch_log import Account
-from worker.completion import EXIT_BROKEN, Ends
+from worker.batch_log import BatchLog
+from worker.completion import EXIT_BROKEN, Completion
 from worker.leases import Leases
 
 LIMIT = 60.0
@@ -46,15 +46,15 @@ class WorkerProcess:
         terms = LeaseTerms("m", "w1", 4, timeout_seconds=LIMIT)
         self.leases = Leases(self.ledger, terms, 1000, lambda batch: None)
         self.held = ExitStack()
-        account = Account("m", "w1", "cpu", OFF)
-        self.ends = Ends(self.ledger, terms, self.leases, self.notifier, account, OFF)
+        account = BatchLog("m", "w1", "cpu", OFF)
+        self.ends = Completion(self.ledger, terms, self.leases, self.notifier, account, OFF)
 
     def batch(self, *ids: str, done: bool = False) -> Batch:
         """A batch under way; `done`: its outcomes are kept back."""
         batch = Batch([Claimed(id, 1, "{}", 0.0) for id in ids], Followed(), 1 << 20)
-        self.held.enter_context(self.leases.hold(batch))
+        self.held.enter_context(self.leases.keep(batch))
         if done:
-            self.leases.returned(batch)
+            self.leases.lift_hard_limit(batch)
             batch.outcomes = [Outcome(id, 1, b"1") for id in ids]
         return batch
 
@@ -133,7 +133,7 @@ def test_one_that_was_claimed_alone_and_hangs_is_timed_out(process: WorkerProces
     batch = process.batch("a")
     batch.started -= LIMIT + 1
 
-    assert code(lambda: process.ends.overdue(batch)) == EXIT_BROKEN
+    assert code(lambda: process.ends.end_after_timeout(batch)) == EXIT_BROKEN
     (written,) = process.ledger.written
     assert written.args["predictions"][0]["outcome"]["error_code"] == "timeout"
 
@@ -142,10 +142,10 @@ def test_what_is_left_of_several_that_hang_is_handed_back_to_run_alone(
     process: WorkerProcess,
 ) -> None:
     batch = process.batch("hangs", "mate")
-    batch.stop(["hangs"])
+    batch.stop_items(["hangs"])
     batch.started -= LIMIT + 1
 
-    assert code(lambda: process.ends.overdue(batch)) == EXIT_BROKEN
+    assert code(lambda: process.ends.end_after_timeout(batch)) == EXIT_BROKEN
     (written,) = process.ledger.written
     assert (written.script, written.args["suspect"], written.args["lost"]) == (
         "release",
@@ -157,10 +157,10 @@ def test_what_is_left_of_several_that_hang_is_handed_back_to_run_alone(
 
 def test_a_canceled_one_that_hangs_alone_only_frees_its_worker(process: WorkerProcess) -> None:
     batch = process.batch("a")
-    batch.stop(["a"])
+    batch.stop_items(["a"])
     batch.started -= LIMIT + 1
 
-    assert code(lambda: process.ends.overdue(batch)) == EXIT_BROKEN
+    assert code(lambda: process.ends.end_after_timeout(batch)) == EXIT_BROKEN
     assert process.ledger.ids("finish") == [[]]
 
 
@@ -172,7 +172,7 @@ def test_other_batches_of_a_process_that_hangs_are_judged_by_their_own_time(
     for batch in (hangs, too, done):
         batch.started -= LIMIT + 1
 
-    assert code(lambda: process.ends.overdue(hangs)) == EXIT_BROKEN
+    assert code(lambda: process.ends.end_after_timeout(hangs)) == EXIT_BROKEN
     assert sorted(process.ledger.ids("finish")) == [["a"], ["b"], ["d"]]
     assert process.ledger.ids("release") == [["c"]]
     (back,) = [t for t in process.ledger.written if t.script == "release"]
@@ -191,7 +191,7 @@ def test_a_lost_device_is_told_of_when_the_ledger_is_back(process: WorkerProcess
             process.ledger.fails.clear()  # away for the first try only
 
     process.ledger.run = run  # type: ignore[method-assign]
-    assert code(lambda: process.ends.broken(batch)) == EXIT_BROKEN
+    assert code(lambda: process.ends.end_after_lost_device(batch)) == EXIT_BROKEN
     (written,) = process.ledger.written
     assert (written.script, written.args["lost"], written.args["reason"]) == (
         "release",
@@ -207,7 +207,7 @@ def test_an_error_that_nobody_expected_ends_a_process_without_a_device_too(
     process.batch("b")
     process.ledger.fails["a"] = RuntimeError("unexpected")
 
-    assert code(lambda: process.ends.broken(batch)) == EXIT_BROKEN
+    assert code(lambda: process.ends.end_after_lost_device(batch)) == EXIT_BROKEN
     assert process.ledger.ids("release") == [["b"]]
 
 
@@ -231,7 +231,7 @@ def test_outcomes_are_kept_for_as_long_as_the_ledger_is_away_and_told_of_once(
 
     monkeypatch.setattr("worker.completion.time.sleep", sleep)
     assert batch.outcomes is not None
-    assert process.ends.finish(batch, batch.outcomes) == []
+    assert process.ends.write_outcomes(batch, batch.outcomes) == []
     assert process.ledger.ids("finish") == [["a"]]
     assert [record.message for record in caplog.records] == ["outcomes are kept back"]
     assert len(batch.events) == 1

@@ -12,7 +12,7 @@ import pytest
 
 from contract.catalog import ModelSpec
 from contract.versions import HALF, UNTOLD
-from worker.fingerprint import PIECE_BYTES, content_of, source_file
+from worker.fingerprint import PIECE_BYTES, compute_fingerprint, find_source_file
 
 FLOATS = 5000
 """In a tensor of these tests: much more than the piece that is read of it."""
@@ -46,7 +46,7 @@ def folder(tmp_path: Path) -> Path:
 
 def content(source: Path | str, **more: Any) -> str:
     spec = {"source": str(source), "task": "fill-mask"}
-    return content_of(ModelSpec(name="m", **(more or spec)))
+    return compute_fingerprint(ModelSpec(name="m", **(more or spec)))
 
 
 def test_the_same_files_in_another_place_are_the_same_version(folder: Path, tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_of_a_hugging_face_id_the_commit_counts(
     assert UNTOLD not in found
     assert found[0] != found[1]
     pinned = {"source": "org/m", "task": "fill-mask", "revision": "a" * 40}
-    assert content_of(ModelSpec(name="m", **pinned)) == found[0]
+    assert compute_fingerprint(ModelSpec(name="m", **pinned)) == found[0]
 
 
 def test_of_a_python_class_the_source_of_its_module_counts(
@@ -189,7 +189,7 @@ def test_a_class_without_a_source_that_is_seen_has_a_version_too() -> None:
     [("json.decoder", "decoder.py"), ("tests.e2e.models", "models.py"), ("json", "__init__.py")],
 )
 def test_a_modules_source_is_found(module: str, file: str) -> None:
-    found = source_file(module)
+    found = find_source_file(module)
 
     assert found is not None
     assert found.name == file

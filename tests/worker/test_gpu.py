@@ -70,7 +70,7 @@ def seen(name: str, **labels: str) -> float | None:
 
 
 def test_a_look_exports_memory_use_heat_and_power() -> None:
-    Gpu(Nvml(), UUID).look()
+    Gpu(Nvml(), UUID).export()
     assert seen("memory_bytes", kind="used") == 3_000
     assert seen("memory_bytes", kind="total") == 10_000
     assert seen("utilisation_ratio") == 0.87
@@ -90,7 +90,7 @@ def test_a_look_exports_memory_use_heat_and_power() -> None:
     ],
 )
 def test_what_holds_the_clocks_back_is_named(bits: int, reasons: set[str]) -> None:
-    Gpu(Nvml(throttles=bits), UUID).look()
+    Gpu(Nvml(throttles=bits), UUID).export()
     known = ("power", "thermal", "hardware")
     assert {reason for reason in known if seen("throttled", reason=reason)} == reasons
     assert all(seen("throttled", reason=reason) is not None for reason in known)
@@ -100,18 +100,18 @@ def test_torchs_share_of_the_memory_is_there_once_torch_uses_the_device(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     gpu = Gpu(Nvml(), UUID)
-    gpu.look()
+    gpu.export()
     assert seen("memory_torch_bytes", kind="allocated") is None
     found = {"allocated": 5, "reserved": 8, "peak": 7}
     monkeypatch.setattr(torch_memory, "read_device_memory", lambda: found)
-    gpu.look()
+    gpu.export()
     assert {kind: seen("memory_torch_bytes", kind=kind) for kind in found} == found
 
 
 def test_of_a_slice_memory_is_its_own_and_heat_is_the_cards() -> None:
     nvml = Nvml(sliced=True)
     nvml.broken = {"nvmlDeviceGetUtilizationRates"}
-    Gpu(nvml, UUID).look()
+    Gpu(nvml, UUID).export()
     asked = dict(nvml.asked)
     assert asked["nvmlDeviceGetMemoryInfo"] == "slice"
     assert asked["nvmlDeviceGetTemperature"] == asked["nvmlDeviceGetPowerUsage"] == "card"
@@ -122,9 +122,9 @@ def test_of_a_slice_memory_is_its_own_and_heat_is_the_cards() -> None:
 def test_what_can_be_read_no_more_is_absent_and_not_old() -> None:
     nvml = Nvml()
     gpu = Gpu(nvml, UUID)
-    gpu.look()
+    gpu.export()
     nvml.broken = {"nvmlDeviceGetPowerUsage", "nvmlDeviceGetMemoryInfo"}
-    gpu.look()
+    gpu.export()
     assert seen("power_watts") is seen("memory_bytes", kind="used") is None
     assert seen("temperature_celsius") == 61
 
@@ -142,7 +142,7 @@ def test_the_thread_looks_again_and_again_whatever_a_look_raises(
         raise AttributeError("a torch that is half imported")
 
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
-    monkeypatch.setattr(module, "LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(module, "EXPORT_SECONDS", 0.001)
     monkeypatch.setattr(torch_memory, "read_device_memory", held)
     watch_gpu(UUID)
     until(

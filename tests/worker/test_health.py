@@ -17,7 +17,7 @@ from worker.health import MOST_CONNECTIONS, PHASES, Health, serve_health
 
 
 def probe(health: Health, path: str) -> tuple[int, dict[str, Any]]:
-    status, content_type, body = health.answer(path)
+    status, content_type, body = health.answer_probe(path)
     assert content_type == "application/json"
     return status, orjson.loads(body)
 
@@ -44,7 +44,7 @@ def get(port: int, path: str, method: str = "GET", **headers: str) -> tuple[int,
 @pytest.mark.parametrize("phase", PHASES[:-1])
 def test_a_worker_that_loads_is_alive_and_not_ready(phase: str) -> None:
     health = Health(facts={"model": "m"})
-    health.enter(phase)
+    health.enter_phase(phase)
     assert probe(health, "/livez") == (200, {"alive": True})
     status, body = probe(health, "/readyz")
     assert (status, body["state"], body["phase"]) == (503, "loading", phase)
@@ -53,8 +53,8 @@ def test_a_worker_that_loads_is_alive_and_not_ready(phase: str) -> None:
 
 @pytest.mark.parametrize("phase", PHASES)
 def test_a_worker_has_started_once_its_model_is_loaded_whatever_it_waits_for(phase: str) -> None:
-    health = Health(waits="the broker does not answer")
-    health.enter(phase)
+    health = Health(waits_for="the broker does not answer")
+    health.enter_phase(phase)
     loaded = phase in ("connecting", "ready")
     assert probe(health, "/startupz") == (200 if loaded else 503, {"loaded": loaded})
     assert probe(health, "/readyz")[1]["detail"] == "the broker does not answer"
@@ -64,7 +64,7 @@ def test_progress_grows_with_each_phase_up_to_one() -> None:
     health = Health()
     seen = []
     for phase in PHASES:
-        health.enter(phase)
+        health.enter_phase(phase)
         seen.append(probe(health, "/readyz")[1]["progress"])
     assert seen == sorted(set(seen))
     assert (seen[0], seen[-1]) == (0, 1)
@@ -72,7 +72,7 @@ def test_progress_grows_with_each_phase_up_to_one() -> None:
 
 def test_a_busy_worker_stays_ready() -> None:
     health = Health(busy=lambda: True)
-    health.enter("ready")
+    health.enter_phase("ready")
     status, body = probe(health, "/readyz")
     assert (status, body["state"]) == (200, "busy")
     health.busy = lambda: False
@@ -81,7 +81,7 @@ def test_a_busy_worker_stays_ready() -> None:
 
 def test_a_batch_past_its_hard_limit_fails_liveness_alone() -> None:
     health = Health(alive=lambda: False, busy=lambda: True)
-    health.enter("ready")
+    health.enter_phase("ready")
     assert probe(health, "/livez") == (503, {"alive": False})
     assert probe(health, "/readyz")[0] == 200
 
@@ -90,13 +90,13 @@ def test_a_phase_tells_how_long_it_lasts() -> None:
     health = Health()
     health.since -= 12.5
     assert probe(health, "/readyz")[1]["phase_seconds"] == pytest.approx(12.5, abs=1)
-    health.enter("loading")
+    health.enter_phase("loading")
     assert probe(health, "/readyz")[1]["phase_seconds"] < 12.5, "it counts anew"
 
 
 def test_probes_answer_while_the_main_thread_computes(served: tuple[Health, int]) -> None:
     health, port = served
-    health.enter("ready")
+    health.enter_phase("ready")
     answers: list[int] = []
 
     def ask() -> None:

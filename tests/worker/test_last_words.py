@@ -80,13 +80,13 @@ def failure(ledger: Ledger) -> StartFailure | None:
 def test_they_are_in_the_ledger_also_where_another_setting_is_wrong(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    start_failure.leave("m", ModelUnloadable("no such model"))
+    start_failure.record_start_failure("m", ModelUnloadable("no such model"))
     found = failure(ledger)
     assert found is not None
     assert (found.code, found.detail) == ("model_unloadable", "no such model")
 
     monkeypatch.setenv("SOLOIST_GRACE_SECONDS", "soon")
-    start_failure.leave("m", SettingsInvalid("SOLOIST_GRACE_SECONDS: not a number"))
+    start_failure.record_start_failure("m", SettingsInvalid("SOLOIST_GRACE_SECONDS: not a number"))
     found = failure(ledger)
     assert found is not None
     assert found.code == "settings_invalid"
@@ -97,7 +97,7 @@ def test_they_are_in_the_ledger_also_where_another_setting_is_wrong(
 def test_a_ledger_that_is_wrong_for_us_gets_nothing(
     ledger: Ledger, error: LedgerUnsafe | LedgerNewer
 ) -> None:
-    start_failure.leave("m", error)
+    start_failure.record_start_failure("m", error)
 
     assert failure(ledger) is None
 
@@ -108,4 +108,4 @@ def test_a_ledger_that_is_away_or_not_named_holds_up_no_end(
     monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
     monkeypatch.setenv("SOLOIST_REDIS_URL", url)
-    start_failure.leave("m", SettingsInvalid("x"))
+    start_failure.record_start_failure("m", SettingsInvalid("x"))

@@ -18,7 +18,7 @@ from tests.worker.serving import Serving
 from worker import heartbeat as module
 from worker.device import Device
 from worker.health import Health
-from worker.heartbeat import Presence
+from worker.heartbeat import Heartbeat
 
 GPU = Device("cuda:0", "GPU-1", "NVIDIA H200")
 VERSION = "5f" * 32
@@ -36,17 +36,17 @@ def test_each_phase_is_announced_at_once_and_the_end_takes_it_back(
     settings: Settings, ledger: Ledger
 ) -> None:
     health = Health()
-    presence = Presence(settings, "m", VERSION, GPU, health)
-    presence.begin("w1")
+    heartbeat = Heartbeat(settings, "m", VERSION, GPU, health)
+    heartbeat.start("w1")
     until("the ledger knows that it starts", lambda: words(ledger) == [("starting", "starting")])
-    health.enter("loading")
+    health.enter_phase("loading")
     until("the ledger knows that it loads", lambda: words(ledger) == [("starting", "loading")], 2)
-    health.enter("ready")
+    health.enter_phase("ready")
     until("the ledger knows that it is ready", lambda: words(ledger) == [("ready", "")], 2)
     (worker,) = workers(ledger)
     assert (worker.name, worker.version, worker.model_version) == ("w1", __version__, VERSION)
     assert (worker.device, worker.gpu_name, worker.gpu_uuid) == ("cuda:0", "NVIDIA H200", "GPU-1")
-    presence.end()
+    heartbeat.stop()
     assert workers(ledger) == []
 
 
@@ -54,33 +54,33 @@ def test_it_goes_on_after_an_error_that_nobody_expected(
     settings: Settings, ledger: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
     health = Health()
-    presence = Presence(settings, "m", VERSION, GPU, health)
+    heartbeat = Heartbeat(settings, "m", VERSION, GPU, health)
     del health.phase
-    presence.begin("w1")
+    heartbeat.start("w1")
     until("the error is logged", lambda: "AttributeError" in caplog.text)
     health.phase = "loading"
     until("the ledger knows that it loads", lambda: words(ledger) == [("starting", "loading")])
-    presence.end()
+    heartbeat.stop()
 
 
 def test_it_is_repeated_before_it_runs_out(settings: Settings, ledger: Ledger) -> None:
     short = settings.model_copy(update={"lease_seconds": 1.0, "renew_seconds": 0.05})
-    presence = Presence(short, "m", VERSION, GPU, Health())
-    presence.begin("w1")
+    heartbeat = Heartbeat(short, "m", VERSION, GPU, Health())
+    heartbeat.start("w1")
     until("the ledger knows a worker", lambda: workers(ledger))
     ledger.redis.delete(ledger.key("workers", "m"))
     until("the ledger knows a worker", lambda: workers(ledger))
-    presence.end()
+    heartbeat.stop()
 
 
 def test_a_worker_that_is_told_to_end_says_that_it_drains(
     settings: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "draining", lambda: True)
-    presence = Presence(settings, "m", VERSION, GPU, Health(phase="ready"))
-    presence.begin("w1")
+    heartbeat = Heartbeat(settings, "m", VERSION, GPU, Health(phase="ready"))
+    heartbeat.start("w1")
     until("the ledger knows that it drains", lambda: words(ledger) == [("draining", "")])
-    presence.end()
+    heartbeat.stop()
 
 
 def refuse(*_: object) -> NoReturn:
@@ -105,11 +105,11 @@ def test_it_is_said_again_before_a_third_of_a_lease_is_over_and_soon_where_nobod
 ) -> None:
     if away:
         monkeypatch.setattr(Ledger, "run", refuse)
-    presence = Presence(settings, "m", VERSION, GPU, Health())
-    presence._changed = changed = Counted()
-    presence.begin("w1")
+    heartbeat = Heartbeat(settings, "m", VERSION, GPU, Health())
+    heartbeat._changed = changed = Counted()
+    heartbeat.start("w1")
     until("it has paused five times", lambda: len(changed.pauses) >= 5)
-    presence.end()
+    heartbeat.stop()
     third = settings.lease_seconds / 3
     assert {0.8 * third < (pause or 0) < third for pause in changed.pauses} == {not away}
     assert {pause == settings.renew_seconds for pause in changed.pauses} == {away}
@@ -127,10 +127,10 @@ def test_a_ledger_that_is_away_is_no_news_and_ends_nothing(
 
     monkeypatch.setattr(module, "Ledger", Away)
     often = settings.model_copy(update={"renew_seconds": 0.01})
-    presence = Presence(often, "m", VERSION, GPU, Health())
-    presence.begin("w1")
+    heartbeat = Heartbeat(often, "m", VERSION, GPU, Health())
+    heartbeat.start("w1")
     until("it has asked a few times", lambda: len(asked) > 2)
-    presence.end()
+    heartbeat.stop()
     assert set(asked) == {"announce"}, "there is nothing to take back"
     assert not [record for record in caplog.records if record.levelname != "DEBUG"]
 
@@ -149,21 +149,21 @@ def test_an_announcement_that_is_on_its_way_at_the_end_is_taken_back_too(
             return super().run(transition)
 
     monkeypatch.setattr(module, "Ledger", Slow)
-    presence = Presence(settings, "m", VERSION, GPU, Health())
-    presence.begin("w1")
+    heartbeat = Heartbeat(settings, "m", VERSION, GPU, Health())
+    heartbeat.start("w1")
     assert under_way.wait(10)
     Timer(0.1, ended.set).start()
-    presence.end()
+    heartbeat.stop()
     assert said == ["announce", "leave"]
 
 
 def test_nothing_comes_after_the_last_words_of_a_worker_that_cannot_start(
     settings: Settings, ledger: Ledger
 ) -> None:
-    presence = Presence(settings, "m", VERSION, GPU, Health(phase="loading"))
+    heartbeat = Heartbeat(settings, "m", VERSION, GPU, Health(phase="loading"))
 
     def start() -> None:
-        with presence.starting("w1"):
+        with heartbeat.starting("w1"):
             until("the ledger knows a worker", lambda: workers(ledger))
             raise ModelUnloadable
 
@@ -171,8 +171,8 @@ def test_nothing_comes_after_the_last_words_of_a_worker_that_cannot_start(
         start()
     assert ledger.run(state(["m"]))["m"] == ModelState(0, 0, 0, 0.0, None)
     ledger.run(fail("m", "w1", "model_unloadable", "why"))
-    presence.say()
-    presence.end()  # at the process's exit
+    heartbeat.beat_now()
+    heartbeat.stop()  # at the process's exit
     found = ledger.run(state(["m"]))["m"]
     assert (found.workers, found.failure and found.failure.detail) == ([], "why")
 

@@ -23,7 +23,7 @@ from contract.prediction import Prediction
 from tests.support.fake_ledger import FakeLedger
 from tests.support.waiting import until
 from worker.models.interface import Item
-from worker.reports import Output, Reporter
+from worker.reports import Reporter, StreamedOutput
 
 
 @pytest.fixture
@@ -38,8 +38,8 @@ def events(fake: FakeLedger, id: str) -> list[tuple[str, str]]:
 
 
 def following(reporter: Reporter, *ids: str) -> list[Item]:
-    reporter.follow(Claimed(id, 1, "{}", 0.0) for id in ids)
-    return [Item(id, {}, report=reporter.take) for id in ids]
+    reporter.follow_predictions(Claimed(id, 1, "{}", 0.0) for id in ids)
+    return [Item(id, {}, report=reporter.take_report) for id in ids]
 
 
 def test_pieces_arrive_in_order(fake: FakeLedger) -> None:
@@ -101,12 +101,12 @@ def test_flush_returns_at_once_when_nothing_was_said(fake: FakeLedger) -> None:
 def test_what_is_not_followed_or_is_over_is_not_carried(fake: FakeLedger) -> None:
     reporter = Reporter(fake)
     (item,) = following(reporter, "a")
-    Item("stranger", {}, report=reporter.take).emit("x")
+    Item("stranger", {}, report=reporter.take_report).emit("x")
     fake.gate.clear()
     item.emit("first")
     assert fake.inside.wait(10)
     item.emit("second")
-    reporter.forget(["a"])
+    reporter.forget_predictions(["a"])
     item.emit("third")
     fake.gate.set()
     reporter.flush()
@@ -173,8 +173,8 @@ def test_the_record_holds_all_that_was_said_when_the_outcome_is_written(ledger: 
     terms = LeaseTerms("m", "w1", 4)
     (claimed,) = ledger.run(claim(terms, 1)).predictions
     reporter = Reporter(ledger)
-    reporter.follow([claimed])
-    item = Item(claimed.id, {}, report=reporter.take)
+    reporter.follow_predictions([claimed])
+    item = Item(claimed.id, {}, report=reporter.take_report)
     for n in range(50):
         item.emit(f"{n} ")
     item.log("half \ud800 a pair")  # what no UTF-8 can say must not end the thread
@@ -203,9 +203,9 @@ def test_an_error_of_half_a_surrogate_pair_is_an_outcome_like_any_other(ledger: 
 # A run that comes after another one.
 
 
-def pieces(output: Output, *said: str) -> list[str]:
+def pieces(output: StreamedOutput, *said: str) -> list[str]:
     """What is new of each piece."""
-    return [output.add(piece.encode()).decode() for piece in said]
+    return [output.add_piece(piece.encode()).decode() for piece in said]
 
 
 @pytest.mark.parametrize(
@@ -221,35 +221,35 @@ def pieces(output: Output, *said: str) -> list[str]:
 def test_a_second_run_says_only_what_is_new_however_it_cuts_its_text(
     before: str, again: list[str]
 ) -> None:
-    for output in (Output(2, before), Output(1)):
+    for output in (StreamedOutput(2, before), StreamedOutput(1)):
         pieces(output, *before[len(output.text.decode()) :])
-        output.again()
+        output.restart()
         assert "".join(pieces(output, *again)) == "Hello wörld"[len(before) :]
         assert output.said == len("Hello wörld".encode())
         assert output.text.decode() == "Hello wörld"
 
 
 def test_a_second_run_is_silent_from_where_it_differs_until_a_third_one_agrees() -> None:
-    output = Output(2, "Hello")
+    output = StreamedOutput(2, "Hello")
     assert pieces(output, "He", "lp", "lo wörld") == ["", "", ""]
     assert output.said == -1
-    output.again()
+    output.restart()
     assert pieces(output, "Hello", " you") == ["", " you"]
     assert output.said == 9
-    output.again()
+    output.restart()
     assert pieces(output, "Hello you, ", "all") == [", ", "all"]
 
 
 def test_a_second_run_that_says_less_says_how_much() -> None:
-    output = Output(2, "Hello")
+    output = StreamedOutput(2, "Hello")
     assert output.said == 0
     assert pieces(output, "He") == [""]
     assert output.said == 2
-    assert Output(2, "").said is None
+    assert StreamedOutput(2, "").said is None
 
 
 def test_nothing_is_streamed_beyond_the_bound_and_the_run_still_counts() -> None:
-    output = Output(1)
+    output = StreamedOutput(1)
     half = "x" * (MOST_STREAMED_BYTES // 2)
     assert [len(new) for new in pieces(output, half, half, "x", "", "x")] == [
         *(len(half), len(half), 0, 0, 0),
@@ -265,8 +265,8 @@ def test_runs_of_one_batch_and_of_several_workers_stream_one_text(ledger: Ledger
         terms = LeaseTerms("m", f"w{worker}", 4)
         (claimed,) = ledger.run(claim(terms, 1)).predictions
         reporter = Reporter(ledger)
-        reporter.follow([claimed])
-        item = Item(claimed.id, {}, report=reporter.take)
+        reporter.follow_predictions([claimed])
+        item = Item(claimed.id, {}, report=reporter.take_report)
         for cut in cuts:
             item.again()
             for at in range(0, min(cut * 4, len(text)), cut):

@@ -18,7 +18,7 @@ from tests.support.waiting import until
 from tests.worker.serving import Serving
 from worker import ledger_start
 from worker.health import Health
-from worker.ledger_start import Admission
+from worker.ledger_start import LedgerCheck
 
 NOWHERE = "amqp://guest:guest@127.0.0.1:1//"
 
@@ -38,7 +38,7 @@ class LedgerStart:
             check()
 
         self.ledger.check = counted  # type: ignore[method-assign]
-        self.admission = Admission(self.ledger, self.health)
+        self.check = LedgerCheck(self.ledger, self.health)
 
     def give_up(self) -> None:
         """End a wait that nothing heals, or its lines would be in the next test's log."""
@@ -48,7 +48,7 @@ class LedgerStart:
 
         self.ledger.check = refuse  # type: ignore[method-assign]
         with pytest.raises(LedgerUnsafe):
-            self.admission.wait()
+            self.check.wait_until_safe()
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
@@ -62,9 +62,9 @@ def test_a_ledger_that_is_away_is_waited_for(
     caplog.set_level(logging.INFO, ledger_start.logger.name)
     with away(kind, tmp_path) as (url, heal):
         start = LedgerStart(settings, url, monkeypatch)
-        start.admission.ask()  # returns, so that the model can be loaded meanwhile
+        start.check.wait_for_first_answer()  # returns, so that the model can be loaded meanwhile
         until("it has tried a few times", lambda: start.tries > 5)
-        assert "ledger" in start.health.waits
+        assert "ledger" in start.health.waits_for
         told = [(record.message, record.detail) for record in caplog.records]
         assert {line for line, _ in told} == {"waiting for the ledger"}
         assert len(told) == len(set(told)), "each trouble once"
@@ -72,8 +72,8 @@ def test_a_ledger_that_is_away_is_waited_for(
             start.give_up()
         else:
             heal()
-            start.admission.wait()
-            assert start.health.waits == ""
+            start.check.wait_until_safe()
+            assert start.health.waits_for == ""
             assert caplog.records[-1].message == "the ledger is there"
 
 
@@ -103,9 +103,9 @@ def test_a_ledger_that_is_wrong_is_refused_before_anything_is_loaded(
         spoil(client)
     start = LedgerStart(settings, own.url, monkeypatch)
     with pytest.raises(refusal):
-        start.admission.ask()
+        start.check.wait_for_first_answer()
     with pytest.raises(refusal):
-        start.admission.wait()
+        start.check.wait_until_safe()
 
 
 def test_one_that_turns_out_wrong_when_it_comes_is_refused_then(
@@ -113,11 +113,11 @@ def test_one_that_turns_out_wrong_when_it_comes_is_refused_then(
 ) -> None:
     with away(silent, tmp_path) as (url, heal):
         start = LedgerStart(settings, url, monkeypatch)
-        start.admission.ask()
+        start.check.wait_for_first_answer()
         monkeypatch.setattr("contract.ledger.client.SCHEMA", -1)
         heal()
         with pytest.raises(StartRefused, match="newer release"):
-            start.admission.wait()
+            start.check.wait_until_safe()
 
 
 def test_a_name_that_takes_long_to_be_looked_up_holds_up_no_load(
@@ -127,12 +127,12 @@ def test_a_name_that_takes_long_to_be_looked_up_holds_up_no_load(
     ledger = Ledger(settings.model_copy(update={"ledger_timeout_seconds": 0.01}))
     monkeypatch.setattr(ledger, "check", found.wait)
     health = Health()
-    asked = Admission(ledger, health)
-    asked.ask()
-    assert health.waits == "the ledger has not answered yet"
+    asked = LedgerCheck(ledger, health)
+    asked.wait_for_first_answer()
+    assert health.waits_for == "the ledger has not answered yet"
     found.set()
-    asked.wait()
-    assert health.waits == ""
+    asked.wait_until_safe()
+    assert health.waits_for == ""
 
 
 @pytest.mark.slow

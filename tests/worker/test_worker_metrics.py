@@ -14,7 +14,7 @@ from tests.support.waiting import until
 from tests.worker.batches import Fake, Followed, claimed, numbers
 from tests.worker.serving import Served, Serving
 from worker import drain, metrics
-from worker.batch import Batch, answer
+from worker.batch import Batch, predict_items
 from worker.health import PHASES, Health
 from worker.models.timing import timed
 
@@ -38,9 +38,9 @@ def states() -> dict[str, float]:
 
 def test_a_worker_is_in_one_state_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     health = Health()
-    metrics.show_state(lambda: health.state)
+    metrics.export_state(lambda: health.state)
     for phase in PHASES:
-        health.enter(phase)
+        health.enter_phase(phase)
         assert states() == {state: float(state == phase) for state in metrics.STATES}
     monkeypatch.setattr(drain._Drain, "started", True)
     assert [state for state, value in states().items() if value] == ["draining"]
@@ -55,7 +55,7 @@ def test_a_drain_is_timed_from_the_signal_on(monkeypatch: pytest.MonkeyPatch) ->
 
 def phases(run: Any) -> dict[str, float]:
     batch = Batch(claimed('{"n": 1}', '{"n": 2}'), Followed())
-    batch.run(Fake(run))
+    batch.predict(Fake(run))
     assert sum(batch.phases.values()) <= batch.seconds
     return batch.phases
 
@@ -102,7 +102,7 @@ def test_each_pass_that_does_not_fit_is_counted() -> None:
         metric("batches_split_total", reason="out_of_memory"),
     )
     batch = Batch(claimed('{"n": 0}', '{"n": 1}'), Followed())
-    answer(Fake(run), batch.items)
+    predict_items(Fake(run), batch.items)
     # Of two, of the first alone, and of the first with all memory freed.
     assert metric("out_of_memory_total") - before == 3
     assert metric("batches_split_total", reason="out_of_memory") - split == 1

@@ -293,7 +293,7 @@ def test_a_label_with_a_token_that_the_model_has_not_fails_alone(
     folder: Callable[..., Path], loaded: Callable[..., Model], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model: Any = loaded("zero-shot-image-classification", folder("chinese_clip"))
-    monkeypatch.setattr(model._prompts, "_words", 12)
+    monkeypatch.setattr(model._text_inputs, "_words", 12)
     good = item(PICTURES[0], candidate_labels=["a", "cat"], hypothesis_template="{}")
     bad = item(PICTURES[0], candidate_labels=["paris"], hypothesis_template="{}")
     first, second = model.predict([good, bad])

@@ -87,7 +87,9 @@ def test_a_model_that_fails_on_its_longest_text_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = made.family(tmp_path / "m", "gpt2")
-    monkeypatch.setattr("worker.models.texts.encoder.longest_input", lambda tokenizer, model: 65)
+    monkeypatch.setattr(
+        "worker.models.texts.encoder.find_longest_input", lambda tokenizer, model: 65
+    )
     sentence = refusal(folder)
     assert "it cannot answer a text of 65 tokens: IndexError" in sentence
 
