@@ -34,7 +34,7 @@ COMMAND = "worker/test_command_line.py::"
 DRAIN = "worker/test_drain.py::"
 LEASES = "worker/test_leases.py::"
 POOLS = "worker/test_pools.py::"
-SERVING = "worker/test_serving.py::"
+WORKER_PROCESS = "worker/test_worker_process.py::"
 TORCH_ERRORS = "worker/models/test_torch_errors.py::"
 KEDA = "charts/test_chart_keda.py::"
 LIVE = "charts/test_chart_live.py::"
@@ -83,7 +83,7 @@ PITFALLS: dict[int, tuple[str, tuple[str, ...]]] = {
     7: (
         "REMAP_SIGTERM and the soft shutdown fail the running task and acknowledge it",
         (
-            SERVING + "test_what_celery_would_make_of_sigterm_changes_nothing",
+            WORKER_PROCESS + "test_what_celery_would_make_of_sigterm_changes_nothing",
             HERE + "test_celerys_soft_shutdown_is_off",
         ),
     ),
@@ -94,7 +94,7 @@ PITFALLS: dict[int, tuple[str, tuple[str, ...]]] = {
     9: (
         "solo sizes its prefetch by the cores",
         (
-            SERVING + "test_what_a_worker_takes_does_not_depend_on_the_cores",
+            WORKER_PROCESS + "test_what_a_worker_takes_does_not_depend_on_the_cores",
             ACK + "test_a_busy_worker_holds_no_message_that_another_could_answer",
         ),
     ),
@@ -141,7 +141,7 @@ PITFALLS: dict[int, tuple[str, tuple[str, ...]]] = {
     17: (
         "ping, revoke and time limits do nothing while solo computes",
         (
-            SERVING + "test_probes_answer_while_a_batch_computes",
+            WORKER_PROCESS + "test_probes_answer_while_a_batch_computes",
             LEASES + "test_a_cancel_reaches_a_running_item_through_the_ledger",
             BAD + "test_a_hang_ends_as_timeout_and_another_worker_serves_on",
         ),
@@ -156,7 +156,7 @@ PITFALLS: dict[int, tuple[str, tuple[str, ...]]] = {
     19: (
         "Celery says ready, or takes messages, before the model is loaded",
         (
-            SERVING + "test_the_model_is_loaded_before_the_broker_is_asked_for_anything",
+            WORKER_PROCESS + "test_the_model_is_loaded_before_the_broker_is_asked_for_anything",
             COMMAND + "test_a_broker_that_is_away_does_not_hide_a_model_that_cannot_load",
             POOLS + "test_prefork_is_ready_only_when_every_child_has_loaded",
         ),
@@ -234,7 +234,7 @@ OF_KEDA: dict[str, tuple[str, ...]] = {
     ),
     "a ReplicaSet deletes pods that are not ready before it looks at the cost of deletion": (
         KEDA + "test_a_busy_worker_stays_ready_for_a_minute_of_silence",
-        SERVING + "test_probes_answer_while_a_batch_computes",
+        WORKER_PROCESS + "test_probes_answer_while_a_batch_computes",
     ),
     "without `replicas` the first pod is deleted at once, with them an upgrade undoes the scaling": (
         KEDA + "test_a_fresh_worker_is_not_deleted_at_once",

@@ -9,15 +9,14 @@ import pytest
 from contract.settings import Settings
 
 if TYPE_CHECKING:
-    from tests.worker.serving import Serving
+    from tests.worker.processes import WorkerProcesses
 
 
 @pytest.fixture
-def serving(settings: Settings, tmp_path: Path) -> Iterator["Serving"]:
-    from tests.worker.serving import (
-        Serving,  # brings Celery, which the tests of the models do without
-    )
+def serving(settings: Settings, tmp_path: Path) -> Iterator["WorkerProcesses"]:
+    # here, as it brings Celery, which the tests of the models do without
+    from tests.worker.processes import WorkerProcesses
 
-    opened = Serving(settings, tmp_path)
+    opened = WorkerProcesses(settings, tmp_path)
     yield opened
     opened.close()

@@ -1,4 +1,4 @@
-"""What runs in a worker needs nothing that only POSIX has; `test_serving.py` runs one without it."""
+"""What runs in a worker needs nothing that only POSIX has; `test_worker_process.py` runs one without it."""
 
 import ast
 from pathlib import Path

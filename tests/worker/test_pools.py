@@ -9,7 +9,7 @@ import time
 import pytest
 
 from tests.support.waiting import until
-from tests.worker.serving import Serving, imports, parent
+from tests.worker.processes import WorkerProcesses, imports, parent
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +29,7 @@ def in_pool(pool: str) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("pool", ["solo", "prefork", "threads", *GREEN])
-def test_the_same_task_answers_in_each_pool(serving: Serving, pool: str) -> None:
+def test_the_same_task_answers_in_each_pool(serving: WorkerProcesses, pool: str) -> None:
     early = [serving.submit(n=n) for n in range(3)]
     worker = serving.worker("Here", *in_pool(pool)).ready()
     late = [serving.submit(n=n) for n in range(3, 20)]
@@ -49,7 +49,7 @@ def test_the_same_task_answers_in_each_pool(serving: Serving, pool: str) -> None
 
 
 @pytest.mark.parametrize("pool", ["prefork", "threads", *GREEN])
-def test_two_batches_run_at_once_in_the_pools_that_can(serving: Serving, pool: str) -> None:
+def test_two_batches_run_at_once_in_the_pools_that_can(serving: WorkerProcesses, pool: str) -> None:
     worker = serving.worker("Here", *in_pool(pool)).ready()
     ids = [serving.submit(n=n, seconds=1.5) for n in range(2)]
     until("two predictions run", lambda: len(serving.members("running")) == 2)
@@ -61,7 +61,9 @@ def test_two_batches_run_at_once_in_the_pools_that_can(serving: Serving, pool: s
     assert worker.end() == 0
 
 
-def test_prefork_children_load_after_the_fork_and_torch_does_not_hang(serving: Serving) -> None:
+def test_prefork_children_load_after_the_fork_and_torch_does_not_hang(
+    serving: WorkerProcesses,
+) -> None:
     worker = serving.worker("Torch", *in_pool("prefork")).ready()
     children = serving.loaded_by()
     assert len(set(children)) == 2
@@ -74,14 +76,14 @@ def test_prefork_children_load_after_the_fork_and_torch_does_not_hang(serving: S
     assert worker.end() == 0
 
 
-def test_torch_runs_in_threads_too(serving: Serving) -> None:
+def test_torch_runs_in_threads_too(serving: WorkerProcesses) -> None:
     worker = serving.worker("Torch", *in_pool("threads")).ready()
     answers = serving.answers([serving.submit(n=n, seconds=0.05) for n in range(8)])
     assert {answer["sum"] for answer in answers} == {512.0}
     assert worker.end() == 0
 
 
-def test_prefork_is_ready_only_when_every_child_has_loaded(serving: Serving) -> None:
+def test_prefork_is_ready_only_when_every_child_has_loaded(serving: WorkerProcesses) -> None:
     """Celery says ready before its children are."""
     worker = serving.worker("Here", *in_pool("prefork"), options={"load_seconds": 2})
     id = serving.submit(n=1)
@@ -96,7 +98,7 @@ def test_prefork_is_ready_only_when_every_child_has_loaded(serving: Serving) -> 
 
 @pytest.mark.parametrize("away", [False, True], ids=["their model", "the ledger"])
 def test_prefork_children_that_wait_for_something_hold_up_no_end(
-    serving: Serving, away: bool
+    serving: WorkerProcesses, away: bool
 ) -> None:
     where = {"REDIS_URL": "redis://127.0.0.1:1/0"} if away else {}
     options = {"load_seconds": 0 if away else 80}
@@ -110,7 +112,7 @@ def test_prefork_children_that_wait_for_something_hold_up_no_end(
 
 @pytest.mark.parametrize("how", ["fail", "odd"])
 def test_a_prefork_child_that_cannot_load_ends_the_whole_worker_with_78(
-    serving: Serving, how: str
+    serving: WorkerProcesses, how: str
 ) -> None:
     id = serving.submit(n=1)
     worker = serving.worker("Here", *in_pool("prefork"), options={"load": how})
@@ -123,7 +125,7 @@ def test_a_prefork_child_that_cannot_load_ends_the_whole_worker_with_78(
 
 
 def test_a_killed_prefork_child_is_replaced_by_one_that_may_load_for_long(
-    serving: Serving,
+    serving: WorkerProcesses,
 ) -> None:
     """By default Celery kills a new child that needs more than 4 s, again and again."""
     worker = serving.worker("Here", *in_pool("prefork"), options={"load_seconds": 5}).ready()
@@ -144,7 +146,7 @@ def test_a_killed_prefork_child_is_replaced_by_one_that_may_load_for_long(
 
 
 @pytest.mark.parametrize("pool", ["solo", "prefork", "threads", *GREEN])
-def test_sigterm_lets_a_batch_finish_in_each_pool(serving: Serving, pool: str) -> None:
+def test_sigterm_lets_a_batch_finish_in_each_pool(serving: WorkerProcesses, pool: str) -> None:
     worker = serving.worker("Here", *in_pool(pool)).ready()
     id = serving.submit(n=1, seconds=2)
     until("the prediction runs", lambda: serving.members("running") == [id])

@@ -13,7 +13,7 @@ from tests.support.waiting import until
 from worker.testing import InMemoryWorker, Result
 
 if TYPE_CHECKING:
-    from tests.worker.serving import Serving
+    from tests.worker.processes import WorkerProcesses
 
 TEXT_ONLY = {
     "type": "object",
@@ -38,7 +38,7 @@ MIXED: list[dict[str, Any]] = [
 
 
 def in_memory(**entry: Any) -> InMemoryWorker:
-    return InMemoryWorker.of_entry({"python": "tests.worker.served:Storyteller", **entry})
+    return InMemoryWorker.of_entry({"python": "tests.worker.process_models:Storyteller", **entry})
 
 
 # --- loading ----------------------------------------------------------------------------------------
@@ -58,7 +58,7 @@ def test_a_model_that_cannot_be_loaded_says_the_line_that_a_worker_ends_with() -
     with pytest.raises(ModelUnloadable, match=r"models\.model: OSError: no file named voice\.bin"):
         in_memory(options={"load": "fail"})
     with pytest.raises(ModelUnloadable, match="has no attribute 'Nobody'"):
-        in_memory(python="tests.worker.served:Nobody")
+        in_memory(python="tests.worker.process_models:Nobody")
 
 
 # --- what is accepted -------------------------------------------------------------------------------
@@ -154,7 +154,7 @@ def test_of_a_batch_that_runs_past_its_limit_each_runs_alone_on_a_fresh_model() 
 # --- the same as the real one -----------------------------------------------------------------------
 
 
-def endings(serving: "Serving", ids: Sequence[str]) -> list[Result]:
+def endings(serving: "WorkerProcesses", ids: Sequence[str]) -> list[Result]:
     """What the ledger holds of predictions that are all over; none while one is not."""
     views = serving.ledger.run(read([(id, 0) for id in ids]))
     records = [view for view in views if view and view.prediction.status.terminal]
@@ -183,7 +183,7 @@ def without_reports(results: Sequence[Result]) -> list[Result]:
 
 
 @pytest.mark.slow
-def test_a_real_worker_writes_the_same_records(serving: "Serving") -> None:
+def test_a_real_worker_writes_the_same_records(serving: "WorkerProcesses") -> None:
     entry = {"max_batch_size": 16, "max_output_bytes": 1000}
     ids = [serving.submit(**value) for value in MIXED]
     serving.worker("Storyteller", entry=entry)
@@ -193,7 +193,9 @@ def test_a_real_worker_writes_the_same_records(serving: "Serving") -> None:
 
 
 @pytest.mark.slow
-def test_a_real_worker_ends_as_many_when_the_model_gives_too_few(serving: "Serving") -> None:
+def test_a_real_worker_ends_as_many_when_the_model_gives_too_few(
+    serving: "WorkerProcesses",
+) -> None:
     inputs: list[dict[str, Any]] = [{"text": "a"}, {"do": "shorten"}, {"text": "b"}]
     ids = [serving.submit(**value) for value in inputs]
     serving.worker("Storyteller", entry={"max_batch_size": 4})
@@ -203,7 +205,7 @@ def test_a_real_worker_ends_as_many_when_the_model_gives_too_few(serving: "Servi
 
 
 @pytest.mark.slow
-def test_a_real_worker_cancels_the_same(serving: "Serving") -> None:
+def test_a_real_worker_cancels_the_same(serving: "WorkerProcesses") -> None:
     inputs: list[dict[str, Any]] = [{"do": "wait"}, {"text": "other"}]
     ids = [serving.submit(**value) for value in inputs]
     serving.worker("Storyteller", entry={"max_batch_size": 2}, LEASE_SECONDS=3)
@@ -219,7 +221,7 @@ def test_a_real_worker_cancels_the_same(serving: "Serving") -> None:
 
 
 @pytest.mark.slow
-def test_real_workers_end_a_batch_past_its_limit_the_same(serving: "Serving") -> None:
+def test_real_workers_end_a_batch_past_its_limit_the_same(serving: "WorkerProcesses") -> None:
     inputs: list[dict[str, Any]] = [{"text": "fine"}, {"do": "sleep", "seconds": 60}]
     entry = {"max_batch_size": 2, "timeout_seconds": 0.5}
     ids = [serving.submit(**value) for value in inputs]

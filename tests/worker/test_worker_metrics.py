@@ -12,7 +12,7 @@ from contract.ledger.client import Ledger
 from contract.ledger.transitions import sweep
 from tests.support.waiting import until
 from tests.worker.batches import Fake, Followed, claimed, numbers
-from tests.worker.serving import Served, Serving
+from tests.worker.processes import WorkerProcess, WorkerProcesses
 from worker import drain, metrics
 from worker.batch import Batch, predict_items
 from worker.health import PHASES, Health
@@ -25,7 +25,7 @@ def metric(name: str, **labels: str) -> float:
     return REGISTRY.get_sample_value(f"soloist_worker_{name}", labels) or 0.0
 
 
-def exported(worker: Served) -> dict[str, float]:
+def exported(worker: WorkerProcess) -> dict[str, float]:
     """What a worker answers, by its name and labels."""
     text = worker.page("/metrics")
     rows = re.findall(r"^(soloist_\S+(?:\{.*\})?) (\S+)$", text, re.MULTILINE)
@@ -109,7 +109,9 @@ def test_each_pass_that_does_not_fit_is_counted() -> None:
 
 
 @pytest.mark.slow
-def test_a_real_worker_exports_its_start_its_state_and_its_batches(serving: Serving) -> None:
+def test_a_real_worker_exports_its_start_its_state_and_its_batches(
+    serving: WorkerProcesses,
+) -> None:
     began = time.monotonic()
     worker = serving.worker("Here", options={"load_seconds": 1})
     until(
@@ -164,7 +166,7 @@ def test_a_real_worker_exports_its_start_its_state_and_its_batches(serving: Serv
 
 @pytest.mark.slow
 def test_what_a_worker_hands_back_at_its_end_is_counted_where_it_outlives_it(
-    serving: Serving, ledger: Ledger
+    serving: WorkerProcesses, ledger: Ledger
 ) -> None:
     worker = serving.worker("Here", GRACE_SECONDS="0.2").ready()
     id = serving.submit(n=1, seconds=20)

@@ -14,7 +14,7 @@ from contract.ledger.transitions import ModelState, fail, state
 from contract.ledger.workers import Worker
 from contract.settings import Settings
 from tests.support.waiting import until
-from tests.worker.serving import Serving
+from tests.worker.processes import WorkerProcesses
 from worker import heartbeat as module
 from worker.device import Device
 from worker.health import Health
@@ -178,7 +178,7 @@ def test_nothing_comes_after_the_last_words_of_a_worker_that_cannot_start(
 
 
 @pytest.mark.slow
-def test_a_real_worker_is_seen_from_its_loading_to_its_end(serving: Serving) -> None:
+def test_a_real_worker_is_seen_from_its_loading_to_its_end(serving: WorkerProcesses) -> None:
     worker = serving.worker("Here", options={"load_seconds": 1})
     until(
         "the ledger knows that it loads",
@@ -199,7 +199,7 @@ def test_a_real_worker_is_seen_from_its_loading_to_its_end(serving: Serving) -> 
 
 
 @pytest.mark.slow
-def test_each_child_of_the_process_pool_is_a_worker(serving: Serving) -> None:
+def test_each_child_of_the_process_pool_is_a_worker(serving: WorkerProcesses) -> None:
     worker = serving.worker("Here", "--pool", "prefork", "--concurrency", "2").ready()
     until("the ledger knows both as ready", lambda: words(serving.ledger) == [("ready", "")] * 2)
     assert worker.output.count('"message":"ready"') == 2
@@ -208,7 +208,7 @@ def test_each_child_of_the_process_pool_is_a_worker(serving: Serving) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_worker_is_forgotten_when_its_time_is_over(serving: Serving) -> None:
+def test_a_killed_worker_is_forgotten_when_its_time_is_over(serving: WorkerProcesses) -> None:
     lease = {"LEASE_SECONDS": "1.5", "RENEW_SECONDS": "0.5"}
     worker = serving.worker("Here", **lease).ready()
     until("the ledger knows that it is ready", lambda: words(serving.ledger) == [("ready", "")])

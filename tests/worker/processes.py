@@ -19,7 +19,7 @@ from tests.e2e.stack import Program, Worker
 from tests.support.waiting import until
 
 
-class Served(Worker):
+class WorkerProcess(Worker):
     """A worker of the model `m`."""
 
     def __init__(self, program: str, folder: Path, env: dict[str, str], *more: str) -> None:
@@ -37,7 +37,7 @@ class Served(Worker):
         self._child.wait(10)
 
 
-class Serving:
+class WorkerProcesses:
     """A ledger and a notifier of a test's own, and the workers that it starts."""
 
     def __init__(self, settings: Settings, folder: Path) -> None:
@@ -46,7 +46,7 @@ class Serving:
         self.ledger = Ledger(settings)
         self._notifier = Notifier(settings)
         self._settings = settings
-        self._workers: list[Served] = []
+        self._workers: list[WorkerProcess] = []
 
     def close(self) -> None:
         for worker in self._workers:
@@ -62,10 +62,10 @@ class Serving:
         entry: dict[str, Any] | None = None,
         program: str = "worker",
         **settings: object,
-    ) -> "Served":
-        """Start a worker of `tests.worker.served:<model>`, in batches of one; `entry` is more of its entry."""
+    ) -> "WorkerProcess":
+        """Start a worker of `tests.worker.process_models:<model>`, in batches of one; `entry` is more of its entry."""
         entry = {
-            "python": f"tests.worker.served:{model}",
+            "python": f"tests.worker.process_models:{model}",
             "device": "cpu",
             "max_batch_size": 1,
             "options": {"loads": str(self.loads), **(options or {})},
@@ -82,7 +82,7 @@ class Serving:
             **settings,
         }
         env = {f"SOLOIST_{name}": str(value) for name, value in told.items()}
-        worker = Served(program, self.folder, env, *more)
+        worker = WorkerProcess(program, self.folder, env, *more)
         self._workers.append(worker)
         return worker
 

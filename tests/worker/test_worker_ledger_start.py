@@ -15,7 +15,7 @@ from contract.settings import Settings
 from local.redis import EmbeddedRedis
 from tests.support.unavailable_ledgers import KINDS, away, refused, silent
 from tests.support.waiting import until
-from tests.worker.serving import Serving
+from tests.worker.processes import WorkerProcesses
 from worker import ledger_start
 from worker.health import Health
 from worker.ledger_start import LedgerCheck
@@ -137,7 +137,7 @@ def test_a_name_that_takes_long_to_be_looked_up_holds_up_no_load(
 
 @pytest.mark.slow
 def test_a_worker_waits_with_its_model_loaded_and_says_for_what(
-    serving: Serving, tmp_path: Path
+    serving: WorkerProcesses, tmp_path: Path
 ) -> None:
     with away(refused, tmp_path) as (url, heal):
         worker = serving.worker("Here", REDIS_URL=url, BROKER_URL=NOWHERE)
