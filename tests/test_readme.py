@@ -3,9 +3,9 @@
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -16,6 +16,7 @@ from contract.errors import PredictionFailed
 from contract.tasks import TASKS
 from local.processes import free_port
 from service.http.problems import STATUS
+from tests.support.programs import START_SECONDS, Program
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -38,48 +39,28 @@ def recipe(target: str) -> str:
 def up(tmp_path_factory: pytest.TempPathFactory):
     """What `make run` starts, on a free port and with data of its own."""
     port, state = free_port(), tmp_path_factory.mktemp("state")
-    command = [sys.executable, "-m", "cli.main", "up", "--catalog", "examples/catalog.yaml"]
-    log = (state / "log").open("w")
-    process = subprocess.Popen(
-        [*command, "--port", str(port)],
-        cwd=ROOT,
-        env={**os.environ, "SOLOIST_STATE_DIR": str(state), "OMP_NUM_THREADS": "1"},
-        stdout=log,
-        stderr=subprocess.STDOUT,
-    )
+    command = ["cli.main", "up", "--catalog", "examples/catalog.yaml", "--port", str(port)]
+    env = {"SOLOIST_STATE_DIR": str(state), "OMP_NUM_THREADS": "1"}
+    process = Program("up", command, state, env)
     url = f"http://127.0.0.1:{port}"
     body = {"input": {"text": "ready?"}}
     headers = {"Prefer": "wait=50", "Idempotency-Key": "ready"}
     try:
         transport = httpx.HTTPTransport(retries=0)
         with httpx.Client(transport=transport, timeout=60) as client:
-            wait_for_gateway(client, url, process)
+            process.wait_until(lambda: is_ready(client, url), START_SECONDS)
             path = "/v1/models/local/minilm/predictions"
             answer = client.post(url + path, json=body, headers=headers)
             assert answer.json()["status"] == "succeeded", answer.text
         yield url, state
     finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(60)
-        finally:
-            process.kill()
-            process.wait()
-            log.close()
+        process.terminate(60)
 
 
-def wait_for_gateway(client: httpx.Client, url: str, process: subprocess.Popen[bytes]) -> None:
-    """Ask until it is ready; a process that ended will never be."""
-    for _ in range(600):
-        assert process.poll() is None, "soloist up ended"
-        try:
-            if client.get(f"{url}/readyz").status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(0.1)
-    pytest.fail("the gateway did not get ready")
+def is_ready(client: httpx.Client, url: str) -> bool:
+    with suppress(httpx.TransportError):
+        return client.get(f"{url}/readyz").is_success
+    return False
 
 
 def test_make_run_and_make_test_are_what_the_readme_says_they_are() -> None:

@@ -1,6 +1,5 @@
 """The start and the end of a gateway or keeper process."""
 
-import os
 import signal
 import socket
 import subprocess
@@ -19,6 +18,7 @@ from local.redis import EmbeddedRedis
 from service import process
 from service.http.protocol import ProbeHttpProtocol
 from service.keeper.app import create_keeper
+from tests.support.programs import Program
 
 ODD = "p@ss/w:rd#%"
 
@@ -59,18 +59,14 @@ def test_a_process_that_waits_for_its_ledger_ends_when_it_is_told_to(
     catalog = tmp_path / "catalog.yaml"
     catalog.write_text("models: {echo: {python: 'a:B'}}\n")
     url = f"redis://127.0.0.1:{free_port()}"
-    with subprocess.Popen(
-        [sys.executable, "-m", "service", name],
-        env={**os.environ, "SOLOIST_REDIS_URL": url, "SOLOIST_CATALOG": str(catalog)},
-        cwd=Path(process.__file__).parents[1],
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as waiting:
-        assert waiting.stdout is not None
-        assert any("waiting for the ledger" in line for line in waiting.stdout)
-        waiting.terminate()
+    env = {"SOLOIST_REDIS_URL": url, "SOLOIST_CATALOG": str(catalog)}
+    waiting = Program(name, ["service", name], tmp_path, env)
+    try:
+        waiting.says("waiting for the ledger", 0)
 
-        assert waiting.wait(10) == 0
+        assert waiting.end(10) == 0
+    finally:
+        waiting.kill()
 
 
 def test_a_signal_that_comes_before_uvicorn_listens_to_signals_is_not_lost(

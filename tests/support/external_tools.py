@@ -10,8 +10,11 @@ from typing import NoReturn
 
 import pytest
 
+from local.redis import server_program
+
 FETCHED = Path(__file__).parents[2] / ".soloist" / "clients"
 SECONDS = 120
+SYSTEM_PATH = "/usr/local/bin:/usr/bin"
 
 
 def missing(what: str) -> NoReturn:
@@ -31,10 +34,16 @@ def program(name: str, install: str) -> str:
 
 def newer_redis() -> Path:
     """The machine's `redis-server`, 7 or newer. The one of the environment is the product's own, 6.2."""
-    found = shutil.which("redis-server", path="/usr/local/bin:/usr/bin")
+    found = shutil.which("redis-server", path=SYSTEM_PATH)
     if found is None:
         missing("no Redis 7 is installed: apt-get install redis-server")
     return Path(found)
+
+
+def newest_redis() -> Path:
+    """The machine's own `redis-server` where it has one, else the product's."""
+    found = shutil.which("redis-server", path=SYSTEM_PATH)
+    return Path(found) if found else server_program()
 
 
 def fetch(name: str, command: Callable[[Path], list[str]]) -> Path:

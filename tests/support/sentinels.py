@@ -1,7 +1,6 @@
 """A Redis behind Sentinel: a primary, its replicas and sentinels, real processes on loopback."""
 
 import contextlib
-import shutil
 import signal
 from pathlib import Path
 from typing import Any, Self
@@ -9,7 +8,8 @@ from typing import Any, Self
 import redis
 
 from local.processes import Process, free_port
-from local.redis import server_program
+from local.server import Server
+from tests.support.external_tools import newest_redis
 from tests.support.waiting import until
 
 SERVICE = "ledger"
@@ -18,20 +18,12 @@ DOWN_MILLISECONDS = 500
 FAILOVER_SECONDS = 30.0
 
 
-def newest_redis() -> Path:
-    """The machine's own redis-server before the one of the environment, which is older."""
-    installed = shutil.which("redis-server", path="/usr/local/bin:/usr/bin")
-    return Path(installed) if installed else server_program()
-
-
-class Node:
+class Node(Server):
     """One Redis of the set; it keeps its port and its data over restarts."""
 
     def __init__(self, folder: Path, password: str) -> None:
-        self.folder = folder
-        self.port = free_port()
+        super().__init__(folder)
         self._password = password
-        self._process: Process | None = None
 
     def start(self, primary: "Node | None" = None) -> None:
         """Start it, as a replica where a primary is named, and return when it answers."""
@@ -73,19 +65,6 @@ class Node:
     def in_step(self) -> bool:
         """A replica that has all that its primary wrote."""
         return (self.asked("info", "replication") or {}).get("master_link_status") == "up"
-
-    def kill(self) -> None:
-        if self._process:
-            self._process.kill()
-            self._process = None
-
-    def pause(self) -> None:
-        if self._process:
-            self._process.signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        if self._process:
-            self._process.signal(signal.SIGCONT)
 
 
 class Guarded:

@@ -11,7 +11,8 @@ import redis
 
 from local.processes import Process, accepts, free_port
 from local.redis import EmbeddedRedis
-from tests.support.sentinels import SERVICE, newest_redis
+from tests.support.external_tools import newest_redis
+from tests.support.sentinels import SERVICE
 
 Heal = Callable[[], None]
 Away = tuple[str, Heal | None]
