@@ -5,6 +5,7 @@ code becomes a page that shows it.
 """
 
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,12 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     """In place of the files that MkDocs found in docs/; the theme's own stay."""
     themes = [file for file in files if file.src_dir != config.docs_dir]
     return Files([*themes, *(_file(path, config) for path in sorted(_reachable(config.nav)))])
+
+
+def on_post_build(*, config: MkDocsConfig) -> None:
+    """Put the runbooks beside their pages as they are: the address that an alert carries ends in `.md`."""
+    for runbook in (ROOT / "docs" / "runbooks").glob("*.md"):
+        shutil.copy(runbook, Path(config.site_dir) / "runbooks")
 
 
 def _reachable(nav: Any) -> set[str]:

@@ -135,3 +135,11 @@ def test_a_linked_file_of_code_is_a_page_that_shows_it(site: Path) -> None:
     index = (site / "search" / "search_index.js").read_text(encoding="utf-8")
     assert "installer.yaml.html" not in index
     assert "kubernetes.html" in index
+
+
+@pytest.mark.slow
+def test_the_address_that_an_alert_carries_is_there(site: Path) -> None:
+    runbooks = {page.name for page in (ROOT / "docs" / "runbooks").glob("*.md")}
+    assert runbooks
+    assert runbooks == {page.name for page in (site / "runbooks").glob("*.md")}
+    assert len(list((site / "runbooks").glob("*.html"))) == len(runbooks)
