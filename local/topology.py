@@ -2,18 +2,16 @@
 
 import os
 import re
-import shutil
 import socket
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 
 from contract.catalog import Catalog
+from contract.gpus import VISIBLE, list_gpus
 from contract.settings import Settings
 from local.processes import StartFailed, can_listen, free_port
 
-VISIBLE = "CUDA_VISIBLE_DEVICES"
 REQUIRED = {"fastapi": "gateway", "uvicorn": "gateway", "torch": "worker", "transformers": "worker"}
 
 
@@ -76,7 +74,7 @@ def plan_topology(
     keeper = ProcessSpec(
         "keeper", ("service", "keeper"), shared, "SOLOIST_KEEPER_PORT", keeper_port
     )
-    gpus = count_gpus()
+    gpus = len(list_gpus())
     counts = worker_counts(catalog, gpus, workers_per_model)
     without_gpu = workers_without_gpu(catalog, gpus, counts)
     workers = [
@@ -126,23 +124,6 @@ def worker_counts(catalog: Catalog, gpus: int, per_model: int | None) -> dict[st
         for spare in range(max(0, gpus - len(takers))):
             counts[takers[spare % len(takers)]] += 1
     return counts
-
-
-def count_gpus() -> int:
-    """The GPUs that workers may use; 0 without NVIDIA's driver."""
-    visible = os.environ.get(VISIBLE)
-    if visible is not None:
-        return len([device for device in visible.split(",") if device.strip() not in ("", "-1")])
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return 0
-    try:
-        asked = subprocess.run(
-            [program, "-L"], capture_output=True, text=True, timeout=20, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return 0
-    return sum(line.startswith("GPU ") for line in asked.stdout.splitlines())
 
 
 def _check_installed() -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from contract.settings import Settings
 from planner.autoscaler import (
     HPA_SECONDS,
     Activation,
@@ -21,8 +22,9 @@ from planner.outcome import Outcome, Sample
 from planner.pods import Keeper, Pod, pods_to_delete
 
 EXIT_SECONDS = 2.0  # from SIGTERM to a free GPU, for a pod that has nothing to finish
-LEASE_SECONDS = 15.0  # until what a killed worker held is queued again
-MAX_ATTEMPTS = 3
+LEASE_SECONDS: float = Settings.model_fields["lease_seconds"].default
+"""Until what a killed worker held is queued again."""
+MAX_ATTEMPTS: int = Settings.model_fields["max_attempts"].default
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ LONGER = {
 }
 READS_ENVIRONMENT = {
     "contract/settings.py": "the one place of all settings",
+    "contract/gpus.py": "CUDA_VISIBLE_DEVICES says which GPUs this process may use",
     "worker/device.py": "CUDA_VISIBLE_DEVICES is how a device is chosen and the others hidden",
     "local/processes.py": "a child process gets our environment and its own settings over it",
     "local/topology.py": "the processes of `soloist up` get our environment and a device each",

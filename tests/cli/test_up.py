@@ -1,7 +1,6 @@
 """`soloist up`: it starts everything, shows how far it is, restarts what dies, and ends in order."""
 
 import asyncio
-import json
 import os
 import signal
 import socket
@@ -25,78 +24,23 @@ from local.log_stream import LogStream
 from local.processes import StartFailed, free_port
 from local.redis import EmbeddedRedis
 from local.run_file import read_run_file
-from local.topology import ProcessSpec, Topology
-
-FAKE = '''
-"""Stands in for each process: answers probes and predictions, and writes down how it ends."""
-import json, os, signal, sys, threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
-
-name, how = sys.argv[1:3]
-port = next(int(v) for k, v in os.environ.items() if k == sys.argv[3])
-phases = iter(["importing", "loading"] if how != "plain" else [])
-
-def note(word):
-    with open("ends.txt", "a") as file:
-        file.write(f"{word} {name}\\n")
-
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self):
-        phase = next(phases, None)
-        if phase:
-            self.answer(503, {"state": "loading", "phase": phase, "progress": 0.5})
-        else:
-            self.answer(200, {"state": "idle"})
-    def do_POST(self):
-        self.answer(201, {"id": "p", "status": "succeeded", "output": [0.25] * 384})
-    def answer(self, status, body):
-        raw = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("content-length", str(len(raw)))
-        self.end_headers()
-        self.wfile.write(raw)
-    def log_message(self, *args):
-        pass
-
-if how == "refuses":
-    print("soloist worker: the model is broken", file=sys.stderr)
-    sys.exit(78)
-if how == "crashes":
-    sys.exit("some trouble")
-if how == "dies once" and not os.path.exists("died.txt"):
-    open("died.txt", "w").close()
-    os.kill(os.getpid(), signal.SIGKILL)
-
-def end(number, frame):
-    if how != "stubborn":
-        note("ended")
-        os._exit(0)
-
-signal.signal(signal.SIGTERM, end)
-print(json.dumps({"at": "2026-01-02T03:04:05", "level": "info", "message": "it runs", "port": port}))
-print("a line that is no JSON", flush=True)
-HTTPServer(("127.0.0.1", port), Handler).serve_forever()
-'''
+from local.topology import Topology
+from tests.support.fake_program import fake_spec, write_fake_program
 
 
 @pytest.fixture(autouse=True)
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "fake.py").write_text(FAKE)
+    write_fake_program(tmp_path)
     monkeypatch.setattr(supervisor, "PROBE_SECONDS", 0.01)
     monkeypatch.setattr(supervisor, "FIRST_PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(up, "LEDGER_POLL_SECONDS", 0.01)
 
 
-def fake_plan(*workers: str) -> Topology:
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-
-    def process(name: str, how: str, variable: str, port: int = 0) -> ProcessSpec:
-        return ProcessSpec(name, ("fake", name, how, variable), environment, variable, port)
-
+def fake_topology(*workers: str) -> Topology:
     return Topology(
-        process("gateway", "plain", "SOLOIST_PORT", free_port()),
-        process("keeper", "plain", "SOLOIST_KEEPER_PORT"),
-        [process(f"m-{n}", how, "SOLOIST_WORKER_PORT") for n, how in enumerate(workers, 1)],
+        fake_spec("gateway", "plain", "SOLOIST_PORT", free_port()),
+        fake_spec("keeper", "plain", "SOLOIST_KEEPER_PORT"),
+        [fake_spec(f"m-{n}", how, "SOLOIST_WORKER_PORT") for n, how in enumerate(workers, 1)],
         [],
     )
 
@@ -131,7 +75,7 @@ class Scene:
         return self
 
     def run(self, *workers: str, ledger: EmbeddedRedis | None = None, **settings: object) -> int:
-        self._monkeypatch.setattr(up, "plan_topology", lambda *_: fake_plan(*workers))
+        self._monkeypatch.setattr(up, "plan_topology", lambda *_: fake_topology(*workers))
         spec = ModelSpec(name="m", source="x/y", task="feature-extraction")
         given = Settings(log_format="text", **settings)  # type: ignore[arg-type]
         return asyncio.run(up.Up(given, Catalog([spec]), ledger, None).run())
@@ -309,77 +253,3 @@ def test_missing_parts_are_named(soloist, monkeypatch: pytest.MonkeyPatch) -> No
     result = soloist("up")
     assert result.code == 1
     assert "pip install 'soloist[gateway,worker]'" in result.err
-
-
-def catalog(**devices: str) -> Catalog:
-    return Catalog([ModelSpec(name=n, python="m:C", device=d) for n, d in devices.items()])
-
-
-@pytest.mark.parametrize(
-    ("gpus", "per_model", "counts", "without_gpu"),
-    [
-        (0, None, {"a": 1, "b": 1, "c": 1}, {}),
-        (1, None, {"a": 1, "b": 1, "c": 1}, {"a": 1}),
-        (2, None, {"a": 1, "b": 1, "c": 1}, {}),
-        (5, None, {"a": 3, "b": 2, "c": 1}, {}),
-        (4, 3, {"a": 3, "b": 3, "c": 3}, {"a": 2}),
-    ],
-)
-def test_gpus_are_dealt_out_to_the_models(gpus, per_model, counts, without_gpu) -> None:
-    models = catalog(a="auto", b="cuda", c="cpu")
-    assert topology.worker_counts(models, gpus, per_model) == counts
-    without = topology.workers_without_gpu(models, gpus, counts)
-    assert {name: number for name, number in without.items() if number} == without_gpu
-
-
-def test_gpus_are_counted_by_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    program = tmp_path / "nvidia-smi"
-    program.write_text("#!/bin/sh\necho 'GPU 0: H200 (UUID: a)'; echo 'GPU 1: H200 (UUID: b)'\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    assert topology.count_gpus() == 2
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    assert topology.count_gpus() == 1
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert topology.count_gpus() == 0
-
-
-def test_each_process_gets_its_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(topology, "find_spec", lambda name: True)
-    monkeypatch.setattr(topology, "count_gpus", lambda: 1)
-    settings = Settings(port=0, keeper_port=0, catalog=Path("c.yaml"))
-    parts = topology.plan_topology(settings, catalog(a="auto", b="cuda"), "redis://embedded", None)
-    first, second = parts.workers
-    assert first.arguments == ("worker", "--model", "a")
-    assert first.environment["SOLOIST_REDIS_URL"] == "redis://embedded"
-    assert first.environment["SOLOIST_CATALOG"] == str(Path("c.yaml").resolve())
-    assert first.environment["SOLOIST_WORKER_NAME"] != second.environment["SOLOIST_WORKER_NAME"]
-    assert parts.on_cpu == ["a"]
-    assert first.environment["CUDA_VISIBLE_DEVICES"] == ""
-    assert parts.gateway.environment["SOLOIST_PORT"] == str(parts.gateway.port)
-
-
-LOGGED = (
-    '{"at":"2026-01-02T03:04:05.678+00:00","level":"warning","logger":"x","message":"slow","ms":12}'
-)
-
-
-def test_lines_are_readable_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    stream = LogStream(["gateway", "m"], as_json=False)
-    stream.write_line("m", LOGGED)
-    stream.write_line("gateway", "Traceback [most] recent")
-    assert capsys.readouterr().out == (
-        "m       │ 03:04:05 warning slow ms=12\ngateway │ Traceback [most] recent\n"
-    )
-
-
-def test_lines_are_json_for_machines(capsys: pytest.CaptureFixture[str]) -> None:
-    stream = LogStream(["m"], as_json=True)
-    stream.write_line("m", LOGGED)
-    stream.write_line("m", "no JSON")
-    stream.write_sentence("hello")
-    first, second, third = map(json.loads, capsys.readouterr().out.splitlines())
-    assert first == {"process": "m", **json.loads(LOGGED)}
-    assert second == {"process": "m", "message": "no JSON"}
-    assert third == {"process": "up", "message": "hello"}

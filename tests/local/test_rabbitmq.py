@@ -1,4 +1,4 @@
-"""Servers of a measurement or a test: they keep, they forget, they freeze, and they leave nothing behind."""
+"""A RabbitMQ of a measurement or a test: it keeps what it confirmed, it freezes, it forgets, and leaves nothing behind."""
 
 import contextlib
 from collections.abc import Iterator
@@ -7,17 +7,9 @@ from pathlib import Path
 import kombu
 import psutil
 import pytest
-from redis import Redis as Client
 
 from local.rabbitmq import RabbitMQ
-from local.redis import EmbeddedRedis
 from local.server import Server
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[EmbeddedRedis]:
-    with EmbeddedRedis(tmp_path / "redis") as broker:
-        yield broker
 
 
 @pytest.fixture(scope="module")
@@ -50,31 +42,6 @@ def family(broker: Server) -> list[psutil.Process]:
 def gone(processes: list[psutil.Process]) -> bool:
     psutil.wait_procs(processes, timeout=20)
     return not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in processes)
-
-
-def test_redis_keeps_its_data_over_a_crash(redis: EmbeddedRedis) -> None:
-    with Client.from_url(redis.url) as client:
-        client.set("kept", 1)
-    redis.kill()
-    assert not redis.alive
-    redis.start()
-    with Client.from_url(redis.url) as client:
-        assert client.get("kept") == b"1"
-
-
-def test_redis_forgets_when_wiped(redis: EmbeddedRedis) -> None:
-    with Client.from_url(redis.url) as client:
-        client.set("lost", 1)
-    redis.wipe()
-    with Client.from_url(redis.url) as client:
-        assert client.get("lost") is None
-
-
-def test_redis_stops_even_when_paused_and_leaves_no_process(redis: EmbeddedRedis) -> None:
-    processes = family(redis)
-    redis.pause()
-    redis.stop()
-    assert gone(processes)
 
 
 @pytest.mark.slow
