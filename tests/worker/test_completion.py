@@ -11,27 +11,13 @@ from contract.errors import LedgerUnavailable
 from contract.ledger.transitions import Claimed, LeaseTerms, Outcome, Transition
 from contract.telemetry.tracing import OFF
 from tests.support.fake_ledger import FakeLedger
+from tests.support.fake_notifier import FakeNotifier
 from worker.batch import Batch
 from worker.batch_log import BatchLog
 from worker.completion import EXIT_BROKEN, Completion
 from worker.leases import Leases
 
 LIMIT = 60.0
-
-
-class Wakeups:
-    """As strict as the real one: who uses it after its end gets an error."""
-
-    def __init__(self) -> None:
-        self.wakeups: list[int] = []
-        self.closed = False
-
-    def send_wakeups(self, model: str, wakeups: list[int]) -> None:
-        assert not self.closed, "cannot schedule new futures after shutdown"
-        self.wakeups += wakeups
-
-    def close(self, *, wait: bool) -> None:
-        self.closed = wait
 
 
 class Ended(BaseException):
@@ -42,7 +28,7 @@ class WorkerProcess:
     """The ends of one process, and its leases as a test fills them."""
 
     def __init__(self) -> None:
-        self.ledger, self.notifier = FakeLedger(), Wakeups()
+        self.ledger, self.notifier = FakeLedger(), FakeNotifier()
         terms = LeaseTerms("m", "w1", 4, timeout_seconds=LIMIT)
         self.leases = Leases(self.ledger, terms, 1000, lambda batch: None)
         self.held = ExitStack()

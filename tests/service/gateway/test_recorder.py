@@ -15,6 +15,7 @@ from contract.prediction import Prediction, new_id
 from contract.settings import Settings
 from service.gateway import recorder, retries
 from service.gateway.recorder import Recorder
+from tests.support.fake_notifier import FakeNotifier
 from tests.support.lossy_ledger import (
     Fault,
     LossyLedger,
@@ -30,23 +31,12 @@ QUICK = 0.25
 """How fast these tests live: a request has so much of its real time."""
 
 
-class Wakeups:
-    """A notifier that remembers whom it woke."""
-
-    def __init__(self) -> None:
-        self.woken: list[tuple[str, list[int]]] = []
-
-    def send_wakeups(self, model: str, wakeups: list[int]) -> None:
-        if wakeups:
-            self.woken.append((model, wakeups))
-
-
 class RecorderHarness:
     """A recorder before a ledger with faults."""
 
     def __init__(self, settings: Settings, faults: tuple[Fault, ...]) -> None:
         self.ledger = LossyLedger(settings, "create", *faults)
-        self.notifier = Wakeups()
+        self.notifier = FakeNotifier()
         self.recorder = Recorder(self.ledger, self.notifier)  # type: ignore[arg-type]
 
     async def record(self, new: NewPrediction) -> Any:
@@ -107,7 +97,7 @@ def test_a_create_without_an_answer_is_tried_again_and_recorded_once(
         assert not created.repeated
         assert created.prediction.id == mine.prediction.id
         assert created.prediction.queue_position == 1
-        assert harness.notifier.woken == [("m", [1])]
+        assert harness.notifier.sent == [("m", [1])]
 
     tell(story, fault)
     assert recorded_ids(ledger) == [mine.prediction.id]
