@@ -256,7 +256,7 @@ def paths_of(component: str, catalog: Catalog) -> set[str]:
     """The paths that the component answers on."""
     if component == "worker":
         known = ("/livez", "/startupz", "/readyz", "/metrics", "/other")
-        return {path for path in known if Health().answer(path)[0] != 404}
+        return {path for path in known if Health().answer_probe(path)[0] != 404}
     if component == "gateway":
         return {route.path for route in gateway_health.router.routes}
     return {route.path for route in create_keeper(Settings(), catalog).routes}
@@ -315,9 +315,9 @@ def entry_point(image: str) -> list[str]:
 
 def test_the_images_take_the_arguments_of_the_pods(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[Any] = []
-    monkeypatch.setattr(worker.drain, "listen", lambda: None)
-    monkeypatch.setattr(worker.process, "serve", lambda *args: calls.append(args) or 0)
-    monkeypatch.setattr(worker.process, "fetch", lambda name: calls.append(name) or 0)
+    monkeypatch.setattr(worker.drain, "install_handlers", lambda: None)
+    monkeypatch.setattr(worker.process, "serve_model", lambda *args: calls.append(args) or 0)
+    monkeypatch.setattr(worker.process, "fetch_to_cache", lambda name: calls.append(name) or 0)
     monkeypatch.setattr(service.process, "serve_gateway", lambda: calls.append("gateway"))
     monkeypatch.setattr(service.process, "serve_keeper", lambda: calls.append("keeper"))
     mains = {("python", "-m", "service"): serve, ("python", "-m", "worker"): work}

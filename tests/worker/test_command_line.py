@@ -48,7 +48,7 @@ import worker.process, worker.__main__
 from contract.errors import ModelUnloadable
 def serve(*_):
     raise {error}("models.m: SystemExit: 0")
-worker.process.serve = serve
+worker.process.serve_model = serve
 raise SystemExit(worker.__main__.main(["--model", "m"]))
 """
 

@@ -98,7 +98,7 @@ def test_a_model_that_takes_the_end_for_an_error_of_its_own_keeps_no_worker_aliv
 @pytest.mark.slow
 def test_the_handler_stands_before_anything_heavy_is_imported() -> None:
     code = (
-        "import sys, worker.drain as d; d.listen()\n"
+        "import sys, worker.drain as d; d.install_handlers()\n"
         "heavy = {'celery', 'kombu', 'redis', 'pydantic', 'torch', 'asyncio'} & set(sys.modules)\n"
         "sys.exit(', '.join(heavy) or 0)"
     )
