@@ -12,8 +12,8 @@ from cli.options import Json
 from contract.catalog import Catalog
 from contract.errors import LedgerUnavailable
 from contract.ledger.client import Ledger
-from contract.ledger.transitions import NoRoom, Transition, read, replay
-from contract.ledger.transitions import dead as dead_list
+from contract.ledger.transitions import NoRoom, Transition, read_predictions, replay
+from contract.ledger.transitions import read_dead_list as dead_list
 from contract.prediction import Prediction, new_id
 from local.run_file import open_ledger
 
@@ -96,7 +96,7 @@ def _replay_one(catalog: Catalog, ledger: Ledger, notifier: "Notifier", id: str)
         Failure: it is not on the dead list, its model is not in the catalog, there is no room for it, or
             the ledger's answer is lost.
     """
-    (view,) = ledger.run(read([(id, -1)]))
+    (view,) = ledger.run(read_predictions([(id, -1)]))
     if view is None:
         raise Failure(f"there is no prediction {id}")
     spec = catalog.get(view.prediction.model)

@@ -11,6 +11,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contract import addresses
 from contract.errors import SettingsInvalid
+from contract.ledger.retry import DEAD_TTL_SECONDS, MAX_ATTEMPTS, RetryPolicy
+from contract.ledger.workers import LEASE_SECONDS
 
 PREFIX = "SOLOIST_"
 REDIS = ("redis", "rediss", "redis+sentinel", "rediss+sentinel")
@@ -105,14 +107,16 @@ class Settings(BaseSettings):
         "if not set.",
     )
     lease_seconds: float = Field(
-        15.0, gt=0, description="How long a worker's claim holds without a sign of life."
+        LEASE_SECONDS, gt=0, description="How long a worker's claim holds without a sign of life."
     )
     renew_seconds: float = Field(
         1.0,
         gt=0,
         description="How often a worker extends its leases and learns what was canceled.",
     )
-    max_attempts: int = Field(3, ge=1, description="How many workers one prediction may lose.")
+    max_attempts: int = Field(
+        MAX_ATTEMPTS, ge=1, description="How many workers one prediction may lose."
+    )
     sweep_seconds: float = Field(1.0, gt=0, description="How often the keeper looks at the ledger.")
     priority_credit_seconds: float = Field(
         300.0,
@@ -120,7 +124,7 @@ class Settings(BaseSettings):
         description="How much earlier `high` counts as accepted, and how much later `low` does.",
     )
     dead_ttl_seconds: float = Field(
-        7 * 86400.0, gt=0, description="How long a dead prediction can be replayed."
+        DEAD_TTL_SECONDS, gt=0, description="How long a dead prediction can be replayed."
     )
     body_limit_bytes: int = Field(1024 * 1024, gt=0, description="Largest request body.")
     max_wait_seconds: float = Field(
@@ -235,6 +239,11 @@ class Settings(BaseSettings):
         if selector is not None and info.data.get("pod_namespace") is None:
             raise ValueError(f"needs {PREFIX}POD_NAMESPACE, the namespace of these pods")
         return selector
+
+    @property
+    def retry(self) -> RetryPolicy:
+        """When the ledger gives a prediction up."""
+        return RetryPolicy(self.max_attempts, self.dead_ttl_seconds)
 
     @property
     def broker(self) -> str:

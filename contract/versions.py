@@ -1,7 +1,7 @@
 """What names a version of a model: 32 hex digits of its entry in the catalog, then 32 of its files.
 
 Gateway, keeper and worker read the entry out of the catalog. The files lie where the worker is, so it alone
-says what they hold, and the ledger passes it on (contract/ledger/scripts/announce.lua).
+says what they hold, and the ledger passes it on (contract/ledger/scripts/register.lua).
 """
 
 import re

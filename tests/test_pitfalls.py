@@ -17,7 +17,7 @@ import pytest
 from contract.broker import create_app
 from contract.ledger.client import CONNECTIONS, AsyncLedger, Ledger
 from contract.ledger.keys import PER_MODEL
-from contract.ledger.transitions import state
+from contract.ledger.transitions import read_models
 from contract.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -310,7 +310,7 @@ def connections(ledger: Ledger) -> int:
 
 def test_more_callers_than_connections_wait_for_their_turn(ledger: Ledger) -> None:
     with ThreadPoolExecutor(200) as threads:
-        answers = list(threads.map(lambda _: ledger.run(state(["m"])), range(400)))
+        answers = list(threads.map(lambda _: ledger.run(read_models(["m"])), range(400)))
     assert len(answers) == 400
     assert connections(ledger) <= CONNECTIONS
 
@@ -319,7 +319,7 @@ def test_more_coroutines_than_connections_wait_for_their_turn(settings: Settings
     async def ask() -> int:
         ledger = AsyncLedger(settings)
         try:
-            answers = await asyncio.gather(*(ledger.run(state(["m"])) for _ in range(400)))
+            answers = await asyncio.gather(*(ledger.run(read_models(["m"])) for _ in range(400)))
         finally:
             await ledger.close()
         return len(answers)

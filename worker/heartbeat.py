@@ -10,7 +10,7 @@ from threading import Event, Thread
 from contract import __version__
 from contract.errors import SoloistError, StartRefused
 from contract.ledger.client import Ledger
-from contract.ledger.transitions import Transition, announce, leave
+from contract.ledger.transitions import Transition, deregister, register
 from contract.ledger.workers import REPEAT_SHARE, Worker
 from contract.settings import Settings
 from worker.device import Device
@@ -88,7 +88,7 @@ class Heartbeat:
             self._changed.wait(rarely if self._heard else often)
         if self._heard:
             early = not (self._health.ready or draining() or self._records_failure)
-            self._send(ledger, lambda: leave(self._model, name, early=early))
+            self._send(ledger, lambda: deregister(self._model, name, early=early))
         ledger.close()
 
     @staticmethod
@@ -105,7 +105,7 @@ class Heartbeat:
 
     def _announcement(self, name: str) -> Transition[bool]:
         lease = self._settings.lease_seconds
-        return announce(self._model, self._worker(name), lease, self._start)
+        return register(self._model, self._worker(name), lease, self._start)
 
     def _worker(self, name: str) -> Worker:
         """What there is to say now. That it is busy, the ledger knows by its leases."""

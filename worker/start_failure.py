@@ -6,7 +6,7 @@ from threading import Thread
 
 from contract.errors import LedgerNewer, LedgerUnsafe, SettingsInvalid, SoloistError, StartRefused
 from contract.ledger.client import Ledger
-from contract.ledger.transitions import MOST_FAILURE_CHARACTERS, fail
+from contract.ledger.transitions import MOST_FAILURE_CHARACTERS, note_start_failure
 from contract.settings import Settings, load_ledger_settings, load_settings, secret_values
 
 logger = logging.getLogger(__name__)
@@ -68,7 +68,11 @@ def _say(settings: Settings, model: str, error: StartRefused, worker: str) -> No
     ledger = Ledger(settings)
     try:
         ledger.check()
-        ledger.run(fail(model, worker or settings.worker_name, error.code, redact(error.detail)))
+        ledger.run(
+            note_start_failure(
+                model, worker or settings.worker_name, error.code, redact(error.detail)
+            )
+        )
     except SoloistError:
         logger.debug("no last words", exc_info=True)
     finally:

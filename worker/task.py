@@ -57,8 +57,7 @@ class Predict(Task):  # type: ignore[misc]
             max_batch_size=spec.max_batch_size,
             lease_seconds=settings.lease_seconds,
             timeout_seconds=spec.timeout_seconds,
-            max_attempts=settings.max_attempts,
-            dead_ttl_seconds=settings.dead_ttl_seconds,
+            retry=settings.retry,
         )
 
     def set_worker_name(self, worker: str) -> None:

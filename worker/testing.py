@@ -257,7 +257,7 @@ class _Records:
             record = self.by_id[row["id"]]
             if record.status is Status.PROCESSING and record.attempt == row["attempt"]:
                 apply(record, row, transition.args)
-        return transition.read([] if transition.script == "finish" else True)
+        return transition.read_answer([] if transition.script == "finish" else True)
 
     def _report(self, record: Prediction, row: dict[str, Any], args: dict[str, Any]) -> None:
         record.progress = row.get("progress", record.progress)

@@ -1,11 +1,7 @@
 """The ledger: runs transitions in Redis, for a worker (`Ledger`) or an event loop (`AsyncLedger`)."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from typing import Any, TypeVar
 
 import msgpack
@@ -22,39 +18,18 @@ from contract.errors import (
     SoloistError,
 )
 from contract.ledger.connections import AsyncConnections, Call, Connections
-from contract.ledger.keys import AT_WORK, SCHEMA, key, lua_table
+from contract.ledger.keys import AT_WORK, SCHEMA, key
 from contract.ledger.redis_errors import is_stranger
 from contract.ledger.replicas import Replicas
+from contract.ledger.scripts import load_script
 from contract.ledger.subscription import Subscription
-from contract.ledger.transitions import Transition, mark
+from contract.ledger.transitions import Transition, mark_schema
 from contract.sentinel import open_async_pool, open_pool
 from contract.settings import Settings
 
 T = TypeVar("T")
 
 CONNECTIONS = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Script:
-    source: str
-    sha: str
-
-
-@cache
-def load_script(name: str, clock: str | None = None) -> Script:
-    """A transition's Lua: the key names, the clock, what all share, and its own file.
-
-    `clock` is Lua that says what time it is, in place of clock.lua; tests give one that they can move.
-    """
-    folder = files("contract.ledger.scripts")
-    parts = {
-        part: (folder / f"{part}.lua").read_text("utf-8") for part in ("clock", "common", name)
-    }
-    if clock is not None:
-        parts["clock"] = clock
-    source = lua_table() + "".join(parts.values())
-    return Script(source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 
 def ledger_trouble(settings: Settings, error: SoloistError) -> dict[str, str]:
@@ -162,7 +137,7 @@ class _Base:
 
     @staticmethod
     def _answer(transition: Transition[T], packed: bytes) -> T:
-        return transition.read(
+        return transition.read_answer(
             msgpack.unpackb(packed, unicode_errors="replace", strict_map_key=False)
         )
 
@@ -209,7 +184,7 @@ class Ledger(_Base):
         try:
             (info,) = self.connections.exchange(Call(("INFO",)))
             check_safety(_read_info(info), self.settings.durability)
-            check_schema(self.run(mark()))
+            check_schema(self.run(mark_schema()))
         except (LedgerUnavailable, redis.ResponseError) as error:
             self.connections.renew()  # the name may lead elsewhere
             if refusal := self._refusal(error):
@@ -292,7 +267,7 @@ class AsyncLedger(_Base):
         try:
             (info,) = await self.connections.exchange(Call(("INFO",)))
             check_safety(_read_info(info), self.settings.durability)
-            check_schema(await self.run(mark()))
+            check_schema(await self.run(mark_schema()))
         except (LedgerUnavailable, redis.ResponseError) as error:
             self.connections.renew()  # the name may lead elsewhere
             if refusal := self._refusal(error):

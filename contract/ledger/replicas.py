@@ -9,7 +9,7 @@ import logging
 from typing import Any, TypeVar
 
 from contract.errors import LedgerUnavailable
-from contract.ledger.transitions import Transition, endings
+from contract.ledger.transitions import Transition, announce_endings
 from contract.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -74,4 +74,4 @@ class Replicas:
         if not enough or transition.ended is None:
             return None
         model, ids = transition.ended(answer)
-        return endings(model, ids) if ids else None
+        return announce_endings(model, ids) if ids else None

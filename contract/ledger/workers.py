@@ -4,11 +4,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Self
 
+LEASE_SECONDS = 15.0
+"""How long a claim, or a heartbeat, holds unless the settings say otherwise."""
 REPEAT_SHARE = 0.3
-"""Of a lease, after which everybody who has nothing else to say says again that they are there: a bit less than the
-third of which a silence counts as an outage."""
+"""Of a lease, after which everybody sends a heartbeat who sent nothing else: a bit less than the third of which a
+silence counts as an outage."""
 
-ModelWord = Literal["cold", "starting", "failing", "ready", "busy"]
+ModelState = Literal["cold", "starting", "failing", "ready", "busy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,7 @@ class StartFailure:
     """How long ago that was."""
 
     @classmethod
-    def read(cls, answer: Any) -> Self | None:
+    def from_answer(cls, answer: Any) -> Self | None:
         """As the ledger packs it."""
         return cls(*answer) if answer else None
 
@@ -49,25 +51,25 @@ class Worker:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
-        """Read what a worker of any version announced."""
+        """Read what a worker of any version registered."""
         known = {field.name for field in fields(cls)}
         return cls(**{name: value for name, value in record.items() if name in known})
 
     @property
-    def announcement(self) -> dict[str, str]:
-        """What it says of itself; the ledger knows its name and counts the seconds."""
-        facts: dict[str, Any] = asdict(self)
-        del facts["name"], facts["state_seconds"]
-        return {name: value for name, value in facts.items() if value}
+    def facts(self) -> dict[str, str]:
+        """What it registers; the ledger knows its name and counts the seconds."""
+        known: dict[str, Any] = asdict(self)
+        del known["name"], known["state_seconds"]
+        return {name: value for name, value in known.items() if value}
 
 
-def model_word(workers: Iterable[Worker], failure: StartFailure | None = None) -> ModelWord:
-    """The state of a model in one word: what its next prediction will meet.
+def model_state(workers: Iterable[Worker], failure: StartFailure | None = None) -> ModelState:
+    """The state of a model: what its next prediction will meet.
 
     `ready`: a worker is free; `busy`: all that serve have a batch; `failing`: none serves, and the last that
     started could not; `starting`: the first is on its way; `cold`: there is none. One that drains takes nothing
     more, so it does not count.
     """
     states = {worker.state for worker in workers} | ({"failing"} if failure else set())
-    words: tuple[ModelWord, ...] = ("ready", "busy", "failing", "starting")
-    return next((word for word in words if word in states), "cold")
+    order: tuple[ModelState, ...] = ("ready", "busy", "failing", "starting")
+    return next((state for state in order if state in states), "cold")

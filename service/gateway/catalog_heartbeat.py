@@ -11,7 +11,7 @@ from contextlib import suppress
 from contract.catalog import Catalog
 from contract.errors import SoloistError
 from contract.ledger.client import AsyncLedger
-from contract.ledger.transitions import name
+from contract.ledger.transitions import register_catalog
 from contract.ledger.workers import REPEAT_SHARE
 
 logger = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ async def send_catalog_heartbeats(
     entries = {model: spec.entry for model, spec in catalog.items()}
     while not ended.is_set():
         try:
-            await ledger.run(name(entries, lifetime_seconds))
+            await ledger.run(register_catalog(entries, lifetime_seconds))
         except SoloistError as error:
             logger.debug("the catalog was not named", extra={"code": error.code})
         except Exception:

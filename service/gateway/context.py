@@ -7,7 +7,7 @@ from starlette.requests import Request
 
 from contract.catalog import Catalog, ModelSpec
 from contract.errors import ModelNotFound
-from contract.ledger.transitions import state
+from contract.ledger.transitions import read_models
 from contract.prediction import Prediction
 from contract.settings import Settings
 from contract.versions import is_version
@@ -42,7 +42,7 @@ class Context:
             if not is_version(reference):
                 raise
             for model, known in (
-                await self.predictions.run_transition(state(list(self.catalog)))
+                await self.predictions.run_transition(read_models(list(self.catalog)))
             ).items():
                 if any(worker.model_version == reference for worker in known.workers):
                     return self.catalog[model]

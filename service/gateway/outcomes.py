@@ -17,7 +17,7 @@ import msgpack
 from contract.errors import LedgerUnavailable, SoloistError
 from contract.ledger.client import AsyncLedger
 from contract.ledger.subscription import Subscription
-from contract.ledger.transitions import read, statuses
+from contract.ledger.transitions import read_predictions, read_statuses
 from service.gateway import metrics
 
 logger = logging.getLogger(__name__)
@@ -183,7 +183,7 @@ class OutcomeSubscription:
         ids = list(self._listeners)
         for start in range(0, len(ids), READ_AT_ONCE):
             some = ids[start : start + READ_AT_ONCE]
-            found = await self._ledger.run(statuses(some, self.name))
+            found = await self._ledger.run(read_statuses(some, self.name))
             for id, status in zip(some, found, strict=True):
                 if status is None:
                     continue
@@ -193,6 +193,6 @@ class OutcomeSubscription:
 
     async def _notify_of_outcome(self, id: str) -> None:
         """Read one that is over. One at a time: together they may be too large for a ledger's call."""
-        (view,) = await self._ledger.run(read([(id, -1)]))
+        (view,) = await self._ledger.run(read_predictions([(id, -1)]))
         if view is not None:
             self._notify(id, "outcome", view.prediction.outcome)

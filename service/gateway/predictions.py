@@ -24,8 +24,8 @@ from contract.ledger.transitions import (
     View,
     cancel,
     erase,
-    follow,
-    read,
+    read_predictions,
+    read_stream,
 )
 from contract.prediction import Prediction
 from contract.settings import Settings
@@ -136,7 +136,9 @@ class Predictions:
             PredictionNotFound: this owner has none with this id.
         """
         watcher = self._outcomes.name if watch else None
-        (view,) = await self.run_transition(read([(id, -1)], owner=owner, watcher=watcher))
+        (view,) = await self.run_transition(
+            read_predictions([(id, -1)], owner=owner, watcher=watcher)
+        )
         if view is None:
             raise _missing(id)
         return view
@@ -150,7 +152,7 @@ class Predictions:
         """
         events: list[tuple[str, str]] = []
         while True:
-            asked = follow(id, owner, since + len(events), watcher=self._outcomes.name)
+            asked = read_stream(id, owner, since + len(events), watcher=self._outcomes.name)
             found = await self.run_transition(asked)
             if found is None:
                 raise _missing(id)
@@ -164,7 +166,7 @@ class Predictions:
         Raises:
             PredictionNotFound: this owner has none with this id.
         """
-        if await self.run_transition(follow(id, owner, 0, most=0)) is None:
+        if await self.run_transition(read_stream(id, owner, 0, most=0)) is None:
             raise _missing(id)
 
     async def cancel_prediction(self, id: str, owner: str) -> Prediction:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from contract.errors import SoloistError
 from contract.ledger.client import AsyncLedger
-from contract.ledger.transitions import state
+from contract.ledger.transitions import read_models
 
 CHECK_SECONDS = 1.0
 """How long predictions share one check."""
@@ -41,5 +41,5 @@ class Readiness:
 
     async def _ask(self, model: str, check: ReadinessCheck) -> None:
         with suppress(SoloistError):
-            states = await self._ledger.run(state([model]))
-            check.cold = states[model].word not in ("ready", "busy")
+            states = await self._ledger.run(read_models([model]))
+            check.cold = states[model].state not in ("ready", "busy")

@@ -16,7 +16,7 @@ from contract.ledger.transitions import (
     NoRoom,
     Unserved,
     create,
-    recorded,
+    find_receipts,
 )
 from service.gateway import metrics
 from service.gateway.coalescer import CallerGone, Coalescer, PendingItem
@@ -170,7 +170,7 @@ class LedgerClock:
             return
         retries = Retries(self._ledger, until)
         try:
-            answer = await retries.run_transition(recorded([]))
+            answer = await retries.run_transition(find_receipts([]))
         except LedgerUnavailable as error:
             raise LedgerUnavailable(error.detail) from error  # it changes nothing
         self._set(answer.now)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from contract.errors import SoloistError
 from contract.ledger.client import AsyncLedger
 from contract.ledger.new_prediction import NewPrediction
-from contract.ledger.transitions import Recorded, recorded
+from contract.ledger.transitions import Receipts, find_receipts
 from service.gateway import metrics
 
 logger = logging.getLogger(__name__)
@@ -89,14 +89,14 @@ class UnknownOutcomes:
         for start in range(0, len(ids), AT_ONCE):
             some = ids[start : start + AT_ONCE]
             try:
-                answer = await self._ledger.run(recorded(some))
+                answer = await self._ledger.run(find_receipts(some))
             except Exception as error:  # whatever it is, it must not end the asking
                 if not isinstance(error, SoloistError):
                     logger.exception("asking what was recorded")
                 break
             self._close_answered(some, answer)
 
-    def _close_answered(self, ids: list[str], answer: Recorded) -> None:
+    def _close_answered(self, ids: list[str], answer: Receipts) -> None:
         for id, receipt in zip(ids, answer.receipts, strict=True):
             question = self._open.get(id)
             outcome = question and question.judge_receipt(receipt, answer.now)

@@ -8,7 +8,7 @@ import orjson
 
 from contract.catalog import ModelSpec
 from contract.examples import example
-from contract.ledger.transitions import Created, ModelState
+from contract.ledger.transitions import Created, ModelSnapshot
 from contract.prediction import Prediction, Status
 from contract.versions import entry_of
 from service.http import schemas
@@ -106,14 +106,14 @@ def represent_summary(prediction: Prediction, model_id: str) -> schemas.Predicti
     }
 
 
-def represent_state(known: ModelState | None) -> schemas.ModelState:
+def represent_state(known: ModelSnapshot | None) -> schemas.ModelState:
     """Whether a model is cold, starting, failing, ready or busy, why its last worker could not start, its queue and
     its workers; None while the ledger does not say.
     """
     if known is None:
         return {"state": None, "failure": None, "queue": None, "workers": None}
     return {
-        "state": known.word,
+        "state": known.state,
         "failure": cast(schemas.StartFailure, asdict(known.failure)) if known.failure else None,
         "queue": {
             "queued": known.queued,
@@ -144,7 +144,7 @@ def represent_version(spec: ModelSpec, version: str, created_at: str) -> schemas
 
 
 def represent_model(
-    spec: ModelSpec, base: str, created_at: str, known: ModelState | None
+    spec: ModelSpec, base: str, created_at: str, known: ModelSnapshot | None
 ) -> schemas.Model:
     """One model, for Replicate's clients and for OpenAI's (`id`, `object`, `owned_by`, `created`). It has no
     latest version as long as none of its workers told what its files hold.

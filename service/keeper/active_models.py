@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Collection
 
 from contract.ledger.client import AsyncLedger
-from contract.ledger.transitions import Sweep, at_work
+from contract.ledger.transitions import Sweep, find_active
 
 
 class ActiveModels:
@@ -45,7 +45,7 @@ class ActiveModels:
             return None
         if not found and not self._at_work and created == self._marks[0]:
             return []
-        seen = await self._ledger.run(at_work(self._models))
+        seen = await self._ledger.run(find_active(self._models))
         working = {model for model, (works, _) in seen.items() if works}
         fresh = {m for m, (_, accepted) in seen.items() if accepted != self._accepted.get(m)}
         if created != self._marks[0] and not fresh:

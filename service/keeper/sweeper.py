@@ -18,15 +18,15 @@ from contract.errors import LedgerUnavailable, SoloistError
 from contract.ledger.client import AsyncLedger
 from contract.ledger.transitions import (
     Sweep,
-    endings,
+    announce_endings,
     expire,
-    forget,
-    memory,
-    name,
-    pins,
+    forget_model,
+    list_unannounced,
     prune,
+    read_memory,
+    register_catalog,
     sweep,
-    unannounced,
+    sweep_pins,
 )
 from contract.ledger.workers import REPEAT_SHARE
 from contract.settings import Settings
@@ -157,8 +157,7 @@ class Sweeper:
             expired = await self._ledger.run(
                 expire(
                     MOST_AT_ONCE,
-                    max_attempts=self._settings.max_attempts,
-                    dead_ttl_seconds=self._settings.dead_ttl_seconds,
+                    retry=self._settings.retry,
                 )
             )
             log_endings(logger, self._tracing, expired.endings)
@@ -189,14 +188,14 @@ class Sweeper:
         if next_look - self._named_at < REPEAT_SHARE * lease:
             return
         entries = {model: spec.entry for model, spec in self._catalog.items()}
-        await self._ledger.run(name(entries, lease, await self._models()))
+        await self._ledger.run(register_catalog(entries, lease, await self._models()))
         self._named_at = now
 
     async def _measure(self, now: float) -> None:
         """What is for the metrics only."""
         if now - self._sized_at >= SIZE_SECONDS:
             reserve = self._settings.ledger_reserve_bytes
-            metrics.export_memory(await self._ledger.run(memory(reserve)))
+            metrics.export_memory(await self._ledger.run(read_memory(reserve)))
             self._sized_at = now
 
     async def _forget(self, models: list[str]) -> None:
@@ -204,7 +203,7 @@ class Sweeper:
         for model in models:
             if model in self._catalog:
                 continue
-            if await self._ledger.run(forget(model, self._settings.dead_ttl_seconds)):
+            if await self._ledger.run(forget_model(model, self._settings.dead_ttl_seconds)):
                 self._notifier.forget(model)
                 metrics.remove_model(model)
                 logger.info("a model is forgotten", extra={"model": model})
@@ -227,7 +226,7 @@ class Sweeper:
         batch = spec.max_batch_size if spec else 1
         while True:
             found = await self._ledger.run(
-                pins(model, max_batch_size=batch, settle=settle, most=MOST_AT_ONCE)
+                sweep_pins(model, max_batch_size=batch, settle=settle, most=MOST_AT_ONCE)
             )
             self._notifier.send_wakeups(model, found.wakeups)
             metrics.WAKEUPS_REPEATED.labels(model).inc(len(found.wakeups))
@@ -246,8 +245,7 @@ class Sweeper:
                 sweep(
                     model,
                     max_batch_size=spec.max_batch_size if spec else 1,
-                    max_attempts=self._settings.max_attempts,
-                    dead_ttl_seconds=self._settings.dead_ttl_seconds,
+                    retry=self._settings.retry,
                     depth=depth,
                     patience_seconds=PATIENCE_SWEEPS * self._settings.sweep_seconds,
                     most=MOST_AT_ONCE,
@@ -265,8 +263,8 @@ class Sweeper:
         announce them died.
         """
         with suppress(LedgerUnavailable):  # still too few; the next sweep comes soon
-            ids = await self._ledger.run(unannounced(model))
-            await self._ledger.run(endings(model, ids))
+            ids = await self._ledger.run(list_unannounced(model))
+            await self._ledger.run(announce_endings(model, ids))
 
     def _report(self, model: str, seen: Sweep) -> None:
         metrics.export_model(model, self._catalog.get(model), seen)

@@ -5,7 +5,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import JSONResponse, Response
 
 from contract.errors import SoloistError
-from contract.ledger.transitions import state
+from contract.ledger.transitions import read_models
 from service.gateway.context import context_of
 
 router = APIRouter(include_in_schema=False)
@@ -22,7 +22,7 @@ async def readyz(request: Request) -> Response:
     """Predictions can be accepted, and their outcomes arrive. The broker may be away meanwhile."""
     predictions = context_of(request).predictions
     try:
-        await predictions.run_transition(state([]))
+        await predictions.run_transition(read_models([]))
     except SoloistError as error:
         return JSONResponse({"state": "waiting", "detail": error.detail}, 503)
     if not predictions.hears_outcomes:

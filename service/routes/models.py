@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from contract.catalog import ModelSpec
 from contract.errors import LedgerUnavailable, NotFound
-from contract.ledger.transitions import state
+from contract.ledger.transitions import read_models
 from service.gateway.context import context_of
 from service.http import schemas
 from service.http.openapi import ACCOUNT, ERRORS, MODEL, MODELS, VERSION, VERSIONS
@@ -25,7 +25,9 @@ async def _represent(request: Request, specs: list[ModelSpec]) -> list[schemas.M
     """The models with their states; without a ledger the models are still there."""
     context = context_of(request)
     try:
-        states = await context.predictions.run_transition(state([spec.name for spec in specs]))
+        states = await context.predictions.run_transition(
+            read_models([spec.name for spec in specs])
+        )
     except LedgerUnavailable:
         states = {}
     base = context.base_url(request)
@@ -69,7 +71,7 @@ async def get_version(request: Request, owner: str, name: str, version: str) -> 
 async def _versions(request: Request, owner: str, name: str) -> list[schemas.ModelVersion]:
     context = context_of(request)
     spec = context.catalog.find(f"{owner}/{name}")
-    states = await context.predictions.run_transition(state([spec.name]))
+    states = await context.predictions.run_transition(read_models([spec.name]))
     return [
         represent_version(spec, version, context.started_at)
         for version in states[spec.name].versions(spec.entry)

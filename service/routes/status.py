@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from contract import __version__
-from contract.ledger.transitions import list_page, state
+from contract.ledger.transitions import list_page, read_models
 from service.gateway.context import context_of, owner_of
 from service.http import schemas
 from service.http.openapi import ERRORS, STATUS
@@ -23,7 +23,7 @@ async def get_status(request: Request) -> Response:
     """All models with their states, queues and workers, and the newest predictions without their data."""
     context = context_of(request)
     states, recent = await asyncio.gather(
-        context.predictions.run_transition(state(list(context.catalog))),
+        context.predictions.run_transition(read_models(list(context.catalog))),
         context.predictions.run_transition(
             list_page(owner_of(request), limit=RECENT, look=RECENT, brief=True)
         ),

@@ -8,12 +8,13 @@ import pytest
 from contract.errors import LedgerUnavailable
 from contract.ledger.client import Ledger
 from contract.ledger.new_prediction import NewPrediction
+from contract.ledger.retry import RetryPolicy
 from contract.ledger.transitions import (
     LeaseTerms,
     claim,
     create,
     list_page,
-    read,
+    read_predictions,
     release,
 )
 from contract.prediction import Prediction
@@ -24,7 +25,7 @@ from local.run_file import RunningSoloist, write_run_file
 def kill_a_worker(ledger: Ledger, name: str, model: str = "m") -> None:
     """Let a prediction lose its one attempt."""
     (wakeup,) = ledger.run(create([NewPrediction(Prediction(name, model), 10, 8)])).wakeups[model]
-    terms = LeaseTerms(model, "w", 8, max_attempts=1)
+    terms = LeaseTerms(model, "w", 8, retry=RetryPolicy(max_attempts=1))
     claimed = ledger.run(claim(terms, wakeup)).predictions
     attempts = [(p.id, p.attempt) for p in claimed]
     ledger.run(release(terms, attempts, idle=True, suspect=True, lost=True))
@@ -64,7 +65,7 @@ def test_a_replayed_one_waits_again_under_a_new_id(ledger: Ledger, soloist) -> N
     (line,) = soloist("dead", "replay", "one", "--json").lines
     assert line["replay_of"] == "one"
     assert line["status"] == "starting"
-    (view,) = ledger.run(read([(line["id"], -1)]))
+    (view,) = ledger.run(read_predictions([(line["id"], -1)]))
     assert view is not None
     assert view.prediction.replay_of == "one"
     assert ledger.redis.llen("soloist:broker:soloist.m") == 1  # and its worker is woken

@@ -14,7 +14,7 @@ from contract.ledger.transitions import (
     claim,
     create,
     finish,
-    read,
+    read_predictions,
 )
 from contract.prediction import Prediction, Status
 
@@ -41,7 +41,7 @@ def put(ledger: Ledger, id: str, status: Status, model: str = "m", age: float = 
 
 
 def get(ledger: Ledger, id: str) -> Prediction:
-    (view,) = ledger.run(read([(id, -1)]))
+    (view,) = ledger.run(read_predictions([(id, -1)]))
     assert view is not None
     return view.prediction
 

@@ -84,6 +84,6 @@ def url(settings: Settings, ledger: Ledger, catalog: Catalog) -> Iterator[str]:
     """The address of a gateway whose models answer."""
     worker = FakeWorker(ledger, catalog)
     for model in ACTS:
-        worker.announce(model)
+        worker.register(model)
     with GatewayThread(settings, catalog) as gateway, worker.serving(ACTS):
         yield gateway.url

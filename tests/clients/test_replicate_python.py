@@ -13,7 +13,7 @@ from replicate.exceptions import ModelError, ReplicateError
 
 from contract.catalog import Catalog
 from contract.ledger.client import Ledger
-from contract.ledger.transitions import fail
+from contract.ledger.transitions import note_start_failure
 from contract.tasks.row import MEDIA
 from tests.support.fake_worker import CONTENT
 from worker.models import media
@@ -37,7 +37,7 @@ def test_run_goes_on_where_the_answer_warns_of_workers_that_cannot_start(
     client: replicate.Client, ledger: Ledger, wait: bool
 ) -> None:
     ledger.redis.delete(ledger.key("workers", "echo"))
-    ledger.run(fail("echo", "w9", "no_device", "no GPU is visible"))
+    ledger.run(note_start_failure("echo", "w9", "no_device", "no GPU is visible"))
     body = client._client.post("/v1/models/local/echo/predictions", json={"input": {}}).json()
     assert body["warning"].startswith("no worker of local/echo can start at the moment (no GPU")
     assert client.run("local/echo", input={"text": "hello"}, wait=wait) == "hello"

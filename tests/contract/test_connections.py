@@ -17,7 +17,7 @@ from contract.errors import LedgerFull, LedgerUnavailable
 from contract.ledger.client import CONNECTIONS, AsyncLedger, Ledger
 from contract.ledger.connections import Call
 from contract.ledger.new_prediction import NewPrediction
-from contract.ledger.transitions import Transition, create, expire, read
+from contract.ledger.transitions import Transition, create, expire, read_predictions
 from contract.prediction import Prediction
 from contract.settings import Settings
 from local.processes import free_port
@@ -231,7 +231,7 @@ def test_connections_that_are_cut_under_load_raise_nothing_else(
         async def load(n: int) -> None:
             while seen["cuts"] < CUTS:
                 try:
-                    (view,) = await ledger.run(read([(f"p{n}", -1)]))
+                    (view,) = await ledger.run(read_predictions([(f"p{n}", -1)]))
                 except LedgerUnavailable:
                     seen["unavailable"] += 1
                 else:
@@ -262,13 +262,13 @@ def test_a_call_that_is_canceled_leaves_no_answer_to_the_next_one(forwarder: Tcp
         await ledger.run(create([new_prediction("a"), new_prediction("b")]))
         for _ in range(3 * CONNECTIONS):
             forwarder.gate.clear()
-            asked = asyncio.create_task(ledger.run(read([("a", -1)])))
+            asked = asyncio.create_task(ledger.run(read_predictions([("a", -1)])))
             await asyncio.sleep(0.005)
             asked.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await asked
             forwarder.gate.set()
-            (view,) = await ledger.run(read([("b", -1)]))
+            (view,) = await ledger.run(read_predictions([("b", -1)]))
             assert view is not None
             assert view.prediction.id == "b"
         await ledger.close()
@@ -335,7 +335,7 @@ def test_after_a_failover_a_demoted_primary_is_left_at_once(
         assert not caught.value.sent
         name.target = two.port
         ask(settings, create([new_prediction("c")]))
-        views = ask(settings, read([("a", -1), ("b", -1), ("c", -1)]))
+        views = ask(settings, read_predictions([("a", -1), ("b", -1), ("c", -1)]))
         assert [view is not None for view in views] == [True, False, True]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from contract.ledger.endings import Ending
+from contract.ledger.retry import RetryPolicy
 from contract.ledger.transitions import claim, expire, release, sweep
 from contract.settings import Settings
 from contract.telemetry.endings import log_endings
@@ -14,7 +15,7 @@ from tests.support.ledger_harness import LedgerHarness
 from tests.support.trace_collector import TraceCollector
 
 TRACE = f"00-{'a' * 32}-{'b' * 16}-01"
-SWEEP = {"max_batch_size": 4, "max_attempts": 3, "dead_ttl_seconds": 60.0, "patience_seconds": 2.0}
+SWEEP = {"max_batch_size": 4, "retry": RetryPolicy(3, 60.0), "patience_seconds": 2.0}
 
 
 @pytest.fixture

@@ -213,7 +213,7 @@ def test_never_more_than_64_messages_are_out_there(harness: LedgerHarness) -> No
 def test_repeated_creates_are_answered_with_their_records_up_to_a_bound(
     harness: LedgerHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("contract.ledger.transitions.MOST_PAGE_BYTES", 2500)
+    monkeypatch.setattr("contract.ledger.transitions.accepting.MOST_PAGE_BYTES", 2500)
     many = [
         harness.new_prediction(id=id, input="x" * 1000, digest="d", receipt="1") for id in "abc"
     ]

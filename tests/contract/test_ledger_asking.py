@@ -3,16 +3,16 @@
 import pytest
 
 from contract.ledger.transitions import (
-    ModelState,
+    ModelSnapshot,
     Page,
     Report,
-    dead,
     list_page,
-    read,
+    read_dead_list,
+    read_models,
+    read_predictions,
+    read_statuses,
     replay,
     report,
-    state,
-    statuses,
 )
 from contract.ledger.workers import Worker
 from contract.prediction import Priority, Status
@@ -22,7 +22,7 @@ from tests.support.ledger_harness import START, LedgerHarness
 def test_reading_gives_each_prediction_or_nothing_in_order(harness: LedgerHarness) -> None:
     harness.accept(id="a")
     harness.accept(id="b")
-    views = harness.run(read([("b", -1), ("nobody", -1), ("a", -1)]))
+    views = harness.run(read_predictions([("b", -1), ("nobody", -1), ("a", -1)]))
 
     assert [view and view.prediction.id for view in views] == ["b", None, "a"]
 
@@ -232,7 +232,7 @@ def test_what_came_out_counts_for_a_page_too(harness: LedgerHarness) -> None:
 def test_the_dead_list_shows_no_inputs(harness: LedgerHarness) -> None:
     id = harness.accept(input="x" * 1000)
     harness.lose(3)
-    (kept,) = harness.run(dead("m"))
+    (kept,) = harness.run(read_dead_list("m"))
     assert (kept.id, kept.model, kept.attempt, kept.input) == (id, "m", 3, "{}")
     assert kept.error_code == "worker_lost"
     assert "3 times" in (kept.error or "")
@@ -245,10 +245,10 @@ def test_statuses_are_read_without_the_records_and_followed_from_then_on(
     done, runs, waits = (harness.accept(id=id) for id in "abc")
     harness.finish(harness.claim(limit=1))
     harness.claim(limit=1)
-    asked = harness.run(statuses([done, runs, "gone", waits], "g1"))
+    asked = harness.run(read_statuses([done, runs, "gone", waits], "g1"))
     assert asked == [Status.SUCCEEDED, Status.PROCESSING, None, Status.STARTING]
     assert harness.view("gone") is None
-    harness.run(statuses([waits], "g2"))
+    harness.run(read_statuses([waits], "g2"))
     assert harness.record(waits)[b"watchers"] == b"g1 g2"
 
 
@@ -268,12 +268,12 @@ def test_the_state_counts_what_waits_and_runs(harness: LedgerHarness) -> None:
     harness.create(*(harness.new_prediction() for _ in range(6)))
     harness.claim()
     harness.advance(5)
-    states = harness.run(state(["m", "idle"]))
+    states = harness.run(read_models(["m", "idle"]))
 
     busy = [Worker("w1", "busy", state_seconds=pytest.approx(5, abs=1e-3))]
-    assert states["m"] == ModelState(2, 4, 1, pytest.approx(5, abs=1e-3), None, busy)
-    assert states["idle"] == ModelState(0, 0, 0, 0)
-    assert harness.run(state([])) == {}
+    assert states["m"] == ModelSnapshot(2, 4, 1, pytest.approx(5, abs=1e-3), None, busy)
+    assert states["idle"] == ModelSnapshot(0, 0, 0, 0)
+    assert harness.run(read_models([])) == {}
 
 
 def test_the_dead_list_is_newest_first(harness: LedgerHarness) -> None:
@@ -281,9 +281,9 @@ def test_the_dead_list_is_newest_first(harness: LedgerHarness) -> None:
         harness.accept(id=id)
         harness.lose(3)
 
-    assert [p.id for p in harness.run(dead("m"))] == ["c", "b", "a"]
-    assert [p.id for p in harness.run(dead("m", most=1))] == ["c"]
-    assert harness.run(dead("other")) == []
+    assert [p.id for p in harness.run(read_dead_list("m"))] == ["c", "b", "a"]
+    assert [p.id for p in harness.run(read_dead_list("m", most=1))] == ["c"]
+    assert harness.run(read_dead_list("other")) == []
 
 
 def test_a_dead_prediction_gets_another_life_under_a_new_id(harness: LedgerHarness) -> None:
@@ -308,7 +308,7 @@ def test_a_dead_prediction_gets_another_life_under_a_new_id(harness: LedgerHarne
         harness.now - 300
     )
     assert wakeups == [], "the wake-up for the last attempt is still out there"
-    assert harness.run(dead("m")) == []
+    assert harness.run(read_dead_list("m")) == []
     assert harness.status("a") is Status.FAILED
     harness.finish(harness.claim())
     assert harness.status("b") is Status.SUCCEEDED
@@ -367,7 +367,7 @@ def test_a_prediction_that_many_gateways_watched_tells_the_latest(harness: Ledge
     harness.accept(id="a")
     names = [f"{n:016x}" for n in range(200)]
     for name in names:
-        harness.run(read([("a", -1)], watcher=name))
+        harness.run(read_predictions([("a", -1)], watcher=name))
     watchers = harness.record("a")[b"watchers"].decode().split()
     assert watchers == names[-len(watchers) :]
     assert 50 < len(watchers) < 70

@@ -2,7 +2,7 @@
 
 import pytest
 
-from contract.ledger.transitions import dead
+from contract.ledger.transitions import read_dead_list
 from contract.prediction import Status
 from tests.support.ledger_harness import LedgerHarness
 
@@ -125,7 +125,7 @@ def test_lost_workers_are_counted_apart_from_hand_backs(harness: LedgerHarness) 
     found = harness.get("a")
     assert (found.error_code, found.attempt) == ("worker_lost", 13)
     assert found.error == "it lost its worker 3 times"
-    assert [p.id for p in harness.run(dead("m"))] == ["a"]
+    assert [p.id for p in harness.run(read_dead_list("m"))] == ["a"]
 
 
 def test_a_lost_device_counts_as_a_lost_worker(harness: LedgerHarness) -> None:

@@ -21,7 +21,7 @@ from contract.ledger.transitions import (
     claim,
     create,
     expire,
-    read,
+    read_predictions,
 )
 from contract.prediction import Prediction, Status
 from contract.settings import Settings
@@ -131,12 +131,12 @@ def test_a_ledger_that_is_frozen_is_reported_in_time_and_found_again(
     ledger = Ledger(Settings(redis_url=own_redis.url, ledger_timeout_seconds=0.2))
     ledger.run(create([new_prediction()]))
     own_redis.pause()
-    for act in (ledger.check, lambda: ledger.run(read([("a", -1)]))):
+    for act in (ledger.check, lambda: ledger.run(read_predictions([("a", -1)]))):
         with pytest.raises(LedgerUnavailable, match="does not answer"):
             act()
     own_redis.resume()
 
-    assert ledger.run(read([("a", -1)]))[0] is not None
+    assert ledger.run(read_predictions([("a", -1)]))[0] is not None
     ledger.close()
 
 
@@ -144,7 +144,7 @@ def test_a_ledger_that_restarted_is_found_again_without_an_error(own_redis: Embe
     ledger = Ledger(Settings(redis_url=own_redis.url))
     ledger.run(create([new_prediction()]))
     own_redis.restart()
-    (view,) = ledger.run(read([("a", -1)]))
+    (view,) = ledger.run(read_predictions([("a", -1)]))
 
     assert view is not None
     assert view.prediction.status is Status.STARTING
@@ -298,7 +298,7 @@ def test_the_event_loops_ledger_is_the_same_ledger(settings: Settings, ledger: L
     claimed = run_async(settings, act)
 
     assert [c.id for c in claimed.predictions] == ["a"]
-    assert ledger.run(read([("a", -1)]))[0].prediction.status is Status.PROCESSING
+    assert ledger.run(read_predictions([("a", -1)]))[0].prediction.status is Status.PROCESSING
 
 
 def test_the_event_loops_ledger_reports_one_that_is_frozen(own_redis: EmbeddedRedis) -> None:

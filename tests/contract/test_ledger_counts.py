@@ -2,7 +2,7 @@
 
 import pytest
 
-from contract.ledger.transitions import dead, release, replay
+from contract.ledger.transitions import read_dead_list, release, replay
 from tests.support.ledger_harness import LedgerHarness
 
 
@@ -86,7 +86,7 @@ def test_a_hard_limit_that_the_keeper_enforces_is_a_timeout(harness: LedgerHarne
 def test_a_dead_prediction_fails_once_and_its_replay_is_a_new_one(harness: LedgerHarness) -> None:
     id = harness.accept()
     harness.lose(3)
-    assert [kept.id for kept in harness.run(dead("m"))] == [id]
+    assert [kept.id for kept in harness.run(read_dead_list("m"))] == [id]
     for _ in range(2):
         harness.run(replay(id, "again", 4))
     assert counts(harness) == {"accepted": 2, "finished:failed": 1, "failed:worker_lost": 1}

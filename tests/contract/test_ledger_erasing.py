@@ -7,7 +7,15 @@ import pytest
 from contract.errors import LedgerNewer
 from contract.ledger import keys
 from contract.ledger.client import AsyncLedger, Ledger
-from contract.ledger.transitions import Report, dead, erase, list_page, mark, replay, report
+from contract.ledger.transitions import (
+    Report,
+    erase,
+    list_page,
+    mark_schema,
+    read_dead_list,
+    replay,
+    report,
+)
 from contract.prediction import Status
 from contract.settings import Settings
 from tests.support.ledger_harness import LedgerHarness
@@ -95,7 +103,7 @@ def test_a_dead_prediction_without_its_input_is_not_replayed(harness: LedgerHarn
     harness.lose(3)
     assert harness.status(id) is Status.FAILED
     harness.run(erase(id, "local"))
-    assert harness.run(dead("m")) == []
+    assert harness.run(read_dead_list("m")) == []
     assert harness.run(replay(id, "again", 4)) is None
 
 
@@ -140,7 +148,7 @@ def test_a_ledger_of_a_newer_release_is_refused_with_the_way_out(
 def test_an_older_release_never_lowers_the_mark(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("contract.ledger.transitions.SCHEMA", 7)
-    assert ledger.run(mark()) == 7
-    monkeypatch.setattr("contract.ledger.transitions.SCHEMA", 3)
-    assert ledger.run(mark()) == 7
+    monkeypatch.setattr("contract.ledger.transitions.storage.SCHEMA", 7)
+    assert ledger.run(mark_schema()) == 7
+    monkeypatch.setattr("contract.ledger.transitions.storage.SCHEMA", 3)
+    assert ledger.run(mark_schema()) == 7

@@ -5,14 +5,14 @@ import pytest
 from contract.ledger.transitions import (
     MOST_FAILURE_CHARACTERS,
     Created,
-    ModelState,
-    announce,
-    fail,
-    forget,
-    leave,
-    state,
+    ModelSnapshot,
+    deregister,
+    forget_model,
+    note_start_failure,
+    read_models,
+    register,
 )
-from contract.ledger.workers import StartFailure, Worker, model_word
+from contract.ledger.workers import StartFailure, Worker, model_state
 from tests.support.ledger_harness import LedgerHarness
 
 FAILURE = StartFailure("model_unloadable", "models.m: no such folder", 0.0)
@@ -21,15 +21,15 @@ FAILURE = StartFailure("model_unloadable", "models.m: no such folder", 0.0)
 def say(
     harness: LedgerHarness, name: str = "w1", state: str = "ready", *, start: str = "1", **more: str
 ) -> None:
-    harness.run(announce("m", Worker(name, state, **more), start=start))
+    harness.run(register("m", Worker(name, state, **more), start=start))
 
 
 def break_down(harness: LedgerHarness, name: str = "w1") -> None:
-    harness.run(fail("m", name, FAILURE.code, FAILURE.detail))
+    harness.run(note_start_failure("m", name, FAILURE.code, FAILURE.detail))
 
 
-def seen(harness: LedgerHarness) -> ModelState:
-    return harness.run(state(["m"]))["m"]
+def seen(harness: LedgerHarness) -> ModelSnapshot:
+    return harness.run(read_models(["m"]))["m"]
 
 
 def created(harness: LedgerHarness) -> Created:
@@ -47,7 +47,7 @@ def test_what_a_worker_said_before_it_ended_is_told_with_its_age(harness: Ledger
     assert failure is not None
     assert (failure.code, failure.detail) == (FAILURE.code, FAILURE.detail)
     assert failure.seconds == pytest.approx(40, abs=1e-3)
-    assert (seen(harness).word, seen(harness).workers) == ("failing", [])
+    assert (seen(harness).state, seen(harness).workers) == ("failing", [])
 
 
 def test_it_is_failing_while_the_next_one_starts_and_no_more_when_that_is_ready(
@@ -55,9 +55,9 @@ def test_it_is_failing_while_the_next_one_starts_and_no_more_when_that_is_ready(
 ) -> None:
     break_down(harness)
     say(harness, "w2", "starting", phase="loading")
-    assert seen(harness).word == "failing"
+    assert seen(harness).state == "failing"
     say(harness, "w2")
-    assert (seen(harness).word, seen(harness).failure) == ("ready", None)
+    assert (seen(harness).state, seen(harness).failure) == ("ready", None)
 
 
 def test_a_worker_that_was_ready_before_does_not_take_it_back(harness: LedgerHarness) -> None:
@@ -65,21 +65,21 @@ def test_a_worker_that_was_ready_before_does_not_take_it_back(harness: LedgerHar
     break_down(harness, "new")
     say(harness, "old")
 
-    assert seen(harness).word == "ready"
+    assert seen(harness).state == "ready"
     assert seen(harness).failure == FAILURE
 
 
 def test_it_runs_out_by_itself(harness: LedgerHarness) -> None:
     break_down(harness)
     harness.advance(899)
-    assert seen(harness).word == "failing"
+    assert seen(harness).state == "failing"
     harness.advance(2)
-    assert (seen(harness).word, seen(harness).failure) == ("cold", None)
+    assert (seen(harness).state, seen(harness).failure) == ("cold", None)
     assert 0 < harness.redis.ttl(harness.ledger.key("failure", "m")) <= 900 + 86400
 
 
 def test_it_is_bounded(harness: LedgerHarness) -> None:
-    harness.run(fail("m", "w1", "c" * 1000, "d" * 10_000))
+    harness.run(note_start_failure("m", "w1", "c" * 1000, "d" * 10_000))
 
     failure = seen(harness).failure
     assert failure is not None
@@ -154,22 +154,22 @@ def test_a_worker_that_left_before_it_was_ready_without_words_is_told_of_and_one
     harness: LedgerHarness,
 ) -> None:
     say(harness, state="starting", phase="importing")
-    harness.run(leave("m", "w1", early=True))
+    harness.run(deregister("m", "w1", early=True))
     failure = seen(harness).failure
     assert failure is not None
     assert "while it was importing" in failure.detail
 
     say(harness, state="starting", phase="importing")
     break_down(harness)
-    harness.run(leave("m", "w1", early=True))
+    harness.run(deregister("m", "w1", early=True))
     assert seen(harness).failure == FAILURE
 
 
 def test_a_model_that_is_forgotten_has_no_failure_left(harness: LedgerHarness) -> None:
     break_down(harness)
-    harness.run(forget("m", 0.0))
+    harness.run(forget_model("m", 0.0))
     harness.advance(1)
-    assert harness.run(forget("m", 0.0))
+    assert harness.run(forget_model("m", 0.0))
 
     assert not harness.redis.exists(harness.ledger.key("failure", "m"))
 
@@ -183,4 +183,4 @@ def test_failing_is_what_the_next_prediction_meets_unless_somebody_serves(
 ) -> None:
     workers = [Worker(f"w{n}", state) for n, state in enumerate(states)]
 
-    assert model_word(workers, FAILURE) == word
+    assert model_state(workers, FAILURE) == word

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from contract.ledger.transitions import announce, forget, leave
+from contract.ledger.transitions import deregister, forget_model, register
 from contract.ledger.workers import Worker
 from tests.support.ledger_harness import LedgerHarness
 
@@ -12,7 +12,7 @@ PATIENCE = 1000.0
 
 
 def forgotten(harness: LedgerHarness) -> bool:
-    return harness.run(forget("m", PATIENCE))
+    return harness.run(forget_model("m", PATIENCE))
 
 
 def keys_of_the_model(harness: LedgerHarness) -> list[str]:
@@ -57,7 +57,7 @@ def is_dead(harness: LedgerHarness) -> None:
 
 
 def has_a_worker(harness: LedgerHarness) -> None:
-    harness.run(announce("m", Worker("w1", state="ready"), lifetime_seconds=500.0))
+    harness.run(register("m", Worker("w1", state="ready"), lifetime_seconds=500.0))
 
 
 @pytest.mark.parametrize("state", [waits, runs, is_dead, has_a_worker])
@@ -77,7 +77,7 @@ def test_a_model_with_anything_left_is_kept(
 def test_a_worker_makes_its_model_known(harness: LedgerHarness) -> None:
     has_a_worker(harness)
     assert known(harness)
-    harness.run(leave("m", "w1"))
+    harness.run(deregister("m", "w1"))
     assert not forgotten(harness)
     harness.advance(PATIENCE + 1)
     assert forgotten(harness)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from contract.ledger.transitions import Report, dead, report
+from contract.ledger.transitions import Report, read_dead_list, report
 from contract.prediction import Status
 from tests.support.ledger_harness import LedgerHarness
 
@@ -35,7 +35,7 @@ def test_a_prediction_whose_every_worker_was_lost_is_dead(harness: LedgerHarness
     assert (swept.taken_back, swept.dead, swept.dead_total) == (1, 1, 1)
     found = harness.get("poison")
     assert (found.status, found.error_code, found.attempt) == (Status.FAILED, "worker_lost", 3)
-    assert [p.id for p in harness.run(dead("m"))] == ["poison"]
+    assert [p.id for p in harness.run(read_dead_list("m"))] == ["poison"]
     assert harness.claim() == []
 
 

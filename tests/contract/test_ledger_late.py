@@ -2,7 +2,7 @@
 
 import pytest
 
-from contract.ledger.transitions import Conflicting, Created, Full, Late, create, recorded
+from contract.ledger.transitions import Conflicting, Created, Full, Late, create, find_receipts
 from contract.prediction import Status
 from tests.support.ledger_harness import START, LedgerHarness
 
@@ -133,7 +133,7 @@ def test_a_create_that_is_sent_again_tells_its_gateway_once(harness: LedgerHarne
 def test_one_can_ask_which_are_recorded_and_by_whom(harness: LedgerHarness) -> None:
     harness.accept(id="a")
     harness.accept(id="b", receipt="r")
-    answer = harness.run(recorded(["a", "nobody", "b"]))
+    answer = harness.run(find_receipts(["a", "nobody", "b"]))
 
     assert answer.receipts == ["", None, "r"]
     assert answer.now == START

@@ -24,6 +24,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from contract.ledger.retry import RetryPolicy
 from contract.ledger.transitions import (
     Claimed,
     Created,
@@ -32,9 +33,9 @@ from contract.ledger.transitions import (
     Outcome,
     Report,
     claim,
-    dead,
     extend,
     finish,
+    read_dead_list,
     release,
     replay,
     report,
@@ -97,8 +98,7 @@ class LedgerMachine(RuleBasedStateMachine):
             BATCH,
             lease_seconds=LEASE,
             timeout_seconds=LIMIT,
-            max_attempts=MAX_ATTEMPTS,
-            dead_ttl_seconds=DEAD_TTL,
+            retry=RetryPolicy(MAX_ATTEMPTS, DEAD_TTL),
         )
 
     def send_wakeups(self, wakeups: list[int]) -> None:
@@ -366,8 +366,7 @@ class LedgerMachine(RuleBasedStateMachine):
             sweep(
                 "m",
                 max_batch_size=BATCH,
-                max_attempts=MAX_ATTEMPTS,
-                dead_ttl_seconds=DEAD_TTL,
+                retry=RetryPolicy(MAX_ATTEMPTS, DEAD_TTL),
                 depth=len(self.messages) if asked else None,
                 patience_seconds=2.0,
             )
@@ -414,7 +413,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule()
     def replay(self) -> None:
-        on_list = self.harness.run(dead("m"))
+        on_list = self.harness.run(read_dead_list("m"))
         if not on_list:
             return
         fresh = f"p{len(self.known)}"

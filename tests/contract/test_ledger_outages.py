@@ -2,7 +2,7 @@
 
 import pytest
 
-from contract.ledger.transitions import Claimed, announce, claim, state
+from contract.ledger.transitions import Claimed, claim, read_models, register
 from contract.ledger.workers import Worker
 from contract.prediction import Status
 from tests.support.ledger_harness import LedgerHarness
@@ -127,7 +127,7 @@ def test_an_idle_worker_that_announces_itself_shows_that_the_ledger_is_there(
     started(harness)
     for _ in range(30):
         harness.be_away(1)
-        harness.run(announce("m", Worker("idle", "ready"), LEASE))
+        harness.run(register("m", Worker("idle", "ready"), LEASE))
 
     assert harness.sweep().taken_back == 1
 
@@ -209,16 +209,16 @@ def test_deadlines_hold_over_an_outage(harness: LedgerHarness) -> None:
 def test_workers_are_still_known_after_an_outage_until_they_had_time_to_say_so(
     harness: LedgerHarness,
 ) -> None:
-    harness.run(announce("m", Worker("idle", "ready"), LEASE))
+    harness.run(register("m", Worker("idle", "ready"), LEASE))
     started(harness, "a", limit=300)
     harness.be_away(100)
     swept = harness.sweep()
 
     assert list(swept.workers) == ["w1"]
-    seen = harness.run(state(["m"]))["m"]
+    seen = harness.run(read_models(["m"]))["m"]
     assert {w.name: w.state for w in seen.workers} == {"idle": "ready", "w1": "busy"}
     sweeps(harness, LEASE + 1)
-    assert harness.run(state(["m"]))["m"].workers == []
+    assert harness.run(read_models(["m"]))["m"].workers == []
 
 
 def test_when_the_model_has_returned_no_hard_limit_holds(harness: LedgerHarness) -> None:

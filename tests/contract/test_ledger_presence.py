@@ -2,17 +2,23 @@
 
 import pytest
 
-from contract.ledger.transitions import ModelState, announce, leave, name, state
-from contract.ledger.workers import REPEAT_SHARE, Worker, model_word
+from contract.ledger.transitions import (
+    ModelSnapshot,
+    deregister,
+    read_models,
+    register,
+    register_catalog,
+)
+from contract.ledger.workers import REPEAT_SHARE, Worker, model_state
 from tests.support.ledger_harness import LedgerHarness
 
 
 def say(harness: LedgerHarness, name: str = "w1", state: str = "ready", **more: str) -> None:
-    harness.run(announce("m", Worker(name, state, **more)))
+    harness.run(register("m", Worker(name, state, **more)))
 
 
-def seen(harness: LedgerHarness) -> ModelState:
-    return harness.run(state(["m"]))["m"]
+def seen(harness: LedgerHarness) -> ModelSnapshot:
+    return harness.run(read_models(["m"]))["m"]
 
 
 def words(harness: LedgerHarness) -> dict[str, str]:
@@ -29,22 +35,22 @@ def test_what_a_worker_says_of_itself_is_read_in_full(harness: LedgerHarness) ->
 def test_a_model_without_workers_is_cold(harness: LedgerHarness) -> None:
     harness.accept()
 
-    assert (seen(harness).word, seen(harness).workers) == ("cold", [])
+    assert (seen(harness).state, seen(harness).workers) == ("cold", [])
 
 
 def test_a_model_goes_from_starting_to_ready_to_busy_and_back(harness: LedgerHarness) -> None:
-    said = [seen(harness).word]
+    said = [seen(harness).state]
     say(harness, state="starting", phase="loading")
-    said.append(seen(harness).word)
+    said.append(seen(harness).state)
     say(harness)
-    said.append(seen(harness).word)
+    said.append(seen(harness).state)
     harness.accept()
     claimed = harness.claim()
-    said.append(seen(harness).word)
+    said.append(seen(harness).state)
     harness.finish(claimed)
-    said.append(seen(harness).word)
-    harness.run(leave("m", "w1"))
-    said.append(seen(harness).word)
+    said.append(seen(harness).state)
+    harness.run(deregister("m", "w1"))
+    said.append(seen(harness).state)
 
     assert said == ["cold", "starting", "ready", "busy", "ready", "cold"]
 
@@ -64,7 +70,7 @@ def test_a_model_goes_from_starting_to_ready_to_busy_and_back(harness: LedgerHar
 def test_the_word_for_a_model_says_what_its_next_prediction_meets(
     states: list[str], word: str
 ) -> None:
-    assert model_word(Worker(f"w{n}", state) for n, state in enumerate(states)) == word
+    assert model_state(Worker(f"w{n}", state) for n, state in enumerate(states)) == word
 
 
 def test_a_worker_that_died_is_gone_when_its_time_is_over(harness: LedgerHarness) -> None:
@@ -123,9 +129,9 @@ def test_a_worker_of_an_older_version_is_known_by_its_lease(harness: LedgerHarne
     harness.redis.delete(harness.ledger.key("claimed", "m"))
 
     assert seen(harness).workers == [Worker("old", "busy")]
-    assert seen(harness).word == "busy"
+    assert seen(harness).state == "busy"
     harness.advance(15.001)
-    assert seen(harness).word == "cold"
+    assert seen(harness).state == "cold"
 
 
 def test_what_a_newer_worker_says_beyond_us_is_left_out() -> None:
@@ -136,7 +142,7 @@ def test_what_a_newer_worker_says_beyond_us_is_left_out() -> None:
 
 def test_leaving_twice_or_without_having_come_is_no_fault(harness: LedgerHarness) -> None:
     for _ in range(2):
-        harness.run(leave("m", "nobody"))
+        harness.run(deregister("m", "nobody"))
 
 
 def test_the_state_estimates_the_time_of_what_waits(harness: LedgerHarness) -> None:
@@ -165,7 +171,7 @@ def test_a_keeper_that_only_names_its_catalog_lets_a_worker_that_died_run_out_in
     say(harness)
     for _ in range(4):
         harness.be_away(REPEAT_SHARE * 15)
-        harness.run(name({"m": "e" * 32}, 15.0, ["m"]))
+        harness.run(register_catalog({"m": "e" * 32}, 15.0, ["m"]))
     harness.sweep()
 
     assert words(harness) == {}

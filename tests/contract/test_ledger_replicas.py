@@ -13,15 +13,15 @@ from contract.errors import LedgerRefuses, LedgerUnavailable
 from contract.ledger.client import AsyncLedger, Ledger
 from contract.ledger.transitions import (
     Created,
+    announce_endings,
     cancel,
     create,
-    endings,
     expire,
-    follow,
+    list_unannounced,
     prune,
-    read,
-    statuses,
-    unannounced,
+    read_predictions,
+    read_statuses,
+    read_stream,
 )
 from contract.prediction import Prediction, Status
 from contract.settings import Settings
@@ -169,7 +169,7 @@ def test_an_end_is_announced_once_with_all_that_a_reader_needs(
     for id, _, outcome in told:
         heard = Prediction(id, "m")
         heard.update(outcome)
-        (view,) = harness.run(read([(id, -1)]))
+        (view,) = harness.run(read_predictions([(id, -1)]))
         assert view
         assert heard.outcome == view.prediction.outcome
         assert (heard.status, heard.output, heard.attempt) == (Status.SUCCEEDED, '"done"', 1)
@@ -183,29 +183,32 @@ def test_an_outcome_without_its_replica_is_written_and_announced_when_it_is_back
     claimed = harness.claim()
     replica.pause()
     assert harness.finish(claimed) == [], "the worker goes on"
-    (view,) = harness.run(read([(id, -1)]))
+    (view,) = harness.run(read_predictions([(id, -1)]))
     assert view
     assert view.prediction.status is Status.SUCCEEDED, "who reads sees it earlier"
 
     assert announced() == []
     # Who waits does not, whichever way it looks.
-    (waits,) = harness.run(read([(id, -1)], watcher="other"))
+    (waits,) = harness.run(read_predictions([(id, -1)], watcher="other"))
     assert waits
     assert waits.prediction.status is Status.PROCESSING
-    assert harness.run(statuses([id], "other")) == [Status.PROCESSING]
-    followed = harness.run(follow(id, "local", 0))
+    assert harness.run(read_statuses([id], "other")) == [Status.PROCESSING]
+    followed = harness.run(read_stream(id, "local", 0))
     assert followed
     assert (followed.status, followed.output) == (Status.PROCESSING, None)
     assert harness.sweep().unannounced == 1
     with pytest.raises(LedgerUnavailable):
-        harness.run(unannounced("m"))
+        harness.run(list_unannounced("m"))
     replica.resume()
     until("the replica is back", replica.in_step)
 
-    ids = harness.run(unannounced("m"))
-    assert [harness.run(endings("m", ids)), harness.run(endings("m", ids))] == [1, 0]
+    ids = harness.run(list_unannounced("m"))
+    assert [harness.run(announce_endings("m", ids)), harness.run(announce_endings("m", ids))] == [
+        1,
+        0,
+    ]
     assert [told[0] for told in announced()] == [id]
-    assert harness.run(statuses([id], "other")) == [Status.SUCCEEDED]
+    assert harness.run(read_statuses([id], "other")) == [Status.SUCCEEDED]
 
 
 @pytest.mark.parametrize("how", ["deadline in the queue", "deadline", "lost"])
@@ -229,7 +232,7 @@ def test_what_ends_in_any_other_way_is_announced_by_the_next_sweep(
     assert announced() == []
 
     assert harness.sweep().unannounced == 1
-    assert harness.run(endings("m", harness.run(unannounced("m")))) == 1
+    assert harness.run(announce_endings("m", harness.run(list_unannounced("m")))) == 1
     assert [(told[0], told[1]) for told in announced()] == [(id, "outcome")]
 
 
@@ -292,7 +295,7 @@ def test_a_call_that_changes_nothing_leaves_a_trace_in_what_the_replicas_get(
     before = offset()
     harness.cancel(id)
     between = offset()
-    harness.run(unannounced("m"))
+    harness.run(list_unannounced("m"))
 
     assert before < between < offset()
 
@@ -385,13 +388,13 @@ def test_both_ledgers_follow_the_primary_when_it_is_killed(tmp_path: Path) -> No
         ledger, asynchronous = Ledger(settings), AsyncLedger(settings)
         await asynchronous.check()
         ledger.check()
-        ledger.run(read([("a", -1)]))
+        ledger.run(read_predictions([("a", -1)]))
         first = guarded.primary
         first.kill()
         guarded.promoted(first)
 
-        assert again(lambda: ledger.run(read([("a", -1)]))) <= 3
-        assert await asynchronous.run(read([("a", -1)])) == [None]
+        assert again(lambda: ledger.run(read_predictions([("a", -1)]))) <= 3
+        assert await asynchronous.run(read_predictions([("a", -1)])) == [None]
         # The old one comes back, takes writes for a moment, and is made a replica.
         first.start()
         until("it is a replica", lambda: first.role() == "slave", 90)
@@ -444,7 +447,7 @@ def test_without_replicas_what_a_replaced_primary_still_answers_is_lost(tmp_path
         until("it has all that the other has", first.in_step)
 
         views: list[Any] = []
-        again(lambda: views.extend(harness.run(read([(kept, -1), (lost, -1)]))))
+        again(lambda: views.extend(harness.run(read_predictions([(kept, -1), (lost, -1)]))))
         assert [view is not None for view in views] == [True, False]
         harness.close()
 

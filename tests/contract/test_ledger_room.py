@@ -12,8 +12,8 @@ from contract.ledger.transitions import (
     Memory,
     NoRoom,
     create,
-    dead,
-    memory,
+    read_dead_list,
+    read_memory,
     replay,
 )
 from contract.prediction import Status
@@ -64,7 +64,7 @@ def fill(harness: LedgerHarness) -> list[str]:
 
 
 def look(harness: LedgerHarness, reserve_bytes: int | None = None) -> Memory:
-    return harness.run(memory(reserve_bytes))
+    return harness.run(read_memory(reserve_bytes))
 
 
 def test_creates_are_refused_before_the_memory_is_full_and_leave_room_for_the_outcomes(
@@ -202,7 +202,7 @@ def test_a_dead_prediction_stays_dead_while_there_is_no_room_for_its_replay(
     small.advance(1)
     no_room = small.run(replay("poison", "again", 4))
     assert isinstance(no_room, NoRoom)
-    assert [kept.id for kept in small.run(dead("m"))] == ["poison"]
+    assert [kept.id for kept in small.run(read_dead_list("m"))] == ["poison"]
     small.advance(1)
     assert small.run(replay("poison", "again", 4, reserve_bytes=0))
     assert small.status("again") is Status.STARTING

@@ -14,7 +14,7 @@ from contract.ledger.transitions import (
     Streamed,
     finish,
     finish_in_parts,
-    follow,
+    read_stream,
     report,
 )
 from contract.prediction import Prediction, Status
@@ -511,30 +511,32 @@ def test_a_stream_has_the_first_of_the_logs_and_the_record_the_last(harness: Led
 
 def test_a_listener_reads_what_is_new_and_nothing_of_the_record(harness: LedgerHarness) -> None:
     harness.accept(id="a", input='"secret"')
-    assert harness.run(follow("a", "local", 0)) == Streamed(Status.STARTING, [])
+    assert harness.run(read_stream("a", "local", 0)) == Streamed(Status.STARTING, [])
     claimed = harness.claim()
     say(harness, 1, 0, "a", "b", "c")
-    assert harness.run(follow("a", "local", 1, most=1)) == Streamed(
+    assert harness.run(read_stream("a", "local", 1, most=1)) == Streamed(
         Status.PROCESSING, [("output", "b")], more=True
     )
     harness.finish(claimed, '"abcd"', said=4)
     pieces = [("output", piece) for piece in "abc"]
-    assert harness.run(follow("a", "local", 0, most=3)) == Streamed(
+    assert harness.run(read_stream("a", "local", 0, most=3)) == Streamed(
         Status.SUCCEEDED, pieces, more=True
     )
-    assert harness.run(follow("a", "local", 3)) == Streamed(
+    assert harness.run(read_stream("a", "local", 3)) == Streamed(
         Status.SUCCEEDED, [], output='"abcd"', said=4
     )
-    assert harness.run(follow("a", "local", 0, most=0)) == Streamed(Status.SUCCEEDED, [], more=True)
-    assert harness.run(follow("a", "somebody else", 0)) is None
-    assert harness.run(follow("b", "local", 0)) is None
+    assert harness.run(read_stream("a", "local", 0, most=0)) == Streamed(
+        Status.SUCCEEDED, [], more=True
+    )
+    assert harness.run(read_stream("a", "somebody else", 0)) is None
+    assert harness.run(read_stream("b", "local", 0)) is None
 
 
 def test_a_listener_may_ask_to_be_told_of_the_rest(harness: LedgerHarness) -> None:
     harness.accept(id="a")
     claimed = harness.claim()
-    harness.run(follow("a", "local", 0, watcher="gw"))
-    harness.run(follow("a", "local", 0, watcher="gw"))
+    harness.run(read_stream("a", "local", 0, watcher="gw"))
+    harness.run(read_stream("a", "local", 0, watcher="gw"))
     with harness.redis.pubsub(ignore_subscribe_messages=True) as channel:
         channel.subscribe(harness.ledger.key("answers", "gw"))
         channel.get_message(timeout=5)
@@ -544,7 +546,7 @@ def test_a_listener_may_ask_to_be_told_of_the_rest(harness: LedgerHarness) -> No
         harness.finish(claimed, error="no", error_code="model_error")
         ((id, kind, fields),) = msgpack.unpackb(channel.get_message(timeout=5)["data"])
     assert (id, kind, fields["error"]) == ("a", "outcome", "no")
-    ended = harness.run(follow("a", "local", 1))
+    ended = harness.run(read_stream("a", "local", 1))
     assert ended == Streamed(Status.FAILED, [], error="no")
 
 
@@ -612,7 +614,7 @@ def test_an_error_is_kept_up_to_a_bound(harness: LedgerHarness) -> None:
 def test_a_claim_takes_inputs_up_to_a_bound_and_one_that_is_larger_alone(
     harness: LedgerHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("contract.ledger.transitions.MOST_CLAIM_BYTES", 1000)
+    monkeypatch.setattr("contract.ledger.transitions.running.MOST_CLAIM_BYTES", 1000)
     for id, size in (("a", 600), ("b", 300), ("c", 300), ("d", 5000), ("e", 10)):
         harness.advance(1)
         harness.accept(id=id, input="x" * size)

@@ -13,15 +13,15 @@ from contract.ledger.transitions import (
     Pins,
     Transition,
     Unserved,
-    announce,
     claim,
-    dead,
-    name,
-    pins,
-    read,
+    read_dead_list,
+    read_models,
+    read_predictions,
+    register,
+    register_catalog,
     release,
     replay,
-    state,
+    sweep_pins,
 )
 from contract.ledger.workers import Worker
 from contract.prediction import Status
@@ -40,7 +40,7 @@ LIFETIME = 15.0
 
 
 def say(harness: LedgerHarness, version: str, worker: str = "w1", state: str = "ready") -> None:
-    harness.run(announce("m", Worker(worker, state, model_version=version), LIFETIME))
+    harness.run(register("m", Worker(worker, state, model_version=version), LIFETIME))
 
 
 def accept(harness: LedgerHarness, id: str, version: str | None = None, **more: Any) -> str:
@@ -62,8 +62,8 @@ def look(
     harness: LedgerHarness, *, settle: bool = True, entries: str = ENTRY, most: int = 500
 ) -> Pins:
     """What a keeper does whose catalog has this entry."""
-    harness.run(name({"m": entries}, LIFETIME))
-    return harness.run(pins("m", max_batch_size=4, settle=settle, most=most))
+    harness.run(register_catalog({"m": entries}, LIFETIME))
+    return harness.run(sweep_pins("m", max_batch_size=4, settle=settle, most=most))
 
 
 # --- who runs what --------------------------------------------------------------------------------
@@ -170,7 +170,7 @@ def test_a_replay_keeps_its_pin(harness: LedgerHarness) -> None:
         assert taken(harness, A) == ["a"]
         harness.advance(16)
         harness.sweep()
-    assert [p.id for p in harness.run(dead("m"))] == ["a"]
+    assert [p.id for p in harness.run(read_dead_list("m"))] == ["a"]
     harness.redis.delete(harness.ledger.key("wakeups", "m"))
     record, wakeups = harness.run(replay("a", "b", 4)) or (None, [])
     assert record is not None
@@ -212,7 +212,7 @@ def test_the_queue_counts_all_that_waits(harness: LedgerHarness) -> None:
     accept(harness, "a", A)
     harness.advance(2)
     accept(harness, "b")
-    seen = harness.run(state(["m"]))["m"]
+    seen = harness.run(read_models(["m"]))["m"]
 
     assert harness.redis.zcard(harness.ledger.key("queued", "m")) == 2, "which the autoscaler reads"
     assert (seen.queued, round(seen.oldest_seconds, 3)) == (2, 2)
@@ -354,27 +354,27 @@ def test_a_repeat_gives_the_original_though_its_version_is_gone(harness: LedgerH
 
 
 def test_what_is_served_is_current_first(harness: LedgerHarness) -> None:
-    assert harness.run(state(["m"]))["m"].versions(ENTRY) == []
+    assert harness.run(read_models(["m"]))["m"].versions(ENTRY) == []
     say(harness, A, "w1")
     say(harness, C, "w2")
     say(harness, B, "w3")
     say(harness, "f" * 64, "w4", state="draining")
-    seen = harness.run(state(["m"]))["m"]
+    seen = harness.run(read_models(["m"]))["m"]
     assert seen.versions(ENTRY) == [B, A, C]
     assert seen.versions(OTHER) == [C, A, B]
     harness.advance(16)
-    seen = harness.run(state(["m"]))["m"]
+    seen = harness.run(read_models(["m"]))["m"]
 
     assert (seen.versions(ENTRY), seen.versions(OTHER)) == ([B], [C])
 
 
 def test_entries_that_nobody_has_any_more_are_forgotten(harness: LedgerHarness) -> None:
-    harness.run(name({"m": ENTRY}, 1000))
+    harness.run(register_catalog({"m": ENTRY}, 1000))
     say(harness, A)
     for number in range(100):
         harness.advance(16)
         say(harness, f"{number:064x}"[::-1])
-    served = harness.run(state(["m"]))["m"].served
+    served = harness.run(read_models(["m"]))["m"].served
 
     assert len(served) <= 17
     assert served[ENTRY] == A
@@ -432,7 +432,7 @@ def test_a_catalog_that_another_process_has_counts_like_the_keepers_own(
 ) -> None:
     """A gateway rolls before the keeper: the keeper does not know yet what was just accepted."""
     accept(harness, "a", A)
-    harness.run(name({"m": ENTRY}, LIFETIME))
+    harness.run(register_catalog({"m": ENTRY}, LIFETIME))
     assert look(harness, entries=OTHER).ended == 0
     harness.advance(16)
     assert look(harness, entries=OTHER, settle=False).ended == 0
@@ -462,6 +462,7 @@ class OlderLedgerHarness(LedgerHarness):
         folder = Path(__file__).parent / "golden" / "older"
         parts = ((folder / f"{part}.lua").read_text() for part in ("common", transition.script))
         args = transition.args | {"ring": transition.args.get("wakeup")}
+        args |= args.get("retry", {})
         arguments = msgpack.packb(args, use_bin_type=False)
         packed = self.redis.eval(
             lua_table() + OLDER_KEYS + CLOCK + "".join(parts), 0, self.ledger.prefix, arguments
@@ -473,7 +474,7 @@ class OlderLedgerHarness(LedgerHarness):
             answer["results"] = [[*row, False, "f" * 64] for row in answer["results"]]
         if transition.script == "claim":
             answer["more"] = False
-        return transition.read(answer)
+        return transition.read_answer(answer)
 
 
 @pytest.fixture
@@ -541,7 +542,7 @@ def test_what_an_older_gateway_accepted_runs_and_says_who_ran_it(
     attempts = [(claimed.id, claimed.attempt)]
     older.run(release(harness.terms(), attempts, idle=True, suspect=False))
     harness.finish(harness.claim(version=B))
-    (view,) = harness.run(read([("a", -1)]))
+    (view,) = harness.run(read_predictions([("a", -1)]))
 
     assert view is not None
     assert (view.prediction.version, view.prediction.pinned) == (B, None)

@@ -67,7 +67,7 @@ def test_a_page_says_in_its_title_what_it_is() -> None:
 
 LOOKED_FOR = {
     "a claim": ["worker/task.py", "contract/ledger/scripts/claim.lua"],
-    "the retry decision": ["contract/ledger/scripts/common.lua"],
+    "the retry decision": ["contract/ledger/scripts/parts/retry.lua", "contract/ledger/retry.py"],
     "a status of HTTP": ["service/http/problems.py"],
     "a metric": ["service/gateway/metrics.py", "service/keeper/metrics.py", "worker/metrics.py"],
     "a task": ["contract/tasks/texts.py", "docs/add-a-task.md"],

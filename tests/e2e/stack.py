@@ -13,7 +13,7 @@ import yaml
 
 from contract.broker import create_app, queue_name
 from contract.ledger.client import Ledger
-from contract.ledger.transitions import Transition, dead, follow, read
+from contract.ledger.transitions import Transition, read_dead_list, read_predictions, read_stream
 from contract.prediction import Prediction, Status
 from contract.settings import Settings
 from local.processes import free_port
@@ -218,13 +218,13 @@ class Stack:
             return act(client)
 
     def records(self, ids: Iterable[str]) -> list[Prediction]:
-        views = self.ask(read([(id, -1) for id in ids]))
+        views = self.ask(read_predictions([(id, -1) for id in ids]))
         assert all(views), "a record is gone"
         return [view.prediction for view in views if view]
 
     def streamed(self, id: str) -> str:
         """The text of its stream, as the ledger has it."""
-        found = self.ask(follow(id, "local", 0))
+        found = self.ask(read_stream(id, "local", 0))
         assert found is not None
         return "".join(text for kind, text in found.events if kind == "output")
 
@@ -252,7 +252,7 @@ class Stack:
         return records
 
     def dead(self, model: str = "echo") -> list[str]:
-        return [p.id for p in self.ask(dead(model))]
+        return [p.id for p in self.ask(read_dead_list(model))]
 
     def runs(self) -> "Counter[str]":
         """How often the model was asked for each prediction."""

@@ -13,13 +13,14 @@ import redis
 
 from contract.ledger.client import Ledger
 from contract.ledger.new_prediction import NewPrediction
+from contract.ledger.retry import RetryPolicy
 from contract.ledger.transitions import (
     LeaseTerms,
     Outcome,
     claim,
     create,
     finish,
-    read,
+    read_predictions,
     sweep,
 )
 from contract.prediction import Prediction, Status
@@ -122,13 +123,13 @@ def end(ledger: Ledger, terms: LeaseTerms = TERMS) -> list[str]:
 
 
 def get(ledger: Ledger, *ids: str) -> list[Prediction | None]:
-    views = ledger.run(read([(id, -1) for id in ids]))
+    views = ledger.run(read_predictions([(id, -1) for id in ids]))
     return [view.prediction if view else None for view in views]
 
 
 def take_back(ledger: Ledger) -> bool:
     """What the keeper does."""
-    terms = {"max_batch_size": 2, "max_attempts": 3, "dead_ttl_seconds": 60.0}
+    terms = {"max_batch_size": 2, "retry": RetryPolicy(3, 60.0)}
     found = ledger.run(sweep("m", **terms, depth=None, patience_seconds=2.0))
     return found.running == 0
 

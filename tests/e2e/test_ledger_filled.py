@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from stack import BATCH, Stack
 
-from contract.ledger.transitions import Memory, memory
+from contract.ledger.transitions import Memory, read_memory
 from contract.prediction import new_id
 from tests.support.waiting import until
 
@@ -44,7 +44,7 @@ def fill(stack: Stack) -> tuple[list[str], list[str]]:
 
 
 def look(stack: Stack) -> Memory:
-    return stack.ask(memory())
+    return stack.ask(read_memory())
 
 
 def test_what_was_accepted_ends_nothing_refused_runs_and_there_is_room_again_afterwards(

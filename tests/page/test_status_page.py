@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
 from contract.ledger.client import Ledger
-from contract.ledger.transitions import announce, fail
+from contract.ledger.transitions import note_start_failure, register
 from contract.ledger.workers import Worker
 from tests.support.fake_worker import FakeWorker
 from tests.support.gateway_thread import GatewayThread
@@ -61,10 +61,10 @@ def test_a_model_goes_from_cold_to_starting_to_ready_to_busy(
     expect(chip).to_have_text("cold")
     expect(model(page, ECHO)).to_contain_text("no worker")
     facts = {"device": "cuda:0", "gpu_name": "NVIDIA H200", "gpu_uuid": "GPU-7"}
-    ledger.run(announce("echo", Worker("pretend", "starting", "loading", **facts)))
+    ledger.run(register("echo", Worker("pretend", "starting", "loading", **facts)))
     expect(chip).to_have_text("starting")
     expect(model(page, ECHO).locator(".workers")).to_contain_text("NVIDIA H200pretendloading")
-    ledger.run(announce("echo", Worker("pretend", "ready", **facts)))
+    ledger.run(register("echo", Worker("pretend", "ready", **facts)))
     expect(chip).to_have_text("ready")
     for _ in range(40):
         post(gateway)
@@ -80,10 +80,10 @@ def test_a_model_whose_workers_cannot_start_says_why_until_one_is_ready(
 ) -> None:
     row = model(page, ECHO)
     expect(row.locator(".failure")).to_be_hidden()
-    ledger.run(fail("echo", "pretend", "no_device", "no GPU is <b>visible</b>"))
+    ledger.run(note_start_failure("echo", "pretend", "no_device", "no GPU is <b>visible</b>"))
     expect(row.locator(".chip")).to_have_text("failing")
     expect(row.locator(".failure")).to_contain_text("ago: no GPU is <b>visible</b>")
-    ledger.run(announce("echo", Worker("pretend", "ready")))
+    ledger.run(register("echo", Worker("pretend", "ready")))
     expect(row.locator(".chip")).to_have_text("ready")
     expect(row.locator(".failure")).to_be_hidden()
 
@@ -333,7 +333,7 @@ def test_text_of_users_and_models_stays_text(
     page: Page, gateway: GatewayThread, worker: FakeWorker, ledger: Ledger
 ) -> None:
     """The fixture counts every dialog, error, and request to elsewhere."""
-    ledger.run(announce("echo", Worker(HOSTILE, "ready", device=HOSTILE, gpu_name=HOSTILE)))
+    ledger.run(register("echo", Worker(HOSTILE, "ready", device=HOSTILE, gpu_name=HOSTILE)))
     expect(model(page, ECHO).locator(".workers")).to_contain_text(HOSTILE)
     expect(model(page, FEELINGS)).to_contain_text("<b>bold</b>")
     run(page, {"text": HOSTILE})
@@ -379,8 +379,8 @@ def test_every_text_can_be_read_on_its_ground(
 ) -> None:
     """WCAG 2.2, 1.4.3: a contrast of 4.5."""
     page = open_page(color_scheme=scheme, viewport=DESKTOP)
-    ledger.run(announce("echo", Worker("w1", "starting", "loading", "cpu")))
-    ledger.run(announce("feelings", Worker("w2", "ready", device="cpu")))
+    ledger.run(register("echo", Worker("w1", "starting", "loading", "cpu")))
+    ledger.run(register("feelings", Worker("w2", "ready", device="cpu")))
     for _ in range(4):
         post(gateway)
     worker.fail(worker.take())
@@ -413,7 +413,7 @@ def test_nothing_is_wider_than_the_window(
 ) -> None:
     page = open_page(viewport={"width": width, "height": 740})
     long = "a-very-long-name-without-any-space-" * 4
-    ledger.run(announce("echo", Worker(long, "ready", device="cuda:0", gpu_name=long)))
+    ledger.run(register("echo", Worker(long, "ready", device="cuda:0", gpu_name=long)))
     expect(model(page, ECHO)).to_contain_text(long)
     run(page, {"text": long * 3})
     worker.fail(worker.take(), long * 3)
@@ -433,7 +433,7 @@ def test_nothing_moves_when_models_and_predictions_change(
     expect(page.locator("#models > li")).to_have_count(2)
     places = "['try', 'answer', 'recent-title'].map((id) => document.getElementById(id).getBoundingClientRect().top)"
     before = page.evaluate(places)
-    ledger.run(announce("echo", Worker("w1", "ready", device="cpu")))
+    ledger.run(register("echo", Worker("w1", "ready", device="cpu")))
     expect(model(page, ECHO).locator(".chip")).to_have_text("ready")
     run(page)
     claimed = worker.take()

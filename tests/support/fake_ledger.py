@@ -42,7 +42,7 @@ class FakeLedger:
                 if error := self.fails.get(id):
                     raise error
         self.written.append(transition)
-        return transition.read(self.answers[transition.script])
+        return transition.read_answer(self.answers[transition.script])
 
     def rows(self, script: str) -> list[list[Any]]:
         """The predictions of each call of a script, as they were sent."""

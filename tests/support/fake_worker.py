@@ -19,10 +19,10 @@ from contract.ledger.transitions import (
     LeaseTerms,
     Outcome,
     Report,
-    announce,
     claim,
     extend,
     finish,
+    register,
     report,
 )
 from contract.ledger.workers import Worker
@@ -62,10 +62,10 @@ class FakeWorker:
         """The version that it has of a model."""
         return self.catalog[model].version(self.content)
 
-    def announce(self, model: str = "echo", state: str = "ready") -> str:
+    def register(self, model: str = "echo", state: str = "ready") -> str:
         """Say that it is there, for as long as any test takes; the version that it has."""
         worker = Worker(self.name, state, model_version=self.version(model))
-        self.ledger.run(announce(model, worker, 1000.0))
+        self.ledger.run(register(model, worker, 1000.0))
         return self.version(model)
 
     def claim(self, model: str = "echo", limit: int | None = None) -> list[Claimed]:

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 from contract.ledger.client import Ledger
 from contract.ledger.new_prediction import NewPrediction
+from contract.ledger.retry import DEFAULT_RETRY
 from contract.ledger.transitions import (
     Claimed,
     Created,
@@ -22,7 +23,7 @@ from contract.ledger.transitions import (
     extend,
     finish,
     prune,
-    read,
+    read_predictions,
     release,
     sweep,
 )
@@ -145,8 +146,7 @@ class LedgerHarness:
             sweep(
                 "m",
                 max_batch_size=4,
-                max_attempts=3,
-                dead_ttl_seconds=7 * 86400.0,
+                retry=DEFAULT_RETRY,
                 depth=depth,
                 patience_seconds=patience,
                 most=most,
@@ -156,13 +156,13 @@ class LedgerHarness:
         return swept
 
     def expire(self) -> Expired:
-        return self.run(expire())
+        return self.run(expire(retry=DEFAULT_RETRY))
 
     def prune(self) -> int:
         return self.run(prune())[0]
 
     def view(self, id: str, since: int = 0, **asked: Any) -> View | None:
-        return self.run(read([(id, since)], **asked))[0]
+        return self.run(read_predictions([(id, since)], **asked))[0]
 
     def get(self, id: str) -> Prediction:
         view = self.view(id, -1)

@@ -11,7 +11,7 @@ import yaml
 from contract.broker import Notifier
 from contract.ledger.client import Ledger
 from contract.ledger.new_prediction import NewPrediction
-from contract.ledger.transitions import create, read
+from contract.ledger.transitions import create, read_predictions
 from contract.prediction import Prediction, Status, new_id
 from contract.settings import Settings
 from local.processes import free_port
@@ -98,7 +98,7 @@ class WorkerProcesses:
         ids = list(ids)
 
         def over() -> list[Prediction]:
-            views = self.ledger.run(read([(id, -1) for id in ids]))
+            views = self.ledger.run(read_predictions([(id, -1) for id in ids]))
             records = [view.prediction for view in views if view]
             return records if all(p.status.terminal for p in records) else []
 

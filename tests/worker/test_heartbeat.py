@@ -10,7 +10,7 @@ import pytest
 from contract import __version__
 from contract.errors import LedgerUnavailable, ModelUnloadable
 from contract.ledger.client import Ledger
-from contract.ledger.transitions import ModelState, fail, state
+from contract.ledger.transitions import ModelSnapshot, note_start_failure, read_models
 from contract.ledger.workers import Worker
 from contract.settings import Settings
 from tests.support.waiting import until
@@ -25,7 +25,7 @@ VERSION = "5f" * 32
 
 
 def workers(ledger: Ledger) -> list[Worker]:
-    return ledger.run(state(["m"]))["m"].workers
+    return ledger.run(read_models(["m"]))["m"].workers
 
 
 def words(ledger: Ledger) -> list[tuple[str, str]]:
@@ -131,7 +131,7 @@ def test_a_ledger_that_is_away_is_no_news_and_ends_nothing(
     heartbeat.start("w1")
     until("it has asked a few times", lambda: len(asked) > 2)
     heartbeat.stop()
-    assert set(asked) == {"announce"}, "there is nothing to take back"
+    assert set(asked) == {"register"}, "there is nothing to take back"
     assert not [record for record in caplog.records if record.levelname != "DEBUG"]
 
 
@@ -154,7 +154,7 @@ def test_an_announcement_that_is_on_its_way_at_the_end_is_taken_back_too(
     assert under_way.wait(10)
     Timer(0.1, ended.set).start()
     heartbeat.stop()
-    assert said == ["announce", "leave"]
+    assert said == ["register", "deregister"]
 
 
 def test_nothing_comes_after_the_last_words_of_a_worker_that_cannot_start(
@@ -169,11 +169,11 @@ def test_nothing_comes_after_the_last_words_of_a_worker_that_cannot_start(
 
     with pytest.raises(ModelUnloadable):
         start()
-    assert ledger.run(state(["m"]))["m"] == ModelState(0, 0, 0, 0.0, None)
-    ledger.run(fail("m", "w1", "model_unloadable", "why"))
+    assert ledger.run(read_models(["m"]))["m"] == ModelSnapshot(0, 0, 0, 0.0, None)
+    ledger.run(note_start_failure("m", "w1", "model_unloadable", "why"))
     heartbeat.beat_now()
     heartbeat.stop()  # at the process's exit
-    found = ledger.run(state(["m"]))["m"]
+    found = ledger.run(read_models(["m"]))["m"]
     assert (found.workers, found.failure and found.failure.detail) == ([], "why")
 
 

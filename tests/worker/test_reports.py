@@ -16,7 +16,7 @@ from contract.ledger.transitions import (
     claim,
     create,
     finish,
-    read,
+    read_predictions,
     release,
 )
 from contract.prediction import Prediction
@@ -181,7 +181,7 @@ def test_the_record_holds_all_that_was_said_when_the_outcome_is_written(ledger: 
     item.progress(0.5)
     reporter.flush()
     ledger.run(finish(terms, [Outcome("p1", claimed.attempt, b'"done"')], idle=True, seconds=0.1))
-    (view,) = ledger.run(read([("p1", 0)]))
+    (view,) = ledger.run(read_predictions([("p1", 0)]))
     assert view is not None
     assert "".join(text for kind, text in view.events if kind == "output") == "".join(
         f"{n} " for n in range(50)
@@ -195,7 +195,7 @@ def test_an_error_of_half_a_surrogate_pair_is_an_outcome_like_any_other(ledger: 
     (claimed,) = ledger.run(claim(terms, 1)).predictions
     failure = Outcome("p1", claimed.attempt, error="no file \udcff", error_code="model_error")
     assert ledger.run(finish(terms, [failure], idle=True, seconds=0.1)) == []
-    (view,) = ledger.run(read([("p1", -1)]))
+    (view,) = ledger.run(read_predictions([("p1", -1)]))
     assert view is not None
     assert view.prediction.error == "no file ?"
 
@@ -273,7 +273,7 @@ def test_runs_of_one_batch_and_of_several_workers_stream_one_text(ledger: Ledger
                 item.emit(text[at : at + cut])
         reporter.flush()
         said = reporter.said("p1")
-        (view,) = ledger.run(read([("p1", 0)]))
+        (view,) = ledger.run(read_predictions([("p1", 0)]))
         assert view is not None
         seen.append("".join(piece for _, piece in view.events))
         assert said == len(seen[-1].encode())

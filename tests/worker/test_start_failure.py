@@ -4,7 +4,7 @@ import pytest
 
 from contract.errors import LedgerNewer, LedgerUnsafe, ModelUnloadable, SettingsInvalid
 from contract.ledger.client import Ledger
-from contract.ledger.transitions import MOST_FAILURE_CHARACTERS, state
+from contract.ledger.transitions import MOST_FAILURE_CHARACTERS, read_models
 from contract.ledger.workers import StartFailure
 from contract.settings import Settings
 from worker import start_failure
@@ -73,7 +73,7 @@ def environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def failure(ledger: Ledger) -> StartFailure | None:
-    return ledger.run(state(["m"]))["m"].failure
+    return ledger.run(read_models(["m"]))["m"].failure
 
 
 @pytest.mark.usefixtures("environment")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from contract.errors import CatalogInvalid, DeviceLost, InvalidInput, ModelUnloadable
-from contract.ledger.transitions import cancel, read
+from contract.ledger.transitions import cancel, read_predictions
 from contract.prediction import Status
 from tests.support.waiting import until
 from worker.testing import InMemoryWorker, Result
@@ -156,7 +156,7 @@ def test_of_a_batch_that_runs_past_its_limit_each_runs_alone_on_a_fresh_model() 
 
 def endings(serving: "WorkerProcesses", ids: Sequence[str]) -> list[Result]:
     """What the ledger holds of predictions that are all over; none while one is not."""
-    views = serving.ledger.run(read([(id, 0) for id in ids]))
+    views = serving.ledger.run(read_predictions([(id, 0) for id in ids]))
     records = [view for view in views if view and view.prediction.status.terminal]
     if len(records) < len(ids):
         return []
@@ -211,7 +211,7 @@ def test_a_real_worker_cancels_the_same(serving: "WorkerProcesses") -> None:
     serving.worker("Storyteller", entry={"max_batch_size": 2}, LEASE_SECONDS=3)
 
     def halfway() -> bool:
-        (view,) = serving.ledger.run(read([(ids[0], -1)]))
+        (view,) = serving.ledger.run(read_predictions([(ids[0], -1)]))
         return view is not None and view.prediction.progress == 0.5
 
     until("it is half done", halfway, 40)

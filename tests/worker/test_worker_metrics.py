@@ -9,6 +9,7 @@ from prometheus_client import REGISTRY
 
 from contract.errors import OutOfMemory
 from contract.ledger.client import Ledger
+from contract.ledger.retry import RetryPolicy
 from contract.ledger.transitions import sweep
 from tests.support.waiting import until
 from tests.worker.batches import Fake, Followed, claimed, numbers
@@ -177,8 +178,7 @@ def test_what_a_worker_hands_back_at_its_end_is_counted_where_it_outlives_it(
         sweep(
             "m",
             max_batch_size=1,
-            max_attempts=3,
-            dead_ttl_seconds=60,
+            retry=RetryPolicy(3, 60),
             depth=None,
             patience_seconds=2,
         )

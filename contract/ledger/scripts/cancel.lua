@@ -1,10 +1,13 @@
 -- Cancels a prediction at any stage. {id, owner} -> its record, or false
+require 'lifecycle'
+require 'record'
+
 local owner, status, model, watchers, ttl =
-  unpack(fields(a.id, 'owner', 'status', 'model', 'watchers', 'result_ttl'))
+  unpack(read_fields(a.id, 'owner', 'status', 'model', 'watchers', 'result_ttl'))
 if owner ~= a.owner then return cmsgpack.pack(false) end
-if status == 'starting' or status == 'processing' then
-  insist()
-  settle(a.id, model, watchers, ttl, 'canceled', {})
+if not is_over(status) then
+  allow_over_maxmemory()
+  end_prediction(a.id, model, watchers, ttl, 'canceled', {})
   conclude()
 end
-return cmsgpack.pack(view(a.id))
+return cmsgpack.pack(read_record(a.id))

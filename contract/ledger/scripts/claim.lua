@@ -2,8 +2,12 @@
 -- lease, timeout, wakeup, token, most_bytes} -> {predictions: [{id, attempt, input, ...}], more, wakeups: [wakeup], endings}
 -- `more`: others wait that only workers of this version may take. A claim that is sent again, as its answer
 -- was lost, has the same token and gets the same predictions.
-insist()
-hear(a.model, a.lease)
+require 'lifecycle'
+require 'outage'
+require 'wakeups'
+
+allow_over_maxmemory()
+note_sign_of_life(a.model, a.lease)
 redis.call('ZREM', K.wakeups .. a.model, a.wakeup)
 
 -- What earlier runs streamed of the output. Counted anew, as workers of an older version do not count.
@@ -18,7 +22,7 @@ local function streamed(id)
   return text
 end
 
-local own = a.version and place(a.model, a.version)
+local own = a.version and place_of(a.model, a.version)
 
 -- The one that is next for this worker, and whether it comes out of those that are pinned to its version.
 local function next_one()
@@ -48,7 +52,7 @@ local function take_again()
   if not before or before.token ~= a.token then return end
   for _, p in ipairs(before.predictions) do
     local status, attempt, input, created_at, traceparent, tracestate =
-      unpack(fields(p[1], 'status', 'attempt', 'input', 'created_at', 'traceparent', 'tracestate'))
+      unpack(read_fields(p[1], 'status', 'attempt', 'input', 'created_at', 'traceparent', 'tracestate'))
     if status == 'processing' and tonumber(attempt) == p[2] then
       take(p[1], p[2], input, created_at, traceparent, tracestate)
     end
@@ -61,7 +65,7 @@ while not again and #taken < a.limit do
   local id, is_own = next_one()
   if not id then break end
   local attempt, input, created_at, deadline, suspect, watchers, ttl, traceparent, tracestate, status, pin, score =
-    unpack(fields(id, 'attempt', 'input', 'created_at', 'deadline', 'suspect', 'watchers', 'result_ttl',
+    unpack(read_fields(id, 'attempt', 'input', 'created_at', 'deadline', 'suspect', 'watchers', 'result_ttl',
       'traceparent', 'tracestate', 'status', 'pinned', 'score'))
   if not attempt or (is_own and status ~= 'starting') then
     -- Evicted, or an older Soloist took or ended it, which knows of no pins.
@@ -69,7 +73,7 @@ while not again and #taken < a.limit do
   elseif pin and pin ~= a.version then
     enqueue(id, a.model, score) -- an older Soloist put it among those for any worker
   elseif deadline and tonumber(deadline) <= now then
-    settle(id, a.model, watchers, ttl, 'canceled', {
+    end_prediction(id, a.model, watchers, ttl, 'canceled', {
       error = 'the deadline passed before it was started',
       error_code = 'deadline_exceeded',
     })

@@ -1,12 +1,18 @@
 -- Records predictions as accepted. {models: {name: {max_queue, max_batch, entry?}}, reserve?, most_bytes,
 -- predictions: [{id, receipt?, not_after?, ...}]} -> {results: [[what, ...]], wakeups: {model: [wakeup]}, now,
 -- failing: {model: why its workers cannot start}}
+require 'lifecycle'
+require 'memory'
+require 'record'
+require 'wakeups'
+require 'workers'
+
 local results, fresh, found, shown_bytes = {}, {}, {}, 0
 
 -- The record that an earlier try of this same create has made: its answer was lost, and so were the wake-ups
 -- that went with it.
 local function own(p)
-  local r = view(p.id)
+  local r = read_record(p.id)
   if r.status == 'starting' then
     found[p.model] = math.min(found[p.model] or math.huge, tonumber(r.created_at))
   end
@@ -19,15 +25,15 @@ local function earlier(p)
   if p.idempotency_key then
     id = redis.call('HGET', K.idempotency .. p.owner, p.idempotency_key) or id
   end
-  local owner, digest, receipt, watchers = unpack(fields(id, 'owner', 'digest', 'receipt', 'watchers'))
+  local owner, digest, receipt, watchers = unpack(read_fields(id, 'owner', 'digest', 'receipt', 'watchers'))
   if not owner then return nil end
   if owner ~= p.owner or digest ~= p.digest then return {'conflict', id} end
-  if p.watchers then watch(id, watchers, p.watchers) end
+  if p.watchers then add_watcher(id, watchers, p.watchers) end
   if id == p.id and receipt == (p.receipt or false) then return own(p) end
   local bytes = record_bytes(id)
-  if shown_bytes > 0 and shown_bytes + bytes > a.most_bytes then return {'brief', brief(id)} end
+  if shown_bytes > 0 and shown_bytes + bytes > a.most_bytes then return {'brief', read_brief(id)} end
   shown_bytes = shown_bytes + bytes
-  return {'repeated', view(id)}
+  return {'repeated', read_record(id)}
 end
 
 -- The version that a ready worker of the gateway's entry of a model announced last, if one was ever there.
@@ -47,7 +53,7 @@ local function served(p)
   return live_versions(p.model)[p.pinned]
 end
 
-local left = room(a.reserve)
+local left = read_room(a.reserve)
 for i, p in ipairs(a.predictions) do
   -- Looked for before the clock is: an earlier try may have been in time.
   local result = earlier(p)
@@ -59,13 +65,13 @@ for i, p in ipairs(a.predictions) do
     elseif p.pinned and not served(p) then
       result = {'unserved'}
     elseif waiting >= a.models[p.model].max_queue then
-      result = {'full', waiting, eta(p.model, 1)}
+      result = {'full', waiting, eta_of(p.model, 1)}
     elseif not take_room(left, p.model, p.input) then
       result = {'no_room', until_more_room()}
     else
       p.version = p.pinned or current(p.model) or p.version
       result = accept(p, i)
-      result[5] = eta(p.model, result[4])
+      result[5] = eta_of(p.model, result[4])
       result[6] = p.version or false
       fresh[p.model] = true
     end
@@ -88,10 +94,11 @@ for model, since in pairs(found) do
   end
   wakeups[model] = list
 end
+write_taken_room()
 conclude()
 local failing = {}
 for model in pairs(a.models) do
-  local failure = failure_of(model)
-  if failure and not serves(model) then failing[model] = failure end
+  local failure = read_start_failure(model)
+  if failure and not has_serving_worker(model) then failing[model] = failure end
 end
 return cmsgpack.pack({results = results, wakeups = wakeups, now = now, failing = failing})

@@ -1,19 +1,23 @@
--- Ends what ran past its deadline or its hard limit. {most, limit_slack, max_attempts, dead_ttl}
+-- Ends what ran past its deadline or its hard limit. {most, limit_slack, retry}
 -- -> {deadlines, limits, endings}
+require 'outage'
+require 'record'
+require 'retry'
+
 local function over(index, bound)
   return redis.call('ZRANGEBYSCORE', index, '-inf', bound, 'LIMIT', 0, a.most)
 end
 local function ended(id, index, status, code, sentence)
-  local was, model, watchers, ttl = unpack(fields(id, 'status', 'model', 'watchers', 'result_ttl'))
-  if was == 'starting' or was == 'processing' then
-    settle(id, model, watchers, ttl, status, {error = sentence[was], error_code = code})
+  local was, model, watchers, ttl = unpack(read_fields(id, 'status', 'model', 'watchers', 'result_ttl'))
+  if not is_over(was) then
+    end_prediction(id, model, watchers, ttl, status, {error = sentence[was], error_code = code})
     note_ending(id, model, code)
     return 1
   end
   redis.call('ZREM', index, id)
   return 0
 end
-insist()
+allow_over_maxmemory()
 local deadlines, limits = 0, 0
 for _, id in ipairs(over(K.deadlines, now)) do
   deadlines = deadlines + ended(id, K.deadlines, 'canceled', 'deadline_exceeded', {
@@ -27,7 +31,7 @@ end
 local since, mates = {}, {}
 local function late(model, limit)
   if not since[model] then
-    hear(model)
+    note_sign_of_life(model)
     since[model] = late_since(model) - a.limit_slack
   end
   return limit <= since[model]
@@ -47,13 +51,13 @@ local function several(claimed_with, limit)
 end
 for _, id in ipairs(over(K.limits, now - a.limit_slack)) do
   local limit = redis.call('ZSCORE', K.limits, id)
-  local status, model, claimed_with = unpack(fields(id, 'status', 'model', 'claimed_with'))
+  local status, model, claimed_with = unpack(read_fields(id, 'status', 'model', 'claimed_with'))
   if status ~= 'processing' then
     redis.call('ZREM', K.limits, id)
   elseif late(model, tonumber(limit)) and not lost_in_outage(id, model) then
     limits = limits + 1
     if several(claimed_with, limit) then
-      note_ending(id, model, give_back(id, model, {suspect = true}, a.max_attempts, a.dead_ttl))
+      note_ending(id, model, requeue_or_bury(id, model, {suspect = true}, a.retry))
     else
       ended(id, K.limits, 'failed', 'timeout', {processing = 'it ran past the hard limit of the model'})
     end

@@ -2,8 +2,10 @@
 -- -> the ids that are no longer its own: canceled, past their deadline, or given to another
 -- `left` is how much is left of their hard limit by the worker's own count, which leaves out what the ledger
 -- took to answer the claim; false: the model has returned, and no limit holds any more.
-insist()
-hear(a.model, a.lease)
+require 'outage'
+
+allow_over_maxmemory()
+note_sign_of_life(a.model, a.lease)
 local left = a.left or {}
 local function limit(id)
   if left[id] then
@@ -14,7 +16,7 @@ local function limit(id)
 end
 local lost = {}
 for _, p in ipairs(a.predictions) do
-  local status, attempt = unpack(fields(p[1], 'status', 'attempt'))
+  local status, attempt = unpack(read_fields(p[1], 'status', 'attempt'))
   if status == 'processing' and tonumber(attempt) == p[2] then
     redis.call('ZADD', K.running .. a.model, now + a.lease, p[1])
     limit(p[1])

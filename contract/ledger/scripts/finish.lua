@@ -3,12 +3,16 @@
 -- -> the ids that were fenced off: another attempt, a cancel or the deadline came first
 -- An attempt that was given back and that nobody has claimed since may still be finished: a second run would
 -- only repeat it.
-insist()
-hear(a.model)
+require 'lifecycle'
+require 'memory'
+require 'workers'
+
+allow_over_maxmemory()
+note_sign_of_life(a.model)
 local fenced, bytes = {}, 0
 for _, p in ipairs(a.predictions) do
   local status, attempt, watchers, ttl, reported =
-    unpack(fields(p.id, 'status', 'attempt', 'watchers', 'result_ttl', 'reported'))
+    unpack(read_fields(p.id, 'status', 'attempt', 'watchers', 'result_ttl', 'reported'))
   bytes = bytes + #(p.outcome.output or p.outcome.error or '')
   -- What it streamed is kept beside its output.
   if reported then
@@ -16,7 +20,7 @@ for _, p in ipairs(a.predictions) do
       + redis.call('HSTRLEN', K.prediction .. p.id, 'logs')
   end
   if (status == 'processing' or status == 'starting') and tonumber(attempt) == p.attempt then
-    settle(p.id, a.model, watchers, ttl, p.status, p.outcome)
+    end_prediction(p.id, a.model, watchers, ttl, p.status, p.outcome)
   elseif status ~= p.status or tonumber(attempt) ~= p.attempt then -- else: the same finish, sent again
     fenced[#fenced + 1] = p.id
   end
@@ -28,7 +32,7 @@ if a.items > 0 then
   items = items and tonumber(items) * 0.9 + a.items * 0.1 or a.items
   redis.call('HSET', K.pace .. a.model, 'seconds', instant(seconds), 'items', instant(items))
 end
-if #a.predictions > 0 then see_outputs(a.model, #a.predictions, bytes) end
-rest(a.model, a.worker, a.idle)
+if #a.predictions > 0 then note_output_bytes(a.model, #a.predictions, bytes) end
+mark_idle(a.model, a.worker, a.idle)
 conclude()
 return cmsgpack.pack(fenced)

@@ -2,6 +2,7 @@
 -- {token, predictions: [{id, attempt, progress?, logs?, offset, events: [[kind, text]]}], most_logs, most_streamed,
 -- most_events}
 -- A report that is sent again, as its answer was lost, has the same token and adds nothing.
+require 'notify'
 
 -- Adds to the stream what goes on where it ends; -> whether there was anything. A piece of output that stands
 -- elsewhere repeats what an earlier run streamed, or follows one that was lost or too much.
@@ -30,7 +31,7 @@ end
 
 for _, p in ipairs(a.predictions) do
   local status, attempt, watchers, logs, reported, streamed =
-    unpack(fields(p.id, 'status', 'attempt', 'watchers', 'logs', 'reported', 'streamed'))
+    unpack(read_fields(p.id, 'status', 'attempt', 'watchers', 'logs', 'reported', 'streamed'))
   if status == 'processing' and tonumber(attempt) == p.attempt and reported ~= a.token then
     redis.call('HSET', K.prediction .. p.id, 'reported', a.token)
     if p.progress then redis.call('HSET', K.prediction .. p.id, 'progress', p.progress) end
@@ -38,8 +39,8 @@ for _, p in ipairs(a.predictions) do
       local all = (logs or '') .. p.logs
       redis.call('HSET', K.prediction .. p.id, 'logs', string.sub(all, -a.most_logs))
     end
-    if stream(p, streamed, logs) then announce(watchers, {p.id, 'events'}) end
+    if stream(p, streamed, logs) then notify(watchers, {p.id, 'events'}) end
   end
 end
-conclude()
+publish_notes()
 return cmsgpack.pack(true)

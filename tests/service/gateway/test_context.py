@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from contract.catalog import Catalog
 from contract.errors import LedgerUnavailable, ModelNotFound
-from contract.ledger.transitions import ModelState
+from contract.ledger.transitions import ModelSnapshot
 from contract.ledger.workers import Worker
 from contract.prediction import Prediction
 from contract.settings import Settings
@@ -48,11 +48,11 @@ def test_a_name_that_is_no_version_is_not_asked_about(catalog: Catalog) -> None:
 def test_a_version_of_another_catalog_is_known_by_its_workers(catalog: Catalog) -> None:
     version = catalog["echo"].version()
     strange = version.translate(str.maketrans("0123456789abcdef", "123456789abcdef0"))
-    state = ModelState(0, 0, 0, 0.0, workers=[Worker("w", "ready", model_version=strange)])
+    state = ModelSnapshot(0, 0, 0, 0.0, workers=[Worker("w", "ready", model_version=strange)])
     found = asyncio.run(context(catalog, state).find_model(strange))
     assert found in catalog.values()
     with pytest.raises(ModelNotFound):
-        asyncio.run(context(catalog, ModelState(0, 0, 0, 0.0)).find_model(strange))
+        asyncio.run(context(catalog, ModelSnapshot(0, 0, 0, 0.0)).find_model(strange))
     with pytest.raises(LedgerUnavailable):
         asyncio.run(context(catalog, LedgerUnavailable()).find_model(strange))
 

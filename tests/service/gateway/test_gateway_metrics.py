@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from contract.catalog import Catalog
 from contract.ledger.client import Ledger
-from contract.ledger.transitions import announce
+from contract.ledger.transitions import register
 from contract.ledger.workers import Worker
 from local.processes import free_port
 from local.redis import EmbeddedRedis
@@ -48,7 +48,7 @@ def test_a_wait_is_cold_where_no_worker_was_ready(
     http: httpx.Client, worker: FakeWorker, ledger: Ledger, state: str | None, cold: str
 ) -> None:
     if state:
-        ledger.run(announce("echo", Worker("w1", state)))
+        ledger.run(register("echo", Worker("w1", state)))
     before = {word: waited(word) for word in ("true", "false")}
     answered(http, worker)
     assert {word: waited(word) - before[word] for word in before} == {

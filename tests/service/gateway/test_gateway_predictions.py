@@ -19,7 +19,7 @@ from contract.errors import (
 )
 from contract.ledger.client import AsyncLedger
 from contract.ledger.new_prediction import NewPrediction
-from contract.ledger.transitions import state
+from contract.ledger.transitions import read_models
 from contract.prediction import Status
 from contract.settings import Settings
 from service.gateway import predictions as module
@@ -171,7 +171,7 @@ def test_a_refusal_is_raised_and_nothing_is_recorded(tell: Callable[[Story], Non
             await gateway.accept("small")
         with pytest.raises(InvalidInput):
             gateway.new("strict", {"number": -1})
-        states = await gateway.predictions.run_transition(state(["small", "strict"]))
+        states = await gateway.predictions.run_transition(read_models(["small", "strict"]))
         assert {name: known.queued for name, known in states.items()} == {"small": 2, "strict": 0}
 
     tell(story)
@@ -259,7 +259,7 @@ def test_a_ledger_that_does_not_answer_in_time_is_unavailable(
 
         monkeypatch.setattr(gateway.ledger, "run", never)
         with pytest.raises(LedgerUnavailable, match="in time"):
-            await gateway.predictions.run_transition(state([]))
+            await gateway.predictions.run_transition(read_models([]))
         monkeypatch.undo()
 
     monkeypatch.setattr(module, "ANSWER_SECONDS", 0.05)

@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 
 from contract.ledger.client import Ledger
 from contract.ledger.new_prediction import NewPrediction
-from contract.ledger.transitions import create, read
+from contract.ledger.transitions import create, read_predictions
 from contract.prediction import Prediction, Status, new_id
 from contract.settings import Settings
 from service.gateway import unknown_outcomes
@@ -47,7 +47,7 @@ def tell(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., N
 
     def run(story: Story, *faults: Any) -> None:
         async def scenario() -> None:
-            ledger = LossyLedger(settings, "recorded", *faults)
+            ledger = LossyLedger(settings, "find_receipts", *faults)
             asking = UnknownOutcomes(ledger)
             try:
                 await story(asking, ledger)
@@ -80,7 +80,7 @@ def test_it_asks_until_it_knows_and_says_so(
         asking.resolve_later(never)
         assert still_open() == 2
         await all_known(asking)
-        assert lossy.calls == ["recorded"] * 3
+        assert lossy.calls == ["find_receipts"] * 3
 
     tell(story, away, lost)
     assert outcomes(caplog) == {
@@ -102,7 +102,7 @@ def test_what_may_be_recorded_yet_is_asked_about_again(
 
     async def story(asking: UnknownOutcomes, lossy: LossyLedger) -> None:
         asking.resolve_later(mine)
-        await lossy.asked_for("recorded", 3)
+        await lossy.asked_for("find_receipts", 3)
         assert still_open() == 1
         await lossy.carry_out(create([mine]))
         await all_known(asking)
@@ -135,7 +135,7 @@ def test_what_is_found_stays_as_it_is(tell: Callable[..., None], ledger: Ledger)
         await all_known(asking)
 
     tell(story)
-    (view,) = ledger.run(read([(mine.prediction.id, -1)]))
+    (view,) = ledger.run(read_predictions([(mine.prediction.id, -1)]))
     assert view is not None
     assert view.prediction.status is Status.STARTING
 

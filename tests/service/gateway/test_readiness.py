@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from contract.errors import LedgerUnavailable
-from contract.ledger.transitions import ModelState, Transition
+from contract.ledger.transitions import ModelSnapshot, Transition
 from contract.ledger.workers import Worker
 from service.gateway.readiness import Readiness
 
@@ -24,8 +24,8 @@ class Asked:
         return dict.fromkeys(transition.args["models"], answer)
 
 
-COLD = ModelState(0, 0, 0, 0.0)
-WARM = ModelState(0, 0, 0, 0.0, workers=[Worker("w1", "ready")])
+COLD = ModelSnapshot(0, 0, 0, 0.0)
+WARM = ModelSnapshot(0, 0, 0, 0.0, workers=[Worker("w1", "ready")])
 
 
 def test_the_ledger_is_asked_at_most_once_a_second_for_each_model() -> None:

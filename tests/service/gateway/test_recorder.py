@@ -252,7 +252,7 @@ def test_a_clock_that_nobody_could_ask_is_a_refusal_and_no_doubt(
     tell: Tell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def story(harness: RecorderHarness) -> None:
-        monkeypatch.setattr(harness.ledger, "_script", "recorded")
+        monkeypatch.setattr(harness.ledger, "_script", "find_receipts")
         with pytest.raises(LedgerUnavailable) as refused:
             await harness.record(new_prediction())
         assert not refused.value.sent

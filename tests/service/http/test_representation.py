@@ -4,7 +4,7 @@ import orjson
 import pytest
 
 from contract.catalog import Catalog
-from contract.ledger.transitions import Created, ModelState
+from contract.ledger.transitions import Created, ModelSnapshot
 from contract.ledger.workers import StartFailure, Worker
 from contract.prediction import Prediction, Status
 from service.http import schemas
@@ -92,7 +92,7 @@ def test_a_create_may_be_told_another_status() -> None:
 
 
 def test_a_state_has_its_queue_and_workers_apart() -> None:
-    state = ModelState(3, 2, 1, 7.5, 9.0, [Worker("w", "busy")], {"e": "v"}, FAILURE)
+    state = ModelSnapshot(3, 2, 1, 7.5, 9.0, [Worker("w", "busy")], {"e": "v"}, FAILURE)
     told = represent_state(state)
     assert told["queue"] == {
         "queued": 3,
@@ -117,7 +117,7 @@ def test_a_version_of_another_catalog_has_no_schemas(catalog: Catalog) -> None:
 def test_a_model_has_no_latest_version_before_a_worker_told_one(catalog: Catalog) -> None:
     spec = catalog["echo"]
     assert represent_model(spec, "", AT, None)["latest_version"] is None
-    known = ModelState(0, 0, 0, 0.0, served={spec.entry: spec.version()})
+    known = ModelSnapshot(0, 0, 0, 0.0, served={spec.entry: spec.version()})
     latest = represent_model(spec, "", AT, known)["latest_version"]
     assert latest is not None
     assert latest["id"] == spec.version()

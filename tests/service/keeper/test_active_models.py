@@ -13,7 +13,7 @@ from contract.broker import Notifier
 from contract.catalog import Catalog
 from contract.ledger.client import AsyncLedger, Ledger
 from contract.ledger.new_prediction import NewPrediction
-from contract.ledger.transitions import announce, cancel, create, leave, read
+from contract.ledger.transitions import cancel, create, deregister, read_predictions, register
 from contract.ledger.workers import Worker
 from contract.prediction import Prediction, Status, new_id
 from contract.settings import Settings
@@ -48,7 +48,7 @@ class KeeperHarness:
         return prediction.id
 
     def say(self, state: str, model: str = "echo") -> None:
-        self.ledger.run(announce(model, Worker("w1", state)))
+        self.ledger.run(register(model, Worker("w1", state)))
 
     def commands(self) -> int:
         stats = self.ledger.redis.info("commandstats")
@@ -109,7 +109,7 @@ def test_the_next_look_sees_that_a_worker_came_went_on_and_left(harness: KeeperH
             harness.say(word)
             await sweeper.sweep_active_models()
             assert shown("workers", state=word) == 1
-        harness.ledger.run(leave("echo", "w1"))
+        harness.ledger.run(deregister("echo", "w1"))
         await sweeper.sweep_active_models()
         assert shown("workers", state="ready") == 0
 
@@ -127,7 +127,7 @@ def test_the_next_look_learns_of_a_model_that_no_catalog_of_its_own_has(
             harness.ledger.key("prediction", id), mapping={"status": "processing", "attempt": 3}
         )
         await sweeper.sweep_active_models()
-        (view,) = harness.ledger.run(read([(id, -1)]))
+        (view,) = harness.ledger.run(read_predictions([(id, -1)]))
         assert view is not None
         assert view.prediction.status is Status.FAILED
 
@@ -146,7 +146,7 @@ def test_what_outlived_its_retention_is_deleted_by_the_next_look_also_where_all_
         harness.worker.serve_one()
         harness.ledger.redis.zadd(harness.ledger.key("retained"), {id: time.time() + 0.3})
         async with asyncio.timeout(30):
-            while harness.ledger.run(read([(id, -1)])) != [None]:
+            while harness.ledger.run(read_predictions([(id, -1)])) != [None]:
                 await sweeper.sweep_active_models()
                 await asyncio.sleep(0.05)
 

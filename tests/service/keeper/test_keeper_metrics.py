@@ -13,9 +13,9 @@ from contract.ledger.new_prediction import NewPrediction
 from contract.ledger.transitions import (
     Memory,
     Transition,
-    announce,
     cancel,
     create,
+    register,
     release,
 )
 from contract.ledger.workers import Worker
@@ -149,7 +149,7 @@ def test_each_worker_is_counted_in_one_state(harness: KeeperHarness) -> None:
         "d": "draining",
         harness.worker.name: "ready",
     }.items():
-        harness.ledger.run(announce(MODEL, Worker(name, state)))
+        harness.ledger.run(register(MODEL, Worker(name, state)))
     harness.submit()
     harness.worker.claim(MODEL)
     harness.look()
@@ -209,9 +209,9 @@ def test_the_ledgers_size_is_asked_for_now_and_then(
     def memory(reserve_bytes: int | None) -> Transition[Memory]:
         asked.append(1)
         found = Memory(used=1, limit=2, reserved=3, keys=4)
-        return Transition("memory", {}, lambda answer: found)
+        return Transition("read_memory", {}, lambda answer: found)
 
-    monkeypatch.setattr("service.keeper.sweeper.memory", memory)
+    monkeypatch.setattr("service.keeper.sweeper.read_memory", memory)
     harness.look(3)
     assert asked == [1]
     assert metric("ledger_memory_limit_bytes") == 2

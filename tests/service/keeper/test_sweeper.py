@@ -21,9 +21,9 @@ from contract.ledger.transitions import (
     Outcome,
     claim,
     create,
-    dead,
     finish,
-    read,
+    read_dead_list,
+    read_predictions,
 )
 from contract.prediction import Prediction, Status, new_id
 from contract.settings import Settings
@@ -88,7 +88,7 @@ class House:
         return [wakeup_of(message) for message in self.broker.lrange(key, 0, -1)]
 
     def get(self, id: str) -> Prediction:
-        (view,) = self.ledger.run(read([(id, -1)]))
+        (view,) = self.ledger.run(read_predictions([(id, -1)]))
         assert view is not None
         return view.prediction
 
@@ -172,7 +172,7 @@ def test_what_loses_its_worker_each_time_is_failed_and_kept_aside(house: House) 
         house.sweep()
     record = house.get(id)
     assert (record.status, record.error_code) == (Status.FAILED, "worker_lost")
-    assert [kept.id for kept in house.ledger.run(dead("echo"))] == [id]
+    assert [kept.id for kept in house.ledger.run(read_dead_list("echo"))] == [id]
     assert metric("soloist_dead_predictions", model="echo") == 1
     assert metric("soloist_leases_taken_back_total", model="echo") - before == 3
     house.advance(house.settings.dead_ttl_seconds - 10)
@@ -180,7 +180,7 @@ def test_what_loses_its_worker_each_time_is_failed_and_kept_aside(house: House) 
     assert house.get(id).status is Status.FAILED
     house.advance(20)
     house.sweep()
-    assert house.ledger.run(dead("echo")) == []
+    assert house.ledger.run(read_dead_list("echo")) == []
 
 
 def test_the_number_of_attempts_is_a_setting(house: House) -> None:
@@ -234,7 +234,7 @@ def test_a_record_is_deleted_when_its_retention_is_over(house: House) -> None:
     house.advance(2)
     before = metric("soloist_predictions_pruned_total")
     house.sweep()
-    assert house.ledger.run(read([(id, -1)])) == [None]
+    assert house.ledger.run(read_predictions([(id, -1)])) == [None]
     assert metric("soloist_predictions_pruned_total") - before == 1
 
 
@@ -251,7 +251,7 @@ def test_more_than_one_call_may_touch_is_put_right_in_one_look(
     assert {house.get(id).status for id in lost} == {Status.STARTING}
     house.advance(4000)
     house.sweep()
-    assert house.ledger.run(read([(id, -1) for id in late])) == [None] * 7
+    assert house.ledger.run(read_predictions([(id, -1) for id in late])) == [None] * 7
 
 
 def test_two_keepers_at_once_do_everything_once(house: House) -> None:
@@ -496,7 +496,7 @@ def test_more_than_one_look_holds_are_ended_in_steps(
 def test_the_keeper_wakes_workers_for_what_waits_for_a_version_that_has_workers(
     house: House,
 ) -> None:
-    version = house.worker.announce("echo")
+    version = house.worker.register("echo")
     prediction = Prediction(new_id(), "echo", pinned=version)
     entry = house.catalog["echo"].entry
     house.ledger.run(create([NewPrediction(prediction, 1000, 8, entry=entry)]))

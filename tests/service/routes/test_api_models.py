@@ -29,7 +29,7 @@ def test_a_model_shows_its_schemas_and_its_queue(
     spec = catalog["sentiment"]
     http.post("/v1/models/acme/sentiment/predictions", json={"input": {"text": "a"}})
     assert http.get("/v1/models/acme/sentiment").json()["state"] == "cold"
-    worker.announce("sentiment")
+    worker.register("sentiment")
     model = http.get("/v1/models/acme/sentiment").json()
     assert (model["owner"], model["name"]) == ("acme", "sentiment")
     assert model["description"] == "What people feel"
@@ -53,7 +53,7 @@ def test_a_model_has_the_version_that_is_served(
 ) -> None:
     spec = catalog["sentiment"]
     url = "/v1/models/acme/sentiment"
-    worker.announce("sentiment")
+    worker.register("sentiment")
     page = http.get(f"{url}/versions").json()
     (version,) = page["results"]
     assert (page["previous"], page["next"]) == (None, None)

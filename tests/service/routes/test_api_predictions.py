@@ -120,7 +120,7 @@ def test_a_prediction_that_fails_says_why_and_has_no_output(
 def test_a_version_is_a_version_id_a_model_or_both(
     http: httpx.Client, catalog: Catalog, worker: FakeWorker, form: str
 ) -> None:
-    spec, version = catalog["sentiment"], worker.announce("sentiment")
+    spec, version = catalog["sentiment"], worker.register("sentiment")
     body = {"version": form.format(id=spec.id, version=version), "input": {"text": "hi"}}
     answer = http.post("/v1/predictions", json=body)
     assert answer.status_code == 201

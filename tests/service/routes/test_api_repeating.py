@@ -131,7 +131,7 @@ def test_fifty_at_once_create_one(http: httpx.Client, worker: FakeWorker, way: s
 def test_large_records_that_are_repeated_at_once_are_each_answered_whole(
     gateway: GatewayThread, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("contract.ledger.transitions.MOST_PAGE_BYTES", 1)
+    monkeypatch.setattr("contract.ledger.transitions.accepting.MOST_PAGE_BYTES", 1)
     predictions = gateway.app.state.context.predictions
     schema, input = predictions.schemas["echo"], {"text": "x" * 1000}
 

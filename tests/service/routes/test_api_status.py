@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from contract.ledger.client import Ledger
-from contract.ledger.transitions import announce
+from contract.ledger.transitions import register
 from contract.ledger.workers import Worker
 from tests.support.fake_worker import FakeWorker
 from tests.support.gateway_thread import GatewayThread
@@ -15,7 +15,7 @@ CREATE = "/v1/models/local/echo/predictions"
 def test_one_answer_has_all_models_and_the_newest_predictions_without_their_data(
     http: httpx.Client, worker: FakeWorker, ledger: Ledger
 ) -> None:
-    ledger.run(announce("echo", Worker("w1", "ready", device="cuda:0", gpu_name="H200")))
+    ledger.run(register("echo", Worker("w1", "ready", device="cuda:0", gpu_name="H200")))
     http.post(CREATE, json={"input": {"text": "a secret"}})
     worker.serve_one(output="another secret")
     for _ in range(20):

@@ -35,8 +35,8 @@ def get(http: httpx.Client, id: str) -> dict[str, Any]:
 def test_a_prediction_that_names_a_version_waits_for_a_worker_of_it(
     http: httpx.Client, worker: FakeWorker, other: FakeWorker
 ) -> None:
-    version = worker.announce()
-    other.announce()
+    version = worker.register()
+    other.register()
     made = create(http, f"local/echo:{version}").json()
     assert (made["version"], made["version_pinned"], made["queue_position"]) == (version, True, 1)
     assert other.claim() == []
@@ -48,7 +48,7 @@ def test_a_prediction_that_names_a_version_waits_for_a_worker_of_it(
 def test_one_that_names_only_the_model_says_what_ran_it_also_to_who_waits(
     http: httpx.Client, worker: FakeWorker, other: FakeWorker
 ) -> None:
-    before = worker.announce()
+    before = worker.register()
     made = create(http, "local/echo").json()
     assert (made["version"], made["version_pinned"]) == (before, False)
     other.serve_one()
@@ -61,12 +61,12 @@ def test_one_that_names_only_the_model_says_what_ran_it_also_to_who_waits(
 def test_a_version_that_nobody_serves_is_not_found(
     http: httpx.Client, worker: FakeWorker, other: FakeWorker
 ) -> None:
-    worker.announce()
+    worker.register()
     for version in (other.version(), "f" * 64):
         for reference in (version, f"local/echo:{version}"):
             answer = create(http, reference)
             assert (answer.status_code, answer.json()["code"]) == (404, "model_not_found")
-    other.announce()
+    other.register()
     assert create(http, other.version()).status_code == 201
 
 
@@ -83,7 +83,7 @@ def test_what_says_nothing_of_the_files_names_no_version(
 def test_a_path_and_a_body_that_name_different_models_are_refused(
     http: httpx.Client, worker: FakeWorker
 ) -> None:
-    version, strange = worker.announce(), worker.announce("small")
+    version, strange = worker.register(), worker.register("small")
     same = http.post(CREATE, json={"input": {}, "version": version})
     assert (same.status_code, same.json()["version_pinned"]) == (201, True)
     differ = http.post(CREATE, json={"input": {}, "version": strange})
@@ -93,10 +93,10 @@ def test_a_path_and_a_body_that_name_different_models_are_refused(
 def test_a_repeat_gives_the_original_though_its_version_is_gone(
     http: httpx.Client, worker: FakeWorker, other: FakeWorker
 ) -> None:
-    reference = f"local/echo:{worker.announce()}"
+    reference = f"local/echo:{worker.register()}"
     first = create(http, reference, **{"idempotency-key": "k"})
-    worker.announce(state="draining")
-    other.announce()
+    worker.register(state="draining")
+    other.register()
     assert create(http, reference).status_code == 404
     again = create(http, reference, **{"idempotency-key": "k"})
     assert (first.status_code, again.status_code) == (201, 200)
@@ -106,11 +106,11 @@ def test_a_repeat_gives_the_original_though_its_version_is_gone(
 def test_a_version_is_part_of_what_a_repeat_must_repeat(
     http: httpx.Client, worker: FakeWorker, other: FakeWorker
 ) -> None:
-    one, two = worker.announce(), other.announce()
+    one, two = worker.register(), other.register()
     assert create(http, "local/echo", **{"idempotency-key": "k"}).status_code == 201
     for version in (one, two):
         assert create(http, f"local/echo:{version}", **{"idempotency-key": "k"}).status_code == 409
-    worker.announce(state="draining")
+    worker.register(state="draining")
     assert create(http, "local/echo", **{"idempotency-key": "k"}).status_code == 200
 
 
@@ -122,7 +122,7 @@ def test_all_versions_that_have_workers_are_listed_with_the_current_one_first(
     assert http.get(url).json()["latest_version"] is None
     older = FakeWorker(worker.ledger, Catalog([changed(catalog)]), "older")
     for each in (worker, other, older):
-        each.announce()
+        each.register()
     page = http.get(f"{url}/versions").json()["results"]
     assert page[0]["id"] == other.version() == http.get(url).json()["latest_version"]["id"]
     assert {row["id"] for row in page} == {worker.version(), other.version(), older.version()}
@@ -130,7 +130,7 @@ def test_all_versions_that_have_workers_are_listed_with_the_current_one_first(
         assert http.get(f"{url}/versions/{row['id']}").json() == row
         schemas = row["openapi_schema"]["components"]["schemas"]
         assert (schemas == {}) is (row["id"] == older.version()), "of another catalog's"
-    older.announce(state="draining")
+    older.register(state="draining")
     assert len(http.get(f"{url}/versions").json()["results"]) == 2
 
 
@@ -144,7 +144,7 @@ def test_the_bare_version_of_another_catalog_is_known_by_its_workers(
 ) -> None:
     older = FakeWorker(worker.ledger, Catalog([changed(catalog)]), "older")
     assert create(http, older.version()).status_code == 404
-    older.announce()
+    older.register()
     made = create(http, older.version()).json()
     assert (made["model"], made["version"]) == ("local/echo", older.version())
     assert worker.claim() == []

@@ -6,7 +6,7 @@ if in_use > 0 then return cmsgpack.pack(false) end
 local kept_until = redis.call('ZSCORE', K.kept, a.model)
 if not kept_until then
   -- An older version does not write it; `patience` is the longest that its records may be kept.
-  insist()
+  allow_over_maxmemory()
   redis.call('ZADD', K.kept, now + a.patience, a.model)
 end
 if not kept_until or tonumber(kept_until) > now then return cmsgpack.pack(false) end

@@ -1,7 +1,10 @@
 -- A worker says that it is there, until `lifetime` is over. {model, worker, lifetime, facts: {state, ...}}
 -- -> true; `since` is when it came into the state that it is in
-insist()
-hear(a.model, a.lifetime)
+require 'queue'
+require 'workers'
+
+allow_over_maxmemory()
+note_sign_of_life(a.model, a.lifetime)
 local facts = a.facts
 facts.since, facts.expires = now, now + a.lifetime
 local packed = redis.call('HGET', K.workers .. a.model, a.worker)
@@ -14,7 +17,7 @@ else
   if facts.state == 'ready' then
     redis.call('DEL', K.failure .. a.model)
   elseif before.state == 'starting' and not is_same then
-    note_lost(a.model, before.phase)
+    note_lost_start(a.model, before.phase)
   end
 end
 if not packed then redis.call('SADD', K.models, a.model) end
@@ -36,5 +39,5 @@ if facts.model_version and facts.state == 'ready' then
 end
 
 -- The sweep takes out those that died one by one; this is for a model that has left the catalog.
-outlive(K.workers .. a.model, a.lifetime, not packed)
+expire_unused(K.workers .. a.model, a.lifetime, not packed)
 return cmsgpack.pack(true)

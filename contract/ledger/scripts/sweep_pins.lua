@@ -1,6 +1,10 @@
 -- The keeper's look at what waits for one version alone: wakes where a worker of it is there, and, with
 -- `settle`, ends what no worker will come for. {model, batch, most, settle} -> {ended, wakeups, endings}
-insist()
+require 'lifecycle'
+require 'wakeups'
+require 'workers'
+
+allow_over_maxmemory()
 local model = a.model
 redis.call('ZREMRANGEBYSCORE', K.named .. model, '-inf', late_since(model))
 local live = live_versions(model)
@@ -15,9 +19,9 @@ local function gone(version)
 end
 
 local function finish(id, version)
-  local status, watchers, ttl = unpack(fields(id, 'status', 'watchers', 'result_ttl'))
+  local status, watchers, ttl = unpack(read_fields(id, 'status', 'watchers', 'result_ttl'))
   if status == 'starting' then
-    settle(id, model, watchers, ttl, 'failed', {
+    end_prediction(id, model, watchers, ttl, 'failed', {
       error = 'it named version ' .. version .. ', and no worker of that version will come any more',
       error_code = 'version_gone',
     })
@@ -30,13 +34,13 @@ end
 local waiting, ended = 0, 0
 for _, version in ipairs(redis.call('SMEMBERS', K.pins .. model)) do
   if a.settle and gone(version) then
-    for _, id in ipairs(redis.call('ZRANGE', K.pinned .. place(model, version), 0, a.most - ended - 1)) do
+    for _, id in ipairs(redis.call('ZRANGE', K.pinned .. place_of(model, version), 0, a.most - ended - 1)) do
       finish(id, version)
       ended = ended + 1
     end
     if ended >= a.most then break end
   elseif live[version] then
-    waiting = waiting + redis.call('ZCARD', K.pinned .. place(model, version))
+    waiting = waiting + redis.call('ZCARD', K.pinned .. place_of(model, version))
   end
 end
 local wakeups = missing_wakeups(model, a.batch, waiting)
