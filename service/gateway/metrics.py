@@ -58,11 +58,11 @@ LEDGER_ERRORS = Counter(
     ["reason"],
 )
 SUBSCRIBED = Gauge(
-    "soloist_answers_subscribed",
-    "1 while this process hears what workers announce, else requests that wait learn their outcome late.",
+    "soloist_outcomes_subscribed",
+    "1 while this process hears of outcomes; else requests that wait learn theirs late.",
 )
 SUBSCRIPTION_FAULTS = Counter(
-    "soloist_answers_faults",
+    "soloist_outcomes_faults",
     "What went wrong with the subscription to outcomes: ledger_unavailable, unreadable (an announcement), "
     "or internal_error.",
     ["reason"],

@@ -94,10 +94,8 @@ EXPIRED = Counter(
     ["reason"],
 )
 PRUNED = Counter("soloist_predictions_pruned", "Records deleted after their retention.")
-SWEEPS = Counter("soloist_keeper_sweeps", "Looks at the whole ledger.")
-SWEEP_SECONDS = Histogram(
-    "soloist_keeper_sweep_seconds", "Seconds of a look at the whole ledger.", buckets=SECONDS
-)
+SWEEPS = Counter("soloist_keeper_sweeps", "Sweeps of the ledger.")
+SWEEP_SECONDS = Histogram("soloist_keeper_sweep_seconds", "Seconds of a sweep.", buckets=SECONDS)
 LEDGER_UP = Gauge("soloist_keeper_ledger_up", "1 when the ledger answered the last sweep.")
 BROKER_UP = Gauge("soloist_keeper_broker_up", "1 when the broker answered the last question.")
 LEDGER_MEMORY = Gauge("soloist_ledger_memory_bytes", "Memory that the ledger's Redis uses.")

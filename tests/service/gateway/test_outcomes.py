@@ -26,7 +26,7 @@ SECONDS = 10.0
 
 
 def faults(reason: str) -> float:
-    return REGISTRY.get_sample_value("soloist_answers_faults_total", {"reason": reason}) or 0.0
+    return REGISTRY.get_sample_value("soloist_outcomes_faults_total", {"reason": reason}) or 0.0
 
 
 def answers(gateway: GatewayThread) -> Any:
@@ -144,12 +144,12 @@ def test_the_probe_says_when_nothing_is_heard(scene: Scene, store: EmbeddedRedis
         answer = scene.http.get("/readyz")
         assert (answer.status_code, answer.json()["state"]) == (503, "waiting")
         assert "subscription" in answer.json()["detail"]
-        assert REGISTRY.get_sample_value("soloist_answers_subscribed") == 0
+        assert REGISTRY.get_sample_value("soloist_outcomes_subscribed") == 0
         created = scene.http.post("/v1/models/local/echo/predictions", json={"input": {}})
         assert created.status_code == 201, "what is accepted is accepted all the same"
         client.execute_command("ACL", "SETUSER", "default", "+subscribe")
     until("it is back", scene.ready, SECONDS)
-    assert REGISTRY.get_sample_value("soloist_answers_subscribed") == 1
+    assert REGISTRY.get_sample_value("soloist_outcomes_subscribed") == 1
 
 
 def test_a_subscription_that_is_half_open_is_found_out(scene: Scene) -> None:
