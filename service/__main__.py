@@ -10,8 +10,8 @@ from contract.errors import EXIT_REFUSED, StartRefused
 
 def main(argv: list[str] | None = None) -> int:
     """Run one of the two until SIGTERM; answers the exit code."""
-    # First of all: as PID 1 of a container, a signal that nobody handles is ignored. At once, for an exception may be
-    # swallowed by what is just imported, or be taken for an error of its own; and there is nothing to close yet.
+    # First of all, since PID 1 of a container ignores a signal that nobody handles. It ends at once: what is being
+    # imported may swallow an exception, and there is nothing to close yet.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     parser = argparse.ArgumentParser(prog="python -m service", description=__doc__)
     parser.add_argument("process", choices=("gateway", "keeper"))

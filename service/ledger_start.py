@@ -1,4 +1,4 @@
-"""The ledger at the start of a gateway or keeper: waited for while it is away, and not used before it is found safe."""
+"""The ledger at the start of a gateway or keeper: waited for while it is away, and not used before it is safe."""
 
 import asyncio
 import logging
@@ -27,7 +27,7 @@ class CheckedLedger(AsyncLedger):
         super().__init__(settings)
         self.safe = False
         self.trouble = "the ledger was not asked yet"
-        """What is missing, in a sentence for everybody, until it is safe."""
+        """Why it is not safe yet, in a sentence that anybody may read."""
 
     async def run(
         self, transition: Transition[T], *, seconds: float | None = None, attempt: int = 0
@@ -43,7 +43,7 @@ class CheckedLedger(AsyncLedger):
         Raises:
             StartRefused: it answers, and is wrong for us.
         """
-        asked, told = AsyncLedger(self.settings), set[str]()
+        asked, logged = AsyncLedger(self.settings), set[str]()
         try:
             while not self.safe:
                 try:
@@ -51,17 +51,17 @@ class CheckedLedger(AsyncLedger):
                     self.safe = True
                 except StartRefused:
                     raise
-                except Exception as error:  # whatever it is, it may come right, and without a word nobody would know
+                except Exception as error:  # whatever it is, it may pass, and has to be logged
                     trouble = error if isinstance(error, SoloistError) else _strange(error)
                     self.trouble = trouble.detail
-                    if self.trouble not in told:
+                    if self.trouble not in logged:
                         extra = ledger_trouble(self.settings, trouble)
                         logger.warning("waiting for the ledger", extra=extra)
-                    told.add(self.trouble)
+                    logged.add(self.trouble)
                     await asyncio.sleep(AGAIN_SECONDS)
         finally:
             await asked.close()
-        if told:
+        if logged:
             logger.info("the ledger is there")
 
 

@@ -102,8 +102,8 @@ def configure_uvicorn(
 
 
 class _Server(uvicorn.Server):
-    """Lets go of the requests that wait as soon as it is told to end; uvicorn would sit them out. Ends by itself
-    when the application finds that it must not serve.
+    """Answers the requests that wait as soon as it is told to end; uvicorn would sit them out. Ends by itself when
+    the application must not serve.
     """
 
     def __init__(self, config: uvicorn.Config, leave: Callable[[], None]) -> None:
@@ -135,7 +135,7 @@ class _Server(uvicorn.Server):
 
 
 def _pass_over_late_names(loop: asyncio.AbstractEventLoop, what: dict[str, Any]) -> None:
-    """Who asked for a name has given up long before the resolver does; the log has a line of that."""
+    """Pass over look-ups of names that fail after their caller has given up, which is logged already."""
     if not isinstance(what.get("exception"), socket.gaierror):
         loop.default_exception_handler(what)
 

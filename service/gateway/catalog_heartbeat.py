@@ -1,7 +1,7 @@
-"""Says in the ledger, again and again, which models and entries a gateway's catalog has.
+"""Repeats in the ledger which models and entries a gateway's catalog has.
 
-Gateways and the keeper roll at different times: what a gateway accepted by its catalog, no keeper that has
-another one may take for gone.
+Gateways and the keeper roll at different times: a keeper with another catalog must not end what a gateway accepted
+by its own.
 """
 
 import asyncio
@@ -20,8 +20,8 @@ logger = logging.getLogger(__name__)
 async def send_catalog_heartbeats(
     catalog: Catalog, ledger: AsyncLedger, lifetime_seconds: float, ended: asyncio.Event
 ) -> None:
-    """Say it until `ended` is set: a cancel in the middle of a call would leave a connection half read, and
-    the Redis client may swallow it. A ledger that is away is told of by those who need it more.
+    """Repeat it until `ended` is set. A cancel would leave a connection half read, and the Redis client may swallow
+    it. Others log that the ledger is away.
     """
     entries = {model: spec.entry for model, spec in catalog.items()}
     while not ended.is_set():

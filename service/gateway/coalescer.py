@@ -10,7 +10,7 @@ Result = TypeVar("Result")
 MOST = 512
 """Items in one call."""
 MOST_BYTES = 8 * 1024 * 1024
-"""Bytes in one call, but for a single item that is larger: a call blocks the ledger while it runs."""
+"""Bytes in one call, which blocks the ledger while it runs. A larger item goes alone."""
 
 
 class CallerGone(Exception):
@@ -19,7 +19,7 @@ class CallerGone(Exception):
     def __init__(self, *, sent: bool) -> None:
         super().__init__()
         self.sent = sent
-        """False when the item was not on its way yet; then it never will be."""
+        """False if the item was not sent, and now never will be."""
 
 
 class PendingItem(Generic[Item, Result]):
@@ -32,7 +32,7 @@ class PendingItem(Generic[Item, Result]):
         self.until = until
         """When its caller stops waiting, by the event loop's clock."""
         self.sent = False
-        """Set by the handler, from when on the item may be carried out."""
+        """Set by the handler: from then on the item may be carried out."""
         self._future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
 
     @property
@@ -73,8 +73,8 @@ class Coalescer(Generic[Item, Result]):
         handle: Callable[[list[PendingItem[Item, Result]]], Awaitable[None]],
         size: Callable[[Item], int],
     ) -> None:
-        """`handle` settles each item of a batch, or raises what those fail with that it did not settle;
-        it leaves out those that are over. `size` says how many bytes an item is.
+        """`handle` sets the result of each item of a batch; what it raises becomes the error of those without one.
+        It skips items that are over. `size` says how many bytes an item is.
         """
         self._handle = handle
         self._size = size
@@ -84,7 +84,7 @@ class Coalescer(Generic[Item, Result]):
     async def submit_item(self, item: Item, until: float) -> Result:
         """The item's own result, or the exception that `handle` raised for its batch.
 
-        A caller whose time is over before its item is on its way takes it with it.
+        An item whose caller's time is over before it was sent is dropped.
 
         Raises:
             CallerGone: `until`, by the event loop's clock, passed.
@@ -97,7 +97,7 @@ class Coalescer(Generic[Item, Result]):
         return await pending.wait_for_result()
 
     async def close(self) -> None:
-        """Let go of the batch that is out, and of all that wait."""
+        """Cancel the batch that is out, and all items that wait."""
         waiting, self._waiting = self._waiting, []
         for pending in waiting:
             pending.set_exception(CallerGone(sent=False))

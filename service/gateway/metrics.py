@@ -127,7 +127,7 @@ def ledger_call() -> Iterator[None]:
 
 
 def initialise_series(catalog: Catalog) -> None:
-    """Show every model of the catalog from the start: a counter that begins at 1 shows no increase."""
+    """Export every model of the catalog from the start: a counter that begins at 1 shows no increase."""
     for model, spec in catalog.items():
         MODEL_INFO.labels(model, spec.id, spec.task or "python", spec.entry).set(1)
         submitted(model)

@@ -23,13 +23,12 @@ from service.gateway import metrics
 logger = logging.getLogger(__name__)
 
 Listener = Callable[[str, dict[str, Any]], None]
-"""Called with `outcome` and the fields that changed, with `events`, or with `drain` when this process
-ends and nobody should wait in it any longer."""
+"""Called with `outcome` and the fields that changed, with `events`, or with `drain` when this process ends."""
 
 PROOF_SECONDS = 2.0
 """How often this process publishes to itself."""
 SILENCE_SECONDS = 5.0
-"""What heard nothing for so long, not even that, is no subscription."""
+"""A subscription that is silent for so long counts as broken: it should have heard at least ourselves."""
 AGAIN_SECONDS = 0.2
 READ_AT_ONCE = 256
 
@@ -45,13 +44,13 @@ class OutcomeSubscription:
         self._task: asyncio.Task[None] | None = None
         self._ended = False
         self._trouble = ""
-        """Why it is cut off, of which the log has one line."""
+        """Why the subscription is down; logged once."""
         self._subscribed = asyncio.Event()
         self.draining = False
 
     @property
     def subscribed(self) -> bool:
-        """False while nothing that is announced is heard here."""
+        """False while this process hears no announcements."""
         return self._subscribed.is_set()
 
     @property
@@ -61,8 +60,8 @@ class OutcomeSubscription:
 
     @contextmanager
     def listen_to(self, id: str, listener: Listener) -> Iterator[None]:
-        """Call `listener` with all that is announced of this prediction. Register before you ask the
-        ledger to announce, or the answer may come first.
+        """Call `listener` with every announcement about this prediction. Listen first and then ask the ledger to
+        announce, or an announcement may be missed.
         """
         self._listeners.setdefault(id, []).append(listener)
         if self.draining:
@@ -76,7 +75,7 @@ class OutcomeSubscription:
                 del self._listeners[id]
 
     def drain(self) -> None:
-        """Let go of all who wait: they are answered with their prediction as it stands."""
+        """Release all who wait: each is answered with its prediction as it stands."""
         self.draining = True
         for id in list(self._listeners):
             self._notify(id, "drain", {})
@@ -96,8 +95,8 @@ class OutcomeSubscription:
             await asyncio.wait([self._task])
 
     async def _keep_subscribed(self) -> None:
-        """Subscribe, and again after whatever went wrong: an answer that nobody brings is not missed
-        until somebody has waited for it in vain.
+        """Subscribe, and again after any fault: nobody would miss a subscription before requests had waited in
+        vain.
         """
         while not self._ended:
             proving = asyncio.create_task(self._publish_proofs())

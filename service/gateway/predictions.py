@@ -39,7 +39,7 @@ from service.gateway.retries import ANSWER_SECONDS, Retries
 T = TypeVar("T")
 
 AGAIN_SECONDS = 0.25
-"""How long the last look at a prediction that was waited for may take: the client leaves soon."""
+"""How long the last read after a wait may take: the client leaves soon."""
 
 
 class Predictions:
@@ -61,7 +61,7 @@ class Predictions:
 
     @property
     def draining(self) -> bool:
-        """True when this process ends: its clients are to come back to another."""
+        """True when this process ends: clients should come back to another one."""
         return self._outcomes.draining
 
     @property
@@ -70,15 +70,15 @@ class Predictions:
         return self._outcomes.subscribed
 
     def drain(self) -> None:
-        """Answer all who wait, now."""
+        """Answer all waiting requests now."""
         self._outcomes.drain()
 
     async def close(self) -> None:
-        """Let go of what is still under way: nobody asks any more."""
+        """Cancel what is under way. No more requests come."""
         await self._recorder.close()
 
     def listen_to(self, id: str, listener: Listener) -> AbstractContextManager[None]:
-        """Call `listener` with all that is announced of a prediction."""
+        """Call `listener` with every announcement about a prediction."""
         return self._outcomes.listen_to(id, listener)
 
     async def create_prediction(self, new: NewPrediction, wait_seconds: float = 0.0) -> Created:
@@ -112,7 +112,7 @@ class Predictions:
         return created
 
     async def wait_for_prediction(self, id: str, owner: str, wait_seconds: float) -> Prediction:
-        """A prediction as it stands when it is over, or when the wait is.
+        """The prediction once it is over, or as it stands when the time is up.
 
         Raises:
             PredictionNotFound: this owner has none with this id.
@@ -130,7 +130,7 @@ class Predictions:
         return prediction
 
     async def read_prediction(self, id: str, owner: str, *, watch: bool = False) -> View:
-        """A prediction as it stands; with `watch` this process is told of what follows.
+        """A prediction as it stands; with `watch` the ledger announces its further course to this process.
 
         Raises:
             PredictionNotFound: this owner has none with this id.
@@ -144,8 +144,7 @@ class Predictions:
         return view
 
     async def read_stream(self, id: str, owner: str, since: int) -> Streamed:
-        """All that a listener who has `since` events of a stream does not have yet; this process is told
-        of what follows.
+        """The events of a stream after the first `since`; further ones are announced to this process.
 
         Raises:
             PredictionNotFound: this owner has none with this id.
@@ -161,7 +160,7 @@ class Predictions:
                 return replace(found, events=events)
 
     async def require_prediction(self, id: str, owner: str) -> None:
-        """See whether there is such a prediction, whatever its size.
+        """Check that a prediction exists, without reading it.
 
         Raises:
             PredictionNotFound: this owner has none with this id.
@@ -192,7 +191,7 @@ class Predictions:
         return prediction
 
     async def _change(self, id: str, transition: Transition[Prediction | None]) -> Prediction:
-        """The prediction after a change to it that may be sent again."""
+        """Run a change that may be repeated; the prediction after it."""
         until = asyncio.get_running_loop().time() + ANSWER_SECONDS
         try:
             prediction = await Retries(self._ledger, until).run_transition(transition)
@@ -246,7 +245,7 @@ def _settle(future: asyncio.Future[dict[str, Any]]) -> Listener:
 async def _outcome(
     prediction: Prediction, future: asyncio.Future[dict[str, Any]], until: float
 ) -> None:
-    """Wait, and put the outcome into the prediction; it stays as it is when the wait is over first."""
+    """Wait for the outcome and put it into the prediction, which stays as it is if none comes in time."""
     done, _ = await asyncio.wait([future], timeout=max(0.0, until - time.monotonic()))
     if done and (outcome := future.result()):
         prediction.update(outcome)

@@ -1,4 +1,4 @@
-"""Brings new predictions to the ledger, and tells what is recorded from what is not, and from what nobody knows."""
+"""Records new predictions in the ledger: each ends as recorded, as not recorded, or as unknown."""
 
 import asyncio
 import math
@@ -24,14 +24,14 @@ from service.gateway.retries import ANSWER_SECONDS, Retries
 from service.gateway.unknown_outcomes import UnknownOutcomes
 
 RECORD_SECONDS = 2.0
-"""How long after its request a prediction may be recorded. What the ledger says later is final: it is
-recorded, or never will be. The rest of ANSWER_SECONDS is for asking."""
+"""How long after its request a prediction may be recorded. An answer of the ledger after that is final. The rest of
+ANSWER_SECONDS is for asking."""
 CLOSE_SECONDS = 0.1
-"""How much before the last of a call's callers leaves its tries end."""
+"""How long before its last caller leaves the tries of a call end."""
 CLOCK_SECONDS = 0.25
-"""A slower answer of the ledger says too little of its clock."""
+"""An answer that took longer is too imprecise to set the clock by."""
 CLOCK_AGE_SECONDS = 60.0
-"""How long what is known of the ledger's clock holds: two clocks drift apart by some ms a minute."""
+"""How long the ledger's clock is known for: two clocks drift apart by some ms a minute."""
 
 RecordResult = Created | Conflicting | Unserved | Full | NoRoom
 PendingCreate = PendingItem[NewPrediction, RecordResult]
@@ -78,13 +78,13 @@ class Recorder:
         )
 
     async def close(self) -> None:
-        """Let go of what is under way."""
+        """Cancel what is under way."""
         await self._creates.close()
         await self._unknown.close()
 
     async def _record(self, batch: Batch) -> None:
-        """Settle a batch. What is open when this raises is unknown if the error says that it was sent,
-        and else it is not recorded.
+        """Record a batch. When this raises, the items without a result are unknown if the error was `sent`, and
+        otherwise not recorded.
         """
         metrics.CREATED_AT_ONCE.observe(len(batch))
         until = max(pending.until for pending in batch) - CLOSE_SECONDS
@@ -110,7 +110,7 @@ class Recorder:
                 await retries.wait_before_next()
 
     def _begin(self, pending: PendingCreate) -> bool:
-        """Say until when it may be recorded; False when that is over, and it must not go out."""
+        """Set until when it may be recorded; False if that has passed, and it must not be sent."""
         record_until = pending.until - ANSWER_SECONDS + RECORD_SECONDS
         if record_until < asyncio.get_running_loop().time():
             pending.set_exception(
@@ -128,10 +128,10 @@ class Recorder:
         refused: dict[str, Unserved | Full | NoRoom],
         in_doubt: bool,
     ) -> bool:
-        """Hand a final result on; False when an earlier try may bring another one yet.
+        """Set a final result; False while an earlier try may still bring another one.
 
         Args:
-            refused: what such a try met no room or no version for, by id.
+            refused: by id, refusals that are not final as long as an earlier try is in doubt.
         """
         id = pending.item.prediction.id
         if isinstance(result, Late):
@@ -176,7 +176,7 @@ class LedgerClock:
         self._set(answer.now)
 
     def learn_from(self, now: float, seconds: float) -> None:
-        """Learn from an answer that came just now, and took so many seconds."""
+        """Set the clock by an answer that came just now and took so many seconds."""
         if seconds < CLOCK_SECONDS:
             self._set(now)
 

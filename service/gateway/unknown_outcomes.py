@@ -1,4 +1,4 @@
-"""Asks on about predictions of which nobody knew whether they were recorded, until the ledger says."""
+"""Finds out in the background whether creates that were answered with 504 were recorded."""
 
 import asyncio
 import logging
@@ -13,7 +13,7 @@ from service.gateway import metrics
 logger = logging.getLogger(__name__)
 
 MOST = 10_000
-"""Predictions that are asked about at once; of more, the oldest are given up."""
+"""Creates that are asked about at a time; of more, the oldest are given up."""
 PATIENCE_SECONDS = 900.0
 """How long one is asked about at most, and never longer than its record is kept for certain."""
 PAUSE_SECONDS = 1.0
@@ -22,7 +22,7 @@ AT_ONCE = 500
 
 @dataclass(frozen=True, slots=True)
 class UnknownOutcome:
-    """Of one prediction: was it recorded?"""
+    """A create of which nobody knows whether it was recorded."""
 
     model: str
     receipt: str
@@ -39,7 +39,7 @@ class UnknownOutcome:
 
 
 class UnknownOutcomes:
-    """What its callers were told to be unknown. A prediction that is found stays as it is."""
+    """The creates that are asked about. One that was recorded takes its course."""
 
     def __init__(self, ledger: AsyncLedger) -> None:
         self._ledger = ledger
@@ -83,7 +83,7 @@ class UnknownOutcomes:
             self._task = None
 
     async def _ask_once(self) -> None:
-        """Ask about all that are open once, as long as the ledger answers."""
+        """Ask once about all that are open, as long as the ledger answers."""
         self._give_up()
         ids = list(self._open)
         for start in range(0, len(ids), AT_ONCE):

@@ -1,4 +1,4 @@
-"""Accounts for every request: metrics, a span, one log line, and an answer to what nobody caught."""
+"""The log line, the metrics and the span of every request, and a 500 for what nobody caught."""
 
 import logging
 import time
@@ -24,7 +24,7 @@ class AccessLog:
         self._app = app
         self._tracing = tracing
         self._in_progress = 0
-        # Asked when the metrics are, because a gauge's lock twice a request costs more than a count.
+        # Read with the metrics, because a gauge's lock twice a request costs more than a count.
         metrics.HTTP_IN_PROGRESS.set_function(lambda: self._in_progress)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,7 +52,7 @@ class AccessLog:
                 raise
             answer = answer_problem(Request(scope), INTERNAL_ERROR)
             if scope["method"] == "POST":
-                answer.headers["x-should-retry"] = "false"  # what it got to, nobody knows
+                answer.headers["x-should-retry"] = "false"  # how far it got is unknown
             await answer(scope, receive, send_and_note)
         finally:
             self._in_progress -= 1
@@ -90,7 +90,7 @@ def _trace_id(scope: Scope) -> str | None:
 
 
 def _end(span: Span, scope: Scope, status: int) -> None:
-    """What a span of a server says: https://opentelemetry.io/docs/specs/semconv/http/http-spans/"""
+    """End a server's span: https://opentelemetry.io/docs/specs/semconv/http/http-spans/"""
     method = _method(scope)
     attributes: dict[str, str | int] = {
         "http.request.method": method,

@@ -1,4 +1,4 @@
-"""The routes that carry the load, answered before the application's router and its wrappers are asked."""
+"""Answers the routes that carry the load before FastAPI's router and its wrappers run."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What FastAPI cannot know for the OpenAPI document: fast routes, and bodies, whose schemas are made of their types."""
+"""What FastAPI does not know for the OpenAPI document: the fast routes, and the schemas of all bodies."""
 
 from typing import Any
 

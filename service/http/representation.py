@@ -30,9 +30,7 @@ def format_instant(seconds: float | None) -> str | None:
 def represent_created(
     created: Created, model_id: str, base: str, status: Status | None = None
 ) -> schemas.Prediction:
-    """One prediction as it was accepted: as `represent_prediction`, with a `warning` where it has to wait for somebody to
-    mend its model.
-    """
+    """One prediction as it was accepted, with a `warning` if no worker of its model can start."""
     body = represent_prediction(created.prediction, model_id, base, status)
     failure = created.failure
     if failure and created.prediction.status is Status.STARTING:
@@ -46,7 +44,7 @@ def represent_created(
 def represent_prediction(
     prediction: Prediction, model_id: str, base: str, status: Status | None = None
 ) -> schemas.Prediction:
-    """One prediction. `status` is said in place of its own.
+    """One prediction, with `status` in place of its own.
 
     Input and output go out as they lie in the ledger, without being parsed.
     """
@@ -146,8 +144,8 @@ def represent_version(spec: ModelSpec, version: str, created_at: str) -> schemas
 def represent_model(
     spec: ModelSpec, base: str, created_at: str, known: ModelSnapshot | None
 ) -> schemas.Model:
-    """One model, for Replicate's clients and for OpenAI's (`id`, `object`, `owned_by`, `created`). It has no
-    latest version as long as none of its workers told what its files hold.
+    """One model, for Replicate's clients and for OpenAI's (`id`, `object`, `owned_by`, `created`). It has no latest
+    version before a worker has announced one.
     """
     latest = known.served.get(spec.entry) if known else None
     return {

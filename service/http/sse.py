@@ -46,7 +46,7 @@ def encode_event(name: str, number: int, data: str) -> bytes:
 
 
 class StreamedText:
-    """The text of some pieces of an output, as much of it as tells whether an output begins so."""
+    """The text that was streamed so far: enough of it to tell whether an output begins so."""
 
     def __init__(self) -> None:
         self._digest = blake2b()
@@ -60,7 +60,7 @@ class StreamedText:
         self.any = True
 
     def find_rest(self, ended: Streamed) -> str | None:
-        """What of the output these pieces do not say; None if they are not how it begins."""
+        """The part of the output that was not streamed; None if it does not begin with what was."""
         output = ended.output or ""
         if not self.any:  # and if the run said nothing, it was never meant to come in pieces
             pieces = ended.said is not None or output.startswith('"')
@@ -88,17 +88,17 @@ def _text(output: str) -> str | None:
 
 
 class EventEncoder:
-    """Somebody who has the first `since` events, and what of the stream went past since."""
+    """Encodes a stream for a client that has its first `since` events."""
 
     def __init__(self, since: int) -> None:
         self.number = 0
-        """The last event that went past."""
+        """The number of the last event."""
         self._since = since
         self._text = StreamedText()
         self._half_line_end = False
 
     def encode_events(self, found: Streamed) -> Iterator[bytes]:
-        """What is to be sent of the next events, and of the end if they are the last."""
+        """Encode the next events, and the last ones if the prediction is over."""
         outdated = self.number == self._since == 0 and _outdated(found)
         for kind, text in found.events:
             self.number += 1
@@ -116,14 +116,14 @@ class EventEncoder:
                     yield encode_event(kind, self.number, text)
 
     def _whole_lines(self, piece: str) -> str:
-        """Without the second half of a line end that was cut in two: "\\r" went out as a whole one."""
+        """Without a "\\n" at its start if the piece before ended with "\\r": that was sent as a whole line end."""
         if not piece:
             return piece
         halved, self._half_line_end = self._half_line_end, piece.endswith("\r")
         return piece[1:] if halved and piece.startswith("\n") else piece
 
     def _end(self, found: Streamed) -> list[tuple[str, str]]:
-        """The events that close a stream. What of an output came in no pieces comes whole."""
+        """The events that close a stream. Output that was not streamed comes with them."""
         if found.status is Status.CANCELED:
             return [("done", "{}")]
         error = found.error or ""
@@ -140,7 +140,7 @@ class EventEncoder:
 
 
 def _outdated(found: Streamed) -> bool:
-    """Whether the pieces are not how the output begins: to who comes late it is sent whole instead."""
+    """Whether the output does not begin with these pieces: a client that comes late gets it whole instead."""
     if found.output is None:
         return False
     text_so_far = StreamedText()

@@ -1,7 +1,7 @@
-"""Which models the keeper looks at: where nothing waits, runs or changes, one question is all that a look asks.
+"""Which models the keeper sweeps: where nothing waits, runs or changes, a sweep asks a single question.
 
-So an idle model costs the ledger next to nothing, however often the keeper looks. It is looked at when something
-of it changed, once more when it became quiet, and else once a lease, for workers that died without a word.
+So an idle model costs the ledger next to nothing, however often the keeper sweeps. It is swept when something of it
+changed, once more when it became quiet, and otherwise once a lease, to find workers that died silently.
 """
 
 import math
@@ -13,7 +13,7 @@ from contract.ledger.transitions import Sweep, find_active
 
 
 class ActiveModels:
-    """What the last looks found."""
+    """What the last sweeps found."""
 
     def __init__(
         self,
@@ -21,7 +21,7 @@ class ActiveModels:
         quiet_seconds: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`quiet_seconds` is the longest that no look is for all models."""
+        """All models are swept every `quiet_seconds`, at least."""
         self._ledger = ledger
         self._quiet_seconds = quiet_seconds
         self._clock = clock
@@ -30,11 +30,11 @@ class ActiveModels:
         self._marks: tuple[bytes | None, bytes | None] = (None, None)
         self._seen: tuple[bytes | None, bytes | None] = (None, None)
         self._at_work: set[str] = set()
-        """As of the last look at each."""
+        """As of the last sweep of each."""
         self._accepted: dict[str, int] = {}
 
     async def find_active(self) -> Collection[str] | None:
-        """The models to look at now; None for all.
+        """The models to sweep now; None for all.
 
         Raises:
             LedgerUnavailable: the ledger does not answer.
@@ -53,7 +53,7 @@ class ActiveModels:
         return working | fresh | self._at_work
 
     def record_sweep(self, model: str, seen: Sweep) -> None:
-        """Take what was found of a model."""
+        """Note what a sweep found of a model."""
         self._accepted[model] = seen.counts.get("accepted", 0)
         if seen.queued or seen.running or seen.workers or seen.pins or seen.unannounced:
             self._at_work.add(model)
@@ -61,7 +61,7 @@ class ActiveModels:
             self._at_work.discard(model)
 
     def finish_sweep(self, models: list[str] | None = None) -> None:
-        """The look is over; `models` are all of them, if it was for all."""
+        """Note that a sweep is over; `models` are all there are, if it swept them all."""
         self._marks = self._seen
         if models is not None:
             self._models, self._full_at = models, self._clock()

@@ -137,7 +137,7 @@ class LedgerCounters(Collector):
         self._models[model] = counts
 
     def remove_model(self, model: str) -> None:
-        """Show nothing more of a model."""
+        """Export nothing more of a model."""
         self._models.pop(model, None)
 
     def collect(self) -> Iterator[CounterMetricFamily]:
@@ -179,7 +179,7 @@ OF_A_MODEL = [
 
 
 def initialise_series(catalog: Catalog) -> None:
-    """Show every model of the catalog from the start, also as long as there is nothing to say of it."""
+    """Export every model of the catalog from the start, also while there is nothing to say of it."""
     for model, spec in catalog.items():
         TAKEN_BACK.labels(model)
         WAKEUPS_REPEATED.labels(model)
@@ -190,7 +190,7 @@ def initialise_series(catalog: Catalog) -> None:
 
 
 def export_model(model: str, spec: ModelSpec | None, seen: Sweep) -> None:
-    """Show what a sweep found; `spec` is None of a model that has left the catalog."""
+    """Export what a sweep found; `spec` is None of a model that has left the catalog."""
     QUEUE_DEPTH.labels(model, "queued").set(seen.queued)
     QUEUE_DEPTH.labels(model, "running").set(seen.running)
     OLDEST_SECONDS.labels(model).set(seen.oldest_seconds)
@@ -211,14 +211,14 @@ def export_model(model: str, spec: ModelSpec | None, seen: Sweep) -> None:
 
 
 def remove_model(model: str) -> None:
-    """Show nothing more of a model that is gone."""
+    """Export nothing more of a model that is gone."""
     LEDGER_COUNTERS.remove_model(model)
     for metric in OF_A_MODEL:
         metric.remove_by_labels({"model": model})
 
 
 def export_memory(memory: Memory) -> None:
-    """Show how full the ledger is."""
+    """Export how full the ledger is."""
     LEDGER_MEMORY.set(memory.used)
     LEDGER_MEMORY_LIMIT.set(memory.limit)
     LEDGER_RESERVED.set(memory.reserved if memory.limit else 0)

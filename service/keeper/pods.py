@@ -1,4 +1,4 @@
-"""What Kubernetes is told of the worker pods: which of them a scale-in or an eviction should leave alone.
+"""Annotates the worker pods for Kubernetes: which of them a scale-in or an eviction should spare.
 
 A ReplicaSet that scales in deletes the pods with the lowest `controller.kubernetes.io/pod-deletion-cost`
 first (https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/#pod-deletion-cost). The keeper
@@ -34,11 +34,11 @@ MOST_COST = 2**31 - 1
 
 ROUND_SECONDS = 1.0
 MOST_PATCHES = 20
-"""At one look."""
+"""In one round."""
 LIST_SECONDS = 15.0
 IDLE_SECONDS = 1.0
-"""Who has no batch for so long is idle. Who takes the next one at once is not patched twice. Longer would
-cost more than it spares: a pod that is idle and marked as busy stays in place of one that is busy and not
+"""A worker without a batch for so long is idle; one that takes the next batch at once is not patched twice. Longer
+would cost more than it saves: an idle pod that is marked as busy would stay in place of a busy one that is not
 marked yet (docs/scaling.md)."""
 GROWTH_SECONDS = 30.0
 """An age is written anew when it differs by this and has doubled: 30 minutes cost eight patches."""
@@ -94,7 +94,7 @@ class _RequestFailed(Exception):
 
 
 class Pods:
-    """The worker pods, kept in step with what the sweeps see. Each request waits in a thread."""
+    """Keeps the annotations of the worker pods in step with the sweeps. Each request waits in a thread."""
 
     def __init__(
         self,
@@ -116,7 +116,7 @@ class Pods:
         self._loaded: dict[str, str] = {}
         self._pods: dict[str, Pod] = {}
         self._strangers: set[str] = set()
-        """Busy workers without a pod, which is no reason to list the pods before it is time."""
+        """Busy workers without a pod; the pods are not listed early because of them."""
         self._listed_at = float("-inf")
         self._quiet_until = float("-inf")
         self._away = False
@@ -125,7 +125,7 @@ class Pods:
     def update_workers(
         self, busy: Mapping[str, float], loaded: Mapping[str, str] | None = None
     ) -> None:
-        """Take what a sweep found: all busy workers -> age of the batch in seconds; and of some what they have loaded."""
+        """Take what a sweep found: busy workers -> age of their batch in seconds, and what some have loaded."""
         now = self._clock()
         self._loaded |= loaded or {}
         left = {name: at for name, at in self._busy_at.items() if now - at < IDLE_SECONDS}
@@ -134,7 +134,7 @@ class Pods:
         self._seen.set()
 
     async def keep_annotated(self) -> None:
-        """Look again and again, from the first sweep on, until canceled."""
+        """Annotate again and again, from the first sweep on, until canceled."""
         try:
             await self._seen.wait()
             while True:
@@ -145,7 +145,7 @@ class Pods:
                 self._api.api_client.close()
 
     async def annotate_pods(self) -> None:
-        """Learn what the pods are annotated with, when it is time to, and put right what matters most."""
+        """Read the annotations when that is due, and patch those first that matter most."""
         if self._clock() < self._quiet_until:
             return
         try:

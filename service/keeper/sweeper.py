@@ -41,13 +41,13 @@ logger = logging.getLogger(__name__)
 MOST_AT_ONCE = 500
 """Records that one call to the ledger may touch, so that it blocks no other caller for long."""
 PATIENCE_SWEEPS = 2
-"""A message counts as lost when no worker took it in this many sweeps and the broker has it not."""
+"""A message counts as lost when no worker took it in this many sweeps and the broker does not hold it."""
 SIZE_SECONDS = 15.0
 """How often the ledger is asked how full it is."""
 
 
 class Sweeper:
-    """One look at everything, again and again."""
+    """Sweeps the models, again and again."""
 
     def __init__(
         self,
@@ -71,12 +71,12 @@ class Sweeper:
         self._swept_at = self._watched_since = -math.inf
         self.healthy = False
         self.trouble = "no sweep has ended yet"
-        """While it is not healthy: what is missing, in a sentence for everybody."""
+        """Why it is not healthy, in a sentence that anybody may read."""
         metrics.LEDGER_UP.set(self.healthy)
         metrics.initialise_series(catalog)
 
     async def sweep_until_stopped(self) -> None:
-        """Sweep until told to end. A ledger that is away is told of once."""
+        """Sweep until stopped. A ledger that is away is logged once."""
         while not self._ended.is_set():
             try:
                 await self.sweep_active_models()
@@ -96,13 +96,13 @@ class Sweeper:
                 await asyncio.wait_for(self._ended.wait(), self._settings.sweep_seconds)
 
     def stop(self) -> None:
-        """Let `run` finish its sweep and return. A cancel would leave connections half read, and the
+        """Let `sweep_until_stopped` finish its sweep and return. A cancel would leave connections half read, and the
         Redis client may swallow it.
         """
         self._ended.set()
 
     async def sweep_all_models(self) -> None:
-        """One look at every model and at all that has an end.
+        """Sweep every model, and end what is past its time.
 
         Raises:
             LedgerUnavailable: the ledger does not answer.
@@ -114,7 +114,7 @@ class Sweeper:
         self._active.finish_sweep(models)
 
     async def sweep_active_models(self) -> None:
-        """As `sweep`, but of the models alone that need it now.
+        """Sweep only the models that need it now; all of them when that is due.
 
         Raises:
             LedgerUnavailable: the ledger does not answer.
@@ -175,7 +175,7 @@ class Sweeper:
                 return
 
     async def _depth(self, model: str) -> int | None:
-        """How many messages the broker holds; None when it does not say. A look-up of its name may hang for long."""
+        """How many messages the broker holds; None if it does not say in time. A look-up of its name may hang."""
         asked = asyncio.wrap_future(self._notifier.depth(model))
         with suppress(TimeoutError):
             return await asyncio.wait_for(asked, 2 * self._settings.broker_timeout_seconds)
@@ -192,14 +192,14 @@ class Sweeper:
         self._named_at = now
 
     async def _measure(self, now: float) -> None:
-        """What is for the metrics only."""
+        """Measure what only the metrics need."""
         if now - self._sized_at >= SIZE_SECONDS:
             reserve = self._settings.ledger_reserve_bytes
             metrics.export_memory(await self._ledger.run(read_memory(reserve)))
             self._sized_at = now
 
     async def _forget(self, models: list[str]) -> None:
-        """Let go of models that left the catalog, once nothing of theirs is left."""
+        """Forget models that left the catalog, once nothing of theirs is left."""
         for model in models:
             if model in self._catalog:
                 continue
@@ -213,8 +213,8 @@ class Sweeper:
         return sorted(await self._ledger.models() | set(self._catalog))
 
     def _has_watched(self, now: float) -> bool:
-        """True once workers and gateways had the time to say which versions they are there for, also after
-        an outage: what nobody answers for by then is gone.
+        """True once workers and gateways have had the time to announce their versions, also after an outage: a
+        version that nobody has announced by then is gone.
         """
         patience = self._settings.lease_seconds
         if now - self._swept_at > patience / 2:
@@ -237,7 +237,7 @@ class Sweeper:
                 return
 
     async def _sweep_model(self, model: str, depth: int | None) -> Sweep:
-        """What was found at last."""
+        """Sweep a model in as many calls as it takes; the answer of the last one."""
         metrics.BROKER_UP.set(self._notifier.up)
         spec = self._catalog.get(model)
         while True:
@@ -259,8 +259,8 @@ class Sweeper:
                 return seen
 
     async def _announce(self, model: str) -> None:
-        """Tell who waits of endings that nobody announced: the replicas were late, or whoever was to
-        announce them died.
+        """Announce endings that nobody announced: the replicas were late, or the process died that was to announce
+        them.
         """
         with suppress(LedgerUnavailable):  # still too few; the next sweep comes soon
             ids = await self._ledger.run(list_unannounced(model))
