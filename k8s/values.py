@@ -15,6 +15,9 @@ from cli.console import Failure
 
 CHART = Path(__file__).parents[1] / "charts" / "soloist"
 
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The same in C where PyYAML was built with it: ten times as fast."""
+
 Values = dict[str, Any]
 
 RESOURCES = {
@@ -42,7 +45,7 @@ def load_values(files: Sequence[Path], chart: Path = CHART) -> Values:
 
 def _read(file: Path) -> Values:
     try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        found = yaml.load(file.read_text(encoding="utf-8"), LOADER) or {}  # noqa: S506 - a safe one
     except OSError as error:
         raise Failure(f"cannot read {file}: {error.strerror}", 2) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -218,11 +218,9 @@ def contradictions(found: list[Finding]) -> Iterator[str]:
             told.setdefault(value, set()).add(f"set {wanted}")
     yield from (f"{value}: {sorted(ways)}" for value, ways in told.items() if len(ways) > 1)
     lines = [f"{each.level} {each.subject}: {each.sentence}; {each.way_out}" for each in found]
-    for one, other in CONTRARY:
-        for line in lines:
-            for against in lines:
-                if re.search(one, line) and re.search(other, against):
-                    yield f"{line} <> {against}"
+    for pair in CONTRARY:
+        one, other = ([line for line in lines if re.search(each, line)] for each in pair)
+        yield from (f"{line} <> {against}" for line, against in product(one, other))
 
 
 WORKERS = ((0, 0), (0, 1), (1, 1), (4, 5), (5, 5))
