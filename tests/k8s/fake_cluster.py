@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -136,8 +137,13 @@ def _list_kind(collection: str) -> str:
 
 def _lies_in(where: str, collection: str) -> bool:
     """Whether an object's path lies in a collection, also in one of all namespaces."""
+    return collection in _collections_of(where)
+
+
+@cache
+def _collections_of(where: str) -> tuple[str, str]:
     home = where.rpartition("/")[0]
-    return collection in (home, re.sub("/namespaces/[^/]+", "", home))
+    return home, re.sub("/namespaces/[^/]+", "", home)
 
 
 def refusal(status: int, message: str, reason: str = "") -> Answer:
