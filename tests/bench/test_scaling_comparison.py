@@ -43,6 +43,7 @@ def hits(outcomes: list[Outcome]) -> int:
     return sum(len(outcome.hits) for outcome in outcomes)
 
 
+@pytest.mark.slow
 def test_without_any_one_part_scale_in_chooses_busy_pods_and_with_all_none(
     outcomes: dict[str, list[Outcome]],
 ) -> None:
@@ -51,6 +52,7 @@ def test_without_any_one_part_scale_in_chooses_busy_pods_and_with_all_none(
     assert hits(outcomes[INSTANT.name]) == 0
 
 
+@pytest.mark.slow
 def test_what_the_keepers_delay_leaves_is_little_and_kills_nobody(
     outcomes: dict[str, list[Outcome]],
 ) -> None:
@@ -88,6 +90,7 @@ def test_the_table_in_the_docs_is_one_of_ours() -> None:
         assert scenario.text in text
 
 
+@pytest.mark.slow
 def test_the_picture_is_the_same_each_time(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     for name in ("one.svg", "two.svg"):

@@ -43,6 +43,7 @@ def test_it_prints_values_for_the_chart_and_what_to_expect(soloist) -> None:
         assert re.search(said, result.out), said
 
 
+@pytest.mark.slow
 def test_the_example_in_the_docs_runs_and_its_values_are_of_the_same_kind(soloist) -> None:
     text = (Path(__file__).parents[2] / "docs/scaling.md").read_text()
     command, shown = re.search(
@@ -62,6 +63,7 @@ def test_without_a_price_nothing_is_said_of_cost_and_the_same_seed_says_the_same
     assert soloist("plan", *SMALL, "--seed", "7").out != first
 
 
+@pytest.mark.slow
 def test_too_few_gpus_are_said_and_the_plan_is_for_enough(soloist) -> None:
     result = soloist("plan", "--rate", "1000/h", "--seconds", "10", "--gpus", "2")
     assert result.code == 0
@@ -70,6 +72,7 @@ def test_too_few_gpus_are_said_and_the_plan_is_for_enough(soloist) -> None:
     assert scaling_of(result.out)["max"] == 3
 
 
+@pytest.mark.slow
 def test_a_wait_that_cannot_be_kept_is_said_with_the_way_out(soloist) -> None:
     spike = ("plan", "--rate", "600/h", "--shape", "bursts", "--seconds", "20", "--wait", "5")
     result = soloist(*spike, "--gpus", "8")

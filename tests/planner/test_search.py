@@ -1,5 +1,7 @@
 """The search behind `soloist plan`: it keeps the wait, and knows how many GPUs a load needs."""
 
+import pytest
+
 from planner.autoscaler import Scaling
 from planner.load import ServiceTime
 from planner.search import Requirements, Search
@@ -10,6 +12,7 @@ def required(per_hour: float, service: ServiceTime, gpus: int, wait: float) -> R
     return Requirements(per_hour, "steady", service, Cluster(gpus, 60), wait)
 
 
+@pytest.mark.slow
 def test_few_predictions_that_may_wait_scale_to_zero_and_others_keep_a_replica() -> None:
     patient = Search(required(6, ServiceTime(30), 2, wait=120)).find_best()
     assert patient.scaling.min == 0
