@@ -1,4 +1,4 @@
-"""The clients of a storm: they ask, repeat, cancel, listen and write all of it into the book."""
+"""The clients of a storm: they ask, repeat, cancel, listen and write all of it into the history."""
 
 import asyncio
 import contextlib
@@ -10,8 +10,8 @@ from typing import Any, Self
 
 import httpx
 
-from tests.storm.book import TERMINAL, Book, Listening, Request, Wish
-from tests.storm.events import events
+from tests.storm.history import TERMINAL, History, Intent, Request, StreamReading
+from tests.storm.sse import events
 
 ANSWER_SECONDS = 3.0
 """Every request but a waiting one is answered in this time."""
@@ -29,14 +29,14 @@ MOST_DEADLY = 3
 
 
 class Clients:
-    """Many clients in one thread, `rate` wishes a second, spread over the gateways.
+    """Many clients in one thread, `rate` intents a second, spread over the gateways.
 
-    `seed` decides what they want, one after the other. What they do next depends on what they are told.
+    `seed` decides what they want, one after the other. What they do next depends on the answers.
     """
 
     def __init__(self, gateways: dict[str, int], seed: int, rate: float, models: list[str]) -> None:
         """`gateways` are the ports by name that clients use."""
-        self.book = Book()
+        self.history = History()
         self._gateways = gateways
         self._wants = random.Random(f"wants {seed}")
         self._acts = random.Random(f"acts {seed}")
@@ -63,13 +63,13 @@ class Clients:
         self._thread.join(5)
         self._loop.close()
 
-    def begin(self) -> None:
+    def start_asking(self) -> None:
         """Begin to ask; nothing is broken yet."""
         self._do(self._learn_versions())
         self._asking = True
         self._do(self._spawn(self._ask_on()))
 
-    def rest(self) -> None:
+    def stop_asking(self) -> None:
         """Ask for nothing new."""
         self._asking = False
 
@@ -78,10 +78,10 @@ class Clients:
         """Clients that still wait for something."""
         return len(self._tasks)
 
-    def create(self, wish: Wish, gateway: str) -> Request:
+    def create(self, intent: Intent, gateway: str) -> Request:
         """Ask for a prediction, and return when it is answered."""
-        self.book.wishes[wish.n] = wish
-        return self._do(self._create(wish, gateway))
+        self.history.intents[intent.n] = intent
+        return self._do(self._create(intent, gateway))
 
     def get(self, id: str, gateway: str, wait: float = 0.0) -> Request:
         """Look at a prediction."""
@@ -99,13 +99,13 @@ class Clients:
                 break
         return request
 
-    def wish(self, model: str | None = None, **more: Any) -> Wish:
-        """A plain wish with a number of its own, written into the book."""
+    def intent(self, model: str | None = None, **more: Any) -> Intent:
+        """A plain intent with a number of its own, written into the history."""
         self._next += 1
         input = {"n": self._next, "do": "echo", "seconds": 0.0} | more.pop("input", {})
-        wish = Wish(self._next, model or self._models[0], input, **more)
-        self.book.wishes[wish.n] = wish
-        return wish
+        intent = Intent(self._next, model or self._models[0], input, **more)
+        self.history.intents[intent.n] = intent
+        return intent
 
     # What they do.
 
@@ -120,8 +120,8 @@ class Clients:
             if len(self._tasks) < MOST_AT_ONCE and self._asking:
                 await self._spawn(self._live(self._fancy()))
 
-    def _fancy(self) -> Wish:
-        """A wish of the kind that comes next."""
+    def _fancy(self) -> Intent:
+        """A intent of the kind that comes next."""
         draw = self._wants
         do = draw.choices(list(KINDS), list(KINDS.values()))[0]
         if do in ("fragile", "poison"):
@@ -129,84 +129,84 @@ class Clients:
             do = do if self._deadly <= MOST_DEADLY else "echo"
         seconds = draw.choice((0.0, 0.0, 0.02, 0.1, 0.4)) if do == "echo" else draw.uniform(0, 0.6)
         deadly = do in ("fragile", "poison")
-        wish = self.wish(
+        intent = self.intent(
             self._models[-1] if deadly else draw.choice(self._models + self._models[-1:]),
             input={"do": do, "seconds": round(seconds, 3), "salt": draw.randrange(10**9)},
         )
         match draw.choices(("plain", "key", "put"), (45, 35, 20))[0]:
             case "key":
-                wish.key = f"key-{wish.n}-{draw.randrange(10**6)}"
+                intent.key = f"key-{intent.n}-{draw.randrange(10**6)}"
             case "put":
-                wish.put_id = f"mine-{wish.n}-{draw.randrange(10**6)}"
-        wish.wait = draw.choice((0.0, 0.0, 0.0, 3.0))
-        wish.deadline = draw.choice((None,) * 7 + (draw.uniform(2, 12),))
-        wish.priority = draw.choice((None, None, None, "high", "low"))
-        wish.version = draw.choice((None, None, self._versions[wish.model]))
-        wish.then = draw.choices(("poll", "cancel", "repeat", "list", ""), (35, 10, 15, 5, 35))[0]
+                intent.put_id = f"mine-{intent.n}-{draw.randrange(10**6)}"
+        intent.wait = draw.choice((0.0, 0.0, 0.0, 3.0))
+        intent.deadline = draw.choice((None,) * 7 + (draw.uniform(2, 12),))
+        intent.priority = draw.choice((None, None, None, "high", "low"))
+        intent.version = draw.choice((None, None, self._versions[intent.model]))
+        intent.then = draw.choices(("poll", "cancel", "repeat", "list", ""), (35, 10, 15, 5, 35))[0]
         if do == "stream" and draw.random() < 0.7:
-            wish.then = "stream"
-        return wish
+            intent.then = "stream"
+        return intent
 
-    async def _live(self, wish: Wish) -> None:
+    async def _live(self, intent: Intent) -> None:
         """One client: asks until it is accepted, as far as it may, and then does what it likes."""
-        request = await self._create(wish, self._any())
+        request = await self._create(intent, self._any())
         for number in range(REPEATS):
-            if request.accepted or not await self._may_repeat(wish, request):
+            if request.accepted or not await self._may_repeat(intent, request):
                 break
             await asyncio.sleep(min(0.3 * 2**number, 3.0))
-            request = await self._create(wish, self._any())
+            request = await self._create(intent, self._any())
         if request.id is None or request.status not in (200, 201, 504):
             return
-        match wish.then:
+        match intent.then:
             case "poll":
                 await self._poll(request.id)
             case "cancel":
                 await asyncio.sleep(self._acts.uniform(0, 0.5))
-                wish.canceled = True
+                intent.canceled = True
                 await self._cancel(request.id, self._any())
             case "stream" if request.accepted:
-                await self._listen(wish, request.id)
-            case "repeat" if wish.repeatable:
+                await self._listen(intent, request.id)
+            case "repeat" if intent.repeatable:
                 await asyncio.sleep(self._acts.uniform(0, 2))
-                await self._create(wish, self._any())
+                await self._create(intent, self._any())
             case "list":
                 await self._list()
 
-    async def _may_repeat(self, wish: Wish, request: Request) -> bool:
+    async def _may_repeat(self, intent: Intent, request: Request) -> bool:
         """Whether to send it again makes no second prediction: nothing was recorded, or it has a name."""
-        if request.refused or (wish.repeatable and request.status in (None, 504)):
+        if request.refused or (intent.repeatable and request.status in (None, 504)):
             return True
         if request.status == 504 and request.id:
             # What it is told now is final: 404 is not recorded, and never will be.
             return (await self._get(request.id, self._any(), "get")).status == 404
         return False
 
-    async def _create(self, wish: Wish, gateway: str) -> Request:
-        body: dict[str, Any] = {"input": wish.input}
+    async def _create(self, intent: Intent, gateway: str) -> Request:
+        body: dict[str, Any] = {"input": intent.input}
         headers = {}
-        if wish.priority:
-            body["priority"] = wish.priority
-        if wish.key:
-            headers["idempotency-key"] = wish.key
-        if wish.deadline:
-            headers["cancel-after"] = f"{wish.deadline:.3f}s"
-        if wish.wait:
-            headers["prefer"] = f"wait={wish.wait:g}"
-        method, path = "POST", f"/v1/models/local/{wish.model}/predictions"
-        if wish.put_id:
-            method, path = "PUT", f"/v1/predictions/{wish.put_id}"
-            body["version"] = f"local/{wish.model}"
-        if wish.version:
-            path = path if wish.put_id else "/v1/predictions"
-            body["version"] = wish.version
-        request = Request("create", gateway, time.monotonic(), n=wish.n, wait=wish.wait)
+        if intent.priority:
+            body["priority"] = intent.priority
+        if intent.key:
+            headers["idempotency-key"] = intent.key
+        if intent.deadline:
+            headers["cancel-after"] = f"{intent.deadline:.3f}s"
+        if intent.wait:
+            headers["prefer"] = f"wait={intent.wait:g}"
+        method, path = "POST", f"/v1/models/local/{intent.model}/predictions"
+        if intent.put_id:
+            method, path = "PUT", f"/v1/predictions/{intent.put_id}"
+            body["version"] = f"local/{intent.model}"
+        if intent.version:
+            path = path if intent.put_id else "/v1/predictions"
+            body["version"] = intent.version
+        request = Request("create", gateway, time.monotonic(), n=intent.n, wait=intent.wait)
         await self._send(request, method, path, json=body, headers=headers)
         return request
 
     async def _poll(self, id: str) -> None:
         for _ in range(MOST_POLLS):
             request = await self._get(id, self._any(), "get")
-            seen = self.book.sights[-1] if request.status == 200 else None
+            seen = self.history.observations[-1] if request.status == 200 else None
             if seen is not None and seen.status in TERMINAL:
                 return
             await asyncio.sleep(POLL_SECONDS)
@@ -231,7 +231,7 @@ class Clients:
         self, request: Request, method: str, path: str, *, many: bool = False, **more: Any
     ) -> None:
         """Send it, and write down what came."""
-        self.book.requests.append(request)
+        self.history.requests.append(request)
         timeout = request.wait + GIVE_UP_SECONDS
         try:
             answer = await self._http[request.gateway].request(
@@ -255,7 +255,7 @@ class Clients:
         if not many:
             request.id = body["id"]
         for one in shown:
-            self.book.see(request.asked, request.answered, one, request.kind)
+            self.history.note_observation(request.asked, request.answered, one, request.kind)
 
     def _note_problem(self, request: Request, answer: httpx.Response, body: Any) -> None:
         if answer.headers.get("content-type") != "application/problem+json":
@@ -271,22 +271,22 @@ class Clients:
             if not request.id:
                 request.trouble = "an unknown outcome without an id"
 
-    async def _listen(self, wish: Wish, id: str) -> None:
+    async def _listen(self, intent: Intent, id: str) -> None:
         """Read a stream to its end, with Last-Event-ID after each break."""
-        heard = Listening(id, wish.n)
-        self.book.listenings.append(heard)
+        heard = StreamReading(id, intent.n)
+        self.history.stream_readings.append(heard)
         last = ""
         for _ in range(MOST_POLLS):
             heard.connections += 1
             request = Request("stream", self._any(), time.monotonic(), id=id)
-            self.book.requests.append(request)
+            self.history.requests.append(request)
             with contextlib.suppress(httpx.HTTPError):
                 last = await self._read_stream(request, heard, last)
             if heard.done:
                 return
             await asyncio.sleep(POLL_SECONDS)
 
-    async def _read_stream(self, request: Request, heard: Listening, last: str) -> str:
+    async def _read_stream(self, request: Request, heard: StreamReading, last: str) -> str:
         """Listen on one connection; the id of the last event."""
         async with self._http[request.gateway].stream(
             "GET",

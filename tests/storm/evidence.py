@@ -1,4 +1,4 @@
-"""All that a verdict is made from: the book, the model's own log, the ledger at the end, and the faults."""
+"""All that a verdict is made from: the history, the model's own log, the ledger at the end, and the faults."""
 
 import json
 from collections.abc import Collection, Iterable
@@ -9,9 +9,9 @@ from typing import Any
 from contract.ledger.client import Ledger
 from contract.ledger.transitions import list_page
 from contract.prediction import Prediction
-from tests.storm.book import Book, Request
-from tests.storm.faults import Struck
-from tests.storm.places import Exit
+from tests.storm.faults import FaultEvent
+from tests.storm.history import History, Request
+from tests.storm.managed import ProcessExit
 
 OWNER = "local"
 PAGE = 50
@@ -34,11 +34,11 @@ class Run:
 class Evidence:
     """What is known when a storm is over. Times are `time.monotonic()`."""
 
-    book: Book
+    history: History
     records: dict[str, Prediction]
     runs: list[Run]
-    struck: list[Struck]
-    exits: list[Exit]
+    fault_events: list[FaultEvent]
+    exits: list[ProcessExit]
     killed: dict[int, float]
     healed: float
     """When the last fault ended."""
@@ -71,7 +71,9 @@ class Evidence:
 
     def clear_seconds(self, begin: float, end: float) -> float:
         """The seconds of this time in which no fault was on."""
-        edges = [(max(begin, s.struck), min(end, s.healed or self.healed)) for s in self.struck]
+        edges = [
+            (max(begin, s.began), min(end, s.healed or self.healed)) for s in self.fault_events
+        ]
         clear, at = 0.0, begin
         for first, last in sorted(edge for edge in edges if edge[0] < edge[1]):
             clear += max(0.0, first - at)
@@ -79,11 +81,11 @@ class Evidence:
         return clear + max(0.0, end - at)
 
     def records_of(self, n: int) -> list[Prediction]:
-        """The records that were made of one wish."""
+        """The records that were made of one intent."""
         return [p for p in self.records.values() if self.number_of(p) == n]
 
     def number_of(self, record: Prediction) -> int:
-        """The number of the wish of which a record was made."""
+        """The number of the intent of which a record was made."""
         if record.id not in self._numbers:
             self._numbers[record.id] = int(json.loads(record.input)["n"])
         return self._numbers[record.id]

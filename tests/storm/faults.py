@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from tests.storm.proxy import Weather
+from tests.storm.proxy import LinkState
 
 CALM_SECONDS = 3.0
 """Before the first fault."""
@@ -13,8 +13,8 @@ GAP_SECONDS = 2.5
 """Between two faults, on the average."""
 MOST_AT_ONCE = 3
 SHORTEST, LONGEST = 0.5, 6.0
-NETWORK = [weather.value for weather in Weather if weather is not Weather.CLEAR]
-HOLDING = [weather.value for weather in Weather if weather.holds]
+NETWORK = [state.value for state in LinkState if state is not LinkState.CLEAR]
+HOLDING = [state.value for state in LinkState if state.holds]
 KILL, STOP, TERMINATE = "kill", "stop", "terminate"
 
 
@@ -38,25 +38,25 @@ class Fault:
 
 
 @dataclass(slots=True)
-class Struck:
+class FaultEvent:
     """A fault that happened, and when, by `time.monotonic()`."""
 
     fault: Fault
-    struck: float
+    began: float
     lifted: bool = False
     """Its time is over. A store that was killed has to come up again before it is healed."""
     healed: float | None = None
 
     def touches(self, begin: float, end: float) -> bool:
         """Whether it was on in this time."""
-        return self.struck <= end and (self.healed is None or self.healed >= begin)
+        return self.began <= end and (self.healed is None or self.healed >= begin)
 
 
 def schedule(
     seed: int,
     seconds: float,
     links: Sequence[str],
-    places: Sequence[str],
+    processes: Sequence[str],
     stores: Sequence[str],
     gap: float = GAP_SECONDS,
 ) -> list[Fault]:
@@ -68,7 +68,7 @@ def schedule(
     faults: list[Fault] = []
     at = CALM_SECONDS
     while (at := at + draw.expovariate(1 / gap)) < seconds:
-        fault = _next(draw, round(at, 2), links, places, stores)
+        fault = _next(draw, round(at, 2), links, processes, stores)
         on = [f for f in faults if f.at + f.seconds > fault.at]
         if len(on) < MOST_AT_ONCE and fault.target not in {f.target for f in on}:
             faults.append(fault)
@@ -79,15 +79,15 @@ def _next(
     draw: random.Random,
     at: float,
     links: Sequence[str],
-    places: Sequence[str],
+    processes: Sequence[str],
     stores: Sequence[str],
 ) -> Fault:
     seconds = round(draw.uniform(SHORTEST, LONGEST), 2)
     clients = [link for link in links if link.startswith("client-")]
     to_ledger = [link for link in links if link.endswith("-ledger")]
     to_broker = [link for link in links if link.endswith("-broker")]
-    workers = [place for place in places if place.startswith("worker")]
-    others = [place for place in places if not place.startswith("worker")]
+    workers = [process for process in processes if process.startswith("worker")]
+    others = [process for process in processes if not process.startswith("worker")]
     doubtful = [link for link in to_ledger if link.startswith("gateway")]
     groups = {
         "ledger's links": (24, to_ledger, NETWORK),
@@ -105,7 +105,7 @@ def _next(
     return Fault(at, seconds, kind, draw.choice(list(targets)), reset)
 
 
-def by_kind(faults: Iterable[Fault]) -> Counter[str]:
+def count_kinds(faults: Iterable[Fault]) -> Counter[str]:
     """How many of each kind, by whom they hit: `kill worker`, `cut ledger link`."""
     return Counter(f"{fault.kind} {_sort_of(fault)}" for fault in faults)
 

@@ -23,7 +23,7 @@ RESET = struct.pack("ii", 1, 0)
 """SO_LINGER of no seconds: a close sends RST."""
 
 
-class Weather(StrEnum):
+class LinkState(StrEnum):
     """What a link does to its connections."""
 
     CLEAR = "clear"
@@ -39,15 +39,15 @@ class Weather(StrEnum):
     def holds(self) -> frozenset[str]:
         """The directions in which nothing passes."""
         return {
-            Weather.BLACKHOLE: frozenset({UP, DOWN}),
-            Weather.SILENT_UP: frozenset({UP}),
-            Weather.SILENT_DOWN: frozenset({DOWN}),
+            LinkState.BLACKHOLE: frozenset({UP, DOWN}),
+            LinkState.SILENT_UP: frozenset({UP}),
+            LinkState.SILENT_DOWN: frozenset({DOWN}),
         }.get(self, frozenset())
 
     @property
     def breaks(self) -> bool:
         """Whether no connection lives in it."""
-        return self in (Weather.CUT, Weather.CLOSED)
+        return self in (LinkState.CUT, LinkState.CLOSED)
 
 
 class Link:
@@ -57,7 +57,7 @@ class Link:
         self.name = name
         self.target = target
         self.port = free_port()
-        self.weather = Weather.CLEAR
+        self.state = LinkState.CLEAR
         self._changed = asyncio.Event()
         self._server: asyncio.Server | None = None
         self._ends: set[asyncio.StreamWriter] = set()
@@ -74,16 +74,16 @@ class Link:
         if self._server:
             self._server.close()
         self._break(reset=True)
-        self._change(Weather.CUT)
+        self._change(LinkState.CUT)
 
-    def turn(self, weather: Weather, *, reset: bool = False) -> None:
-        """Change the weather. What was held is delivered late, as TCP does, or with `reset` never."""
-        if weather.breaks or reset:
-            self._break(reset=weather is not Weather.CLOSED)
-        self._change(weather)
+    def set_state(self, state: LinkState, *, reset: bool = False) -> None:
+        """Change the state. What was held is delivered late, as TCP does, or with `reset` never."""
+        if state.breaks or reset:
+            self._break(reset=state is not LinkState.CLOSED)
+        self._change(state)
 
-    def _change(self, weather: Weather) -> None:
-        self.weather = weather
+    def _change(self, state: LinkState) -> None:
+        self.state = state
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -95,9 +95,9 @@ class Link:
         ends = [writer]
         self._ends.add(writer)
         try:
-            while self.weather is Weather.BLACKHOLE:
+            while self.state is LinkState.BLACKHOLE:
                 await self._changed.wait()
-            if self.weather.breaks or writer.is_closing():
+            if self.state.breaks or writer.is_closing():
                 return
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target)
             ends.append(far_writer)
@@ -109,26 +109,26 @@ class Link:
             pass  # an end is gone, and so both go
         finally:
             for end in ends:
-                _end(end, reset=self.weather is not Weather.CLOSED)
+                _end(end, reset=self.state is not LinkState.CLOSED)
                 self._ends.discard(end)
 
     async def _carry(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: str
     ) -> None:
-        """Bring what one end says to the other, in this weather, until the end of it."""
+        """Bring what one end says to the other, in this state, until the end of it."""
         while data := await reader.read(CHUNK):
-            while way in self.weather.holds:
+            while way in self.state.holds:
                 await self._changed.wait()
-            if self.weather is Weather.DELAY:
+            if self.state is LinkState.DELAY:
                 await asyncio.sleep(DELAY_SECONDS)
             while data:
-                size = TRICKLE_BYTES if self.weather is Weather.TRICKLE else len(data)
+                size = TRICKLE_BYTES if self.state is LinkState.TRICKLE else len(data)
                 writer.write(data[:size])
                 data = data[size:]
                 await writer.drain()
                 if data:
                     await asyncio.sleep(TRICKLE_SECONDS)
-        while way in self.weather.holds:
+        while way in self.state.holds:
             await self._changed.wait()
         if writer.can_write_eof() and not writer.is_closing():
             with contextlib.suppress(OSError):
@@ -170,16 +170,16 @@ class Network:
         self._run(link.open())
         return link.port
 
-    def turn(self, name: str, weather: Weather, *, reset: bool = False) -> None:
-        """Change the weather of a link; see `Link.turn`."""
-        self._run(self._turn(self.links[name], weather, reset))
+    def set_state(self, name: str, state: LinkState, *, reset: bool = False) -> None:
+        """Change the state of a link; see `Link.set_state`."""
+        self._run(self._set_state(self.links[name], state, reset))
 
     def connections(self) -> dict[str, int]:
         """Open connections by link."""
         return {name: link.connections for name, link in self.links.items()}
 
-    async def _turn(self, link: Link, weather: Weather, reset: bool) -> None:
-        link.turn(weather, reset=reset)
+    async def _set_state(self, link: Link, state: LinkState, reset: bool) -> None:
+        link.set_state(state, reset=reset)
 
     async def _finish(self) -> None:
         """Let the tasks of broken connections end."""

@@ -8,23 +8,22 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tests.storm import faults as weather
-from tests.storm.book import Request
 from tests.storm.clients import Clients
 from tests.storm.evidence import Evidence, read_records, read_residue, read_runs
-from tests.storm.faults import Fault, Struck
+from tests.storm.faults import GAP_SECONDS, Fault, FaultEvent, count_kinds, schedule
+from tests.storm.history import Request
 from tests.storm.system import MODELS, MOST_ATTEMPTS, START_SECONDS, System
 from tests.storm.verdict import judge
 from tests.storm.violation import Violation
 
 RATE = 6.0
-"""Wishes a second."""
+"""Intents a second."""
 TICK_SECONDS = 0.05
 PATIENCE_SECONDS = 30.0
 """How long after the heal what was accepted may wait or run."""
 CANARY_SECONDS = 5.0
 MOST_OF_A_NAME = 3
-"""Violations of one name that are told in full."""
+"""Violations of one name that are printed in full."""
 
 
 @dataclass(slots=True)
@@ -48,13 +47,13 @@ class Outcome:
     @property
     def complaint(self) -> str:
         """The violations, the first few of each name in full; empty if there are none."""
-        told: Counter[str] = Counter()
+        printed: Counter[str] = Counter()
         lines = []
         for violation in self.violations:
-            told[violation.name] += 1
-            if told[violation.name] <= MOST_OF_A_NAME:
+            printed[violation.name] += 1
+            if printed[violation.name] <= MOST_OF_A_NAME:
                 lines.append(str(violation))
-        more = {name: n - MOST_OF_A_NAME for name, n in told.items() if n > MOST_OF_A_NAME}
+        more = {name: n - MOST_OF_A_NAME for name, n in printed.items() if n > MOST_OF_A_NAME}
         lines += [f"{name}: {count} more" for name, count in more.items()]
         return "\n".join(lines)
 
@@ -99,9 +98,9 @@ class Storm:
             self._say(f"  {fault}")
 
         def act() -> None:
-            self.clients.begin()
-            self.blow(seconds, faults)
-            self.clients.rest()
+            self.clients.start_asking()
+            self.run_faults(seconds, faults)
+            self.clients.stop_asking()
 
         return self.judged(act)
 
@@ -115,29 +114,29 @@ class Storm:
             act()
             evidence = self._end()
             evidence.sizes = (before, self.system.sizes())
-        self.clients.book.write(self.system.folder / "book.jsonl")
+        self.clients.history.write(self.system.folder / "history.jsonl")
         return Outcome(
             self.seed,
             self.system.kind,
             time.monotonic() - began,
             judge(evidence),
             count(evidence),
-            weather.by_kind(s.fault for s in self.system.struck),
+            count_kinds(s.fault for s in self.system.fault_events),
             recovery_seconds(evidence),
             evidence,
         )
 
-    def blow(self, seconds: float, faults: Sequence[Fault]) -> None:
+    def run_faults(self, seconds: float, faults: Sequence[Fault]) -> None:
         """Strike and heal by the clock, for so many seconds."""
         began = time.monotonic()
         waiting = sorted(faults, key=lambda fault: fault.at)
-        on: list[Struck] = []
+        on: list[FaultEvent] = []
         while (now := time.monotonic() - began) < seconds or waiting:
             while waiting and waiting[0].at <= now:
-                on.append(self.system.strike(waiting.pop(0)))
-            for struck in [s for s in on if s.fault.at + s.fault.seconds <= now]:
-                self.system.heal(struck)
-                on.remove(struck)
+                on.append(self.system.inject(waiting.pop(0)))
+            for event in [s for s in on if s.fault.at + s.fault.seconds <= now]:
+                self.system.heal(event)
+                on.remove(event)
             self.system.tick()
             time.sleep(TICK_SECONDS)
 
@@ -151,10 +150,10 @@ class Storm:
         self._look_at_all()
         ledger = self.system.ledger
         return Evidence(
-            self.clients.book,
+            self.clients.history,
             read_records(ledger),
             read_runs(self.system.runs_file),
-            self.system.struck,
+            self.system.fault_events,
             self.system.exits,
             self.system.killed,
             healed,
@@ -179,10 +178,10 @@ class Storm:
 
     def _canaries(self) -> list[Request]:
         """A prediction of each model through each gateway, one after the other."""
-        create, wish = self.clients.create, self.clients.wish
+        create, intent = self.clients.create, self.clients.intent
         models = sorted(set(self.system.workers.values()))
         gateways = self.system.client_ports()
-        return [create(wish(m, wait=CANARY_SECONDS), g) for g in gateways for m in models]
+        return [create(intent(m, wait=CANARY_SECONDS), g) for g in gateways for m in models]
 
     def _settle(self) -> dict[str, float]:
         """Wait until all is over. By model: how long something waited while nobody worked."""
@@ -209,19 +208,19 @@ class Storm:
 
     def _look_at_all(self) -> None:
         """Read every prediction that a client knows of, once through each gateway for those in doubt."""
-        book = self.clients.book
+        history = self.clients.history
         gateways = list(self.system.client_ports())
-        for id in book.unknown():
+        for id in history.unknown():
             for gateway in gateways:
                 self.clients.look(id, gateway)
-        for number, id in enumerate(book.accepted()):
+        for number, id in enumerate(history.accepted()):
             self.clients.look(id, gateways[number % len(gateways)])
 
 
 def count(evidence: Evidence) -> dict[str, int]:
-    """What the clients were told, and how it ended."""
-    book = evidence.book
-    creates = [r for r in book.requests if r.kind == "create"]
+    """The answers that clients got, and how their predictions ended."""
+    history = evidence.history
+    creates = [r for r in history.requests if r.kind == "create"]
     ends = Counter(
         record.error_code or str(record.status)
         for record in evidence.records.values()
@@ -229,11 +228,11 @@ def count(evidence: Evidence) -> dict[str, int]:
     )
     return {
         "creates": len(creates),
-        "accepted": len(book.accepted()),
+        "accepted": len(history.accepted()),
         "refused": sum(r.refused for r in creates),
         "unknown": sum(r.status == 504 for r in creates),
         "unanswered": sum(r.status is None for r in creates),
-        "reads": len(book.requests) - len(creates),
+        "reads": len(history.requests) - len(creates),
         "records": len(evidence.records),
         "runs": len(evidence.runs),
         "worker_lost": ends["worker_lost"],
@@ -248,12 +247,12 @@ def recovery_seconds(evidence: Evidence) -> list[float]:
     ends = {run.id: run.ended for run in evidence.runs if run.ended is not None}
     done = [
         (request.asked, ends[request.id])
-        for request in evidence.book.requests
+        for request in evidence.history.requests
         if request.accepted and request.id in ends
     ]
     found = []
-    for struck in evidence.struck:
-        healed = struck.healed or evidence.healed
+    for event in evidence.fault_events:
+        healed = event.healed or evidence.healed
         later = [end for asked, end in done if asked >= healed]
         if later:
             found.append(min(later) - healed)
@@ -266,10 +265,10 @@ def run_storm(
     seed: int,
     seconds: float,
     *,
-    gap: float = weather.GAP_SECONDS,
+    gap: float = GAP_SECONDS,
     say: Callable[[str], None] = print,
 ) -> Outcome:
     """Build a system, run one storm of a seed against it, and take it down."""
     with System(folder, broker) as system:
-        faults = weather.schedule(seed, seconds, *system.targets(), gap)
+        faults = schedule(seed, seconds, *system.targets(), gap)
         return Storm(system, seed, say=say).run(seconds, faults)

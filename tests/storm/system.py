@@ -17,9 +17,9 @@ from local.processes import PROJECT, StartFailed, free_port
 from local.rabbitmq import RabbitMQ
 from local.redis import EmbeddedRedis
 from local.server import Server
-from tests.storm.faults import STOP, Fault, Struck
-from tests.storm.places import Exit, Place
-from tests.storm.proxy import Network, Weather
+from tests.storm.faults import STOP, Fault, FaultEvent
+from tests.storm.managed import ManagedProcess, ProcessExit
+from tests.storm.proxy import LinkState, Network
 from tests.support.programs import Program
 from tests.support.waiting import until
 
@@ -47,7 +47,7 @@ class System:
     """Ledger, broker, two gateways, keeper and workers. Used by the thread that made it.
 
     `kind` of broker is `redis`, `rabbitmq` or `shared`: the ledger's Redis. `source` holds the packages that are
-    run, `env` is what is added to the environment of a place, `store` is the ledger if it is a special one.
+    run, `env` is added to the environment of a process, by its name, `store` is the ledger if it is a special one.
     """
 
     folder: Path
@@ -58,9 +58,9 @@ class System:
     env: dict[str, dict[str, str]] = field(default_factory=dict)
     store: Server | None = None
     network: Network = field(default_factory=Network)
-    places: dict[str, Place] = field(default_factory=dict)
-    struck: list[Struck] = field(default_factory=list)
-    exits: list[Exit] = field(default_factory=list)
+    processes: dict[str, ManagedProcess] = field(default_factory=dict)
+    fault_events: list[FaultEvent] = field(default_factory=list)
+    exits: list[ProcessExit] = field(default_factory=list)
     killed: dict[int, float] = field(default_factory=dict)
     """When the processes that were killed, or killed themselves, ended: by process id."""
 
@@ -81,9 +81,9 @@ class System:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for place in self.places.values():
-            if place.program:
-                place.program.kill()
+        for process in self.processes.values():
+            if process.program:
+                process.program.kill()
         for future in self._starting.values():
             with contextlib.suppress(Exception):
                 future.result(60)
@@ -118,7 +118,7 @@ class System:
 
     def _write_catalog(self) -> None:
         entry = {
-            "python": "tests.storm.model:LoggedModel",
+            "python": "tests.storm.logged_model:LoggedModel",
             "device": "cpu",
             "timeout_seconds": 30,
             "options": {"runs": str(self.runs_file)},
@@ -127,7 +127,7 @@ class System:
         (self.folder / "catalog.yaml").write_text(yaml.safe_dump({"models": models}))
 
     def _add(self, name: str, arguments: list[str], port_setting: str) -> None:
-        """A place, with links of its own to ledger and broker, and for a gateway one from its clients."""
+        """A process, with links of its own to ledger and broker, and for a gateway one from its clients."""
         port = free_port()
         ledger = self.stores["ledger"]
         broker = self.stores.get("broker", ledger)
@@ -148,7 +148,7 @@ class System:
         more = self.env.get(name, {})
         path = ":".join(filter(None, (more.get("PYTHONPATH"), str(self.source), str(PROJECT))))
         env = {**env, **more, "PYTHONPATH": path}
-        self.places[name] = Place(name, arguments, env, port)
+        self.processes[name] = ManagedProcess(name, arguments, env, port)
 
     def client_ports(self) -> dict[str, int]:
         """The ports by gateway at which clients find it."""
@@ -167,14 +167,14 @@ class System:
     def tick(self) -> None:
         """Start again what has ended, unless a fault keeps it down."""
         now = time.monotonic()
-        for place in self.places.values():
-            if place.program is not None and not place.program.alive and not place.start_at:
-                self._note_end(place, now)
-            if not place.alive and not place.down and now >= place.start_at:
-                place.program = Program(
-                    place.name, place.arguments, self.folder, place.env, self.source
+        for process in self.processes.values():
+            if process.program is not None and not process.program.alive and not process.start_at:
+                self._note_end(process, now)
+            if not process.alive and not process.down and now >= process.start_at:
+                process.program = Program(
+                    process.name, process.arguments, self.folder, process.env, self.source
                 )
-                place.start_at, place.asked = 0.0, ""
+                process.start_at, process.asked = 0.0, ""
         for name, store in self.stores.items():
             starting = self._starting.get(name)
             if starting is not None and starting.done():
@@ -190,35 +190,35 @@ class System:
     @property
     def _down(self) -> set[str]:
         """Stores that a fault keeps down."""
-        return {s.fault.target for s in self.struck if not s.lifted and s.fault.kind != STOP}
+        return {s.fault.target for s in self.fault_events if not s.lifted and s.fault.kind != STOP}
 
     def _note_back(self, name: str) -> None:
-        for struck in self.struck:
-            if struck.fault.target == name and struck.lifted and struck.healed is None:
-                struck.healed = time.monotonic()
+        for event in self.fault_events:
+            if event.fault.target == name and event.lifted and event.healed is None:
+                event.healed = time.monotonic()
 
-    def _note_end(self, place: Place, now: float) -> None:
-        assert place.program is not None
-        place.start_at = now + AGAIN_SECONDS
-        self.killed.setdefault(place.program.pid, now)
-        self.exits.append(Exit(place.name, place.program.code(1), now, place.asked))
-        place.program.kill()  # what is left of it
+    def _note_end(self, process: ManagedProcess, now: float) -> None:
+        assert process.program is not None
+        process.start_at = now + AGAIN_SECONDS
+        self.killed.setdefault(process.program.pid, now)
+        self.exits.append(ProcessExit(process.name, process.program.code(1), now, process.asked))
+        process.program.kill()  # what is left of it
 
     # Faults.
 
-    def strike(self, fault: Fault) -> Struck:
+    def inject(self, fault: Fault) -> FaultEvent:
         """Begin a fault."""
-        struck = Struck(fault, time.monotonic())
-        self.struck.append(struck)
+        event = FaultEvent(fault, time.monotonic())
+        self.fault_events.append(event)
         if fault.network:
-            self.network.turn(fault.target, Weather(fault.kind))
+            self.network.set_state(fault.target, LinkState(fault.kind))
         elif fault.target in self.stores:
-            self._strike_store(fault)
+            self._inject_into_store(fault)
         else:
-            self._strike_place(self.places[fault.target], fault.kind)
-        return struck
+            self._inject_into_process(self.processes[fault.target], fault.kind)
+        return event
 
-    def _strike_store(self, fault: Fault) -> None:
+    def _inject_into_store(self, fault: Fault) -> None:
         store = self.stores[fault.target]
         if fault.target in self._starting:
             return  # it is down as it is
@@ -230,14 +230,14 @@ class System:
             case "terminate":
                 self._starting[fault.target] = self._starter.submit(store.stop)
 
-    def _strike_place(self, place: Place, kind: str) -> None:
-        program = place.program
+    def _inject_into_process(self, process: ManagedProcess, kind: str) -> None:
+        program = process.program
         if kind != STOP:
-            place.down = True
+            process.down = True
         if program is None or not program.alive:
             return
         if kind != STOP:
-            place.asked = kind
+            process.asked = kind
         match kind:
             case "kill":
                 program.kill()
@@ -247,29 +247,29 @@ class System:
             case "terminate":
                 program.ask_to_end()
 
-    def heal(self, struck: Struck) -> None:
+    def heal(self, event: FaultEvent) -> None:
         """End a fault."""
-        fault = struck.fault
+        fault = event.fault
         if fault.network:
-            self.network.turn(fault.target, Weather.CLEAR, reset=fault.reset)
+            self.network.set_state(fault.target, LinkState.CLEAR, reset=fault.reset)
         elif fault.target in self.stores:
             if fault.kind == STOP:
                 self.stores[fault.target].resume()
         else:
-            place = self.places[fault.target]
-            place.down = False
-            if fault.kind == STOP and place.program:
-                place.program.wake()
-        struck.lifted = True
+            process = self.processes[fault.target]
+            process.down = False
+            if fault.kind == STOP and process.program:
+                process.program.wake()
+        event.lifted = True
         if fault.target not in self.stores or fault.kind == STOP:
-            struck.healed = time.monotonic()
+            event.healed = time.monotonic()
         self.tick()
 
     def heal_all(self) -> None:
         """End all faults, and return when ledger and broker are there."""
-        for struck in self.struck:
-            if not struck.lifted:
-                self.heal(struck)
+        for event in self.fault_events:
+            if not event.lifted:
+                self.heal(event)
 
         def back() -> bool:
             self.tick()
@@ -280,11 +280,11 @@ class System:
     # Asking.
 
     def unready(self) -> list[str]:
-        """The places that are not ready."""
-        return [place.name for place in self.places.values() if not place.ready()]
+        """The processes that are not ready."""
+        return [process.name for process in self.processes.values() if not process.ready()]
 
     def wait_ready(self, seconds: float = START_SECONDS) -> None:
-        """Return when all places are ready; a failure that names those that are not."""
+        """Return when all processes are ready; a failure that names those that are not."""
 
         def all_ready() -> bool:
             self.tick()
@@ -298,24 +298,24 @@ class System:
     def sizes(self) -> dict[str, tuple[int, int]]:
         """(threads, connections) of each live process."""
         found = {}
-        for place in self.places.values():
+        for process in self.processes.values():
             with contextlib.suppress(psutil.Error):
-                if place.program and place.alive:
-                    process = psutil.Process(place.program.pid)
+                if process.program and process.alive:
+                    process = psutil.Process(process.program.pid)
                     open_ones = [
                         c for c in process.net_connections("tcp") if c.status == "ESTABLISHED"
                     ]
-                    found[place.name] = (process.num_threads(), len(open_ones))
+                    found[process.name] = (process.num_threads(), len(open_ones))
         return found
 
     def tails(self, size: int = 1500) -> str:
         """The last lines of every process."""
         parts = []
-        for place in self.places.values():
-            if place.program:
-                parts.append(f"--- {place.program.name}\n{place.program.tail(size)}")
+        for process in self.processes.values():
+            if process.program:
+                parts.append(f"--- {process.program.name}\n{process.program.tail(size)}")
         return "\n".join(parts)
 
     def targets(self) -> tuple[list[str], list[str], list[str]]:
-        """The links, the places and the stores that a schedule may hit."""
-        return sorted(self.network.links), sorted(self.places), sorted(self.stores)
+        """The links, the processes and the stores that a schedule may hit."""
+        return sorted(self.network.links), sorted(self.processes), sorted(self.stores)

@@ -49,13 +49,13 @@ class Clock:
 
 def jumps(storm: Storm, clocks: list[Clock]) -> None:
     """Each clock forward, back to the right time and far behind it, while clients ask."""
-    storm.clients.begin()
-    storm.blow(BETWEEN_SECONDS, [])
+    storm.clients.start_asking()
+    storm.run_faults(BETWEEN_SECONDS, [])
     for clock in clocks:
         for seconds in (JUMP_SECONDS, -JUMP_SECONDS, 0):
             clock.set(seconds)
-            storm.blow(BETWEEN_SECONDS, [])
-    storm.clients.rest()
+            storm.run_faults(BETWEEN_SECONDS, [])
+    storm.clients.stop_asking()
 
 
 def test_the_clocks_of_gateway_keeper_and_worker_do_not_matter(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_the_clocks_of_gateway_keeper_and_worker_do_not_matter(tmp_path: Path) -
         storm = Storm(system, seed=1)
         outcome = storm.judged(lambda: jumps(storm, list(clocks.values())))
     assert not outcome.violations, outcome.complaint
-    creates = [r for r in storm.clients.book.requests if r.kind == "create"]
+    creates = [r for r in storm.clients.history.requests if r.kind == "create"]
     assert len(creates) > 50
     # And not as a matter of luck: nothing is refused, late or lost to anybody.
     assert {r.status for r in creates} <= {200, 201, 429}
@@ -81,7 +81,7 @@ def test_when_the_clock_of_the_ledger_jumps_nothing_is_lost_or_wrong(tmp_path: P
         storm = Storm(system, seed=2)
         outcome = storm.judged(lambda: jumps(storm, [clock]))
     assert not outcome.violations, outcome.complaint
-    creates = [r for r in storm.clients.book.requests if r.kind == "create"]
+    creates = [r for r in storm.clients.history.requests if r.kind == "create"]
     refused = [r for r in creates if r.status not in (200, 201, 429)]
     assert len(creates) > 30
     assert len(refused) < len(creates) / 4

@@ -56,21 +56,21 @@ def test_a_full_disk_refuses_what_it_cannot_keep_and_loses_nothing(
             system.tick()
             if appendfsync == "always":
                 return not store.alive
-            return clients.create(clients.wish(), "gateway-1").status in (503, 504)
+            return clients.create(clients.intent(), "gateway-1").status in (503, 504)
 
         def act() -> None:
-            running = clients.create(clients.wish(input={"seconds": 3.0}), "gateway-1")
+            running = clients.create(clients.intent(input={"seconds": 3.0}), "gateway-1")
             assert running.accepted
-            clients.begin()
+            clients.start_asking()
             time.sleep(1)
             filler = fill(disk)
             until("the ledger cannot write", stuck, NOTICE_SECONDS)
             full = time.monotonic()
-            storm.blow(FULL_SECONDS, [])
+            storm.run_faults(FULL_SECONDS, [])
             full_from_to.append((full, time.monotonic()))
             filler.unlink()
-            storm.blow(FULL_SECONDS, [])
-            clients.rest()
+            storm.run_faults(FULL_SECONDS, [])
+            clients.stop_asking()
 
         full_from_to: list[tuple[float, float]] = []
         outcome = storm.judged(act)
@@ -78,11 +78,11 @@ def test_a_full_disk_refuses_what_it_cannot_keep_and_loses_nothing(
     ((begin, end),) = full_from_to
     meanwhile = [
         request
-        for request in clients.book.requests
+        for request in clients.history.requests
         if request.kind == "create" and begin < request.asked and (request.answered or end) < end
     ]
     assert len(meanwhile) > 3
     # Some room may be left on the last page of the disk: what is accepted was written there.
     assert {request.status for request in meanwhile} <= {200, 201, 503, 504}
     assert sum(request.status in (503, 504) for request in meanwhile) > len(meanwhile) / 2
-    assert any(request.accepted for request in clients.book.requests if request.asked > end)
+    assert any(request.accepted for request in clients.history.requests if request.asked > end)

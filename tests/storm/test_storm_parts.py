@@ -1,14 +1,14 @@
-"""A schedule that follows from its seed, and plants that fit the product as it is."""
+"""A schedule that follows from its seed, and mutants that fit the product as it is."""
 
 from pathlib import Path
 
 import pytest
 
 from local.processes import PROJECT
-from tests.storm import plants
+from tests.storm import mutants
 from tests.storm.faults import schedule
-from tests.storm.plants import Plant
-from tests.storm.proxy import Weather
+from tests.storm.mutants import Mutant
+from tests.storm.proxy import LinkState
 
 LINKS = ["client-gateway-1", "gateway-1-ledger", "gateway-1-broker", "worker-1-ledger"]
 PLACES = ["gateway-1", "keeper", "worker-1"]
@@ -24,18 +24,18 @@ def test_a_seed_says_all_of_a_storm_and_no_target_is_hit_twice_at_once() -> None
         assert [f.target for f in at_once].count(fault.target) == 1
     hit = {fault.target for fault in faults}
     assert hit == {*LINKS, *PLACES, *STORES}
-    assert {f.kind for f in faults} >= {*(w for w in Weather if w is not Weather.CLEAR), "kill"}
+    assert {f.kind for f in faults} >= {*(w for w in LinkState if w is not LinkState.CLEAR), "kill"}
 
 
-@pytest.mark.parametrize("plant", plants.ALL, ids=lambda plant: plant.name)
-def test_every_plant_fits_the_product_as_it_is(tmp_path: Path, plant: Plant) -> None:
-    source = plant.plant(tmp_path)
-    for file, text, _ in plant.changes:
+@pytest.mark.parametrize("mutant", mutants.ALL, ids=lambda mutant: mutant.name)
+def test_every_plant_fits_the_product_as_it_is(tmp_path: Path, mutant: Mutant) -> None:
+    source = mutant.build(tmp_path)
+    for file, text, _ in mutant.changes:
         assert text not in (source / file).read_text()
         assert text in (PROJECT / file).read_text()
 
 
 def test_a_plant_whose_text_is_gone_fails_loudly(tmp_path: Path) -> None:
-    plant = Plant("nowhere", (("contract/ledger/keys.py", "no such text", "x"),))
+    mutant = Mutant("nowhere", (("contract/ledger/keys.py", "no such text", "x"),))
     with pytest.raises(LookupError, match=r"nowhere: contract/ledger/keys.py has 0 times"):
-        plant.plant(tmp_path)
+        mutant.build(tmp_path)

@@ -1,4 +1,4 @@
-"""What the weather on a link does to the connections through it."""
+"""What the state of a link does to the connections through it."""
 
 import socket
 import threading
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.storm.proxy import DELAY_SECONDS, Network, Weather
+from tests.storm.proxy import DELAY_SECONDS, LinkState, Network
 from tests.support.waiting import until
 
 
@@ -107,33 +107,33 @@ def test_a_cut_resets_those_who_are_there_and_those_who_come(
 ) -> None:
     connection = connect()
     assert says(connection, b"before") == b"before"
-    network.turn("link", Weather.CUT)
+    network.set_state("link", LinkState.CUT)
     with pytest.raises(ConnectionResetError):
         connection.recv(1)
     with pytest.raises(ConnectionResetError):
         connect().recv(1)
-    network.turn("link", Weather.CLEAR)
+    network.set_state("link", LinkState.CLEAR)
     assert says(connect(), b"after") == b"after"
 
 
 def test_a_close_ends_in_good_order(connect: Callable[[], socket.socket], network: Network) -> None:
     connection = connect()
     assert says(connection, b"before") == b"before"
-    network.turn("link", Weather.CLOSED)
+    network.set_state("link", LinkState.CLOSED)
     assert connection.recv(1) == b""
 
 
-@pytest.mark.parametrize("weather", [Weather.SILENT_UP, Weather.SILENT_DOWN, Weather.BLACKHOLE])
+@pytest.mark.parametrize("state", [LinkState.SILENT_UP, LinkState.SILENT_DOWN, LinkState.BLACKHOLE])
 def test_what_is_held_arrives_late_and_whole(
-    connect: Callable[[], socket.socket], network: Network, server: EchoServer, weather: Weather
+    connect: Callable[[], socket.socket], network: Network, server: EchoServer, state: LinkState
 ) -> None:
     connection = connect()
     assert says(connection, b"before") == b"before"
-    network.turn("link", weather)
+    network.set_state("link", state)
     connection.sendall(b"held")
     assert silent(connection)
-    assert (b"held" in server.heard) is (weather is Weather.SILENT_DOWN)
-    network.turn("link", Weather.CLEAR)
+    assert (b"held" in server.heard) is (state is LinkState.SILENT_DOWN)
+    network.set_state("link", LinkState.CLEAR)
     assert hears(connection, 4) == b"held"
 
 
@@ -142,10 +142,10 @@ def test_what_is_held_is_never_delivered_after_a_reset(
 ) -> None:
     connection = connect()
     assert says(connection, b"before") == b"before"
-    network.turn("link", Weather.BLACKHOLE)
+    network.set_state("link", LinkState.BLACKHOLE)
     connection.sendall(b"held")
     assert silent(connection)
-    network.turn("link", Weather.CLEAR, reset=True)
+    network.set_state("link", LinkState.CLEAR, reset=True)
     with pytest.raises(ConnectionResetError):
         connection.recv(1)
     assert says(connect(), b"after") == b"after"
@@ -155,11 +155,11 @@ def test_what_is_held_is_never_delivered_after_a_reset(
 def test_a_blackhole_takes_whoever_comes_and_says_nothing(
     connect: Callable[[], socket.socket], network: Network
 ) -> None:
-    network.turn("link", Weather.BLACKHOLE)
+    network.set_state("link", LinkState.BLACKHOLE)
     connection = connect()
     connection.sendall(b"hello")
     assert silent(connection)
-    network.turn("link", Weather.CLEAR)
+    network.set_state("link", LinkState.CLEAR)
     assert hears(connection, 5) == b"hello"
 
 
@@ -167,13 +167,13 @@ def test_a_delay_delays_and_a_trickle_comes_in_small_pieces(
     connect: Callable[[], socket.socket], network: Network
 ) -> None:
     connection = connect()
-    network.turn("link", Weather.DELAY)
+    network.set_state("link", LinkState.DELAY)
     connection.settimeout(DELAY_SECONDS)
     connection.sendall(b"late")
     with pytest.raises(TimeoutError):
         connection.recv(4)
     connection.settimeout(5)
     assert hears(connection, 4) == b"late"
-    network.turn("link", Weather.TRICKLE)
+    network.set_state("link", LinkState.TRICKLE)
     connection.sendall(b"x" * 200)
     assert len(connection.recv(200)) < 100

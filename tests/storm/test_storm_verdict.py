@@ -6,22 +6,24 @@ from collections.abc import Callable
 import pytest
 
 from contract.prediction import Prediction, Status
-from tests.storm.book import Book, Listening, Request, Sight, Wish
 from tests.storm.evidence import Evidence, Run
-from tests.storm.faults import Fault, Struck
-from tests.storm.model import output_of
-from tests.storm.places import Exit
+from tests.storm.faults import Fault, FaultEvent
+from tests.storm.history import History, Intent, Observation, Request, StreamReading
+from tests.storm.logged_model import output_of
+from tests.storm.managed import ProcessExit
 from tests.storm.verdict import judge
 
 
 def story(n: int = 1, **input: object) -> Evidence:
-    """One wish that was accepted as `a`, ran once and succeeded; nothing is wrong with it."""
+    """One intent that was accepted as `a`, ran once and succeeded; nothing is wrong with it."""
     input = {"n": n, "do": "echo", **input}
-    book = Book(wishes={n: Wish(n, "wide", input)})
+    history = History(intents={n: Intent(n, "wide", input)})
     create = Request("create", "gateway-1", 10.0, n, "a", answered=10.1, status=201)
     look = Request("final", "gateway-1", 20.0, id="a", answered=20.1, status=200)
-    book.requests = [create, look]
-    book.sights = [Sight("a", 20.0, 20.1, "succeeded", output_of(input), None, 1, "t1", "final")]
+    history.requests = [create, look]
+    history.observations = [
+        Observation("a", 20.0, 20.1, "succeeded", output_of(input), None, 1, "t1", "final")
+    ]
     record = Prediction(
         "a",
         "wide",
@@ -32,10 +34,10 @@ def story(n: int = 1, **input: object) -> Evidence:
     )
     run = Run("a", n, pid=5, batch="b", begun=10.2, again=False, ended=10.3)
     return Evidence(
-        book,
+        history,
         {"a": record},
         [run],
-        struck=[],
+        fault_events=[],
         exits=[],
         killed={},
         healed=15.0,
@@ -53,15 +55,19 @@ def hang(e: Evidence) -> None:
 
 
 def miss(e: Evidence) -> None:
-    e.book.requests.append(Request("get", "g", 12.0, id="a", answered=12.1, status=404))
+    e.history.requests.append(Request("get", "g", 12.0, id="a", answered=12.1, status=404))
 
 
 def change(e: Evidence) -> None:
-    e.book.sights.append(Sight("a", 12, 12.1, "canceled", None, None, 1, "t0", "get"))
+    e.history.observations.append(
+        Observation("a", 12, 12.1, "canceled", None, None, 1, "t0", "get")
+    )
 
 
 def revive(e: Evidence) -> None:
-    e.book.sights.append(Sight("a", 21.0, 21.1, "processing", None, None, 2, None, "get"))
+    e.history.observations.append(
+        Observation("a", 21.0, 21.1, "processing", None, None, 2, None, "get")
+    )
 
 
 def falsify(e: Evidence) -> None:
@@ -69,31 +75,31 @@ def falsify(e: Evidence) -> None:
 
 
 def show_another(e: Evidence) -> None:
-    e.book.sights[0].output = {"n": 2}
+    e.history.observations[0].output = {"n": 2}
 
 
 def blame(e: Evidence) -> None:
     record = e.records["a"]
     record.status, record.output, record.error_code = Status.FAILED, None, "timeout"
-    e.book.sights.clear()
+    e.history.observations.clear()
 
 
 def repeat_stream(e: Evidence) -> None:
     input = {"n": 1, "do": "stream"}
     text = output_of(input)
-    e.book.wishes[1].input = input
+    e.history.intents[1].input = input
     e.records["a"].input, e.records["a"].output = json.dumps(input), json.dumps(text)
-    e.book.sights.clear()
-    e.book.listenings.append(Listening("a", 1, text[:9] + text, done=True))
+    e.history.observations.clear()
+    e.history.stream_readings.append(StreamReading("a", 1, text[:9] + text, done=True))
 
 
 def never_end_a_stream(e: Evidence) -> None:
-    e.book.listenings.append(Listening("a", 1))
+    e.history.stream_readings.append(StreamReading("a", 1))
 
 
 def twin(e: Evidence) -> None:
     e.records["b"] = Prediction("b", "wide", input=e.records["a"].input, status=Status.CANCELED)
-    e.book.wishes[1].canceled = True
+    e.history.intents[1].canceled = True
 
 
 def start_often(e: Evidence) -> None:
@@ -101,29 +107,29 @@ def start_often(e: Evidence) -> None:
 
 
 def refuse(e: Evidence) -> None:
-    e.book.requests[0].status = 503
-    e.book.requests[0].id = None
+    e.history.requests[0].status = 503
+    e.history.requests[0].id = None
 
 
 def unsure(e: Evidence) -> None:
-    e.book.requests[0].status = 504
-    e.book.requests.append(Request("final", "g", 20.0, id="a", answered=20.1, status=404))
+    e.history.requests[0].status = 504
+    e.history.requests.append(Request("final", "g", 20.0, id="a", answered=20.1, status=404))
 
 
 def fail(e: Evidence) -> None:
-    e.book.requests.append(
+    e.history.requests.append(
         Request("list", "g", 12.0, answered=12.1, status=500, code="internal_error")
     )
 
 
 def be_bare(e: Evidence) -> None:
-    e.book.requests.append(
+    e.history.requests.append(
         Request("list", "g", 12.0, answered=12.1, status=503, trouble="no problem document: ''")
     )
 
 
 def dawdle(e: Evidence) -> None:
-    e.book.requests[0].answered = 13.6
+    e.history.requests[0].answered = 13.6
 
 
 def sleep_on(e: Evidence) -> None:
@@ -139,18 +145,18 @@ def be_ready_and_refuse(e: Evidence) -> None:
 
 
 def end_badly(e: Evidence) -> None:
-    e.exits.append(Exit("worker-1", 1, 12.0, "terminate"))
+    e.exits.append(ProcessExit("worker-1", 1, 12.0, "terminate"))
 
 
 def end_by_itself(e: Evidence) -> None:
-    e.exits.append(Exit("gateway-1", 0, 12.0, ""))
+    e.exits.append(ProcessExit("gateway-1", 0, 12.0, ""))
 
 
 def come_back_late(e: Evidence) -> None:
     e.runs[0].ended = None
     e.killed[5] = 10.5
     e.runs.append(Run("a", 1, 6, "c", 60.0, again=False, ended=60.1))
-    e.struck.append(Struck(Fault(1, 5, "cut", "keeper-ledger"), 12.0, 17.0))
+    e.fault_events.append(FaultEvent(Fault(1, 5, "cut", "keeper-ledger"), 12.0, 17.0))
 
 
 def leak(e: Evidence) -> None:
@@ -202,7 +208,7 @@ def test_each_broken_promise_is_found_by_its_name(
 
 def test_what_was_hurt_is_excused_and_a_split_is_no_other_start() -> None:
     evidence = story()
-    evidence.book.requests[0].answered = 18.0
-    evidence.struck.append(Struck(Fault(1, 5, "stop", "gateway-1"), 12.0, 17.0))
+    evidence.history.requests[0].answered = 18.0
+    evidence.fault_events.append(FaultEvent(Fault(1, 5, "stop", "gateway-1"), 12.0, 17.0))
     evidence.runs += [Run("a", 1, 5, b, 11.0, again=True, ended=11.1) for b in "cde"]
     assert judge(evidence) == []

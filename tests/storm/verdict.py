@@ -2,29 +2,29 @@
 
 from collections.abc import Callable, Iterator
 
-from tests.storm import answers, outcomes, recovery
+from tests.storm import answer_checks, outcome_checks, recovery_checks
 from tests.storm.evidence import Evidence
 from tests.storm.violation import Violation
 
 Check = Callable[[Evidence], Iterator[Violation]]
 
 CHECKS: tuple[Check, ...] = (
-    outcomes.lost,
-    outcomes.doubled,
-    outcomes.wrong,
-    outcomes.wrong_stream,
-    outcomes.duplicated,
-    outcomes.attempts_exceeded,
-    answers.refused_ran,
-    answers.unknown_unresolved,
-    answers.server_error,
-    answers.late_answer,
-    recovery.lost_wake_up,
-    recovery.not_ready,
-    recovery.bad_exit,
-    recovery.dead_worker_slow,
-    recovery.grown,
-    recovery.residue,
+    outcome_checks.lost,
+    outcome_checks.doubled,
+    outcome_checks.wrong,
+    outcome_checks.wrong_stream,
+    outcome_checks.duplicated,
+    outcome_checks.attempts_exceeded,
+    answer_checks.refused_ran,
+    answer_checks.unknown_unresolved,
+    answer_checks.server_error,
+    answer_checks.late_answer,
+    recovery_checks.lost_wake_up,
+    recovery_checks.not_ready,
+    recovery_checks.bad_exit,
+    recovery_checks.dead_worker_slow,
+    recovery_checks.grown,
+    recovery_checks.residue,
 )
 
 

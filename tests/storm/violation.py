@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.storm.book import Request
 from tests.storm.evidence import Evidence
+from tests.storm.history import Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,15 +21,15 @@ class Violation:
 
 
 def about(e: Evidence, name: str, sentence: str, n: int) -> Violation:
-    """A violation with all that is known of one wish."""
+    """A violation with all that is known of one intent."""
     records = e.records_of(n)
-    ids = {p.id for p in records} | {r.id for r in e.book.requests if r.n == n and r.id}
-    requests = [r for r in e.book.requests if r.n == n or (r.id in ids and r.id)]
+    ids = {p.id for p in records} | {r.id for r in e.history.requests if r.n == n and r.id}
+    requests = [r for r in e.history.requests if r.n == n or (r.id in ids and r.id)]
     return Violation(
         name,
         sentence,
         {
-            "wish": e.book.wishes.get(n),
+            "intent": e.history.intents.get(n),
             "requests": requests,
             "records": records,
             "runs": [run for run in e.runs if run.n == n],
@@ -44,4 +44,4 @@ def faults_near(e: Evidence, requests: list[Request]) -> list[str]:
         return []
     begin = min(r.asked for r in requests)
     end = max(r.answered or r.asked for r in requests)
-    return [str(s.fault) for s in e.struck if s.touches(begin - 3, end + 3)]
+    return [str(s.fault) for s in e.fault_events if s.touches(begin - 3, end + 3)]

@@ -1,4 +1,4 @@
-"""Faults planted on purpose, each into a copy of the product: what the verdict must find, by name."""
+"""Mutants: copies of the product with one fault each, which the verdict must find by name."""
 
 import shutil
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ PACKAGES = ("contract", "service", "worker")
 
 
 @dataclass(frozen=True, slots=True)
-class Plant:
+class Mutant:
     """One fault: these texts of the product's source in place of those."""
 
     name: str
     changes: tuple[tuple[str, str, str], ...]
     """(file, text, other text); each text stands exactly once in its file."""
 
-    def plant(self, folder: Path) -> Path:
+    def build(self, folder: Path) -> Path:
         """A copy of the product with this fault.
 
         Raises:
@@ -38,7 +38,7 @@ class Plant:
         return folder
 
 
-UNFENCED_FINISH = Plant(
+UNFENCED_FINISH = Mutant(
     "a finish that is not fenced",
     (
         (
@@ -48,7 +48,7 @@ UNFENCED_FINISH = Plant(
         ),
     ),
 )
-LATE_CREATE = Plant(
+LATE_CREATE = Mutant(
     "a create that ignores not_after",
     (
         (
@@ -58,7 +58,7 @@ LATE_CREATE = Plant(
         ),
     ),
 )
-EARLY_ANSWER = Plant(
+EARLY_ANSWER = Mutant(
     "a 201 before the record",
     (
         (
@@ -69,7 +69,7 @@ EARLY_ANSWER = Plant(
         ),
     ),
 )
-LOST_WAKE_UP = Plant(
+LOST_WAKE_UP = Mutant(
     "a lost message that nobody sends again",
     (
         (
@@ -79,11 +79,11 @@ LOST_WAKE_UP = Plant(
         ),
     ),
 )
-BARE_ERROR = Plant(
+BARE_ERROR = Mutant(
     "a 500 where the ledger is away",
     (("service/http/problems.py", "    errors.LedgerUnavailable: 503,\n", ""),),
 )
-FORGOTTEN_KEY = Plant(
+FORGOTTEN_KEY = Mutant(
     "an Idempotency-Key that is not looked for",
     (
         (

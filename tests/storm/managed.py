@@ -1,4 +1,4 @@
-"""Where a process of the system runs, again and again, and how it ended."""
+"""A process of the system that is started again when it ends, and how each run of it ended."""
 
 import contextlib
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from tests.support.programs import Program
 
 
 @dataclass(slots=True)
-class Place:
-    """Where one process runs, again and again."""
+class ManagedProcess:
+    """One process, with what it is started with each time."""
 
     name: str
     arguments: list[str]
@@ -22,7 +22,7 @@ class Place:
     """A fault keeps it from starting again."""
     start_at: float = 0.0
     asked: str = ""
-    """The fault that ends, or has ended, the process that runs there."""
+    """The fault that ended its present run, or is about to."""
 
     @property
     def alive(self) -> bool:
@@ -37,10 +37,10 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Exit:
+class ProcessExit:
     """The end of a process. `asked` is the fault that ended it, if one did."""
 
-    place: str
+    process: str
     code: int
     at: float
     asked: str

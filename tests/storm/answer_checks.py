@@ -1,10 +1,10 @@
-"""What clients were told: a refusal that holds, an unknown outcome that resolves, in time, and never a 500."""
+"""The answers: a refusal holds, an unknown outcome resolves, each comes in time, and none is a 500."""
 
 from collections.abc import Iterator
 
-from tests.storm.book import Request
 from tests.storm.clients import ANSWER_SECONDS
 from tests.storm.evidence import Evidence
+from tests.storm.history import Request
 from tests.storm.violation import Violation, about, faults_near
 
 EXPECTED = {
@@ -21,23 +21,25 @@ SLACK_SECONDS = 0.3
 def refused_ran(e: Evidence) -> Iterator[Violation]:
     """Answered 429 or 503 each time it was asked for, and it exists or ran."""
     ran = {run.n for run in e.runs}
-    for n, requests in e.book.creates().items():
+    for n, requests in e.history.creates().items():
         if all(request.refused for request in requests):
             records = e.records_of(n)
             if records or n in ran:
                 what = "ran" if n in ran else "is recorded"
-                yield about(e, "refused_ran", f"wish {n} was refused and {what}", n)
+                yield about(e, "refused_ran", f"intent {n} was refused and {what}", n)
 
 
 def unknown_unresolved(e: Evidence) -> Iterator[Violation]:
     """A 504 whose id is there though it was said that it never will be, or gone, or that ran without a record."""
     ran = {run.id for run in e.runs}
-    for id, n in e.book.unknown().items():
-        told = min(r.answered or r.asked for r in e.book.requests if r.status == 504 and r.id == id)
+    for id, n in e.history.unknown().items():
+        first = min(
+            r.answered or r.asked for r in e.history.requests if r.status == 504 and r.id == id
+        )
         answers = {
             r.status
-            for r in e.book.requests
-            if r.kind in ("get", "final") and r.id == id and r.asked >= told
+            for r in e.history.requests
+            if r.kind in ("get", "final") and r.id == id and r.asked >= first
         } & {200, 404}
         exists = id in e.records
         if answers - {200 if exists else 404}:
@@ -49,14 +51,14 @@ def unknown_unresolved(e: Evidence) -> Iterator[Violation]:
 
 def server_error(e: Evidence) -> Iterator[Violation]:
     """A 500, a refusal that is no problem document, or an answer that nobody could expect."""
-    known = set(e.book.accepted())
-    for request in e.book.requests:
+    known = set(e.history.accepted())
+    for request in e.history.requests:
         if request.status is None:
             continue
         expected = EXPECTED.get(request.kind, {200, 404, 503})
         unsure = request.kind in ("get", "cancel", "stream") and request.status == 404
         if unsure and request.id not in known:
-            continue  # of a create that was answered 504, or told of as lost
+            continue  # of a create that was answered 504, or a violation named `lost`
         if request.status not in expected and not unsure:
             yield Violation(
                 "server_error",
@@ -69,7 +71,7 @@ def server_error(e: Evidence) -> Iterator[Violation]:
 
 def late_answer(e: Evidence) -> Iterator[Violation]:
     """No answer within 3 s and the wait that was asked for, from a gateway that nothing had hurt."""
-    for request in e.book.requests:
+    for request in e.history.requests:
         if request.answered is None or request.kind == "final":
             continue  # no gateway to answer: the connection broke
         lag = e.lag_in(request.asked, request.answered)
@@ -86,4 +88,4 @@ def _excused(e: Evidence, request: Request) -> bool:
     """Whether the gateway, or the way to it, was hurt while this request was under way."""
     end = request.answered or request.asked
     hurt = {request.gateway, f"client-{request.gateway}"}
-    return any(s.fault.target in hurt and s.touches(request.asked, end) for s in e.struck)
+    return any(s.fault.target in hurt and s.touches(request.asked, end) for s in e.fault_events)

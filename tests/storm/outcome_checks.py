@@ -1,4 +1,4 @@
-"""What became of what was accepted: each kept, ended once, right, and started no more often than promised."""
+"""What was accepted: each is kept, ends once, is right, and is started no more often than promised."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -6,22 +6,22 @@ from collections.abc import Iterator
 import orjson
 
 from contract.prediction import Prediction
-from tests.storm.book import Sight, Wish
 from tests.storm.evidence import Evidence
-from tests.storm.model import output_of
+from tests.storm.history import Intent, Observation
+from tests.storm.logged_model import output_of
 from tests.storm.violation import Violation, about
 
 
 def lost(e: Evidence) -> Iterator[Violation]:
     """Accepted, and gone or never ended."""
-    for id, n in e.book.accepted().items():
+    for id, n in e.history.accepted().items():
         record = e.records.get(id)
         if record is None:
             yield about(e, "lost", f"{id} was accepted and the ledger has it not", n)
         elif not record.status.terminal:
             yield about(e, "lost", f"{id} was accepted and is still {record.status}", n)
-    known = e.book.accepted()
-    for request in e.book.requests:
+    known = e.history.accepted()
+    for request in e.history.requests:
         id = request.id
         missed = request.kind in ("get", "cancel", "stream", "final") and request.status == 404
         if missed and id in known and request.asked > _accepted_at(e, id):
@@ -33,49 +33,53 @@ def lost(e: Evidence) -> Iterator[Violation]:
 
 def doubled(e: Evidence) -> Iterator[Violation]:
     """Two ends, or an end that changed."""
-    seen: dict[str, list[Sight]] = defaultdict(list)
-    for sight in e.book.sights:
-        seen[sight.id].append(sight)
-    for id, sights in seen.items():
+    seen: dict[str, list[Observation]] = defaultdict(list)
+    for observation in e.history.observations:
+        seen[observation.id].append(observation)
+    for id, observations in seen.items():
         ends = {
             (s.status, repr(s.output), s.error_code, s.attempt, s.completed_at)
-            for s in sights
+            for s in observations
             if s.over
         }
         if len(ends) > 1:
             yield Violation("doubled", f"{id} was seen with {len(ends)} ends", {"ends": ends})
-        first = min((s.answered for s in sights if s.over), default=None)
+        first = min((s.answered for s in observations if s.over), default=None)
         if first is None:
             continue
         # A create that is repeated says `starting` of whatever is not over.
-        back = [s.status for s in sights if s.asked > first and not s.over]
+        back = [s.status for s in observations if s.asked > first and not s.over]
         if back:
-            yield Violation("doubled", f"{id} was over, then {back[0]}", {"sights": sights})
+            yield Violation(
+                "doubled", f"{id} was over, then {back[0]}", {"observations": observations}
+            )
 
 
 def wrong(e: Evidence) -> Iterator[Violation]:
     """An end that its input cannot have."""
-    for n, wish in e.book.wishes.items():
+    for n, intent in e.history.intents.items():
         for record in e.records_of(n):
-            if record.status.terminal and (why := _misfit(wish, record, e)):
+            if record.status.terminal and (why := _misfit(intent, record, e)):
                 yield about(e, "wrong_output", f"{record.id}: {why}", n)
-    for sight in e.book.sights:
-        record = e.records.get(sight.id)
-        if sight.over and sight.status == "succeeded" and record is not None:
+    for observation in e.history.observations:
+        record = e.records.get(observation.id)
+        if observation.over and observation.status == "succeeded" and record is not None:
             n = e.number_of(record)
-            if n in e.book.wishes and sight.output != output_of(e.book.wishes[n].input):
-                yield about(e, "wrong_output", f"{sight.id} was shown with another output", n)
+            if n in e.history.intents and observation.output != output_of(
+                e.history.intents[n].input
+            ):
+                yield about(e, "wrong_output", f"{observation.id} was shown with another output", n)
 
 
-def _misfit(wish: Wish, record: Prediction, e: Evidence) -> str | None:
-    do, code = wish.input["do"], record.error_code
+def _misfit(intent: Intent, record: Prediction, e: Evidence) -> str | None:
+    do, code = intent.input["do"], record.error_code
     if record.status == "succeeded":
         if do in ("refuse", "raise", "poison"):
             return f"{do} cannot succeed"
         output = orjson.loads(record.output or "null")
-        return None if output == output_of(wish.input) else f"the output is {output!r}"
+        return None if output == output_of(intent.input) else f"the output is {output!r}"
     if record.status == "canceled":
-        wanted = wish.canceled or wish.deadline is not None
+        wanted = intent.canceled or intent.deadline is not None
         return None if wanted else f"canceled ({code}), and nobody had asked for it"
     if code == "worker_lost":
         lost = record.attempt - record.handed_back
@@ -85,16 +89,16 @@ def _misfit(wish: Wish, record: Prediction, e: Evidence) -> str | None:
 
 def wrong_stream(e: Evidence) -> Iterator[Violation]:
     """A listener's text that is not the output's text."""
-    for heard in e.book.listenings:
+    for heard in e.history.stream_readings:
         record = e.records.get(heard.id)
         if record is None or not record.status.terminal:
-            continue  # told of as lost
+            continue  # a violation named `lost`
         if not heard.done:
-            sentence = f"a listener of {heard.id} was never told of its end"
+            sentence = f"a listener of {heard.id} never got the end of its stream"
             yield Violation("wrong_stream", sentence, {"heard": heard})
         if not heard.done or record.status != "succeeded":
             continue
-        text = output_of(e.book.wishes[heard.n].input)
+        text = output_of(e.history.intents[heard.n].input)
         if heard.text != text or heard.error is not None:
             yield Violation(
                 "wrong_stream",
@@ -104,11 +108,11 @@ def wrong_stream(e: Evidence) -> Iterator[Violation]:
 
 
 def duplicated(e: Evidence) -> Iterator[Violation]:
-    """One wish that became two predictions."""
-    for n, requests in e.book.creates().items():
+    """One intent that became two predictions."""
+    for n, requests in e.history.creates().items():
         ids = {r.id for r in requests if r.accepted} | {p.id for p in e.records_of(n)}
         if len(ids) > 1:
-            yield about(e, "duplicated", f"wish {n} became {sorted(map(str, ids))}", n)
+            yield about(e, "duplicated", f"intent {n} became {sorted(map(str, ids))}", n)
 
 
 def attempts_exceeded(e: Evidence) -> Iterator[Violation]:
@@ -128,4 +132,4 @@ def attempts_exceeded(e: Evidence) -> Iterator[Violation]:
 
 
 def _accepted_at(e: Evidence, id: str) -> float:
-    return min(r.answered or r.asked for r in e.book.requests if r.accepted and r.id == id)
+    return min(r.answered or r.asked for r in e.history.requests if r.accepted and r.id == id)

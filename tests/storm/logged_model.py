@@ -36,7 +36,7 @@ def mark_of(input: dict[str, Any]) -> str:
 class LoggedModel:
     """Does what `do` of an input says, and writes a line to `runs` before and after.
 
-    echo: the output, after `seconds`. stream: the same in pieces. refuse: an error in the output's place.
+    echo: the output, after `seconds`. stream: the same in pieces. refuse: an error in the output's process.
     raise: an error of the whole batch, which is then split. poison: kills its worker. fragile: kills its
     worker in its first run.
     """

@@ -1,4 +1,4 @@
-"""What the clients of a storm wanted, asked and were told. Times are `time.monotonic()`."""
+"""The history of a storm's clients: what they intended, asked, were answered and observed. Times are `time.monotonic()`."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -9,7 +9,7 @@ TERMINAL = frozenset({"succeeded", "failed", "canceled"})
 
 
 @dataclass(slots=True)
-class Wish:
+class Intent:
     """One prediction that a client wants. Its number is in its input, so that it is known anywhere."""
 
     n: int
@@ -63,7 +63,7 @@ class Request:
 
 
 @dataclass(slots=True)
-class Sight:
+class Observation:
     """A prediction as an answer showed it."""
 
     id: str
@@ -82,7 +82,7 @@ class Sight:
 
 
 @dataclass(slots=True)
-class Listening:
+class StreamReading:
     """What came out of the stream of a prediction, over as many connections as it took."""
 
     id: str
@@ -104,16 +104,16 @@ class Listening:
 
 
 @dataclass(slots=True)
-class Book:
+class History:
     """All of it, in the order in which it happened."""
 
-    wishes: dict[int, Wish] = field(default_factory=dict)
+    intents: dict[int, Intent] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
-    sights: list[Sight] = field(default_factory=list)
-    listenings: list[Listening] = field(default_factory=list)
+    observations: list[Observation] = field(default_factory=list)
+    stream_readings: list[StreamReading] = field(default_factory=list)
 
     def creates(self) -> dict[int, list[Request]]:
-        """The creates of each wish that was asked for at all."""
+        """The creates of each intent that was asked for at all."""
         found: dict[int, list[Request]] = {}
         for request in self.requests:
             if request.kind == "create" and request.n is not None:
@@ -121,21 +121,23 @@ class Book:
         return found
 
     def accepted(self) -> dict[str, int]:
-        """The ids that were answered 200 or 201, with the number of their wish."""
+        """The ids that were answered 200 or 201, with the number of their intent."""
         return {r.id: r.n for r in self.requests if r.accepted and r.id and r.n is not None}
 
     def unknown(self) -> dict[str, int]:
-        """The ids of creates that were answered 504, with the number of their wish."""
+        """The ids of creates that were answered 504, with the number of their intent."""
         return {
             r.id: r.n
             for r in self.requests
             if r.kind == "create" and r.status == 504 and r.id and r.n is not None
         }
 
-    def see(self, asked: float, answered: float, shown: dict[str, Any], how: str) -> None:
+    def note_observation(
+        self, asked: float, answered: float, shown: dict[str, Any], how: str
+    ) -> None:
         """Note a prediction that an answer holds."""
-        self.sights.append(
-            Sight(
+        self.observations.append(
+            Observation(
                 shown["id"],
                 asked,
                 answered,
@@ -149,10 +151,10 @@ class Book:
         )
 
     def write(self, path: Path) -> None:
-        """One line of JSON for each wish, request, sight and listening."""
+        """One line of JSON for each intent, request, observation and stream reading."""
         with path.open("w") as out:
-            for name in ("requests", "sights", "listenings"):
+            for name in ("requests", "observations", "stream_readings"):
                 for row in getattr(self, name):
                     out.write(json.dumps({"what": name[:-1], **asdict(row)}) + "\n")
-            for wish in self.wishes.values():
-                out.write(json.dumps({"what": "wish", **asdict(wish)}) + "\n")
+            for intent in self.intents.values():
+                out.write(json.dumps({"what": "intent", **asdict(intent)}) + "\n")

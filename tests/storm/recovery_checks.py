@@ -37,11 +37,11 @@ def bad_exit(e: Evidence) -> Iterator[Violation]:
     for end in e.exits:
         if end.asked == "kill":
             continue
-        worker = end.place.startswith("worker")
+        worker = end.process.startswith("worker")
         allowed = {0} if end.asked else WORKERS_OWN_EXITS if worker else set()
         if end.code not in allowed:
             what = end.asked or "no fault"
-            yield Violation("bad_exit", f"{end.place} ended with {end.code} after {what}")
+            yield Violation("bad_exit", f"{end.process} ended with {end.code} after {what}")
 
 
 def dead_worker_slow(e: Evidence) -> Iterator[Violation]:
@@ -52,7 +52,7 @@ def dead_worker_slow(e: Evidence) -> Iterator[Violation]:
             continue
         later = [r.begun for r in e.runs if r.id == run.id and r.begun > died]
         if not later:
-            continue  # it has ended otherwise, or is told of as lost
+            continue  # it has ended otherwise, or is a violation named `lost`
         seconds = e.clear_seconds(died, min(later))
         if seconds > DEAD_WORKER_SECONDS:
             yield Violation(

@@ -1,15 +1,15 @@
-"""Faults planted on purpose, one at a time, into a copy of the product: a storm that was made for it finds each by name."""
+"""A storm that is made for it finds the fault of each mutant by name."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.storm import plants
+from tests.storm import mutants
 from tests.storm.evidence import read_runs
 from tests.storm.faults import Fault
-from tests.storm.plants import Plant
-from tests.storm.proxy import Weather
+from tests.storm.mutants import Mutant
+from tests.storm.proxy import LinkState
 from tests.storm.storm import Storm
 from tests.storm.system import System
 from tests.support.waiting import until
@@ -22,33 +22,33 @@ GIVE_UP_SECONDS = 3.0
 HERE, THERE = "gateway-1", "gateway-2"
 
 
-def weather(storm: Storm, kind: Weather, link: str) -> Callable[[], None]:
-    """Change the weather of a link; what changes it back."""
-    struck = storm.system.strike(Fault(0, 0, kind, link))
-    return lambda: storm.system.heal(struck)
+def set_link(storm: Storm, kind: LinkState, link: str) -> Callable[[], None]:
+    """Change the state of a link; what changes it back."""
+    event = storm.system.inject(Fault(0, 0, kind, link))
+    return lambda: storm.system.heal(event)
 
 
 def freeze_a_worker_and_cancel(storm: Storm) -> None:
     """The frozen worker wakes up with an outcome for what was canceled meanwhile."""
     clients, system = storm.clients, storm.system
-    wish = clients.wish(input={"seconds": 1.0})
-    id = clients.create(wish, HERE).id
+    intent = clients.intent(input={"seconds": 1.0})
+    id = clients.create(intent, HERE).id
     assert id is not None
     until("it runs", lambda: any(run.id == id for run in read_runs(system.runs_file)), 20)
-    struck = system.strike(Fault(0, 0, "stop", "worker-1"))
-    wish.canceled = True
+    event = system.inject(Fault(0, 0, "stop", "worker-1"))
+    intent.canceled = True
     assert clients.cancel(id, HERE).status == 200
     assert clients.get(id, HERE).status == 200
-    system.heal(struck)
+    system.heal(event)
     until("it ends", lambda: read_runs(system.runs_file)[-1].ended, 20)
-    storm.blow(GIVE_UP_SECONDS, [])  # time for a product that is broken to write the outcome
+    storm.run_faults(GIVE_UP_SECONDS, [])  # time for a product that is broken to write the outcome
 
 
 def hold_a_create_back(storm: Storm) -> None:
     """It reaches the ledger long after its client was told that it never will be recorded."""
     clients = storm.clients
-    heal = weather(storm, Weather.SILENT_UP, f"{HERE}-ledger")
-    request = clients.create(clients.wish(), HERE)
+    heal = set_link(storm, LinkState.SILENT_UP, f"{HERE}-ledger")
+    request = clients.create(clients.intent(), HERE)
     assert request.status == 504
     assert request.id is not None
     assert clients.get(request.id, THERE).status == 404
@@ -57,44 +57,44 @@ def hold_a_create_back(storm: Storm) -> None:
 
 def cut_the_ledger_off(storm: Storm) -> None:
     clients = storm.clients
-    heal = weather(storm, Weather.CUT, f"{HERE}-ledger")
+    heal = set_link(storm, LinkState.CUT, f"{HERE}-ledger")
     for _ in range(3):
-        clients.create(clients.wish(), HERE)
-    storm.blow(GIVE_UP_SECONDS, [])
+        clients.create(clients.intent(), HERE)
+    storm.run_faults(GIVE_UP_SECONDS, [])
     heal()
 
 
 def lose_a_message(storm: Storm) -> None:
     clients = storm.clients
-    heal = weather(storm, Weather.CUT, f"{HERE}-broker")
-    assert clients.create(clients.wish(), HERE).accepted
-    storm.blow(GIVE_UP_SECONDS, [])
+    heal = set_link(storm, LinkState.CUT, f"{HERE}-broker")
+    assert clients.create(clients.intent(), HERE).accepted
+    storm.run_faults(GIVE_UP_SECONDS, [])
     heal()
 
 
 def repeat_a_key(storm: Storm) -> None:
     clients = storm.clients
-    wish = clients.wish(key="the-same")
-    assert clients.create(wish, HERE).accepted
-    assert clients.create(wish, THERE).accepted
+    intent = clients.intent(key="the-same")
+    assert clients.create(intent, HERE).accepted
+    assert clients.create(intent, THERE).accepted
 
 
 @pytest.mark.parametrize(
-    ("plant", "act", "name"),
+    ("mutant", "act", "name"),
     [
-        (plants.UNFENCED_FINISH, freeze_a_worker_and_cancel, "doubled"),
-        (plants.LATE_CREATE, hold_a_create_back, "unknown_unresolved"),
-        (plants.EARLY_ANSWER, cut_the_ledger_off, "lost"),
-        (plants.LOST_WAKE_UP, lose_a_message, "lost_wake_up"),
-        (plants.BARE_ERROR, cut_the_ledger_off, "server_error"),
-        (plants.FORGOTTEN_KEY, repeat_a_key, "duplicated"),
+        (mutants.UNFENCED_FINISH, freeze_a_worker_and_cancel, "doubled"),
+        (mutants.LATE_CREATE, hold_a_create_back, "unknown_unresolved"),
+        (mutants.EARLY_ANSWER, cut_the_ledger_off, "lost"),
+        (mutants.LOST_WAKE_UP, lose_a_message, "lost_wake_up"),
+        (mutants.BARE_ERROR, cut_the_ledger_off, "server_error"),
+        (mutants.FORGOTTEN_KEY, repeat_a_key, "duplicated"),
     ],
-    ids=lambda value: value.name if isinstance(value, Plant) else "",
+    ids=lambda value: value.name if isinstance(value, Mutant) else "",
 )
 def test_a_planted_fault_is_found_by_its_name(
-    tmp_path: Path, plant: Plant, act: Callable[[Storm], None], name: str
+    tmp_path: Path, mutant: Mutant, act: Callable[[Storm], None], name: str
 ) -> None:
-    source = plant.plant(tmp_path / "source")
+    source = mutant.build(tmp_path / "source")
     with System(tmp_path / "system", "shared", source, workers={"worker-1": "wide"}) as system:
         storm = Storm(system, seed=0, patience_seconds=PATIENCE_SECONDS)
         outcome = storm.judged(lambda: act(storm))
