@@ -18,12 +18,12 @@ from rich.markdown import Markdown
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bench import idle, topologies
-from bench.models import BenchModel, models
+from bench.models import BenchModel, bench_models
 from bench.report import Report
-from bench.run import DEFAULT_STACKS, STACKS, Run
+from bench.run import DEFAULT_STACKS, STACKS, BenchRun
 from bench.scaling import comparison, tables
 from bench.stacks.stack import ONE_THREAD
-from bench.visit import FULL, QUICK
+from bench.trial import FULL, QUICK
 from local.processes import PROJECT
 
 MODELS = ["tiny", "minilm"]
@@ -32,7 +32,7 @@ MAKE_TINY = "import sys, pathlib, bench.offline; bench.offline.make_tiny(pathlib
 
 def make_models(folder: Path, wanted: list[str]) -> list[BenchModel]:
     """The models asked for; the tiny one is made by a process of its own, since it needs torch."""
-    known = models(folder)
+    known = bench_models(folder)
     if "tiny" in wanted:
         subprocess.run(
             [sys.executable, "-c", MAKE_TINY, str(known["tiny"].folder)],
@@ -100,29 +100,31 @@ def interrupted(*_: Any) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def perform(
+def run_part(
     options: argparse.Namespace, console: Console, folder: Path
 ) -> tuple[dict[str, Any], str]:
     """Measure, and give the results and their report."""
-    plan = QUICK if options.quick else FULL
+    durations = QUICK if options.quick else FULL
     if options.rounds:
-        plan = replace(plan, rounds=options.rounds)
+        durations = replace(durations, rounds=options.rounds)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console, refresh_per_second=2) as progress:
         if options.what == "scaling":
             seeds = tables.QUICK_SEEDS if options.quick else tables.SEEDS
-            results = tables.measure(progress, options.rounds or seeds)
-            return results, tables.render(results)
+            results = tables.measure_scaling(progress, options.rounds or seeds)
+            return results, tables.render_scaling(results)
         if options.what == "idle":
-            results = idle.measure(folder, progress)
-            return results, idle.render(results)
+            results = idle.measure_idle(folder, progress)
+            return results, idle.render_idle(results)
         if options.what == "topologies":
             [model] = make_models(folder, (options.models or ["tiny"])[:1])
-            ways = topologies.ways(options.workers, options.size)
-            results = topologies.measure(ways, model, plan, folder, progress)
-            return results, topologies.render(results)
-        run = Run(options.stacks, make_models(folder, options.models or MODELS), plan, folder)
-        run.perform(progress)
+            setups = topologies.pool_setups(options.workers, options.size)
+            results = topologies.measure_topologies(setups, model, durations, folder, progress)
+            return results, topologies.render_topologies(results)
+        run = BenchRun(
+            options.stacks, make_models(folder, options.models or MODELS), durations, folder
+        )
+        run.run_rounds(progress)
         return run.results, Report(run.results).render()
 
 
@@ -132,7 +134,7 @@ def main() -> int:
     console = Console()
     folder = Path(tempfile.mkdtemp(prefix="soloist-bench-"))
     try:
-        results, text = perform(options, console, folder)
+        results, text = run_part(options, console, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     options.out.mkdir(parents=True, exist_ok=True)

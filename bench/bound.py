@@ -52,5 +52,5 @@ class Bound:
         return self._ask(do="rate", batch=self.batch, seconds=seconds, by_length=by_length)
 
     def _ask(self, **command: Any) -> dict[str, Any]:
-        self._pipe.tell(command)
-        return self._pipe.hear()
+        self._pipe.send(command)
+        return self._pipe.receive()

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
-from bench.http import Answer, Unreadable, cut, request
+from bench.http import Response, UnreadableResponse, build_request, parse_response
 from bench.target import Target
 
-Done = Callable[["Caller", Answer | None], None]
+Done = Callable[["Caller", Response | None], None]
 
 
 class Caller(asyncio.Protocol):
@@ -56,17 +56,17 @@ class Caller(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._stream = self._stream + data if self._stream else data
         try:
-            answer = cut(self._stream)
-        except Unreadable as error:
+            answer = parse_response(self._stream)
+        except UnreadableResponse as error:
             self._stream = b""
-            self._finish(None, Answer(0, str(error).encode()))
+            self._finish(None, Response(0, str(error).encode()))
             self.close()
             return
         if answer:
             self._stream = answer[1]
             self._answered(answer[0])
 
-    def _answered(self, answer: Answer) -> None:
+    def _answered(self, answer: Response) -> None:
         if answer.status >= 300:
             self._finish(None, answer)
         elif self._poll is None:
@@ -76,7 +76,7 @@ class Caller(asyncio.Protocol):
             if name is None:
                 self._finish(None, answer)
                 return
-            self._ask = request("GET", self._poll.path.format(id=name))
+            self._ask = build_request("GET", self._poll.path.format(id=name))
             self._pause = self._poll.first_seconds
             self._loop.call_later(self._pause, self._ask_again)
         elif self._pending in answer.body:
@@ -89,7 +89,7 @@ class Caller(asyncio.Protocol):
         if self._transport and self.busy:
             self._transport.write(self._ask)
 
-    def _finish(self, answer: Answer | None, seen: Answer | None = None) -> None:
+    def _finish(self, answer: Response | None, seen: Response | None = None) -> None:
         self.busy = False
         if answer is None:
             self.trouble = f"{seen.status} {seen.body[:200]!r}" if seen else "connection lost"

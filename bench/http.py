@@ -3,17 +3,17 @@
 from dataclasses import dataclass
 
 
-class Unreadable(ValueError):
+class UnreadableResponse(ValueError):
     """An answer that this client does not understand, such as a chunked one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     status: int
     body: bytes
 
 
-def request(method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
+def build_request(method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
     """One request as it goes over the wire; an underscore in a header's name stands for a dash."""
     lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
@@ -22,23 +22,23 @@ def request(method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-def cut(stream: bytes) -> tuple[Answer, bytes] | None:
+def parse_response(stream: bytes) -> tuple[Response, bytes] | None:
     """The first answer of a stream and what follows it; None until all of it is there.
 
     Raises:
-        Unreadable: it is no HTTP, or its length is not given by `Content-Length`.
+        UnreadableResponse: it is no HTTP, or its length is not given by `Content-Length`.
     """
     end = stream.find(b"\r\n\r\n")
     if end < 0:
         return None
     head = stream[:end].lower()
     if not head.startswith(b"http/1.") or not head[9:12].isdigit():
-        raise Unreadable(f"not HTTP: {stream[:80]!r}")
+        raise UnreadableResponse(f"not HTTP: {stream[:80]!r}")
     at = head.find(b"\r\ncontent-length:")
     if at < 0:
-        raise Unreadable(f"no Content-Length: {head[:300]!r}")
+        raise UnreadableResponse(f"no Content-Length: {head[:300]!r}")
     length = int(head[at + 17 :].split(b"\r\n", 1)[0])
     stop = end + 4 + length
     if len(stream) < stop:
         return None
-    return Answer(int(head[9:12]), stream[end + 4 : stop]), stream[stop:]
+    return Response(int(head[9:12]), stream[end + 4 : stop]), stream[stop:]

@@ -15,7 +15,7 @@ import redis
 import yaml
 from rich.progress import Progress
 
-from bench.http import request
+from bench.http import build_request
 from bench.report import table
 from bench.stacks.stack import ONE_THREAD, exchange
 from contract.settings import Settings
@@ -34,7 +34,7 @@ OURS = ("info", "client")
 """What counting itself costs."""
 
 
-class Silent:
+class NoOpModel:
     """A model that loads nothing."""
 
     def load(self, spec: Any, device: str) -> None:
@@ -54,7 +54,7 @@ class Idle:
         self._redis = opened.enter_context(EmbeddedRedis(self._folder / "redis"))
         self._client = opened.enter_context(redis.Redis.from_url(self._redis.url))
         self._models = [f"m{number}" for number in range(models)]
-        entry = {"python": "bench.idle:Silent", "device": "cpu"}
+        entry = {"python": "bench.idle:NoOpModel", "device": "cpu"}
         catalog = self._folder / "catalog.yaml"
         catalog.write_text(yaml.safe_dump({"models": dict.fromkeys(self._models, entry)}))
         self._environment = {
@@ -63,15 +63,15 @@ class Idle:
             "SOLOIST_CATALOG": str(catalog),
         }
 
-    def start(self, what: str) -> None:
+    def start_part(self, what: str) -> None:
         """Start a `keeper`, a `gateway` or a `worker` for each model, and wait until it is ready."""
         if what == "worker":
             for model in self._models:
-                self._run("worker", ["-m", "worker", "--model", model])
+                self._start_process("worker", ["-m", "worker", "--model", model])
         else:
-            self._run("" if what == "gateway" else what, ["-m", "service", what])
+            self._start_process("" if what == "gateway" else what, ["-m", "service", what])
 
-    def _run(self, part: str, command: list[str]) -> None:
+    def _start_process(self, part: str, command: list[str]) -> None:
         port = free_port()
         name = f"SOLOIST_{part.upper()}_PORT" if part else "SOLOIST_PORT"
         process = Process(
@@ -84,12 +84,12 @@ class Idle:
 
         def ready() -> bool:
             with contextlib.suppress(OSError):
-                return exchange(port, request("GET", "/readyz"))[0] == 200
+                return exchange(port, build_request("GET", "/readyz"))[0] == 200
             return False
 
         process.wait_until(ready, READY_SECONDS)
 
-    def rate(self) -> dict[str, float]:
+    def command_rates(self) -> dict[str, float]:
         """Commands a second, by name, as Redis counts them."""
         time.sleep(SETTLE_SECONDS)
         before, started = self._counts(), time.monotonic()
@@ -103,7 +103,7 @@ class Idle:
         return {name.removeprefix("cmdstat_"): said["calls"] for name, said in stats.items()}
 
 
-def measure(folder: Path, progress: Progress, models: int = MODELS) -> dict[str, Any]:
+def measure_idle(folder: Path, progress: Progress, models: int = MODELS) -> dict[str, Any]:
     """Each part's share, for one model and for several."""
     parts = ["keeper", "gateway", *["worker"] * WORKERS]
     bar = progress.add_task("", total=2 * len(parts))
@@ -113,8 +113,10 @@ def measure(folder: Path, progress: Progress, models: int = MODELS) -> dict[str,
             idle = Idle(folder, opened, number)
             for part in parts:
                 progress.update(bar, description=f"{number} model(s), one more {part}")
-                idle.start(part)
-                results["steps"].append({"models": number, "part": part, "rates": idle.rate()})
+                idle.start_part(part)
+                results["steps"].append(
+                    {"models": number, "part": part, "rates": idle.command_rates()}
+                )
                 progress.advance(bar)
     return results
 
@@ -136,7 +138,7 @@ def shares(results: dict[str, Any]) -> dict[str, float]:
     return found
 
 
-def render(results: dict[str, Any]) -> str:
+def render_idle(results: dict[str, Any]) -> str:
     """A table of the steps, one of the shares, and what is asked most, as Markdown."""
     rows, last = [], results["steps"][-1]["rates"]
     for step in results["steps"]:

@@ -20,7 +20,7 @@ class BenchModel:
     """What our catalog says."""
 
 
-def models(folder: Path) -> dict[str, BenchModel]:
+def bench_models(folder: Path) -> dict[str, BenchModel]:
     """The models by name; `folder` is where the tiny one is made."""
     tiny = folder / "tiny"
     return {

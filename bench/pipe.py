@@ -1,4 +1,4 @@
-"""A child process that is told and answers one JSON object a line."""
+"""A child process that takes and gives one JSON object a line."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from local.parent_watch import ParentWatch
 from local.processes import PROJECT
 
 
-class Ended(RuntimeError):
+class ProcessEnded(RuntimeError):
     """The process ended, or said that it failed."""
 
 
@@ -35,7 +35,7 @@ class Pipe:
             )
         self._watch = ParentWatch(self._child.pid)
 
-    def tell(self, command: Mapping[str, Any]) -> None:
+    def send(self, command: Mapping[str, Any]) -> None:
         assert self._child.stdin
         try:
             self._child.stdin.write(json.dumps(command) + "\n")
@@ -43,11 +43,11 @@ class Pipe:
         except OSError:
             raise self._ended() from None
 
-    def hear(self) -> dict[str, Any]:
+    def receive(self) -> dict[str, Any]:
         """The next line.
 
         Raises:
-            Ended: there is none.
+            ProcessEnded: there is none.
         """
         assert self._child.stdout
         line = self._child.stdout.readline()
@@ -61,6 +61,6 @@ class Pipe:
         self._child.communicate()
         self._watch.dismiss()
 
-    def _ended(self) -> Ended:
+    def _ended(self) -> ProcessEnded:
         text = self._log.read_text(errors="replace")[-2000:]
-        return Ended(f"{' '.join(self._arguments)} ended: {text}")
+        return ProcessEnded(f"{' '.join(self._arguments)} ended: {text}")

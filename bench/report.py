@@ -180,10 +180,10 @@ class Report:
 
     def _generator(self) -> str:
         rates = self._results["generator"]
-        told = ", ".join(
+        measured = ", ".join(
             f"{figure(result['per_second'])} with {callers}" for callers, result in rates.items()
         )
-        return f"The load generator against a server that only answers, requests/s: {told} callers."
+        return f"The load generator against a server that only answers, requests/s: {measured} callers."
 
     def _warnings(self) -> list[str]:
         lines = [f"- {line}" for line in self._results["failures"]]

@@ -14,14 +14,14 @@ from rich.progress import Progress
 from bench.bound import Bound
 from bench.models import BenchModel
 from bench.packages import PACKAGES
-from bench.pipe import Ended
+from bench.pipe import ProcessEnded
 from bench.stacks.litserve import LitServe
 from bench.stacks.mosec import Mosec
 from bench.stacks.ours import Ours, OursOnRabbitMQ
 from bench.stacks.stack import Stack
 from bench.stacks.usual import Usual, UsualWait
 from bench.texts import TEXTS, texts
-from bench.visit import CALLERS, Cores, Plan, WrongAnswers, generator_ceiling, visit
+from bench.trial import CALLERS, Cores, Durations, WrongAnswers, generator_ceiling, measure_stack
 from local.processes import StartFailed, pinned
 
 STACKS: dict[str, type[Stack]] = {
@@ -29,25 +29,25 @@ STACKS: dict[str, type[Stack]] = {
 }
 DEFAULT_STACKS = [name for name in STACKS if name != UsualWait.name]
 STEPS = 4 + len(CALLERS)
-FAILURES = (StartFailed, WrongAnswers, Ended, OSError, ValueError, LookupError)
+FAILURES = (StartFailed, WrongAnswers, ProcessEnded, OSError, ValueError, LookupError)
 
 
-class Run:
+class BenchRun:
     """One run: rounds of all stacks, in turn, for each model."""
 
     def __init__(
-        self, names: list[str], chosen: list[BenchModel], plan: Plan, folder: Path
+        self, names: list[str], chosen: list[BenchModel], durations: Durations, folder: Path
     ) -> None:
         self.names = names
         self.models = chosen
-        self.plan = plan
+        self.durations = durations
         self.folder = folder
         self.texts = texts(TEXTS)
         self.cores = split_cores()
         self.results: dict[str, Any] = {
             "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             "machine": machine(self.cores),
-            "plan": asdict(plan),
+            "plan": asdict(durations),
             "labels": {name: STACKS[name].label for name in names},
             "models": [model.name for model in chosen],
             "bounds": [],
@@ -57,9 +57,9 @@ class Run:
             "steps": [],
         }
 
-    def perform(self, progress: Progress) -> None:
+    def run_rounds(self, progress: Progress) -> None:
         """Measure everything; what was measured before an interruption is kept."""
-        total = self.plan.rounds * len(self.models) * len(self.names) * STEPS
+        total = self.durations.rounds * len(self.models) * len(self.names) * STEPS
         self._progress, self._bar = progress, progress.add_task("", total=total)
         self._step_began = time.monotonic()
         try:
@@ -76,11 +76,11 @@ class Run:
         with pinned(self.cores.stack):
             log = self.folder / f"raw-{model.name}.log"
             bound = opened.enter_context(Bound(model, self.texts, log))
-        bound.calibrate(self.plan.raw_seconds)
+        bound.calibrate(self.durations.raw_seconds)
         return bound, bound.answers()
 
     def _rounds(self, bounds: list[tuple[Bound, list[Any]]]) -> None:
-        for number in range(self.plan.rounds):
+        for number in range(self.durations.rounds):
             for bound, expected in bounds:
                 raw = self._bound(bound, number)
                 shift = number % len(self.names)
@@ -101,7 +101,7 @@ class Run:
 
     def _bound(self, bound: Bound, number: int) -> float:
         self._step(f"round {number + 1}, {bound.model.name}: raw bound")
-        seconds = self.plan.raw_seconds
+        seconds = self.durations.raw_seconds
         by_length, plain = bound.rate(seconds, by_length=True), bound.rate(seconds)
         self.results["bounds"].append(
             {
@@ -124,12 +124,12 @@ class Run:
             self._step(f"{where}: {what}", 1)
 
         try:
-            found = visit(stack, bound, expected, self.plan, self.cores, before, step)
+            found = measure_stack(stack, bound, expected, self.durations, self.cores, before, step)
         except FAILURES as error:
             reason = f"{type(error).__name__}: {error}"
             self._progress.console.print(f"[red]{where}:[/] {reason}", highlight=False)
             self.results["failures"].append(f"{where}: {reason.splitlines()[0]}")
-            return bound.rate(self.plan.raw_seconds)["per_second"]
+            return bound.rate(self.durations.raw_seconds)["per_second"]
         self.results["visits"].append({**found, "round": number})
         return float(found["raw_after"])
 

@@ -1,4 +1,4 @@
-"""What the load generator is told about a stack: where it is, what to send, when an answer is one."""
+"""What the load generator needs of a stack: where it is, what to send, which answer is good."""
 
 import re
 from dataclasses import asdict, dataclass

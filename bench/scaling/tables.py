@@ -13,7 +13,7 @@ SEEDS, QUICK_SEEDS = 20, 1
 Row = dict[str, Any]
 
 
-def measure(
+def measure_scaling(
     progress: Progress, seeds: int, scenarios: list[Scenario] = SCENARIOS
 ) -> dict[str, Any]:
     """The rows of all runs, and what must not be."""
@@ -63,7 +63,7 @@ def failures(rows: list[Row]) -> list[str]:
     return found
 
 
-def render(results: dict[str, Any]) -> str:
+def render_scaling(results: dict[str, Any]) -> str:
     """The results as Markdown."""
     rows, scenarios = results["rows"], results["scenarios"]
     parts = ["# Scaling", "## Busy pods that scale-in chose", _hits(rows, list(scenarios))]

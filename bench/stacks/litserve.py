@@ -15,9 +15,9 @@ class LitServe(Stack):
     label = "LitServe"
     path = "/predict"
 
-    def serve(self) -> None:
+    def start_processes(self) -> None:
         install()
-        self.start(
+        self.start_process(
             ["-m", "bench.served.litserve"],
             PYTHONPATH=with_path(PROJECT, FOLDER),
             BENCH_PORT=str(self.port),
@@ -25,5 +25,5 @@ class LitServe(Stack):
             BENCH_TASK=self.model.task,
         )
 
-    def parse(self, body: str) -> Any:
+    def parse_answer(self, body: str) -> Any:
         return json.loads(body)["output"]

@@ -12,9 +12,9 @@ class Mosec(Stack):
     label = "mosec"
     path = "/inference"
 
-    def serve(self) -> None:
+    def start_processes(self) -> None:
         install()
-        self.start(
+        self.start_process(
             [
                 "-m",
                 "bench.served.mosec",

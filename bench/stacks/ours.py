@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import yaml
 
-from bench.http import request
+from bench.http import build_request
 from bench.models import BenchModel
 from bench.stacks.stack import Stack, exchange
 from local.processes import free_port
@@ -39,10 +39,10 @@ class Ours(Stack):
     def pids(self) -> list[int]:
         return [*super().pids, *self._redis.pids, *(self._broker.pids if self._broker else [])]
 
-    def brokers(self, stack: ExitStack) -> None:
+    def start_servers(self, stack: ExitStack) -> None:
         self._redis = stack.enter_context(EmbeddedRedis(self.folder / "redis"))
 
-    def serve(self) -> None:
+    def start_processes(self) -> None:
         catalog = self.folder / "catalog.yaml"
         entry = {"source": self.model.source, "task": self.model.task, "max_batch_size": 64}
         catalog.write_text(yaml.safe_dump({"models": {self.model.name: entry}}))
@@ -55,12 +55,14 @@ class Ours(Stack):
         }
         if self._broker:
             environment["SOLOIST_BROKER_URL"] = self._broker.url
-        self.start(["-m", "service", "gateway"], **environment)
-        self.start(["-m", "service", "keeper"], **environment, SOLOIST_KEEPER_PORT=str(free_port()))
+        self.start_process(["-m", "service", "gateway"], **environment)
+        self.start_process(
+            ["-m", "service", "keeper"], **environment, SOLOIST_KEEPER_PORT=str(free_port())
+        )
         for pool in self.pools or [None]:
             flags = ["--pool", pool[0], "--concurrency", str(pool[1])] if pool else []
             self.worker_ports.append(free_port())
-            self.start(
+            self.start_process(
                 ["-m", "worker", "--model", self.model.name, *flags],
                 **environment,
                 SOLOIST_WORKER_PORT=str(self.worker_ports[-1]),
@@ -70,14 +72,16 @@ class Ours(Stack):
     def workers_ready(self) -> bool:
         """Whether every worker has loaded its model."""
         with contextlib.suppress(OSError, HTTPException):
-            answers = [exchange(port, request("GET", "/readyz")) for port in self.worker_ports]
+            answers = [
+                exchange(port, build_request("GET", "/readyz")) for port in self.worker_ports
+            ]
             return all(status == 200 for status, _ in answers)
         return False
 
-    def body(self, text: str) -> bytes:
+    def request_body(self, text: str) -> bytes:
         return json.dumps({"input": {"text": text}}).encode()
 
-    def parse(self, body: str) -> Any:
+    def parse_answer(self, body: str) -> Any:
         return json.loads(body)["output"]
 
 
@@ -87,6 +91,6 @@ class OursOnRabbitMQ(Ours):
     name = "ours-rabbitmq"
     label = "Soloist on RabbitMQ"
 
-    def brokers(self, stack: ExitStack) -> None:
-        super().brokers(stack)
+    def start_servers(self, stack: ExitStack) -> None:
+        super().start_servers(stack)
         self._broker = stack.enter_context(RabbitMQ(self.folder / "rabbitmq"))

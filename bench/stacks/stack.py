@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
-from bench.http import request
+from bench.http import build_request
 from bench.models import BenchModel
 from bench.target import Poll, Target
 from local.processes import PROJECT, Process, StartFailed, free_port, wait_for
@@ -53,31 +53,31 @@ class Stack:
         """The processes that belong to it; their children do too."""
         return [process.pid for process in self.processes]
 
-    def brokers(self, stack: ExitStack) -> None:
+    def start_servers(self, stack: ExitStack) -> None:
         """Start what runs anyway before a model is deployed; it is not part of the cold start."""
 
-    def serve(self) -> None:
+    def start_processes(self) -> None:
         """Start the processes that serve the model."""
         raise NotImplementedError
 
-    def body(self, text: str) -> bytes:
+    def request_body(self, text: str) -> bytes:
         """The body of a request for one text."""
         return json.dumps({"text": text}).encode()
 
-    def parse(self, body: str) -> Any:
+    def parse_answer(self, body: str) -> Any:
         """The model's answer in the body of a response."""
         return json.loads(body)
 
-    def request(self, text: str) -> bytes:
-        return request(
-            "POST", self.path.format(model=self.model.name), self.body(text), **self.headers
+    def request_for(self, text: str) -> bytes:
+        return build_request(
+            "POST", self.path.format(model=self.model.name), self.request_body(text), **self.headers
         )
 
     def target(self, texts: list[str]) -> Target:
-        messages = [self.request(text).decode() for text in texts]
+        messages = [self.request_for(text).decode() for text in texts]
         return Target(self.port, messages, self.proof, self.poll)
 
-    def start(self, command: list[str | Path], **environment: str) -> Process:
+    def start_process(self, command: list[str | Path], **environment: str) -> Process:
         """Start one of its processes in the project's folder, with one thread for the model."""
         process = Process(
             [sys.executable, *command],
@@ -113,11 +113,11 @@ class Stack:
 
     def _answers(self, text: str) -> bool:
         with contextlib.suppress(OSError, HTTPException):
-            status, body = exchange(self.port, self.request(text))
+            status, body = exchange(self.port, self.request_for(text))
             name = self.poll.id_in(body) if self.poll else None
             while self.poll and name and self.poll.pending.encode() in body:
                 time.sleep(self.poll.first_seconds)
-                ask = request("GET", self.poll.path.format(id=name))
+                ask = build_request("GET", self.poll.path.format(id=name))
                 status, body = exchange(self.port, ask)
             return status < 300 and self.proof.encode() in body
         return False
@@ -126,16 +126,16 @@ class Stack:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         try:
-            self.brokers(self._stack)
+            self.start_servers(self._stack)
             self.started_at = time.monotonic()
-            self.serve()
+            self.start_processes()
         except BaseException:
             self.stop()
             raise
         return self
 
     def stop(self) -> None:
-        # Those that were started first answer to the world; all are told before any is waited for.
+        # Those that were started first serve the clients; all are asked to end before any is waited for.
         for process in self.processes:
             process.ask_to_end()
         for process in self.processes:

@@ -24,13 +24,13 @@ class Usual(Stack):
     def pids(self) -> list[int]:
         return super().pids + self._redis.pids
 
-    def brokers(self, stack: ExitStack) -> None:
+    def start_servers(self, stack: ExitStack) -> None:
         # As installed: no append-only file, for nothing in this stack asks for one.
         self._redis = stack.enter_context(
             EmbeddedRedis(self.folder / "redis", options={"appendonly": "no"})
         )
 
-    def serve(self) -> None:
+    def start_processes(self) -> None:
         environment = {
             "BENCH_REDIS_URL": self._redis.url,
             "BENCH_MODEL": str(self.model.folder),
@@ -39,13 +39,13 @@ class Usual(Stack):
         app = "bench.served.usual:app"
         web = ["-m", "uvicorn", app, "--port", str(self.port), "--no-access-log"]
         worker = ["-m", "celery", "-A", "bench.served.usual:celery_app", "worker"]
-        self.start([*web, "--log-level", "warning"], **environment)
-        self.start(
+        self.start_process([*web, "--log-level", "warning"], **environment)
+        self.start_process(
             [*worker, "--pool", "prefork", "--concurrency", "1", "--loglevel", "warning"],
             **environment,
         )
 
-    def parse(self, body: str) -> Any:
+    def parse_answer(self, body: str) -> Any:
         return json.loads(body)["prediction"]
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bench.idle import render, shares
+from bench.idle import render_idle, shares
 
 
 def step(models: int, part: str, rate: float) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def test_each_part_has_its_share_and_each_model_its_part_of_that() -> None:
 
 
 def test_the_table_says_what_was_asked_most_and_how_long_it_was_counted() -> None:
-    text = render(RESULTS)
+    text = render_idle(RESULTS)
 
     assert "in 30 s" in text
     assert "| 3 | worker | 23.0 | 1.0 |" in text

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from bench.http import Answer, Unreadable, cut, request
-from bench.load import perform, spread
+from bench.http import Response, UnreadableResponse, build_request, parse_response
+from bench.load_process import latency_summary, run_load
 from bench.target import Poll, Target
 
 Respond = Callable[[bytes], tuple[int, bytes, float]]
@@ -44,14 +44,15 @@ def against(respond: Respond, target: dict[str, Any], **command: Any) -> dict[st
         server = await loop.create_server(lambda: Stub(respond), "127.0.0.1", 0)
         async with server:
             port = server.sockets[0].getsockname()[1]
-            return await asyncio.wait_for(perform(Target(port=port, **target), command), 30)
+            return await asyncio.wait_for(run_load(Target(port=port, **target), command), 30)
 
     return asyncio.run(main())
 
 
 def requests(count: int) -> list[str]:
     return [
-        request("POST", "/predict", json.dumps({"n": n}).encode()).decode() for n in range(count)
+        build_request("POST", "/predict", json.dumps({"n": n}).encode()).decode()
+        for n in range(count)
     ]
 
 
@@ -62,14 +63,14 @@ def echo(message: bytes) -> tuple[int, bytes, float]:
 def test_an_answer_is_cut_from_a_stream_only_when_all_of_it_is_there() -> None:
     stream = wire(201, b"first") + wire(200, b"second")
     for size in range(len(wire(201, b"first"))):
-        assert cut(stream[:size]) is None
-    found = cut(stream)
-    assert found == (Answer(201, b"first"), wire(200, b"second"))
+        assert parse_response(stream[:size]) is None
+    found = parse_response(stream)
+    assert found == (Response(201, b"first"), wire(200, b"second"))
 
 
 def test_a_content_length_is_found_in_any_case() -> None:
-    assert cut(b"HTTP/1.1 200 OK\r\nCONTENT-LENGTH: 2\r\nX-Y: z\r\n\r\nok") == (
-        Answer(200, b"ok"),
+    assert parse_response(b"HTTP/1.1 200 OK\r\nCONTENT-LENGTH: 2\r\nX-Y: z\r\n\r\nok") == (
+        Response(200, b"ok"),
         b"",
     )
 
@@ -78,12 +79,12 @@ def test_a_content_length_is_found_in_any_case() -> None:
     "stream", [b"+OK\r\n\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"]
 )
 def test_an_answer_without_a_length_is_refused_and_not_guessed(stream: bytes) -> None:
-    with pytest.raises(Unreadable):
-        cut(stream)
+    with pytest.raises(UnreadableResponse):
+        parse_response(stream)
 
 
 def test_a_request_carries_its_length_and_headers() -> None:
-    message = request("POST", "/x", b"{}", Prefer="wait=5")
+    message = build_request("POST", "/x", b"{}", Prefer="wait=5")
     assert message.startswith(b"POST /x HTTP/1.1\r\nHost: 127.0.0.1\r\nPrefer: wait=5\r\n")
     assert message.endswith(b"Content-Length: 2\r\n\r\n{}")
 
@@ -137,7 +138,7 @@ def test_an_open_loop_sends_at_its_rate_whatever_the_stack_does() -> None:
 def test_latency_in_an_open_loop_counts_from_the_instant_a_request_was_due(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("bench.load.MOST_CONNECTIONS", 1)
+    monkeypatch.setattr("bench.load_process.MOST_CONNECTIONS", 1)
     result = against(
         lambda message: (200, b"{}", 0.02),
         {"requests": requests(3)},
@@ -196,5 +197,11 @@ def test_a_target_survives_the_way_to_the_other_process() -> None:
 
 
 def test_a_spread_of_nothing_is_empty() -> None:
-    assert spread([]) == {}
-    assert spread([3.0, 1.0, 2.0]) == {"p50": 2.0, "p90": 3.0, "p99": 3.0, "max": 3.0, "mean": 2.0}
+    assert latency_summary([]) == {}
+    assert latency_summary([3.0, 1.0, 2.0]) == {
+        "p50": 2.0,
+        "p90": 3.0,
+        "p99": 3.0,
+        "max": 3.0,
+        "mean": 2.0,
+    }

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from bench.measure import Tree
+from bench.process_tree import ProcessTree
 from local.processes import Process
 
 FAMILY = """
@@ -18,7 +18,7 @@ def test_a_tree_counts_children_and_remembers_the_time_of_those_that_ended(tmp_p
     process = Process([sys.executable, "-c", FAMILY], log=tmp_path / "log")
     try:
         process.wait_until(lambda: "\n" in process.tail(), 20)
-        tree = Tree([process.pid])
+        tree = ProcessTree([process.pid])
         process.wait_until(lambda: tree.cpu_seconds() > 0.1, 20)
         process.wait_until(lambda: len(tree.memory_bytes()) == 2, 20)
         process.wait_until(lambda: max(tree.memory_bytes().values()) > 30_000_000, 20)

@@ -103,7 +103,9 @@ def test_errors_a_busy_generator_and_failures_are_told() -> None:
 
 
 def test_the_five_topologies_are_measured_with_their_copies_of_the_model() -> None:
-    found = {(way.pool, way.workers, way.concurrency): way.copies for way in topologies.ways(3, 4)}
+    found = {
+        (way.pool, way.workers, way.concurrency): way.copies for way in topologies.pool_setups(3, 4)
+    }
     green = {way for way in found if way[0] in ("gevent", "eventlet")}
     assert {way: copies for way, copies in found.items() if way not in green} == {
         ("prefork", 3, 4): 12,
@@ -116,7 +118,7 @@ def test_the_five_topologies_are_measured_with_their_copies_of_the_model() -> No
 
 
 def test_the_topologies_are_one_table() -> None:
-    [way, *_] = topologies.ways(2, 2)
+    [way, *_] = topologies.pool_setups(2, 2)
     measured = {
         **level(100.0),
         "way": way.name,
@@ -124,7 +126,7 @@ def test_the_topologies_are_one_table() -> None:
         "raw_per_second": 200.0,
         "memory_bytes": 2**30,
     }
-    text = topologies.render(
+    text = topologies.render_topologies(
         {
             "model": "tiny",
             "machine": {"processor": "A CPU", "stack_cores": [0]},

@@ -73,9 +73,9 @@ def test_a_slower_keeper_lets_more_busy_pods_be_chosen() -> None:
 def test_the_tables_show_every_way_to_scale_and_name_what_must_not_be() -> None:
     quick = replace(LONG, load=Load(80, "bursts", 2))
     with Progress(disable=True) as progress:
-        results = tables.measure(progress, 2, [quick])
+        results = tables.measure_scaling(progress, 2, [quick])
     assert results["failures"] == []
-    text = tables.render(results)
+    text = tables.render_scaling(results)
     for variant in VARIANTS:
         assert text.count(f"| {variant.name} |") == 2
     results["rows"][-1] |= {"hits": 3, "killed": 1}

@@ -10,7 +10,7 @@ from bench.stacks.mosec import Mosec
 from bench.stacks.ours import Ours
 from bench.stacks.stack import Stack
 from bench.stacks.usual import Usual
-from bench.visit import WrongAnswers, check
+from bench.trial import WrongAnswers, check_answers
 
 
 @pytest.fixture
@@ -31,10 +31,10 @@ def test_every_stack_is_asked_for_one_text_and_its_answer_is_read(
     kind: type[Stack], path: bytes, answer: str, model: BenchModel, tmp_path: Path
 ) -> None:
     stack = kind(model, tmp_path)
-    message = stack.request('a "text"')
+    message = stack.request_for('a "text"')
     assert message.startswith(path)
     assert rb"a \"text\"" in message
-    assert stack.parse(answer) == [1]
+    assert stack.parse_answer(answer) == [1]
 
 
 def test_a_stack_that_answers_otherwise_than_the_model_is_not_measured(
@@ -42,6 +42,6 @@ def test_a_stack_that_answers_otherwise_than_the_model_is_not_measured(
 ) -> None:
     expected = [[{"label": "a", "score": 0.9}], [{"label": "a", "score": 0.6}]]
     bodies = ['[{"label": "a", "score": 0.9}]', '[{"label": "a", "score": 0.6}]']
-    assert check(Mosec(model, tmp_path), bodies, expected) == 0
+    assert check_answers(Mosec(model, tmp_path), bodies, expected) == 0
     with pytest.raises(WrongAnswers):
-        check(Mosec(model, tmp_path), bodies[::-1], expected)
+        check_answers(Mosec(model, tmp_path), bodies[::-1], expected)

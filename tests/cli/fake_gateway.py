@@ -30,6 +30,11 @@ def prediction(status: str = "succeeded", **fields: Any) -> Answer:
     return 200, {"id": "p1", "status": status, "model": "local/minilm", **fields}, {}
 
 
+def echo(request: Request) -> Answer:
+    """Succeed at once with the input as the output."""
+    return prediction(id=request.headers["idempotency-key"], output=request.body["input"])
+
+
 def problem(status: int, detail: str, code: str = "", **headers: str) -> Answer:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return status, {"title": "A title", "detail": detail, "status": status, "code": code}, named

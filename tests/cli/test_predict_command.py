@@ -1,21 +1,12 @@
 """`soloist predict`: what goes out to the gateway, and what comes back as lines."""
 
-import json
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
 import pytest
-from fake_gateway import FakeGateway, Request, prediction, problem
+from fake_gateway import FakeGateway, Request, echo, prediction, problem
 
 from cli import predict
-from cli.inputs import parse_line
-
-
-def echo(request):
-    """Succeed at once with the input as the output."""
-    return prediction(id=request.headers["idempotency-key"], output=request.body["input"])
 
 
 @pytest.fixture(autouse=True)
@@ -186,22 +177,6 @@ def test_an_unknown_model_ends_the_command_at_once(gateway: FakeGateway, soloist
     assert len(gateway.requests) <= 2
 
 
-def test_no_gateway_is_one_sentence(soloist, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SOLOIST_PORT", "1")
-    result = soloist("predict", "minilm", "x")
-    assert result.code == 1
-    assert result.err == (
-        "soloist: no gateway answers at http://127.0.0.1:1; "
-        "start one with `soloist up`, or name it with --url\n"
-    )
-
-
-def test_something_else_at_the_address_is_one_sentence(gateway: FakeGateway, soloist) -> None:
-    gateway.respond = lambda request: (200, "<html>", {})
-    result = soloist("predict", "minilm", "x")
-    assert result.err == f"soloist: what answers at {gateway.url} is not a Soloist gateway\n"
-
-
 def test_a_gateway_that_stays_broken_ends_the_command(
     gateway: FakeGateway, soloist, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -210,62 +185,3 @@ def test_a_gateway_that_stays_broken_ends_the_command(
     result = soloist("predict", "minilm", "x")
     assert result.code == 1
     assert "the ledger is away" in result.err
-
-
-@pytest.mark.parametrize(
-    ("piped", "arguments", "sentence"),
-    [
-        ("", (), "there is nothing to predict: the input is empty"),
-        ('good\n{"text": \n', (), "line 2 is no JSON object"),
-        ("", ("--file", "missing.jsonl"), "cannot read missing.jsonl: No such file or directory"),
-        ("", ("x", "--file", "y"), "give texts or --file, not both"),
-        ("x", ("--url", "localhost:8000"), "'localhost:8000' is no address of a gateway"),
-        ("x", ("--concurrency", "0"), "Invalid value for '--concurrency'"),
-        ("x", ("--nonsense",), "No such option: --nonsense"),
-    ],
-)
-def test_wrong_usage_is_one_sentence(soloist, piped: str, arguments, sentence: str) -> None:
-    result = soloist("predict", "minilm", *arguments, piped=piped)
-    assert result.code in (1, 2)
-    assert result.out == ""
-    assert sentence in result.err
-    assert result.err.startswith("soloist: ")
-    assert result.err.count("\n") == 1
-
-
-@pytest.mark.parametrize(
-    ("line", "input"),
-    [
-        ('{"inputs": {"question": "?"}}', {"inputs": {"question": "?"}}),
-        ('"a \\"text\\""', {"text": 'a "text"'}),
-        ('"Hi" he said', {"text": '"Hi" he said'}),
-        ("42", {"text": "42"}),
-        ("[1, 2]", {"text": "[1, 2]"}),
-    ],
-)
-def test_a_line_is_an_object_or_a_text(line: str, input: dict[str, object]) -> None:
-    assert parse_line(line) == input
-
-
-def test_output_that_nobody_reads_ends_the_command_quietly(gateway: FakeGateway) -> None:
-    gateway.respond = echo
-    command = [sys.executable, "-m", "cli.main", "predict", "minilm", "-", "--url", gateway.url]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
-        assert process.stdout is not None
-        process.stdout.close()
-        _, err = process.communicate(b"a\nb\n")
-    assert process.returncode == 1
-    assert err == b""
-
-
-def test_the_lines_are_json_that_keeps_every_character(gateway: FakeGateway) -> None:
-    gateway.respond = lambda request: (
-        200,
-        '{"id": "1", "status": "succeeded", "output": "\\ud83d"}',
-        {},
-    )
-    command = [sys.executable, "-m", "cli.main", "predict", "minilm", "x", "--url", gateway.url]
-    done = subprocess.run(command, capture_output=True, check=True)
-    assert json.loads(done.stdout) == "\ud83d"

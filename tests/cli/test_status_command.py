@@ -1,7 +1,5 @@
 """`soloist status`: each model as a row, or one prediction as it stands."""
 
-import json
-
 from fake_gateway import MODELS, FakeGateway, prediction, problem
 
 
@@ -63,23 +61,3 @@ def test_an_unknown_prediction_is_one_sentence(gateway: FakeGateway, soloist) ->
     result = soloist("status", "x")
     assert (result.code, result.out) == (1, "")
     assert result.err == "soloist: there is no prediction x\n"
-
-
-def test_an_id_cannot_reach_another_path(gateway: FakeGateway, soloist) -> None:
-    soloist("status", "../models?x=#y")
-    assert gateway.requests[0].path == "/v1/predictions/..%2Fmodels%3Fx%3D%23y"
-
-
-def test_an_error_without_detail_names_address_and_status(gateway: FakeGateway, soloist) -> None:
-    gateway.respond = lambda request: (502, "<html>Bad gateway</html>", {})
-    assert soloist("status").err == f"soloist: {gateway.url}/v1/models answered 502 Bad Gateway\n"
-
-
-def test_json_lines_are_valid_for_any_output(gateway: FakeGateway, soloist) -> None:
-    gateway.respond = lambda request: prediction(output={"a": "line\nbreak\u2028", "b": None})
-    (line,) = soloist("status", "x", "--json").out.splitlines()[:1]
-    assert (
-        json.loads(soloist("status", "x", "--json").out)
-        == prediction(output={"a": "line\nbreak\u2028", "b": None})[1]
-    )
-    assert line.startswith("{")

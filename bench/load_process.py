@@ -1,6 +1,6 @@
 """The load generator: a process that speaks raw HTTP/1.1 over kept connections, as cheaply as Python can.
 
-It reads one JSON command a line and writes one JSON event a line (`python -m bench.load`, see Generator).
+It reads one JSON command a line and writes one JSON event a line (`python -m bench.load_process`, see LoadGenerator).
 A closed loop has N callers, each of which sends when its last answer is there. An open loop sends at
 random instants of a given rate, whatever is still unanswered, and counts latency from the instant at
 which a request was due, so a slow stack cannot hide behind a generator that waits for it.
@@ -24,7 +24,7 @@ from typing import Any
 import uvloop
 
 from bench.caller import Caller
-from bench.http import Answer
+from bench.http import Response
 from bench.target import Target
 
 DRAIN_SECONDS = 60.0
@@ -33,7 +33,7 @@ LONGEST_WARM_UP_SECONDS = 10.0
 WAIT_AFTER_ERROR_SECONDS = 0.05
 
 
-class Run:
+class LoadRun:
     """One measurement: warm up, measure for a while, let what is under way come back."""
 
     def __init__(self, target: Target, warm_seconds: float, seconds: float) -> None:
@@ -53,18 +53,18 @@ class Run:
 
     async def connect(self) -> Caller:
         _, caller = await self.loop.create_connection(
-            lambda: Caller(self.target, self.done), "127.0.0.1", self.target.port
+            lambda: Caller(self.target, self.take_answer), "127.0.0.1", self.target.port
         )
         self.callers.append(caller)
         return caller
 
-    def done(self, caller: Caller, answer: Answer | None) -> None:
+    def take_answer(self, caller: Caller, answer: Response | None) -> None:
         raise NotImplementedError
 
-    def begin(self) -> None:
+    def start_callers(self) -> None:
         raise NotImplementedError
 
-    def count(self, caller: Caller, answer: Answer | None) -> None:
+    def count(self, caller: Caller, answer: Response | None) -> None:
         if answer is None:
             self.errors += 1
             self.last_error = caller.trouble
@@ -78,8 +78,8 @@ class Run:
         if self.stopping and not self.unanswered():
             self.idle.set()
 
-    async def measure(self) -> dict[str, Any]:
-        self.begin()
+    async def run(self) -> dict[str, Any]:
+        self.start_callers()
         await self.warm_up()
         self._open()
         await asyncio.sleep(self.seconds)
@@ -92,52 +92,54 @@ class Run:
             self.last_error = f"no answer within {DRAIN_SECONDS:g} s"
         for caller in self.callers:
             caller.close()
-        return self.result()
+        return self.summary()
 
     async def warm_up(self) -> None:
         await asyncio.sleep(self.warm_seconds)
 
     def _open(self) -> None:
-        emit({"event": "begin"})
+        write_event({"event": "begin"})
         self._began, self._cpu = now(), time.process_time()
 
     def _close(self) -> None:
         self._ended, self._cpu = now(), time.process_time() - self._cpu
         self.stopping = True
-        emit({"event": "end"})
+        write_event({"event": "end"})
 
-    def result(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         elapsed = self._ended - self._began
         return {
             "predictions": len(self.latencies),
             "seconds": elapsed,
             "per_second": len(self.latencies) / elapsed,
-            "latency_ms": {name: value * 1e3 for name, value in spread(self.latencies).items()},
+            "latency_ms": {
+                name: value * 1e3 for name, value in latency_summary(self.latencies).items()
+            },
             "errors": self.errors,
             "last_error": self.last_error,
             "generator_busy": self._cpu / elapsed,
         }
 
 
-class Closed(Run):
+class ClosedLoop(LoadRun):
     """N callers, each with one prediction under way.
 
     Answers come by the batch, so the rate is taken from the last answer before the measurement to the last
     one in it: between two ends of a batch, not between two instants within one.
     """
 
-    async def prepare(self, callers: int) -> None:
+    async def connect_callers(self, callers: int) -> None:
         self.answered = 0
         self.last_before = self.last_within = 0.0
         self.warm = asyncio.Event()
         for _ in range(callers):
             await self.connect()
 
-    def begin(self) -> None:
+    def start_callers(self) -> None:
         for caller in self.callers:
             caller.send(next(self.messages), now())
 
-    def done(self, caller: Caller, answer: Answer | None) -> None:
+    def take_answer(self, caller: Caller, answer: Response | None) -> None:
         at = now()
         self.answered += 1
         if self.answered >= len(self.callers):
@@ -159,8 +161,8 @@ class Closed(Run):
         with contextlib.suppress(TimeoutError):  # the drain will tell
             await asyncio.wait_for(self.warm.wait(), LONGEST_WARM_UP_SECONDS)
 
-    def result(self) -> dict[str, Any]:
-        result = super().result()
+    def summary(self) -> dict[str, Any]:
+        result = super().summary()
         if self.latencies and self.last_before:
             result["per_second"] = len(self.latencies) / (self.last_within - self.last_before)
         return result
@@ -170,7 +172,7 @@ class Closed(Run):
             caller.send(next(self.messages), now())
 
 
-class Open(Run):
+class OpenLoop(LoadRun):
     """Predictions at random instants: a Poisson process of the given rate."""
 
     def __init__(
@@ -184,15 +186,15 @@ class Open(Run):
         self._growing: set[asyncio.Task[None]] = set()
         self._clock = Thread(target=self._arrivals, daemon=True)
 
-    async def prepare(self, callers: int) -> None:
+    async def connect_callers(self, callers: int) -> None:
         for _ in range(callers):
             self._free.append(await self.connect())
 
-    def begin(self) -> None:
+    def start_callers(self) -> None:
         self._clock.start()
 
-    async def measure(self) -> dict[str, Any]:
-        result = await super().measure()
+    async def run(self) -> dict[str, Any]:
+        result = await super().run()
         self._clock.join()
         return result
 
@@ -230,7 +232,7 @@ class Open(Run):
         if self._waiting:
             self._start(self._waiting.popleft())
 
-    def done(self, caller: Caller, answer: Answer | None) -> None:
+    def take_answer(self, caller: Caller, answer: Response | None) -> None:
         # It belongs to the measurement if it was due in it, whenever its answer comes.
         if self._began <= caller.due < self._ended:
             self.count(caller, answer)
@@ -241,16 +243,16 @@ class Open(Run):
         return super().unanswered() + len(self._waiting)
 
 
-class Once(Run):
+class SinglePass(LoadRun):
     """Every request once, from N callers; the answers are kept."""
 
-    async def prepare(self, callers: int) -> None:
+    async def connect_callers(self, callers: int) -> None:
         self.answers: list[str | None] = [None] * len(self.target.requests)
         self._left = enumerate(self.target.requests)
         for _ in range(min(callers, len(self.target.requests))):
             await self.connect()
 
-    def begin(self) -> None:
+    def start_callers(self) -> None:
         for caller in self.callers:
             self._next(caller)
         self.stopping = True
@@ -260,7 +262,7 @@ class Once(Run):
         if message:
             caller.send(message.encode(), now(), number)
 
-    def done(self, caller: Caller, answer: Answer | None) -> None:
+    def take_answer(self, caller: Caller, answer: Response | None) -> None:
         if answer is None:
             self.last_error = caller.trouble
         else:
@@ -269,7 +271,7 @@ class Once(Run):
             self._next(caller)
         self.check_idle()
 
-    def result(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         return {
             "answers": self.answers,
             "errors": self.answers.count(None),
@@ -277,7 +279,7 @@ class Once(Run):
         }
 
 
-def spread(values: "array[float] | list[float]") -> dict[str, float]:
+def latency_summary(values: "array[float] | list[float]") -> dict[str, float]:
     """Median, tail, largest and mean; empty if there is no value."""
     ordered = sorted(values)
     if not ordered:
@@ -292,24 +294,24 @@ def spread(values: "array[float] | list[float]") -> dict[str, float]:
     }
 
 
-def emit(event: dict[str, Any]) -> None:
+def write_event(event: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(event) + "\n")
     sys.stdout.flush()
 
 
-async def perform(target: Target, command: dict[str, Any]) -> dict[str, Any]:
+async def run_load(target: Target, command: dict[str, Any]) -> dict[str, Any]:
     """Do what one command says: `once`, `closed` or `open`."""
     gc.collect()
     times = command.get("warm_seconds", 0.0), command.get("seconds", 0.0)
-    run: Once | Closed | Open
+    run: SinglePass | ClosedLoop | OpenLoop
     if command["do"] == "once":
-        run = Once(target, *times)
+        run = SinglePass(target, *times)
     elif command["do"] == "closed":
-        run = Closed(target, *times)
+        run = ClosedLoop(target, *times)
     else:
-        run = Open(target, *times, command["rate"], command["seed"])
-    await run.prepare(command["callers"])
-    return await run.measure()
+        run = OpenLoop(target, *times, command["rate"], command["seed"])
+    await run.connect_callers(command["callers"])
+    return await run.run()
 
 
 def main() -> None:
@@ -319,18 +321,18 @@ def main() -> None:
         command = json.loads(line)
         if command["do"] == "target":
             target = Target.from_json(command["target"])
-            emit({"event": "ready"})
+            write_event({"event": "ready"})
             continue
         assert target, "the first command names the target"
         try:
-            result = uvloop.run(perform(target, command))
+            result = uvloop.run(run_load(target, command))
             if "answers" in result:
                 # A file, because they are megabytes: on one machine a reader of a pipe was seen to
                 # sleep on beside a writer that had finished.
                 Path(command["answers"]).write_text(json.dumps(result.pop("answers")))
-            emit({"event": "result", **result})
+            write_event({"event": "result", **result})
         except OSError as error:
-            emit({"event": "failed", "error": str(error)})
+            write_event({"event": "failed", "error": str(error)})
 
 
 if __name__ == "__main__":

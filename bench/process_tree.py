@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 import psutil
 
 
-class Tree:
+class ProcessTree:
     """The processes of a stack, found anew each time, since stacks start children as they please."""
 
     def __init__(self, pids: Iterable[int]) -> None:

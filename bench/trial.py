@@ -1,4 +1,4 @@
-"""One visit of a stack: started, checked, measured at every level, stopped."""
+"""One trial of a stack: started, checked, measured at every level, stopped."""
 
 import sys
 from collections.abc import Callable
@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.bound import Bound
-from bench.generator import Generator
-from bench.http import request
-from bench.measure import Tree
+from bench.http import build_request
+from bench.load_generator import LoadGenerator
 from bench.models import difference
+from bench.process_tree import ProcessTree
 from bench.stacks.stack import Stack
 from bench.target import Target
 from local.processes import PROJECT, Process, accepts, free_port, pinned
@@ -22,7 +22,7 @@ CHECK_CALLERS = 64
 
 
 @dataclass(frozen=True)
-class Plan:
+class Durations:
     """How long everything takes."""
 
     rounds: int
@@ -32,8 +32,8 @@ class Plan:
     raw_seconds: float
 
 
-QUICK = Plan(rounds=1, warm_seconds=0.3, seconds=1.5, half_seconds=2.5, raw_seconds=0.7)
-FULL = Plan(rounds=3, warm_seconds=0.7, seconds=4.0, half_seconds=5.0, raw_seconds=1.5)
+QUICK = Durations(rounds=1, warm_seconds=0.3, seconds=1.5, half_seconds=2.5, raw_seconds=0.7)
+FULL = Durations(rounds=3, warm_seconds=0.7, seconds=4.0, half_seconds=5.0, raw_seconds=1.5)
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,11 @@ class WrongAnswers(AssertionError):
     """A stack's answers are not those of the model."""
 
 
-def visit(
+def measure_stack(
     stack: Stack,
     bound: Bound,
     expected: list[Any],
-    plan: Plan,
+    durations: Durations,
     cores: Cores,
     before: float,
     step: Callable[[str], None],
@@ -69,26 +69,31 @@ def visit(
         with pinned(cores.stack):
             opened.enter_context(stack)
         cold_start = stack.first_answer(bound.texts[0])
-        tree = Tree(stack.pids)
+        tree = ProcessTree(stack.pids)
         step("check")
         target = stack.target(bound.texts)
-        generator = opened.enter_context(Generator(target, stack.folder / "load.log"))
-        worst = check(stack, generator.once(CHECK_CALLERS), expected)
+        generator = opened.enter_context(LoadGenerator(target, stack.folder / "load.log"))
+        worst = check_answers(stack, generator.once(CHECK_CALLERS), expected)
         levels = {}
         for callers in CALLERS:
             step(f"{callers} callers")
-            levels[str(callers)] = measured(
+            levels[str(callers)] = measure_load(
                 tree,
-                lambda mark, n=callers: generator.closed(n, plan.warm_seconds, plan.seconds, mark),
+                lambda mark, n=callers: generator.closed(
+                    n, durations.warm_seconds, durations.seconds, mark
+                ),
             )
         best = max(level["per_second"] for level in levels.values())
         step("half load")
-        half = measured(
-            tree, lambda mark: generator.open(best / 2, plan.warm_seconds, plan.half_seconds, mark)
+        half = measure_load(
+            tree,
+            lambda mark: generator.open(
+                best / 2, durations.warm_seconds, durations.half_seconds, mark
+            ),
         )
         memory = tree.memory_bytes()
     step("raw bound")
-    after = bound.rate(plan.raw_seconds)["per_second"]
+    after = bound.rate(durations.raw_seconds)["per_second"]
     return {
         "stack": stack.name,
         "model": stack.model.name,
@@ -104,7 +109,9 @@ def visit(
     }
 
 
-def measured(tree: Tree, perform: Callable[[Callable[[], None]], dict[str, Any]]) -> dict[str, Any]:
+def measure_load(
+    tree: ProcessTree, perform: Callable[[Callable[[], None]], dict[str, Any]]
+) -> dict[str, Any]:
     """One measurement with the CPU time of the stack between its two marks."""
     marks: list[float] = []
     result = perform(lambda: marks.append(tree.cpu_seconds()))
@@ -113,14 +120,14 @@ def measured(tree: Tree, perform: Callable[[Callable[[], None]], dict[str, Any]]
     return {**result, "cpu_seconds_per_1000": per_second / (result["per_second"] or 1) * 1000}
 
 
-def check(stack: Stack, bodies: list[str], expected: list[Any]) -> float:
+def check_answers(stack: Stack, bodies: list[str], expected: list[Any]) -> float:
     """The largest difference between a stack's answers and the model's own.
 
     Raises:
         WrongAnswers: it is too large to be rounding.
     """
     worst = max(
-        difference(stack.model.task, stack.parse(body), answer)
+        difference(stack.model.task, stack.parse_answer(body), answer)
         for body, answer in zip(bodies, expected, strict=True)
     )
     if worst > TOLERANCE:
@@ -139,9 +146,11 @@ def generator_ceiling(folder: Path, cores: Cores, seconds: float) -> dict[str, A
         )
     try:
         server.wait_until(lambda: accepts(port), 20)
-        message = request("POST", "/", b'{"text": "about as long as a text that is predicted"}')
+        message = build_request(
+            "POST", "/", b'{"text": "about as long as a text that is predicted"}'
+        )
         target = Target(port, [message.decode()])
-        with Generator(target, folder / "load.log") as generator:
+        with LoadGenerator(target, folder / "load.log") as generator:
             return {
                 str(callers): generator.closed(callers, 0.3, seconds, lambda: None)
                 for callers in (1, 64, 256)

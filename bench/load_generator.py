@@ -1,4 +1,4 @@
-"""The other end of `bench.load`: the load generator's process, told what to do from here."""
+"""A load generator: a process of `bench.load_process` that takes its commands from here."""
 
 import json
 from collections.abc import Callable
@@ -6,13 +6,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from bench.pipe import Ended, Pipe
+from bench.pipe import Pipe, ProcessEnded
 from bench.target import Target
 
 Mark = Callable[[], object]
 
 
-class Generator:
+class LoadGenerator:
     """A load generator for one target."""
 
     def __init__(self, target: Target, log: Path) -> None:
@@ -20,9 +20,9 @@ class Generator:
         self._log = log
 
     def __enter__(self) -> Self:
-        self._pipe = Pipe(["-m", "bench.load"], {}, self._log)
-        self._pipe.tell({"do": "target", "target": self._target.as_json()})
-        self._pipe.hear()
+        self._pipe = Pipe(["-m", "bench.load_process"], {}, self._log)
+        self._pipe.send({"do": "target", "target": self._target.as_json()})
+        self._pipe.receive()
         return self
 
     def __exit__(
@@ -37,12 +37,14 @@ class Generator:
         """The bodies of the answers to all requests, in order.
 
         Raises:
-            Ended: one has no answer.
+            ProcessEnded: one has no answer.
         """
         answers = self._log.with_suffix(".answers.json")
         result = self._perform(do="once", callers=callers, answers=str(answers))
         if result["errors"]:
-            raise Ended(f"{result['errors']} requests without an answer: {result['last_error']}")
+            raise ProcessEnded(
+                f"{result['errors']} requests without an answer: {result['last_error']}"
+            )
         return list(json.loads(answers.read_text()))
 
     def closed(self, callers: int, warm: float, seconds: float, mark: Mark) -> dict[str, Any]:
@@ -58,10 +60,10 @@ class Generator:
         )
 
     def _perform(self, mark: Mark | None = None, **command: Any) -> dict[str, Any]:
-        self._pipe.tell(command)
-        while (event := self._pipe.hear())["event"] != "result":
+        self._pipe.send(command)
+        while (event := self._pipe.receive())["event"] != "result":
             if event["event"] == "failed":
-                raise Ended(event["error"])
+                raise ProcessEnded(event["error"])
             if mark:
                 mark()
         return event
