@@ -67,7 +67,7 @@ async def opened(settings: Settings, catalog: Catalog) -> AsyncIterator[Gateway]
 
 
 @pytest.fixture
-def tell(settings: Settings, catalog: Catalog) -> Callable[[Story], None]:
+def run_story(settings: Settings, catalog: Catalog) -> Callable[[Story], None]:
     """Run a story with a gateway of its own."""
 
     def run(story: Story) -> None:
@@ -82,7 +82,7 @@ def tell(settings: Settings, catalog: Catalog) -> Callable[[Story], None]:
 
 
 def test_a_create_that_waits_ends_with_the_outcome(
-    tell: Callable[[Story], None], worker: FakeWorker
+    run_story: Callable[[Story], None], worker: FakeWorker
 ) -> None:
     async def story(gateway: Gateway) -> None:
         asked = asyncio.create_task(gateway.predictions.create_prediction(gateway.new(), LONG))
@@ -93,11 +93,11 @@ def test_a_create_that_waits_ends_with_the_outcome(
         assert (prediction.status, prediction.output) == (Status.SUCCEEDED, '"said"')
         assert prediction.queue_position is None
 
-    tell(story)
+    run_story(story)
 
 
 def test_a_wait_that_is_over_first_leaves_the_prediction_as_it_is(
-    tell: Callable[[Story], None],
+    run_story: Callable[[Story], None],
 ) -> None:
     async def story(gateway: Gateway) -> None:
         created = await gateway.predictions.create_prediction(gateway.new(), 0.05)
@@ -105,11 +105,11 @@ def test_a_wait_that_is_over_first_leaves_the_prediction_as_it_is(
         waited = await gateway.predictions.wait_for_prediction(created.prediction.id, OURS, 0.05)
         assert waited.status is Status.STARTING
 
-    tell(story)
+    run_story(story)
 
 
 def test_a_wait_says_what_became_of_it_meanwhile_though_nobody_announced_it(
-    tell: Callable[[Story], None], worker: FakeWorker
+    run_story: Callable[[Story], None], worker: FakeWorker
 ) -> None:
     async def story(gateway: Gateway) -> None:
         id = await gateway.accept()
@@ -121,11 +121,11 @@ def test_a_wait_says_what_became_of_it_meanwhile_though_nobody_announced_it(
         worker.succeed(claimed)
         assert (await asked).status is Status.SUCCEEDED
 
-    tell(story)
+    run_story(story)
 
 
 def test_a_repeated_create_waits_for_the_first_one(
-    tell: Callable[[Story], None], worker: FakeWorker
+    run_story: Callable[[Story], None], worker: FakeWorker
 ) -> None:
     async def story(gateway: Gateway) -> None:
         first = await gateway.accept(idempotency_key="k")
@@ -141,11 +141,11 @@ def test_a_repeated_create_waits_for_the_first_one(
         assert (created.repeated, created.prediction.id) == (True, first)
         assert created.prediction.status is Status.SUCCEEDED
 
-    tell(story)
+    run_story(story)
 
 
 def test_a_process_that_ends_lets_all_go_who_wait_and_who_come_then(
-    tell: Callable[[Story], None],
+    run_story: Callable[[Story], None],
 ) -> None:
     async def story(gateway: Gateway) -> None:
         id = await gateway.accept()
@@ -160,10 +160,10 @@ def test_a_process_that_ends_lets_all_go_who_wait_and_who_come_then(
         one, created, other = await asyncio.gather(*waits, late)
         assert {one.status, created.prediction.status, other.status} == {Status.STARTING}
 
-    tell(story)
+    run_story(story)
 
 
-def test_a_refusal_is_raised_and_nothing_is_recorded(tell: Callable[[Story], None]) -> None:
+def test_a_refusal_is_raised_and_nothing_is_recorded(run_story: Callable[[Story], None]) -> None:
     async def story(gateway: Gateway) -> None:
         for _ in range(2):
             await gateway.accept("small")
@@ -174,10 +174,10 @@ def test_a_refusal_is_raised_and_nothing_is_recorded(tell: Callable[[Story], Non
         states = await gateway.predictions.run_transition(read_models(["small", "strict"]))
         assert {name: known.queued for name, known in states.items()} == {"small": 2, "strict": 0}
 
-    tell(story)
+    run_story(story)
 
 
-def test_what_another_owner_has_is_not_there(tell: Callable[[Story], None]) -> None:
+def test_what_another_owner_has_is_not_there(run_story: Callable[[Story], None]) -> None:
     async def story(gateway: Gateway) -> None:
         id = await gateway.accept()
         ours = gateway.predictions
@@ -193,10 +193,10 @@ def test_what_another_owner_has_is_not_there(tell: Callable[[Story], None]) -> N
                 await call
         assert (await ours.read_prediction(id, OURS)).prediction.status is Status.STARTING
 
-    tell(story)
+    run_story(story)
 
 
-def test_only_what_is_over_is_erased(tell: Callable[[Story], None]) -> None:
+def test_only_what_is_over_is_erased(run_story: Callable[[Story], None]) -> None:
     async def story(gateway: Gateway) -> None:
         id = await gateway.accept()
         with pytest.raises(NotOver):
@@ -205,11 +205,11 @@ def test_only_what_is_over_is_erased(tell: Callable[[Story], None]) -> None:
         assert canceled.status is Status.CANCELED
         assert (await gateway.predictions.erase_prediction(id, OURS)).data_removed
 
-    tell(story)
+    run_story(story)
 
 
 def test_a_long_stream_is_read_in_one_piece(
-    tell: Callable[[Story], None], worker: FakeWorker, monkeypatch: pytest.MonkeyPatch
+    run_story: Callable[[Story], None], worker: FakeWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def story(gateway: Gateway) -> None:
         id = await gateway.accept()
@@ -226,11 +226,11 @@ def test_a_long_stream_is_read_in_one_piece(
     def few_at_once(id: str, owner: str, since: int, **more: Any) -> Any:
         return follow(id, owner, since, most=2, **more)
 
-    tell(story)
+    run_story(story)
 
 
 def test_a_change_without_an_answer_is_unknown_and_one_that_was_not_sent_is_not(
-    tell: Callable[[Story], None], monkeypatch: pytest.MonkeyPatch
+    run_story: Callable[[Story], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def story(gateway: Gateway) -> None:
         id = await gateway.accept()
@@ -247,11 +247,11 @@ def test_a_change_without_an_answer_is_unknown_and_one_that_was_not_sent_is_not(
                 assert (raised.value.prediction, raised.value.repeatable) == (id, True)
 
     monkeypatch.setattr(module, "ANSWER_SECONDS", 0.3)
-    tell(story)
+    run_story(story)
 
 
 def test_a_ledger_that_does_not_answer_in_time_is_unavailable(
-    tell: Callable[[Story], None], monkeypatch: pytest.MonkeyPatch
+    run_story: Callable[[Story], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def story(gateway: Gateway) -> None:
         async def never(*args: object, **more: object) -> None:
@@ -263,4 +263,4 @@ def test_a_ledger_that_does_not_answer_in_time_is_unavailable(
         monkeypatch.undo()
 
     monkeypatch.setattr(module, "ANSWER_SECONDS", 0.05)
-    tell(story)
+    run_story(story)

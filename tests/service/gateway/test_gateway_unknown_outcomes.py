@@ -42,7 +42,7 @@ Story = Callable[[UnknownOutcomes, LossyLedger], Awaitable[None]]
 
 
 @pytest.fixture
-def tell(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+def run_story(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     monkeypatch.setattr(unknown_outcomes, "PAUSE_SECONDS", 0.02)
 
     def run(story: Story, *faults: Any) -> None:
@@ -67,7 +67,7 @@ def outcomes(caplog: pytest.LogCaptureFixture) -> dict[str, str]:
 
 
 def test_it_asks_until_it_knows_and_says_so(
-    tell: Callable[..., None], ledger: Ledger, caplog: pytest.LogCaptureFixture
+    run_story: Callable[..., None], ledger: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     now = ledger.redis.time()[0]
@@ -82,7 +82,7 @@ def test_it_asks_until_it_knows_and_says_so(
         await all_known(asking)
         assert lossy.calls == ["find_receipts"] * 3
 
-    tell(story, away, lost)
+    run_story(story, away, lost)
     assert outcomes(caplog) == {
         recorded.prediction.id: "recorded",
         never.prediction.id: "never_recorded",
@@ -95,7 +95,7 @@ def test_it_asks_until_it_knows_and_says_so(
 
 
 def test_what_may_be_recorded_yet_is_asked_about_again(
-    tell: Callable[..., None], ledger: Ledger, caplog: pytest.LogCaptureFixture
+    run_story: Callable[..., None], ledger: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     mine = new_prediction(ledger.redis.time()[0] + 60)
@@ -107,12 +107,12 @@ def test_what_may_be_recorded_yet_is_asked_about_again(
         await lossy.carry_out(create([mine]))
         await all_known(asking)
 
-    tell(story)
+    run_story(story)
     assert outcomes(caplog) == {mine.prediction.id: "recorded"}
 
 
 def test_another_requests_record_under_the_same_id_is_not_this_ones(
-    tell: Callable[..., None], ledger: Ledger, caplog: pytest.LogCaptureFixture
+    run_story: Callable[..., None], ledger: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     far = ledger.redis.time()[0] + 60
@@ -122,11 +122,11 @@ def test_another_requests_record_under_the_same_id_is_not_this_ones(
         asking.resolve_later(new_prediction(far, id="mine", receipt="this"))
         await all_known(asking)
 
-    tell(story)
+    run_story(story)
     assert outcomes(caplog) == {"mine": "never_recorded"}
 
 
-def test_what_is_found_stays_as_it_is(tell: Callable[..., None], ledger: Ledger) -> None:
+def test_what_is_found_stays_as_it_is(run_story: Callable[..., None], ledger: Ledger) -> None:
     mine = new_prediction(ledger.redis.time()[0] + 60)
     ledger.run(create([mine]))
 
@@ -134,14 +134,14 @@ def test_what_is_found_stays_as_it_is(tell: Callable[..., None], ledger: Ledger)
         asking.resolve_later(mine)
         await all_known(asking)
 
-    tell(story)
+    run_story(story)
     (view,) = ledger.run(read_predictions([(mine.prediction.id, -1)]))
     assert view is not None
     assert view.prediction.status is Status.STARTING
 
 
 def test_the_asking_is_bounded_in_number_and_in_time(
-    tell: Callable[..., None],
+    run_story: Callable[..., None],
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -155,25 +155,25 @@ def test_the_asking_is_bounded_in_number_and_in_time(
         assert outcomes(caplog) == {"a": "given_up"}
         await all_known(asking)
 
-    tell(story, *[away] * 999)
+    run_story(story, *[away] * 999)
     assert outcomes(caplog) == dict.fromkeys(ids, "given_up")
 
 
 def test_at_the_end_it_says_what_it_never_learned(
-    tell: Callable[..., None], caplog: pytest.LogCaptureFixture
+    run_story: Callable[..., None], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
 
     async def story(asking: UnknownOutcomes, lossy: LossyLedger) -> None:
         asking.resolve_later(new_prediction(2e9, id="a"))
 
-    tell(story)
+    run_story(story)
     assert outcomes(caplog) == {"a": "given_up"}
     assert still_open() == 0
 
 
 def test_an_error_that_nobody_expected_does_not_end_the_asking(
-    tell: Callable[..., None], caplog: pytest.LogCaptureFixture
+    run_story: Callable[..., None], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
 
@@ -184,6 +184,6 @@ def test_an_error_that_nobody_expected_does_not_end_the_asking(
         asking.resolve_later(new_prediction(0.0, id="a"))
         await all_known(asking)
 
-    tell(story, broken)
+    run_story(story, broken)
     assert outcomes(caplog) == {"a": "never_recorded"}
     assert "a bug" in caplog.text

@@ -44,11 +44,11 @@ class RecorderHarness:
 
 
 Story = Callable[[RecorderHarness], Awaitable[None]]
-Tell = Callable[..., None]
+RunStory = Callable[..., None]
 
 
 @pytest.fixture
-def tell(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Tell:
+def run_story(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> RunStory:
     """Run a story with a recorder whose first creates meet these faults."""
     for module, names in (
         (retries, ("TRY_SECONDS", "LEAST_SECONDS", "MOST_PAUSE_SECONDS")),
@@ -86,7 +86,7 @@ def metric(name: str, **labels: str) -> float:
 
 @pytest.mark.parametrize("fault", [swallowed, lost, silent, away])
 def test_a_create_without_an_answer_is_tried_again_and_recorded_once(
-    tell: Tell, ledger: Ledger, fault: Fault
+    run_story: RunStory, ledger: Ledger, fault: Fault
 ) -> None:
     before = metric("predictions_submitted_total", model="m")
     mine = new_prediction()
@@ -99,12 +99,14 @@ def test_a_create_without_an_answer_is_tried_again_and_recorded_once(
         assert created.prediction.queue_position == 1
         assert harness.notifier.sent == [("m", [1])]
 
-    tell(story, fault)
+    run_story(story, fault)
     assert recorded_ids(ledger) == [mine.prediction.id]
     assert metric("predictions_submitted_total", model="m") - before == 1
 
 
-def test_all_of_a_batch_are_found_again_each_as_its_own(tell: Tell, ledger: Ledger) -> None:
+def test_all_of_a_batch_are_found_again_each_as_its_own(
+    run_story: RunStory, ledger: Ledger
+) -> None:
     batch = [new_prediction() for _ in range(5)]
 
     async def story(harness: RecorderHarness) -> None:
@@ -112,13 +114,13 @@ def test_all_of_a_batch_are_found_again_each_as_its_own(tell: Tell, ledger: Ledg
         assert [r.prediction.id for r in results] == [s.prediction.id for s in batch]
         assert not any(r.repeated for r in results)
 
-    tell(story, swallowed)
+    run_story(story, swallowed)
     assert recorded_ids(ledger) == sorted(s.prediction.id for s in batch)
 
 
 @pytest.mark.parametrize("fault", [lost, swallowed])
 def test_of_two_that_bring_the_same_id_one_has_created_it_whatever_is_lost(
-    tell: Tell, fault: Fault
+    run_story: RunStory, fault: Fault
 ) -> None:
     async def story(harness: RecorderHarness) -> None:
         both = [
@@ -127,24 +129,28 @@ def test_of_two_that_bring_the_same_id_one_has_created_it_whatever_is_lost(
         results = await asyncio.gather(*map(harness.record, both))
         assert [r.repeated for r in results] == [False, True]
 
-    tell(story, fault)
+    run_story(story, fault)
 
 
-def test_a_ledger_that_is_away_refuses_soon_and_for_certain(tell: Tell, ledger: Ledger) -> None:
+def test_a_ledger_that_is_away_refuses_soon_and_for_certain(
+    run_story: RunStory, ledger: Ledger
+) -> None:
     async def story(harness: RecorderHarness) -> None:
         with pytest.raises(LedgerUnavailable) as refused:
             await harness.record(new_prediction())
         assert not refused.value.sent
         assert harness.ledger.calls.count("create") == 2
 
-    tell(story, *[away] * 9)
+    run_story(story, *[away] * 9)
     assert recorded_ids(ledger) == []
 
 
 @pytest.mark.parametrize(
     "faults", [[lost] * 99, [silent] * 99, [lost, *[away] * 99], [lost, *[full] * 99]]
 )
-def test_what_stays_without_an_answer_is_unknown_in_time(tell: Tell, faults: list[Fault]) -> None:
+def test_what_stays_without_an_answer_is_unknown_in_time(
+    run_story: RunStory, faults: list[Fault]
+) -> None:
     mine = new_prediction()
 
     async def story(harness: RecorderHarness) -> None:
@@ -156,20 +162,22 @@ def test_what_stays_without_an_answer_is_unknown_in_time(tell: Tell, faults: lis
         assert unknown.value.prediction == mine.prediction.id
         assert not unknown.value.repeatable
 
-    tell(story, *faults)
+    run_story(story, *faults)
 
 
-def test_a_full_memory_is_a_refusal_at_once_where_nothing_is_on_its_way(tell: Tell) -> None:
+def test_a_full_memory_is_a_refusal_at_once_where_nothing_is_on_its_way(
+    run_story: RunStory,
+) -> None:
     async def story(harness: RecorderHarness) -> None:
         with pytest.raises(LedgerFull):
             await harness.record(new_prediction())
         assert harness.ledger.calls.count("create") == 1
 
-    tell(story, full)
+    run_story(story, full)
 
 
 def test_a_full_queue_is_a_refusal_only_when_no_earlier_try_can_be_recorded_any_more(
-    tell: Tell, ledger: Ledger
+    run_story: RunStory, ledger: Ledger
 ) -> None:
     first = new_prediction(max_queue=1)
 
@@ -180,12 +188,12 @@ def test_a_full_queue_is_a_refusal_only_when_no_earlier_try_can_be_recorded_any_
         assert await harness.record(new_prediction(max_queue=1)) == Full(1, None)
         assert asyncio.get_running_loop().time() - started > recorder.RECORD_SECONDS
 
-    tell(refused)
+    run_story(refused)
     assert recorded_ids(ledger) == [first.prediction.id]
 
 
 def test_a_try_that_arrives_while_the_queue_is_asked_again_is_found(
-    tell: Tell, ledger: Ledger
+    run_story: RunStory, ledger: Ledger
 ) -> None:
     async def found(harness: RecorderHarness) -> None:
         await harness.record(new_prediction(max_queue=1))
@@ -199,22 +207,22 @@ def test_a_try_that_arrives_while_the_queue_is_asked_again_is_found(
         assert isinstance(created, Created)
         assert not created.repeated
 
-    tell(found)
+    run_story(found)
 
 
 def test_a_try_that_arrives_after_its_callers_time_records_nothing(
-    tell: Tell, ledger: Ledger
+    run_story: RunStory, ledger: Ledger
 ) -> None:
     async def story(harness: RecorderHarness) -> None:
         with pytest.raises(OutcomeUnknown):
             await harness.record(new_prediction())
         await harness.ledger.late  # type: ignore[attr-defined]
 
-    tell(story, delayed(2.2 * QUICK), *[lost] * 99)
+    run_story(story, delayed(2.2 * QUICK), *[lost] * 99)
     assert recorded_ids(ledger) == []
 
 
-def test_the_time_counts_from_each_callers_own_start(tell: Tell, ledger: Ledger) -> None:
+def test_the_time_counts_from_each_callers_own_start(run_story: RunStory, ledger: Ledger) -> None:
     """Behind a slow call, one was told 503 and recorded later: its time counted from the call's start."""
 
     async def story(harness: RecorderHarness) -> None:
@@ -227,12 +235,12 @@ def test_the_time_counts_from_each_callers_own_start(tell: Tell, ledger: Ledger)
         with pytest.raises(OutcomeUnknown):
             await first
 
-    tell(story, *[silent] * 99)
+    run_story(story, *[silent] * 99)
     assert recorded_ids(ledger) == []
 
 
 def test_one_who_comes_when_the_call_before_is_nearly_given_up_is_recorded(
-    tell: Tell, ledger: Ledger
+    run_story: RunStory, ledger: Ledger
 ) -> None:
     late = new_prediction()
 
@@ -244,12 +252,12 @@ def test_one_who_comes_when_the_call_before_is_nearly_given_up_is_recorded(
         assert created.prediction.id == late.prediction.id
         await asyncio.wait([first])
 
-    tell(story, *[silent] * 99)
+    run_story(story, *[silent] * 99)
     assert late.prediction.id in recorded_ids(ledger)
 
 
 def test_a_clock_that_nobody_could_ask_is_a_refusal_and_no_doubt(
-    tell: Tell, monkeypatch: pytest.MonkeyPatch
+    run_story: RunStory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def story(harness: RecorderHarness) -> None:
         monkeypatch.setattr(harness.ledger, "_script", "find_receipts")
@@ -258,10 +266,10 @@ def test_a_clock_that_nobody_could_ask_is_a_refusal_and_no_doubt(
         assert not refused.value.sent
         assert "create" not in harness.ledger.calls
 
-    tell(story, *[lost] * 99)
+    run_story(story, *[lost] * 99)
 
 
-def test_at_the_end_a_create_that_is_out_is_unknown(tell: Tell) -> None:
+def test_at_the_end_a_create_that_is_out_is_unknown(run_story: RunStory) -> None:
     async def story(harness: RecorderHarness) -> None:
         asked = asyncio.create_task(harness.record(new_prediction()))
         await harness.ledger.asked_for("create")
@@ -269,10 +277,10 @@ def test_at_the_end_a_create_that_is_out_is_unknown(tell: Tell) -> None:
         with pytest.raises(OutcomeUnknown):
             await asked
 
-    tell(story, silent)
+    run_story(story, silent)
 
 
-def test_a_repeated_create_is_not_counted_again(tell: Tell, ledger: Ledger) -> None:
+def test_a_repeated_create_is_not_counted_again(run_story: RunStory, ledger: Ledger) -> None:
     first = new_prediction(idempotency_key="k", digest="d")
     ledger.run(create([first]))
     before = metric("predictions_submitted_total", model="m")
@@ -282,5 +290,5 @@ def test_a_repeated_create_is_not_counted_again(tell: Tell, ledger: Ledger) -> N
         assert again.repeated
         assert again.prediction.id == first.prediction.id
 
-    tell(story, swallowed)
+    run_story(story, swallowed)
     assert metric("predictions_submitted_total", model="m") == before
