@@ -21,7 +21,7 @@ CREATE = "/v1/models/local/echo/predictions"
 INPUT = {"text": "hello"}
 
 
-class Place:
+class ClientHarness:
     """A gateway that hears no answer to its creates, and its predictions."""
 
     def __init__(self, url: str) -> None:
@@ -33,7 +33,7 @@ class Place:
 
 
 @pytest.fixture
-def place(settings: Settings, catalog: Catalog) -> Iterator[Place]:
+def harness(settings: Settings, catalog: Catalog) -> Iterator[ClientHarness]:
     port = urlsplit(settings.redis_url.get_secret_value()).port
     assert port is not None
     with LossyForwarder(port) as wire:
@@ -42,11 +42,11 @@ def place(settings: Settings, catalog: Catalog) -> Iterator[Place]:
             # Redis knows the script from now on.
             httpx.post(gateway.url + CREATE, json={"input": INPUT}, trust_env=False)
             wire.lose("create")
-            yield Place(gateway.url)
+            yield ClientHarness(gateway.url)
 
 
-def test_the_python_client_calls_once(place: Place, catalog: Catalog) -> None:
-    client = replicate.Client("x", base_url=place.url)
+def test_the_python_client_calls_once(harness: ClientHarness, catalog: Catalog) -> None:
+    client = replicate.Client("x", base_url=harness.url)
     calls: list[Callable[[], object]] = [
         lambda: client.predictions.create(model="local/echo", input=INPUT),
         lambda: client.predictions.create(
@@ -58,34 +58,34 @@ def test_the_python_client_calls_once(place: Place, catalog: Catalog) -> None:
         with pytest.raises(ReplicateError) as caught:
             call()
         assert caught.value.status == 504
-        assert place.predictions() == number
+        assert harness.predictions() == number
     client._client.close()
 
 
 @pytest.mark.slow
 def test_the_python_client_of_the_next_generation_calls_once(
-    place: Place, catalog: Catalog
+    harness: ClientHarness, catalog: Catalog
 ) -> None:
     folder = python_2()
     story = [
         sys.executable,
         str(HERE / "unknown_2.py"),
-        place.url,
+        harness.url,
         catalog["echo"].version(CONTENT),
     ]
     assert tell(story, PYTHONPATH=str(folder)) == [504, 504, 504]
-    assert place.predictions() == 3
+    assert harness.predictions() == 3
 
 
 @pytest.mark.slow
-def test_the_javascript_client_calls_once(place: Place, catalog: Catalog) -> None:
+def test_the_javascript_client_calls_once(harness: ClientHarness, catalog: Catalog) -> None:
     node, folder = javascript()
     story = [
         node,
         str(HERE / "unknown.mjs"),
-        place.url,
+        harness.url,
         str(folder),
         catalog["echo"].version(CONTENT),
     ]
     assert tell(story) == [504, 504, 504]
-    assert place.predictions() == 3
+    assert harness.predictions() == 3

@@ -30,7 +30,7 @@ WRONG = "hunter2"
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 
 
-class Tries:
+class CheckCounter:
     """Counts how often a ledger was asked whether it is safe."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,8 +45,8 @@ class Tries:
 
 
 @pytest.fixture
-def tries(monkeypatch: pytest.MonkeyPatch) -> Tries:
-    return Tries(monkeypatch)
+def checks(monkeypatch: pytest.MonkeyPatch) -> CheckCounter:
+    return CheckCounter(monkeypatch)
 
 
 def quick(settings: Settings, url: str, **more: object) -> Settings:
@@ -71,7 +71,7 @@ def test_a_gateway_whose_ledger_is_away_lives_refuses_and_heals(
     settings: Settings,
     catalog: Catalog,
     tmp_path: Path,
-    tries: Tries,
+    checks: CheckCounter,
     caplog: pytest.LogCaptureFixture,
     kind: Callable,
 ) -> None:
@@ -97,7 +97,7 @@ def test_a_gateway_whose_ledger_is_away_lives_refuses_and_heals(
             says_nothing_of_it(answer)
         assert http.get("/v1/models").status_code == 200
         assert "soloist_ledger_up 0.0" in http.get("/metrics").text
-        until("it asked often", lambda: tries.count > 6)
+        until("it asked often", lambda: checks.count > 6)
         told = lines(caplog)
         assert {line for line, _ in told} == {"waiting for the ledger"}
         assert len(told) == len(set(told)), "each trouble once"
@@ -111,12 +111,12 @@ def test_a_gateway_whose_ledger_is_away_lives_refuses_and_heals(
 
 @EVERY_KIND
 def test_a_keeper_whose_ledger_is_away_lives_and_heals(
-    settings: Settings, catalog: Catalog, tmp_path: Path, tries: Tries, kind: Callable
+    settings: Settings, catalog: Catalog, tmp_path: Path, checks: CheckCounter, kind: Callable
 ) -> None:
     with away(kind, tmp_path) as (url, heal):
         app = create_keeper(quick(settings, url), catalog)
         with TestClient(app, base_url="http://localhost") as http:
-            until("it asked often", lambda: tries.count > 3)
+            until("it asked often", lambda: checks.count > 3)
             assert http.get("/livez").json() == {"alive": True}
             ready = http.get("/readyz")
             assert (ready.status_code, ready.json()["state"]) == (503, "waiting")
@@ -129,7 +129,7 @@ def test_a_keeper_whose_ledger_is_away_lives_and_heals(
 
 
 def test_a_wait_of_thousands_of_tries_leaves_nothing_behind(
-    settings: Settings, tmp_path: Path, tries: Tries, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, tmp_path: Path, checks: CheckCounter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An hour are 7,200 of them."""
     monkeypatch.setattr(ledger_start, "AGAIN_SECONDS", 0)
@@ -138,9 +138,9 @@ def test_a_wait_of_thousands_of_tries_leaves_nothing_behind(
         ledger = CheckedLedger(quick(settings, url))
         waiting = asyncio.create_task(ledger.wait_until_safe())
         threads = 0
-        while tries.count < 2000:
+        while checks.count < 2000:
             await asyncio.sleep(0.01)
-            threads = threads or (tries.count > 200 and threading.active_count())
+            threads = threads or (checks.count > 200 and threading.active_count())
             assert len(asyncio.all_tasks()) < 10
         assert threading.active_count() <= threads
         assert len(ledger.connections._shelf._idle) <= 1
@@ -251,11 +251,11 @@ def test_a_refusal_names_the_place_and_the_settings(own: EmbeddedRedis) -> None:
 
 
 def test_what_is_away_is_told_with_its_place_and_cause_and_no_password(
-    settings: Settings, tmp_path: Path, tries: Tries, caplog: pytest.LogCaptureFixture
+    settings: Settings, tmp_path: Path, checks: CheckCounter, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def wait(url: str) -> None:
         waiting = asyncio.create_task(CheckedLedger(quick(settings, url)).wait_until_safe())
-        await asyncio.to_thread(until, "it asked often", lambda: tries.count > 2)
+        await asyncio.to_thread(until, "it asked often", lambda: checks.count > 2)
         waiting.cancel()
         await asyncio.wait([waiting])
 

@@ -30,7 +30,7 @@ class Calls:
             pending.set_result(pending.item * 10)
 
 
-class Line(Coalescer[int, int]):
+class NumberCoalescer(Coalescer[int, int]):
     """Items of one byte, whose callers have this much time."""
 
     def __init__(self, handle: Any, size: Any = lambda item: 1) -> None:
@@ -43,7 +43,7 @@ class Line(Coalescer[int, int]):
 def test_a_lone_item_goes_out_at_once() -> None:
     async def scenario() -> None:
         calls = Calls()
-        assert await Line(calls).ask(7) == 70
+        assert await NumberCoalescer(calls).ask(7) == 70
         assert calls.batches == [[7]]
 
     asyncio.run(scenario())
@@ -52,7 +52,7 @@ def test_a_lone_item_goes_out_at_once() -> None:
 def test_all_of_one_turn_of_the_loop_go_out_together_in_their_order() -> None:
     async def scenario() -> None:
         calls = Calls()
-        line = Line(calls)
+        line = NumberCoalescer(calls)
         assert await asyncio.gather(*map(line.ask, range(100))) == [n * 10 for n in range(100)]
         assert calls.batches == [list(range(100))]
 
@@ -63,7 +63,7 @@ def test_what_comes_while_a_call_is_out_goes_in_the_next() -> None:
     async def scenario() -> None:
         calls = Calls()
         calls.gate.clear()
-        line = Line(calls)
+        line = NumberCoalescer(calls)
         first = asyncio.create_task(line.ask(1))
         await calls.called.wait()
         later = [asyncio.create_task(line.ask(n)) for n in (2, 3)]
@@ -79,7 +79,7 @@ def test_a_caller_whose_time_is_over_in_the_line_takes_its_item_with_it() -> Non
     async def scenario() -> None:
         calls = Calls()
         calls.gate.clear()
-        line = Line(calls)
+        line = NumberCoalescer(calls)
         first = asyncio.create_task(line.ask(1))
         await calls.called.wait()
         with pytest.raises(CallerGone) as gone:
@@ -99,7 +99,7 @@ def test_a_caller_whose_time_is_over_while_its_item_is_out_is_told_so_and_hinder
     async def scenario() -> None:
         calls = Calls()
         calls.gate.clear()
-        line = Line(calls)
+        line = NumberCoalescer(calls)
         other = asyncio.create_task(line.ask(1))
         with pytest.raises(CallerGone) as gone:
             await line.ask(2, seconds=0.01)
@@ -114,7 +114,7 @@ def test_a_caller_that_is_canceled_takes_its_item_with_it() -> None:
     async def scenario() -> None:
         calls = Calls()
         calls.gate.clear()
-        line = Line(calls)
+        line = NumberCoalescer(calls)
         first, second = (asyncio.create_task(line.ask(1)), None)
         await calls.called.wait()
         second = asyncio.create_task(line.ask(2))
@@ -147,7 +147,7 @@ def test_a_failure_reaches_all_of_its_batch_that_are_open_and_no_other() -> None
             pending.set_result(pending.item)
 
     async def scenario() -> None:
-        line = Line(fail_on_two)
+        line = NumberCoalescer(fail_on_two)
         outcomes = await asyncio.gather(*map(line.ask, (1, 2, 3)), return_exceptions=True)
         assert outcomes[0] == 1
         assert [str(outcome) for outcome in outcomes[1:]] == ["two", "two"]
@@ -161,7 +161,7 @@ def test_nobody_waits_for_what_the_handler_forgot() -> None:
         batch[0].set_result(1)
 
     async def scenario() -> None:
-        line = Line(forget)
+        line = NumberCoalescer(forget)
         outcomes = await asyncio.gather(line.ask(1), line.ask(2), return_exceptions=True)
         assert outcomes[0] == 1
         assert "without a result" in str(outcomes[1])
@@ -173,7 +173,7 @@ def test_at_the_end_all_are_let_go_and_told_whether_their_item_was_out() -> None
     async def scenario() -> None:
         calls = Calls()
         calls.gate.clear()
-        line = Line(calls)
+        line = NumberCoalescer(calls)
         first = asyncio.create_task(line.ask(1))
         await calls.called.wait()
         second = asyncio.create_task(line.ask(2))
@@ -191,7 +191,7 @@ def test_a_call_is_bounded_in_number_and_in_bytes(monkeypatch: pytest.MonkeyPatc
 
     async def scenario() -> None:
         calls = Calls()
-        line = Line(calls, lambda item: item)
+        line = NumberCoalescer(calls, lambda item: item)
         items = [1, 1, 1, 1, 1, 6, 6, 99, 1]
         await asyncio.gather(*map(line.ask, items))
         assert calls.batches == [[1, 1, 1, 1], [1, 6], [6], [99], [1]]

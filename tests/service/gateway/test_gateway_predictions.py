@@ -214,17 +214,17 @@ def test_a_long_stream_is_read_in_one_piece(
     async def story(gateway: Gateway) -> None:
         id = await gateway.accept()
         claimed = worker.claim()[0]
-        monkeypatch.setattr(module, "follow", few_at_once)
+        monkeypatch.setattr(module, "read_stream", few_at_once)
         for piece in "abcde":
             worker.say(claimed, piece)
         found = await gateway.predictions.read_stream(id, OURS, 1)
         assert [text for _, text in found.events] == ["b", "c", "d", "e"]
         assert not found.more
 
-    follow = module.follow
+    read_stream = module.read_stream
 
     def few_at_once(id: str, owner: str, since: int, **more: Any) -> Any:
-        return follow(id, owner, since, most=2, **more)
+        return read_stream(id, owner, since, most=2, **more)
 
     run_story(story)
 

@@ -29,11 +29,11 @@ def faults(reason: str) -> float:
     return REGISTRY.get_sample_value("soloist_outcomes_faults_total", {"reason": reason}) or 0.0
 
 
-def answers(gateway: GatewayThread) -> Any:
+def subscription(gateway: GatewayThread) -> Any:
     return gateway.app.state.context.predictions._outcomes
 
 
-class Scene:
+class SubscriptionHarness:
     """A gateway that knows its ledger by a name, and a worker who always finds it."""
 
     def __init__(self, settings: Settings, catalog: Catalog, store: EmbeddedRedis) -> None:
@@ -57,7 +57,7 @@ class Scene:
 
     def ask(self) -> "Future[httpx.Response]":
         """A request that waits, once it does."""
-        waiting = answers(self.gateway).waiting
+        waiting = subscription(self.gateway).waiting
         body = {"input": {}}
         asked = self._threads.submit(
             self.http.post,
@@ -65,7 +65,7 @@ class Scene:
             json=body,
             headers={"prefer": "wait=30"},
         )
-        until("it waits", lambda: answers(self.gateway).waiting > waiting)
+        until("it waits", lambda: subscription(self.gateway).waiting > waiting)
         return asked
 
     def ready(self) -> bool:
@@ -82,8 +82,10 @@ def store(tmp_path: Path) -> Iterator[EmbeddedRedis]:
 
 
 @pytest.fixture
-def scene(settings: Settings, catalog: Catalog, store: EmbeddedRedis) -> Iterator[Scene]:
-    opened = Scene(settings, catalog, store)
+def harness(
+    settings: Settings, catalog: Catalog, store: EmbeddedRedis
+) -> Iterator[SubscriptionHarness]:
+    opened = SubscriptionHarness(settings, catalog, store)
     yield opened
     opened.close()
 
@@ -94,68 +96,72 @@ def succeeded(asked: "Future[httpx.Response]") -> None:
 
 @pytest.mark.parametrize("garbage", [b"\xc1", b"\x93\x01\x02\x03", b"\x91\x91\x01"])
 def test_an_announcement_that_cannot_be_read_is_counted_and_the_next_one_is_heard(
-    scene: Scene, store: EmbeddedRedis, garbage: bytes
+    harness: SubscriptionHarness, store: EmbeddedRedis, garbage: bytes
 ) -> None:
     before = faults("unreadable")
-    asked = scene.ask()
+    asked = harness.ask()
     with redis.Redis(port=store.port) as client:
-        heard = client.publish(answers(scene.gateway)._channel, garbage)
+        heard = client.publish(subscription(harness.gateway)._channel, garbage)
     assert heard == 1
     until("it is counted", lambda: faults("unreadable") == before + 1)
-    scene.worker.succeed(scene.worker.take())
+    harness.worker.succeed(harness.worker.take())
     succeeded(asked)
-    assert scene.ready()
+    assert harness.ready()
 
 
 def test_what_was_announced_unreadably_is_read_from_the_record(
-    scene: Scene, store: EmbeddedRedis
+    harness: SubscriptionHarness, store: EmbeddedRedis
 ) -> None:
-    asked = scene.ask()
-    claimed = scene.worker.take()
+    asked = harness.ask()
+    claimed = harness.worker.take()
     with redis.Redis(port=store.port) as client:
         # The worker's own announcement is lost, and this one takes its place.
-        channel = answers(scene.gateway)._channel
-        scene.worker.ledger.redis.hdel(
-            scene.worker.ledger.key("prediction", claimed.id), "watchers"
+        channel = subscription(harness.gateway)._channel
+        harness.worker.ledger.redis.hdel(
+            harness.worker.ledger.key("prediction", claimed.id), "watchers"
         )
-        client.hset(scene.worker.ledger.key("prediction", claimed.id), "watchers", "")
-        scene.worker.succeed(claimed)
+        client.hset(harness.worker.ledger.key("prediction", claimed.id), "watchers", "")
+        harness.worker.succeed(claimed)
         client.publish(channel, b"\xc1")
     succeeded(asked)
 
 
-def test_a_listener_that_fails_does_not_keep_the_others_from_hearing(scene: Scene) -> None:
+def test_a_listener_that_fails_does_not_keep_the_others_from_hearing(
+    harness: SubscriptionHarness,
+) -> None:
     def fail(kind: str, fields: dict[str, Any]) -> None:
         raise ValueError("nobody expected this")
 
-    asked = scene.ask()
-    claimed = scene.worker.take()
-    answers(scene.gateway)._listeners[claimed.id].insert(0, fail)
-    scene.worker.succeed(claimed)
+    asked = harness.ask()
+    claimed = harness.worker.take()
+    subscription(harness.gateway)._listeners[claimed.id].insert(0, fail)
+    harness.worker.succeed(claimed)
     succeeded(asked)
 
 
-def test_the_probe_says_when_nothing_is_heard(scene: Scene, store: EmbeddedRedis) -> None:
-    assert scene.ready()
+def test_the_probe_says_when_nothing_is_heard(
+    harness: SubscriptionHarness, store: EmbeddedRedis
+) -> None:
+    assert harness.ready()
     with redis.Redis(port=store.port) as client:
         client.execute_command("ACL", "SETUSER", "default", "-subscribe")
         client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
-        until("it is told of", lambda: not scene.ready(), SECONDS)
-        answer = scene.http.get("/readyz")
+        until("it is told of", lambda: not harness.ready(), SECONDS)
+        answer = harness.http.get("/readyz")
         assert (answer.status_code, answer.json()["state"]) == (503, "waiting")
         assert "subscription" in answer.json()["detail"]
         assert REGISTRY.get_sample_value("soloist_outcomes_subscribed") == 0
-        created = scene.http.post("/v1/models/local/echo/predictions", json={"input": {}})
+        created = harness.http.post("/v1/models/local/echo/predictions", json={"input": {}})
         assert created.status_code == 201, "what is accepted is accepted all the same"
         client.execute_command("ACL", "SETUSER", "default", "+subscribe")
-    until("it is back", scene.ready, SECONDS)
+    until("it is back", harness.ready, SECONDS)
     assert REGISTRY.get_sample_value("soloist_outcomes_subscribed") == 1
 
 
-def test_a_subscription_that_is_half_open_is_found_out(scene: Scene) -> None:
-    asked = scene.ask()
-    scene.name.stall()
-    scene.worker.succeed(scene.worker.take())
+def test_a_subscription_that_is_half_open_is_found_out(harness: SubscriptionHarness) -> None:
+    asked = harness.ask()
+    harness.name.stall()
+    harness.worker.succeed(harness.worker.take())
     succeeded(asked)
 
 
@@ -171,7 +177,7 @@ def alone(one: redis.Redis, two: redis.Redis, port: int) -> None:
 
 @pytest.mark.parametrize("old", [demoted, alone])
 def test_the_subscription_follows_the_ledger_to_its_new_primary(
-    scene: Scene,
+    harness: SubscriptionHarness,
     store: EmbeddedRedis,
     tmp_path: Path,
     old: Callable[[redis.Redis, redis.Redis, int], None],
@@ -183,15 +189,15 @@ def test_the_subscription_follows_the_ledger_to_its_new_primary(
     ):
         two.execute_command("REPLICAOF", "127.0.0.1", str(store.port))
         until("it follows", lambda: two.info("replication")["master_link_status"] == "up")
-        asked = scene.ask()
-        claimed = scene.worker.take()
+        asked = harness.ask()
+        claimed = harness.worker.take()
         one.wait(1, 5000)
         two.execute_command("REPLICAOF", "NO", "ONE")
         old(one, two, second.port)
-        scene.name.target = second.port
-        scene.worker_at(second).succeed(claimed)
+        harness.name.target = second.port
+        harness.worker_at(second).succeed(claimed)
         succeeded(asked)
-        channel = answers(scene.gateway)._channel
+        channel = subscription(harness.gateway)._channel
         until("it listens there", lambda: two.pubsub_numsub(channel)[0][1] == 1, SECONDS)
         assert one.pubsub_numsub(channel)[0][1] == 0
-        assert scene.ready()
+        assert harness.ready()

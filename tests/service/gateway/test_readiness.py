@@ -9,7 +9,7 @@ from contract.ledger.workers import Worker
 from service.gateway.readiness import Readiness
 
 
-class Asked:
+class ScriptedLedger:
     """A ledger that remembers what it was asked, and says what it is told to."""
 
     def __init__(self, *answers: Any) -> None:
@@ -29,8 +29,8 @@ WARM = ModelSnapshot(0, 0, 0, 0.0, workers=[Worker("w1", "ready")])
 
 
 def test_the_ledger_is_asked_at_most_once_a_second_for_each_model() -> None:
-    async def looks() -> None:
-        ledger = Asked(COLD, WARM, WARM)
+    async def checks() -> None:
+        ledger = ScriptedLedger(COLD, WARM, WARM)
         readiness = Readiness(ledger)
         first = [readiness.check_model("a", 100.0 + n / 1000) for n in range(999)]
         other = readiness.check_model("b", 100.5)
@@ -42,12 +42,12 @@ def test_the_ledger_is_asked_at_most_once_a_second_for_each_model() -> None:
         assert ledger.models == ["a", "b", "a"]
         assert (first[0].cold, later.cold) == (True, False), "each says what was when it was taken"
 
-    asyncio.run(looks())
+    asyncio.run(checks())
 
 
-def test_a_look_that_the_ledger_did_not_answer_says_nothing_of_cold() -> None:
+def test_a_check_that_the_ledger_did_not_answer_says_nothing_of_cold() -> None:
     async def check_model() -> bool:
-        check = Readiness(Asked(LedgerUnavailable())).check_model("a", 100.0)
+        check = Readiness(ScriptedLedger(LedgerUnavailable())).check_model("a", 100.0)
         await asyncio.sleep(0)
         return check.cold
 

@@ -1,4 +1,4 @@
-"""A keeper looks at what needs it: an idle ledger is asked one question, and nothing that changes is overlooked."""
+"""A keeper sweeps what needs it: an idle ledger is asked one question, and nothing that changes is overlooked."""
 
 import asyncio
 import time
@@ -24,7 +24,7 @@ Act = Callable[[Sweeper], Coroutine[Any, Any, None]]
 
 
 class KeeperHarness:
-    """A ledger, a worker, and a keeper that looks when told to."""
+    """A ledger, a worker, and a keeper that sweeps when told to."""
 
     def __init__(self, settings: Settings, catalog: Catalog) -> None:
         self.settings, self.catalog = settings, catalog
@@ -191,10 +191,10 @@ def test_only_what_works_is_looked_at_in_full(harness: KeeperHarness) -> None:
 def test_no_silence_of_a_keeper_that_looks_in_time_counts_as_an_outage(
     harness: KeeperHarness,
 ) -> None:
-    async def look_again_and_again(sweeper: Sweeper) -> None:
+    async def sweep_again_and_again(sweeper: Sweeper) -> None:
         named: list[float] = []
         for number in range(30):
-            now = 1.05 * number  # a look takes its time, too
+            now = 1.05 * number  # a sweep takes its time, too
             await sweeper._name(now)
             if sweeper._named_at == now:
                 named.append(now)
@@ -202,7 +202,7 @@ def test_no_silence_of_a_keeper_that_looks_in_time_counts_as_an_outage(
         assert longest < harness.settings.lease_seconds / 3
 
     assert harness.settings.sweep_seconds == 1.0
-    harness.keep(look_again_and_again)
+    harness.keep(sweep_again_and_again)
 
 
 def test_all_are_looked_at_once_a_lease(settings: Settings, catalog: Catalog) -> None:

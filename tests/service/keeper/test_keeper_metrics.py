@@ -49,7 +49,7 @@ def _forgotten() -> Iterator[None]:
 
 
 class KeeperHarness:
-    """A ledger with predictions and workers in it, and a keeper that looks at it."""
+    """A ledger with predictions and workers in it, and a keeper that sweeps it."""
 
     def __init__(self, settings: Settings, catalog: Catalog, ledger: Ledger) -> None:
         self.settings, self.catalog, self.ledger = settings, catalog, ledger
@@ -60,7 +60,7 @@ class KeeperHarness:
         self.ledger.run(create([NewPrediction(prediction, 1000, 8)]))
         return prediction.id
 
-    def look(self, times: int = 1) -> None:
+    def sweep(self, times: int = 1) -> None:
         """Sweeps of one keeper."""
 
         async def sweep() -> None:
@@ -86,7 +86,7 @@ def metric(name: str, **labels: str) -> float | None:
 
 
 def test_every_counter_of_a_model_is_there_from_the_first_look(harness: KeeperHarness) -> None:
-    harness.look()
+    harness.sweep()
     for model in harness.catalog:
         assert metric("predictions_accepted_total", model=model) == 0
         for outcome in ("succeeded", "failed", "canceled"):
@@ -124,7 +124,7 @@ def test_predictions_are_counted_by_what_became_of_them(harness: KeeperHarness) 
     attempts = [(one.id, one.attempt) for one in (third, fourth)]
     terms = harness.worker.terms(MODEL)
     harness.ledger.run(release(terms, attempts, idle=True, suspect=False, reason="drain"))
-    harness.look(2)
+    harness.sweep(2)
     assert metric("predictions_accepted_total", model=MODEL) == 5
     outcomes = ("succeeded", "failed", "canceled")
     found = [metric("predictions_finished_total", model=MODEL, outcome=word) for word in outcomes]
@@ -136,7 +136,7 @@ def test_predictions_are_counted_by_what_became_of_them(harness: KeeperHarness) 
 def test_what_a_newer_ledger_counts_breaks_nothing(harness: KeeperHarness) -> None:
     harness.ledger.redis.hset(harness.ledger.key("counts", MODEL), "slept:well", 3)
     harness.ledger.redis.hset(harness.ledger.key("counts", MODEL), "failed:bad_dream", 2)
-    harness.look()
+    harness.sweep()
     assert metric("predictions_failed_total", model=MODEL, code="bad_dream") == 2
     assert metric("predictions_accepted_total", model=MODEL) == 0
 
@@ -152,7 +152,7 @@ def test_each_worker_is_counted_in_one_state(harness: KeeperHarness) -> None:
         harness.ledger.run(register(MODEL, Worker(name, state)))
     harness.submit()
     harness.worker.claim(MODEL)
-    harness.look()
+    harness.sweep()
     states = ("starting", "ready", "busy")
     assert [metric("workers", model=MODEL, state=state) for state in states] == [1, 2, 1]
     assert [metric("workers", model="aimed", state=state) for state in states] == [0, 0, 0]
@@ -163,19 +163,19 @@ def test_what_is_wanted_follows_the_target_of_the_autoscaler(harness: KeeperHarn
     harness.submit("aimed")
     harness.worker.claim("aimed")
     harness.submit("aimed")
-    harness.look()
+    harness.sweep()
     assert metric("scaling_target", model="aimed") == 3
     assert metric("scaling_wanted", model="aimed") == 3, "a busy worker counts as full"
     for _ in range(4):
         harness.submit("aimed")
-    harness.look()
+    harness.sweep()
     assert metric("scaling_wanted", model="aimed") == 6
     assert metric("scaling_target", model=MODEL) == 8
     assert metric("scaling_wanted", model=MODEL) == 0
 
 
 def test_limit_and_price_are_the_catalogs(harness: KeeperHarness) -> None:
-    harness.look()
+    harness.sweep()
     assert metric("queue_limit", model=MODEL) == 50
     assert metric("gpu_cost_per_hour", model="aimed") == 2.5
     assert metric("gpu_cost_per_hour", model=MODEL) is None
@@ -183,22 +183,22 @@ def test_limit_and_price_are_the_catalogs(harness: KeeperHarness) -> None:
 
 def test_the_time_to_drain_is_absent_while_it_is_unknown(harness: KeeperHarness) -> None:
     harness.submit()
-    harness.look()
+    harness.sweep()
     assert metric("queue_drain_seconds", model=MODEL) is None
     (claimed,) = harness.worker.claim(MODEL)
     harness.worker.succeed(claimed, model=MODEL, seconds=2.0)
     harness.submit()
-    harness.look()
+    harness.sweep()
     assert metric("queue_drain_seconds", model=MODEL) == 2.0
     harness.worker.claim(MODEL)
-    harness.look()
+    harness.sweep()
     assert metric("queue_drain_seconds", model=MODEL) == 0
 
 
 def test_the_ledgers_size_is_asked_for_now_and_then(
     harness: KeeperHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    harness.look()
+    harness.sweep()
     keys = harness.ledger.redis.dbsize()
     assert metric("ledger_keys") == pytest.approx(keys, abs=3)
     assert metric("ledger_memory_bytes") > 100_000
@@ -212,7 +212,7 @@ def test_the_ledgers_size_is_asked_for_now_and_then(
         return Transition("read_memory", {}, lambda answer: found)
 
     monkeypatch.setattr("service.keeper.sweeper.read_memory", memory)
-    harness.look(3)
+    harness.sweep(3)
     assert asked == [1]
     assert metric("ledger_memory_limit_bytes") == 2
     assert metric("ledger_memory_reserved_bytes") == 3
@@ -220,5 +220,5 @@ def test_the_ledgers_size_is_asked_for_now_and_then(
 
 def test_a_look_is_timed(harness: KeeperHarness) -> None:
     before = metric("keeper_sweep_seconds_count") or 0
-    harness.look(2)
+    harness.sweep(2)
     assert metric("keeper_sweep_seconds_count") == before + 2

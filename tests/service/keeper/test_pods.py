@@ -48,10 +48,10 @@ class PodsHarness:
         self.close()
         self.pods = self._open(**changed)
 
-    def look(
+    def annotate(
         self, busy: Mapping[str, float] | None = None, *, after: float = 1.0, **loaded: str
     ) -> list[str]:
-        """The pods that were patched in one look, with a sweep before it."""
+        """The pods that were patched in one round, with a sweep before it."""
         if busy is not None:
             self.now += after
             self.pods.update_workers(busy, loaded)
@@ -109,9 +109,9 @@ def up() -> bool:
 
 def test_a_busy_pod_costs_ten_and_its_age_and_an_idle_one_nothing(harness: PodsHarness) -> None:
     harness.cluster.add("w1", "w2")
-    assert harness.look({"w1": 7.9}) == ["w1"]
+    assert harness.annotate({"w1": 7.9}) == ["w1"]
     assert (harness.cost("w1"), harness.cost("w2")) == ("17", None)
-    assert harness.look({}, after=6) == ["w1"]
+    assert harness.annotate({}, after=6) == ["w1"]
     assert harness.cost("w1") == "0"
 
 
@@ -120,28 +120,28 @@ def test_what_a_worker_has_loaded_stands_on_its_pod_and_is_written_once(
 ) -> None:
     harness.cluster.add("w1", "w2")
     said = "bfloat16 on NVIDIA H200, 41 s, 1.2 GiB"
-    assert harness.look({"w2": 1.0}, w1=said, stranger="x") == ["w2", "w1"]
+    assert harness.annotate({"w2": 1.0}, w1=said, stranger="x") == ["w2", "w1"]
     assert harness.cluster.annotations("w1")[LOADED] == said
     assert LOADED not in harness.cluster.annotations("w2")
-    assert harness.look({"w2": 2.0}, w1=said) == []
-    assert harness.look({"w1": 1.0, "w2": 3.0}) == ["w1"]
+    assert harness.annotate({"w2": 2.0}, w1=said) == []
+    assert harness.annotate({"w1": 1.0, "w2": 3.0}) == ["w1"]
     assert harness.cluster.annotations("w1")[LOADED] == said
     harness.restart()
-    assert harness.look({"w1": 2.0, "w2": 4.0}, w1=said) == []
+    assert harness.annotate({"w1": 2.0, "w2": 4.0}, w1=said) == []
 
 
 def test_only_changes_are_patched(harness: PodsHarness) -> None:
     harness.cluster.add("w1", "w2")
-    harness.look({"w1": 0})
+    harness.annotate({"w1": 0})
     for age in range(1, 25):
-        assert harness.look({"w1": age}) == []
+        assert harness.annotate({"w1": age}) == []
 
 
 def test_the_age_is_written_anew_when_it_has_doubled(harness: PodsHarness) -> None:
     harness.cluster.add("w1")
     for age in range(1801):
-        harness.look({"w1": age})
-    harness.look({}, after=6)
+        harness.annotate({"w1": age})
+    harness.annotate({}, after=6)
     costs = [int(patch.annotations[COST] or "") for patch in harness.cluster.patches]
 
     assert costs == [10, 40, 70, 130, 250, 490, 970, 0]
@@ -149,15 +149,15 @@ def test_the_age_is_written_anew_when_it_has_doubled(harness: PodsHarness) -> No
 
 def test_the_next_batch_after_a_long_one_counts_from_its_own_start(harness: PodsHarness) -> None:
     harness.cluster.add("w1")
-    harness.look({"w1": 600})
-    harness.look({"w1": 0.2})
+    harness.annotate({"w1": 600})
+    harness.annotate({"w1": 0.2})
 
     assert harness.cost("w1") == "10"
 
 
 def test_an_age_beyond_measure_still_is_a_cost(harness: PodsHarness) -> None:
     harness.cluster.add("w1", "w2")
-    harness.look({"w1": 1e12, "w2": -5})
+    harness.annotate({"w1": 1e12, "w2": -5})
 
     assert (harness.cost("w1"), harness.cost("w2")) == ("2147483647", "10")
 
@@ -166,41 +166,41 @@ def test_a_worker_that_takes_the_next_batch_at_once_is_not_patched_twice(
     harness: PodsHarness,
 ) -> None:
     harness.cluster.add("w1")
-    assert harness.look({"w1": 1}) == ["w1"]
+    assert harness.annotate({"w1": 1}) == ["w1"]
     for _ in range(10):
-        assert harness.look({}, after=0.2) == []
-        assert harness.look({}, after=0.6) == []
-        assert harness.look({"w1": 0}, after=0.1) == []
-    assert harness.look({}, after=0.9) == []
-    assert harness.look({}, after=0.2) == ["w1"]
-    assert harness.look({"w1": 0}, after=0) == ["w1"], "becoming busy is not delayed"
+        assert harness.annotate({}, after=0.2) == []
+        assert harness.annotate({}, after=0.6) == []
+        assert harness.annotate({"w1": 0}, after=0.1) == []
+    assert harness.annotate({}, after=0.9) == []
+    assert harness.annotate({}, after=0.2) == ["w1"]
+    assert harness.annotate({"w1": 0}, after=0) == ["w1"], "becoming busy is not delayed"
 
 
 def test_those_that_became_busy_come_first_then_old_batches_then_idle_pods(
     harness: PodsHarness,
 ) -> None:
     harness.cluster.add("idle", "old", "older", "new", "newer")
-    harness.look({"idle": 1, "old": 20, "older": 50})
-    harness.look({"old": 60, "older": 200}, after=0.5)
+    harness.annotate({"idle": 1, "old": 20, "older": 50})
+    harness.annotate({"old": 60, "older": 200}, after=0.5)
     harness.cluster.patches.clear()
 
     busy = {"old": 300, "older": 900, "new": 3, "newer": 1}
-    assert harness.look(busy, after=6) == ["new", "newer", "older", "old", "idle"]
+    assert harness.annotate(busy, after=6) == ["new", "newer", "older", "old", "idle"]
 
 
 def test_a_busy_worker_without_a_pod_is_ignored_and_asked_for_once(harness: PodsHarness) -> None:
     harness.cluster.add("other", labels={"app": "gateway"})
-    harness.look({"elsewhere": 1, "other": 1})
+    harness.annotate({"elsewhere": 1, "other": 1})
     for _ in range(5):
-        assert harness.look({"elsewhere": 2, "other": 2}) == []
+        assert harness.annotate({"elsewhere": 2, "other": 2}) == []
     assert harness.cluster.lists == 1
 
 
 def test_a_pod_that_is_new_and_busy_is_found_at_once(harness: PodsHarness) -> None:
     harness.cluster.add("w1")
-    harness.look({"w1": 1})
+    harness.annotate({"w1": 1})
     harness.cluster.add("w2")
-    assert harness.look({"w1": 1, "w2": 0}) == ["w2"]
+    assert harness.annotate({"w1": 1, "w2": 0}) == ["w2"]
     assert harness.cluster.lists == 2
 
 
@@ -208,7 +208,7 @@ def test_a_pod_that_is_about_to_end_is_left_alone(harness: PodsHarness) -> None:
     harness.cluster.add("w1")
     harness.cluster.pods["w1"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
 
-    assert harness.look({"w1": 1}) == []
+    assert harness.annotate({"w1": 1}) == []
 
 
 # --- what was there before --------------------------------------------------------------------------
@@ -218,12 +218,12 @@ def test_a_keeper_that_starts_leaves_alone_what_is_right_and_mends_what_is_not(
     harness: PodsHarness,
 ) -> None:
     harness.cluster.add("busy", "stale", "idle", "zero", "odd")
-    harness.look({"busy": 20, "stale": 20, "zero": 1})
-    harness.look({"busy": 25, "stale": 25}, after=6)
+    harness.annotate({"busy": 20, "stale": 20, "zero": 1})
+    harness.annotate({"busy": 25, "stale": 25}, after=6)
     harness.cluster.annotations("odd")[COST] = "a lot"
     harness.restart()
 
-    assert harness.look({"busy": 26}) == ["odd", "stale"]
+    assert harness.annotate({"busy": 26}) == ["odd", "stale"]
     assert [harness.cost(name) for name in ("busy", "stale", "idle", "zero", "odd")] == [
         "30",
         "0",
@@ -235,7 +235,7 @@ def test_a_keeper_that_starts_leaves_alone_what_is_right_and_mends_what_is_not(
 
 def test_what_others_annotate_is_kept(harness: PodsHarness) -> None:
     harness.cluster.add("w1", example__note="mine", cluster__x="y")
-    harness.look({"w1": 0})
+    harness.annotate({"w1": 0})
 
     assert harness.cluster.annotations("w1") == {
         "example/note": "mine",
@@ -246,31 +246,31 @@ def test_what_others_annotate_is_kept(harness: PodsHarness) -> None:
 
 def test_a_cost_that_somebody_changed_is_put_right_with_the_next_list(harness: PodsHarness) -> None:
     harness.cluster.add("w1")
-    harness.look({"w1": 0})
+    harness.annotate({"w1": 0})
     harness.cluster.annotations("w1")[COST] = "0"
-    assert harness.look({"w1": 1}) == []
-    assert harness.look({"w1": 2}, after=LIST_SECONDS) == ["w1"]
+    assert harness.annotate({"w1": 1}) == []
+    assert harness.annotate({"w1": 2}, after=LIST_SECONDS) == ["w1"]
 
 
 def test_a_pod_that_was_deleted_and_made_again_is_patched_again(harness: PodsHarness) -> None:
     harness.cluster.add("w1")
-    harness.look({"w1": 0})
+    harness.annotate({"w1": 0})
     harness.cluster.add("w1")
 
-    assert harness.look({"w1": 1}, after=LIST_SECONDS) == ["w1"]
+    assert harness.annotate({"w1": 1}, after=LIST_SECONDS) == ["w1"]
     assert harness.cost("w1") == "11"
 
 
 def test_a_pod_that_went_is_forgotten_and_the_others_are_served(harness: PodsHarness) -> None:
     harness.cluster.add("w1", "w2", "w3")
-    harness.look({})
+    harness.annotate({})
     gone = metric("soloist_pod_patches_total", outcome="gone")
     del harness.cluster.pods["w2"]
     busy = {"w1": 3, "w2": 2, "w3": 1}
 
-    assert harness.look(busy) == ["w1", "w3"]
+    assert harness.annotate(busy) == ["w1", "w3"]
     assert metric("soloist_pod_patches_total", outcome="gone") - gone == 1
-    assert harness.look(busy) == []
+    assert harness.annotate(busy) == []
     assert harness.cluster.lists == 1
     assert up()
 
@@ -283,11 +283,11 @@ def test_on_request_busy_pods_are_guarded_against_eviction_until_they_are_idle(
 ) -> None:
     harness.restart(protect_busy_pods=True)
     harness.cluster.add("w1", "w2")
-    assert harness.look({"w1": 0}) == ["w1"]
+    assert harness.annotate({"w1": 0}) == ["w1"]
     guarded = {CLUSTER_AUTOSCALER: "false", KARPENTER: "true"}
     assert harness.cluster.annotations("w1") == {COST: "10", **guarded}
-    assert harness.look({"w1": 1}) == []
-    harness.look({}, after=6)
+    assert harness.annotate({"w1": 1}) == []
+    harness.annotate({}, after=6)
 
     assert harness.cluster.annotations("w1") == {COST: "0"}
     assert harness.cluster.annotations("w2") == {}
@@ -295,10 +295,10 @@ def test_on_request_busy_pods_are_guarded_against_eviction_until_they_are_idle(
 
 def test_guards_are_set_and_removed_where_an_earlier_keeper_did_not(harness: PodsHarness) -> None:
     harness.cluster.add("busy", "idle")
-    harness.look({"busy": 5})
+    harness.annotate({"busy": 5})
     harness.cluster.annotations("idle")[KARPENTER] = "true"
     harness.restart(protect_busy_pods=True)
-    harness.look({"busy": 6})
+    harness.annotate({"busy": 6})
 
     assert harness.cluster.annotations("busy") == {COST: "16", **GUARDS}
     assert harness.cluster.annotations("idle") == {COST: "0"}
@@ -307,8 +307,8 @@ def test_guards_are_set_and_removed_where_an_earlier_keeper_did_not(harness: Pod
 def test_unasked_for_guards_are_neither_set_nor_removed(harness: PodsHarness) -> None:
     harness.cluster.add("w1")
     harness.cluster.annotations("w1")[KARPENTER] = "true"
-    harness.look({"w1": 0})
-    harness.look({}, after=6)
+    harness.annotate({"w1": 0})
+    harness.annotate({}, after=6)
 
     assert harness.cluster.annotations("w1") == {COST: "0", KARPENTER: "true"}
 
@@ -320,15 +320,15 @@ def test_a_thousand_pods_are_patched_so_many_at_a_look(harness: PodsHarness) -> 
     names = [f"w{n}" for n in range(1000)]
     harness.cluster.add(*names)
     busy = {name: float(age) for age, name in enumerate(names)}
-    first = [harness.look(busy, after=0) for _ in range(3)]
+    first = [harness.annotate(busy, after=0) for _ in range(3)]
 
     assert [len(patched) for patched in first] == [MOST_PATCHES] * 3
     assert list(chain(*first)) == names[: -3 * MOST_PATCHES - 1 : -1], "the oldest batch first"
     harness.cluster.add("late")
     harness.now += LIST_SECONDS
-    assert harness.look(busy | {"late": 5000.0})[0] == "late"
+    assert harness.annotate(busy | {"late": 5000.0})[0] == "late"
     rest = 0
-    while patched := harness.look(busy, after=0):
+    while patched := harness.annotate(busy, after=0):
         rest += len(patched)
     assert rest + 4 * MOST_PATCHES == 1001
     assert all(int(harness.cost(name) or 0) == 10 + age for name, age in busy.items())
@@ -365,13 +365,13 @@ def test_a_missing_right_is_told_once_and_healed_by_granting_it(
     harness.cluster.add("w1", "w2")
     harness.cluster.fail(verb, 403)
     for _ in range(200):
-        assert harness.look({"w1": 1, "w2": 1}) == []
+        assert harness.annotate({"w1": 1, "w2": 1}) == []
     assert told == [f"no right to {verb} pods: busy ones look idle"]
     assert not up()
     assert harness.cluster.requests <= 4 + 200 / LIST_SECONDS, "tried again rarely"
     harness.cluster.heal()
     for _ in range(60):
-        harness.look({"w1": 1, "w2": 1})
+        harness.annotate({"w1": 1, "w2": 1})
 
     assert (harness.cost("w1"), harness.cost("w2")) == ("11", "11")
     assert told[1:] == [f"we have the right to {verb} pods now"]
@@ -386,12 +386,12 @@ def test_a_failing_api_is_told_once_and_left_alone_for_a_while(
     harness.cluster.add("w1", "w2")
     harness.cluster.fail(verb, status)
     for _ in range(30):
-        assert harness.look({"w1": 1, "w2": 1}) == []
+        assert harness.annotate({"w1": 1, "w2": 1}) == []
     assert told == ["the Kubernetes API fails: pods stay annotated as they are"]
     assert not up()
     assert harness.cluster.requests <= 12, "tried every five seconds"
     harness.cluster.heal()
-    harness.look({"w1": 1, "w2": 1}, after=6)
+    harness.annotate({"w1": 1, "w2": 1}, after=6)
 
     assert (harness.cost("w1"), harness.cost("w2")) == ("11", "11")
     assert told[1:] == ["the Kubernetes API works again"]
@@ -401,10 +401,10 @@ def test_a_failing_api_is_told_once_and_left_alone_for_a_while(
 def test_a_busy_api_says_for_how_long(harness: PodsHarness) -> None:
     harness.cluster.add("w1")
     harness.cluster.fail("patch", 429, Retry_After="20")
-    harness.look({"w1": 1})
+    harness.annotate({"w1": 1})
     harness.cluster.heal()
-    assert harness.look({"w1": 1}, after=19) == []
-    assert harness.look({"w1": 1}, after=2) == ["w1"]
+    assert harness.annotate({"w1": 1}, after=19) == []
+    assert harness.annotate({"w1": 1}, after=2) == ["w1"]
 
 
 def test_an_api_that_does_not_answer_costs_one_timeout(
@@ -414,24 +414,24 @@ def test_an_api_that_does_not_answer_costs_one_timeout(
     harness.cluster.add(*(f"w{n}" for n in range(20)))
     busy = {f"w{n}": 1.0 for n in range(20)}
     harness.cluster.fail("patch", HANG)
-    harness.look(busy)
-    harness.look(busy)
+    harness.annotate(busy)
+    harness.annotate(busy)
     assert harness.cluster.requests == 2
     assert told == ["the Kubernetes API fails: pods stay annotated as they are"]
     harness.cluster.heal()
-    assert len(harness.look(busy, after=6)) == 20
+    assert len(harness.annotate(busy, after=6)) == 20
 
 
 def test_an_api_that_is_gone_is_found_again(harness: PodsHarness, told: list[str]) -> None:
     harness.cluster.add("w1")
-    harness.look({})
+    harness.annotate({})
     harness.cluster.stop()
-    harness.look({"w1": 1})
-    harness.look({"w1": 1}, after=6)
+    harness.annotate({"w1": 1})
+    harness.annotate({"w1": 1}, after=6)
     assert told == ["the Kubernetes API fails: pods stay annotated as they are"]
     harness.cluster.start()
 
-    assert harness.look({"w1": 1}, after=6) == ["w1"]
+    assert harness.annotate({"w1": 1}, after=6) == ["w1"]
     assert told[1:] == ["the Kubernetes API works again"]
 
 
@@ -441,22 +441,22 @@ def test_who_would_not_be_patched_waits_for_the_next_list_and_holds_up_nobody(
     harness.cluster.add("w1", "w2")
     harness.cluster.fail("w1", 409)
     refused = metric("soloist_pod_patches_total", outcome="refused")
-    assert harness.look({"w1": 2, "w2": 1}) == ["w2"]
-    assert harness.look({"w1": 2, "w2": 1}) == []
+    assert harness.annotate({"w1": 2, "w2": 1}) == ["w2"]
+    assert harness.annotate({"w1": 2, "w2": 1}) == []
     assert metric("soloist_pod_patches_total", outcome="refused") - refused == 1
     harness.cluster.heal()
 
-    assert harness.look({"w1": 2, "w2": 1}, after=LIST_SECONDS) == ["w1"]
+    assert harness.annotate({"w1": 2, "w2": 1}, after=LIST_SECONDS) == ["w1"]
 
 
 def test_what_nobody_thought_of_does_not_end_it(harness: PodsHarness, told: list[str]) -> None:
     harness.cluster.add("w1")
     harness.cluster.pods["w1"]["annotations"] = ["no map"]
-    harness.look({"w1": 1})
+    harness.annotate({"w1": 1})
     assert told == ["a look at the pods failed"]
     harness.cluster.add("w1")
 
-    assert harness.look({"w1": 1}, after=6) == ["w1"]
+    assert harness.annotate({"w1": 1}, after=6) == ["w1"]
 
 
 # --- in a cluster -----------------------------------------------------------------------------------
