@@ -10,12 +10,14 @@ def main(argv: list[str] | None = None) -> int:
     drain.install_handlers()
     import argparse
 
+    from worker import pools
+
     parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
     parser.add_argument("--model", required=True, help="a model's name in the catalog")
     parser.add_argument(
         "--pool",
-        default="solo",
-        choices=("solo", "prefork", "threads", "gevent", "eventlet"),
+        default=pools.SOLO,
+        choices=pools.POOLS,
         help="Celery's pool; solo is the default for the reason that bench/topologies.py measures",
     )
     parser.add_argument("--concurrency", type=int, default=1, help="1 in the solo pool")
@@ -25,13 +27,9 @@ def main(argv: list[str] | None = None) -> int:
         help="download the model into the local Hugging Face cache and exit",
     )
     args = parser.parse_args(argv)
-    if args.concurrency < 1 or (args.pool == "solo" and args.concurrency != 1):
-        parser.error("--concurrency must be at least 1, and 1 in the solo pool")
-    if args.pool in ("gevent", "eventlet"):
-        # Before anything else imports sockets and threads.
-        from celery import maybe_patch_concurrency
-
-        maybe_patch_concurrency(["worker", "-P", args.pool], ["-P"], ["--pool"])
+    if wrong := pools.check_concurrency(args.pool, args.concurrency):
+        parser.error(wrong)
+    pools.patch_sockets(args.pool)
 
     from contract.errors import EXIT_REFUSED, StartRefused
     from worker import start_failure

@@ -18,6 +18,7 @@ from vine import ppartial
 
 from contract.broker import TASK, broker_trouble
 from worker.drain import draining
+from worker.pools import is_solo
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ class SoloConsumer(Consumer):  # type: ignore[misc]
     def call_soon_ack(self, p: Any, *args: Any, **kwargs: Any) -> Any:
         """Acknowledge now. Celery's own waits for the hub, which is blocked until the batch is done."""
         p = ppartial(p, *args, **kwargs)
-        if not (self._alone and self._is_amqp) or self._paused:
+        if not (is_solo(self.pool) and self._is_amqp) or self._paused:
             p()
             return p
         # Else RabbitMQ would push the next message to this busy worker past every idle one.
@@ -92,17 +93,12 @@ class SoloConsumer(Consumer):  # type: ignore[misc]
                     self._paused = False
                     if not draining():
                         self.task_consumer.consume()
-            if self._alone and not message.acknowledged:
+            if is_solo(self.pool) and not message.acknowledged:
                 # A Redis without memory or disk refuses it. Celery keeps silent about that, and this
                 # worker would wait for ever for room to take the next message.
                 raise ConnectionError("the broker did not take an acknowledgement")
 
         return on_message
-
-    @property
-    def _alone(self) -> bool:
-        """True in the solo pool, whose message handler returns when the batch is done."""
-        return bool(self.pool.__module__ == "celery.concurrency.solo")
 
     @property
     def _is_amqp(self) -> bool:
