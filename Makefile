@@ -81,8 +81,8 @@ pictures: $(INSTALLED) chromium prometheus helm
 rendered: $(INSTALLED) helm
 	$(BIN)/python -m k8s.dashboards
 	$(BIN)/python -m k8s.rules
-	$(BIN)/python -m k8s.tasks
-	$(BIN)/python -m k8s.keys
+	$(BIN)/python -m k8s.tasks_page
+	$(BIN)/python -m k8s.values_page
 	$(BIN)/python -m k8s.render
 
 format: $(INSTALLED)

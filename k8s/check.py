@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from k8s import after, before, needs, upgrade
+from k8s import needs, postinstall, preflight, upgrade
 from k8s.cluster import Cluster, Unanswered
-from k8s.findings import Findings, all_of, ok, show, warn
+from k8s.findings import Findings, ok, print_findings, run_checks, warn
 from k8s.release import Release
 from k8s.values import CHART, Plan, load_values
 
@@ -37,18 +37,18 @@ def check(
     merged = load_values(values or [], chart)
     cluster = Cluster(namespace, context, kubeconfig)
     try:
-        found = _findings(cluster, Release(release), Plan(merged, release), bool(values))
-        errors = show(found, as_json=as_json)
+        found = find_faults(cluster, Release(release), Plan(merged, release), bool(values))
+        errors = print_findings(found, as_json=as_json)
     finally:
         cluster.close()
     if errors:
         raise typer.Exit(1)
 
 
-def _findings(cluster: Cluster, release: Release, plan: Plan, values_given: bool) -> Findings:
+def find_faults(cluster: Cluster, release: Release, plan: Plan, values_given: bool) -> Findings:
     """Values that are given for a release that is there are those of its next upgrade."""
     try:
-        there = after.installed(cluster, release)
+        there = postinstall.is_installed(cluster, release)
         if not there:
             where = f"there is none called {release.name} in namespace {cluster.namespace}"
             yield ok("release", f"{where}: what follows is what an install would find")
@@ -56,10 +56,10 @@ def _findings(cluster: Cluster, release: Release, plan: Plan, values_given: bool
         there = False
         yield warn("release", f"whether it is installed cannot be seen: {refused}", refused.way_out)
     if there and not values_given:
-        yield from all_of(needs.LOOKS, cluster, needs.seen(cluster, release))
+        yield from run_checks(needs.CHECKS, cluster, needs.needs_of_release(cluster, release))
     else:
-        yield from all_of(needs.LOOKS, cluster, needs.planned(plan))
-        yield from all_of(before.LOOKS, cluster, plan)
-        yield from all_of(upgrade.LOOKS if there else (), cluster, plan)
+        yield from run_checks(needs.CHECKS, cluster, needs.needs_of_plan(plan))
+        yield from run_checks(preflight.CHECKS, cluster, plan)
+        yield from run_checks(upgrade.CHECKS if there else (), cluster, plan)
     if there:
-        yield from after.findings(cluster, release)
+        yield from postinstall.check_release(cluster, release)

@@ -27,8 +27,8 @@ class Finding:
 
 
 Findings = Iterator[Finding]
-Look = Callable[[A, B], Findings]
-"""One look at the cluster, for a plan or a release."""
+Check = Callable[[A, B], Findings]
+"""One question to the cluster, for a plan or a release."""
 
 
 def ok(subject: str, sentence: str) -> Finding:
@@ -43,16 +43,21 @@ def error(subject: str, sentence: str, way_out: str) -> Finding:
     return Finding("error", subject, sentence, way_out)
 
 
-def all_of(looks: Iterable[Look[A, B]], cluster: A, what: B) -> Findings:
-    """Every look's findings. One that the API server refuses becomes a warning that says why."""
-    for look in looks:
+def run_checks(checks: Iterable[Check[A, B]], cluster: A, what: B) -> Findings:
+    """Every check's findings. One that the API server refuses becomes a warning that says why."""
+    for check in checks:
         try:
-            yield from look(cluster, what)
+            yield from check(cluster, what)
         except Unanswered as refused:
-            yield warn(look.__name__.replace("_", " "), str(refused), refused.way_out)
+            yield warn(_subject(check), str(refused), refused.way_out)
 
 
-def show(findings: Iterable[Finding], *, as_json: bool) -> int:
+def _subject(check: Check[A, B]) -> str:
+    """`check_network_policy` -> "network policy"."""
+    return check.__name__.removeprefix("check_").replace("_", " ")
+
+
+def print_findings(findings: Iterable[Finding], *, as_json: bool) -> int:
     """Print findings as they come; how many are errors."""
     errors = 0
     console = out()

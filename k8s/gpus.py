@@ -10,7 +10,7 @@ PRODUCT = "nvidia.com/gpu.product"
 DEVICES = "/apis/resource.k8s.io/v1"
 
 
-def gpus(cluster: Cluster, plan: Plan) -> Findings:
+def check_gpus(cluster: Cluster, plan: Plan) -> Findings:
     asking = {name: model for name, model in plan.models.items() if model["gpu"]["mode"] != "none"}
     if not asking:
         return

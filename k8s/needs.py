@@ -30,7 +30,7 @@ class Needs:
     """The one namespace from which KEDA may read the ledger; None where no policy of ours keeps it out."""
 
 
-def planned(plan: Plan) -> Needs:
+def needs_of_plan(plan: Plan) -> Needs:
     """What these values need."""
     least, because = KUBERNETES, "Soloist"
     for name, model in plan.models.items():
@@ -44,7 +44,7 @@ def planned(plan: Plan) -> Needs:
     return Needs(least, because, scaled, policy["kedaNamespace"] if kept_out else None)
 
 
-def seen(cluster: Cluster, release: Release) -> Needs:
+def needs_of_release(cluster: Cluster, release: Release) -> Needs:
     """What a release needs, by its own objects: its values are not known.
 
     Raises:
@@ -97,7 +97,7 @@ def _written(version: Version) -> str:
     return f"{version[0]}.{version[1]}"
 
 
-def kubernetes(cluster: Cluster, needs: Needs) -> Findings:
+def check_kubernetes(cluster: Cluster, needs: Needs) -> Findings:
     text = str((cluster.get("/version") or {}).get("gitVersion", ""))
     version = version_of(text)
     if version is None:
@@ -115,7 +115,7 @@ def kubernetes(cluster: Cluster, needs: Needs) -> Findings:
 # --- KEDA -------------------------------------------------------------------------------------------
 
 
-def keda(cluster: Cluster, needs: Needs) -> Findings:
+def check_keda(cluster: Cluster, needs: Needs) -> Findings:
     if not needs.keda:
         return
     missing = _missing(cluster)
@@ -177,7 +177,7 @@ def _keda_version(operator: Object) -> str:
     return image.partition("@")[0].rpartition(":")[2]
 
 
-def external_metrics(cluster: Cluster, needs: Needs) -> Findings:
+def check_external_metrics(cluster: Cluster, needs: Needs) -> Findings:
     """The one API of its kind in a cluster: HPAs read KEDA's numbers there."""
     if not needs.keda:
         return
@@ -206,4 +206,4 @@ def external_metrics(cluster: Cluster, needs: Needs) -> Findings:
         yield ok("external metrics", f"served by {owner}")
 
 
-LOOKS = (kubernetes, keda, external_metrics)
+CHECKS = (check_kubernetes, check_keda, check_external_metrics)

@@ -15,42 +15,42 @@ from k8s.cluster import Cluster, Object, Unanswered
 from k8s.findings import Finding, Findings, error, ok, warn
 from k8s.needs import SCALED
 from k8s.release import condition_of, is_true, model_of, name_of, scaled_by_keda
-from k8s.seen import Seen, ready_of, short
+from k8s.snapshot import Snapshot, ready_of, short
 
 PAUSED = ("autoscaling.keda.sh/paused", "autoscaling.keda.sh/paused-replicas")
 HPAS = ("horizontalpodautoscalers", "autoscaling/v2")
 FORMULA = re.compile(r"max\(queued \+ running, busy \* (\d+)\)")
 
 
-def scaling(cluster: Cluster, seen: Seen) -> Findings:
+def check_scaling(cluster: Cluster, snapshot: Snapshot) -> Findings:
     """Each model's ScaledObject with the HPA that KEDA made of it, and the numbers that both go by."""
-    yield from _left_alone(cluster, seen)
-    scaled = seen[SCALED[0]]
+    yield from _left_alone(cluster, snapshot)
+    scaled = snapshot[SCALED[0]]
     hpas = {model_of(each): hpa_of(cluster, each) for each in scaled}
-    metrics = _metrics(cluster, seen)
+    metrics = _metrics(cluster, snapshot)
     for each in scaled:
-        yield judge(seen, each, hpas[model_of(each)])
+        yield judge(snapshot, each, hpas[model_of(each)])
     if isinstance(metrics, Finding):
         yield metrics
         return
     if metrics is None:
         return
-    if not short(seen.workload("broker")):  # else its own pods say what is wrong
+    if not short(snapshot.workload("broker")):  # else its own pods say what is wrong
         yield _broker(metrics)
     counts = counts_of(metrics)
     for each in scaled:
         own = counts.get(model_of(each), {})
         # One whose scaling is at fault has no number to compare with.
-        healthy = judge(seen, each, hpas[model_of(each)]).level == "ok"
+        healthy = judge(snapshot, each, hpas[model_of(each)]).level == "ok"
         yield _compared(each, hpas[model_of(each)] if healthy else None, own)
 
 
-def _left_alone(cluster: Cluster, seen: Seen) -> Iterator[Finding]:
+def _left_alone(cluster: Cluster, snapshot: Snapshot) -> Iterator[Finding]:
     """Workers that were left to KEDA, without a ScaledObject: nobody starts them."""
-    if seen.kinds.get(SCALED[0]) is None or not cluster.serves(SCALED[1], SCALED[0]):
+    if snapshot.kinds.get(SCALED[0]) is None or not cluster.serves(SCALED[1], SCALED[0]):
         return  # that finding is KEDA's, or the one on our rights
-    for found in seen.workloads:
-        if scaled_by_keda(found) and seen.scaled(model_of(found)) is None:
+    for found in snapshot.workloads:
+        if scaled_by_keda(found) and snapshot.scaled(model_of(found)) is None:
             yield error(
                 f"scaling of {model_of(found)}",
                 f"there is no ScaledObject {name_of(found)}, so nothing starts or ends its workers",
@@ -71,17 +71,17 @@ def is_paused(scaled: Object) -> bool:
     )
 
 
-def judge(seen: Seen, scaled: Object, hpa: Object | None) -> Finding:
+def judge(snapshot: Snapshot, scaled: Object, hpa: Object | None) -> Finding:
     """The one finding on a model's scaling."""
     subject = f"scaling of {model_of(scaled)}"
-    fault = keda_fault(scaled, subject, seen.namespace, short(seen.workload("ledger")))
+    fault = keda_fault(scaled, subject, snapshot.namespace, short(snapshot.workload("ledger")))
     if fault:
         return fault
     if is_paused(scaled):
         return warn(subject, "paused", "set scaling.paused: false to let it scale again")
     if hpa is None:
         return error(subject, "KEDA has not made its HPA", "see the log of keda-operator")
-    workers = seen.workload("worker", model_of(scaled))
+    workers = snapshot.workload("worker", model_of(scaled))
     judged = judge_hpa(hpa, subject, f"scaling.max of {model_of(scaled)}", workers)
     if judged.level == "ok":
         return ok(
@@ -152,19 +152,19 @@ def judge_hpa(hpa: Object, subject: str, most: str, target: Object | None) -> Fi
     return ok(subject, "ready")
 
 
-def gateway_hpa(cluster: Cluster, seen: Seen) -> Findings:
-    hpa = cluster.get(cluster.here(f"{HPAS[0]}/{seen.release.gateway}", HPAS[1]))
+def check_gateway_hpa(cluster: Cluster, snapshot: Snapshot) -> Findings:
+    hpa = cluster.get(cluster.here(f"{HPAS[0]}/{snapshot.release.gateway}", HPAS[1]))
     if hpa is not None:
-        workload = seen.workload("gateway")
+        workload = snapshot.workload("gateway")
         yield judge_hpa(hpa, "scaling of gateway", "gateway.hpa.max", workload)
 
 
 # --- the numbers ------------------------------------------------------------------------------------
 
 
-def _metrics(cluster: Cluster, seen: Seen) -> str | Finding | None:
+def _metrics(cluster: Cluster, snapshot: Snapshot) -> str | Finding | None:
     """What the keeper's metrics say, that they cannot be read, or None where it is not ready."""
-    pods = [pod for pod in seen.pods("keeper") if is_true(pod, "Ready")]
+    pods = [pod for pod in snapshot.pods("keeper") if is_true(pod, "Ready")]
     if not pods:
         return None
     try:

@@ -3,7 +3,7 @@
 from k8s.cluster import Cluster, Object
 from k8s.findings import Findings, Level, error, ok
 from k8s.release import Release, component_of, name_of
-from k8s.seen import Seen
+from k8s.snapshot import Snapshot
 
 REVIEW = ("localsubjectaccessreviews", "authorization.k8s.io/v1")
 """Of one namespace: who administers that may ask it."""
@@ -53,9 +53,9 @@ def _detail(body: object) -> str:
     return str(body.get("detail") or "") if isinstance(body, dict) else ""
 
 
-def rights(cluster: Cluster, seen: Seen) -> Findings:
+def check_rights(cluster: Cluster, snapshot: Snapshot) -> Findings:
     """Whether the keeper may mark busy workers, where it is told to."""
-    for found in seen["deployments"]:
+    for found in snapshot["deployments"]:
         if component_of(found) == "keeper" and _marks(found):
             yield from _may_patch(cluster, found)
 

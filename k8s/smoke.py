@@ -22,7 +22,7 @@ from contract.errors import ModelNotFound
 from contract.examples import example
 from k8s.check import Context, Kubeconfig, Namespace, ReleaseName
 from k8s.cluster import Cluster, Object, Unanswered
-from k8s.phases import ASKING, Waiting
+from k8s.prediction_phase import ASKING, Waiting
 from k8s.proxy import ServiceProxy
 from k8s.release import Release
 from k8s.watch import Watch

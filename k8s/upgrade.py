@@ -10,7 +10,7 @@ from k8s.values import Plan, Values
 PRIORITIES = "/apis/scheduling.k8s.io/v1/priorityclasses"
 
 
-def ledger_volume(cluster: Cluster, plan: Plan) -> Findings:
+def check_ledger_volume(cluster: Cluster, plan: Plan) -> Findings:
     """The volume of the bundled Redis stands in its StatefulSet as it was at the install."""
     ledger, name = plan.values["ledger"], f"{plan.release}-ledger"
     found = cluster.get(cluster.here(f"statefulsets/{name}", "apps/v1"))
@@ -51,7 +51,7 @@ def _size(spec: Object) -> str:
     return str(spec["resources"]["requests"]["storage"])
 
 
-def caches(cluster: Cluster, plan: Plan) -> Findings:
+def check_caches(cluster: Cluster, plan: Plan) -> Findings:
     """A claim keeps its class and its modes, and can only grow."""
     for name, model in plan.models.items():
         cache, claim = model["cache"], f"{plan.release}-worker-{name}"
@@ -79,7 +79,7 @@ def _of_cache(name: str, claim: str, made: Object, cache: Values) -> Iterator[Fi
         )
 
 
-def placeholders(cluster: Cluster, plan: Plan) -> Findings:
+def check_placeholders(cluster: Cluster, plan: Plan) -> Findings:
     """A PriorityClass keeps its value."""
     if plan.values["placeholderPriorityClassName"]:
         return
@@ -97,4 +97,4 @@ def placeholders(cluster: Cluster, plan: Plan) -> Findings:
         )
 
 
-LOOKS = (ledger_volume, caches, placeholders)
+CHECKS = (check_ledger_volume, check_caches, check_placeholders)

@@ -3,7 +3,15 @@
 from k8s.cluster import Cluster, Object, Unanswered
 from k8s.faults import SOON, WORDLESS, Fault, faults_of, is_alive, is_ready
 from k8s.needs import SCALED
-from k8s.phases import ASKING, PROCESSING, QUEUED, Waiting, because_of, furthest, pod_phase
+from k8s.prediction_phase import (
+    ASKING,
+    PROCESSING,
+    QUEUED,
+    Waiting,
+    because_of,
+    furthest,
+    pod_phase,
+)
 from k8s.release import Release, condition_of, name_of
 from k8s.scaling import is_paused, keda_fault
 

@@ -9,28 +9,28 @@ from k8s.cluster import Cluster, Object
 from k8s.faults import Fault, faults_of, unscheduled
 from k8s.findings import Finding, Findings, error, ok, warn
 from k8s.release import component_of, condition_of, model_of, name_of, scaled_by_keda
-from k8s.seen import Seen, ready_of
 from k8s.serving import Answer, not_ready_because, serves
+from k8s.snapshot import Snapshot, ready_of
 
 Group = tuple[Fault, list[Object]]
 """A fault, and the pods that have it."""
 
 
-def workloads(cluster: Cluster, seen: Seen) -> Findings:
+def check_workloads(cluster: Cluster, snapshot: Snapshot) -> Findings:
     """Ready beside wanted, and why not; then what is wrong with pods beside that."""
-    for found in seen.workloads:
-        yield from _workload(cluster, seen, found)
-    theirs = {(component_of(each), model_of(each)) for each in seen.workloads}
-    others = {(component_of(pod), model_of(pod)) for pod in seen["pods"]} - theirs
+    for found in snapshot.workloads:
+        yield from _workload(cluster, snapshot, found)
+    theirs = {(component_of(each), model_of(each)) for each in snapshot.workloads}
+    others = {(component_of(pod), model_of(pod)) for pod in snapshot["pods"]} - theirs
     for component, model in sorted(others):
         if component != "test":
-            yield from _of_pods(_groups(cluster, seen.pods(component, model)))
+            yield from _of_pods(_groups(cluster, snapshot.pods(component, model)))
 
 
-def _workload(cluster: Cluster, seen: Seen, found: Object) -> Findings:
+def _workload(cluster: Cluster, snapshot: Snapshot, found: Object) -> Findings:
     component, model = component_of(found), model_of(found)
     subject = f"{component} {model}".strip()
-    groups = _groups(cluster, seen.pods(component, model))
+    groups = _groups(cluster, snapshot.pods(component, model))
     ready, wanted = ready_of(found)
     count = f"{ready} of {wanted} ready" if ready <= wanted else f"{ready} ready, {wanted} wanted"
     if ready < wanted and groups:
@@ -40,11 +40,11 @@ def _workload(cluster: Cluster, seen: Seen, found: Object) -> Findings:
         yield from _of_pods(others)
         return
     if ready < wanted:
-        yield _slow(cluster, seen, found, subject, count)
+        yield _slow(cluster, snapshot, found, subject, count)
     elif not wanted:
-        yield _at_zero(seen, found, subject)
+        yield _at_zero(snapshot, found, subject)
     elif component == "gateway":
-        yield _served(count, serves(cluster, seen.release))
+        yield _served(count, serves(cluster, snapshot.release))
     else:
         yield ok(subject, count)
     yield from _of_pods(groups)
@@ -68,7 +68,7 @@ def _who(pods: list[Object]) -> str:
     return f"pod {name_of(pods[0])}" + (f" and {len(pods) - 1} more" if len(pods) > 1 else "")
 
 
-def _slow(cluster: Cluster, seen: Seen, found: Object, subject: str, count: str) -> Finding:
+def _slow(cluster: Cluster, snapshot: Snapshot, found: Object, subject: str, count: str) -> Finding:
     """Too few are ready, and no pod says why."""
     component = component_of(found)
     describe = f"kubectl -n {cluster.namespace} describe {found['kind'].lower()} {name_of(found)}"
@@ -80,7 +80,7 @@ def _slow(cluster: Cluster, seen: Seen, found: Object, subject: str, count: str)
         return error(subject, f"{count}: {progress.get('message')}", describe)
     if component == "worker":
         return warn(subject, count, "nothing yet: a model takes its time to load")
-    why = not_ready_because(cluster, seen.pods(component)) if component == "gateway" else ""
+    why = not_ready_because(cluster, snapshot.pods(component)) if component == "gateway" else ""
     if why:
         return error(
             subject, f"{count}: {why}", "see the ledger; it heals by itself when that is back"
@@ -88,10 +88,10 @@ def _slow(cluster: Cluster, seen: Seen, found: Object, subject: str, count: str)
     return error(subject, count, describe)
 
 
-def _at_zero(seen: Seen, found: Object, subject: str) -> Finding:
+def _at_zero(snapshot: Snapshot, found: Object, subject: str) -> Finding:
     """What may start it is said by the finding on its scaling."""
-    scaled = scaled_by_keda(found) or seen.scaled(model_of(found))
-    if component_of(found) != "worker" or scaled or seen.kinds.get("scaledobjects") is None:
+    scaled = scaled_by_keda(found) or snapshot.scaled(model_of(found))
+    if component_of(found) != "worker" or scaled or snapshot.kinds.get("scaledobjects") is None:
         return ok(subject, "at zero")
     return warn(
         subject,
@@ -106,13 +106,13 @@ def _served(count: str, answer: Answer) -> Finding:
     return Finding(level, "gateway", f"{count}{joined}{said}", way_out)
 
 
-def volumes(cluster: Cluster, seen: Seen) -> Findings:
+def check_volumes(cluster: Cluster, snapshot: Snapshot) -> Findings:
     """Claims that are not bound, unless a pod that waits has said it already, or is what they wait for."""
-    for claim in seen["persistentvolumeclaims"]:
+    for claim in snapshot["persistentvolumeclaims"]:
         subject, phase = f"volume {name_of(claim)}", claim.get("status", {}).get("phase")
         describe = f"kubectl -n {cluster.namespace} describe pvc {name_of(claim)}"
         component, model = component_of(claim), model_of(claim)
-        users = [pod for pod in seen.pods(component, model) if _mounts(pod, name_of(claim))]
+        users = [pod for pod in snapshot.pods(component, model) if _mounts(pod, name_of(claim))]
         waiting = [fault for pod in users for fault in unscheduled(cluster, pod)]
         if phase == "Bound":
             yield ok(subject, "bound")

@@ -30,7 +30,7 @@ from furniture import (
 from running import Run
 from test_check_asks import CASES
 
-from k8s.check import _findings
+from k8s.check import find_faults
 from k8s.cluster import Answer, Cluster
 from k8s.findings import Finding
 from k8s.release import Release
@@ -203,7 +203,7 @@ def plan(gpus: bool) -> Plan:
 def findings(situation: Situation) -> list[Finding]:
     cluster = Direct(furnished(situation))
     given = situation.gpus is not None
-    return list(_findings(cluster, Release("soloist"), plan(given), given))
+    return list(find_faults(cluster, Release("soloist"), plan(given), given))
 
 
 def contradictions(found: Sequence[Finding]) -> Iterator[str]:

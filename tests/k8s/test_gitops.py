@@ -15,8 +15,8 @@ from furniture import SECRETS
 from running import Run
 
 from k8s.__main__ import app
+from k8s.prerequisites import secrets_of
 from k8s.values import Plan, load_values
-from k8s.wants import secrets_of
 from tests.charts.objects import of_kind, pods
 from tests.charts.rendering import HELM, KUBERNETES, documents, render
 from tests.support.external_tools import missing

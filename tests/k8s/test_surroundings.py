@@ -11,7 +11,7 @@ from fake_cluster import FakeCluster
 from furniture import add_pod, ended
 from running import Run
 
-from k8s import before, needs
+from k8s import needs, preflight
 from k8s.values import CHART, load_values, look_up
 
 ROOT = Path(__file__).parents[2]
@@ -72,7 +72,7 @@ def test_the_images_of_the_readme_are_those_that_the_chart_asks_for() -> None:
 def test_the_switches_of_other_kinds_are_values() -> None:
     values = load_values([])
 
-    for switch, _, _ in before.KINDS:
+    for switch, _, _ in preflight.KINDS:
         path = switch.partition("=")[0]
         assert look_up(values, path) is not None, path
 

@@ -4,15 +4,15 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from k8s import keys
+from k8s import values_page
 from k8s.values import CHART, load_values
 
 ROW = re.compile(r"^\| `([\w.-]+)` \|(?: `(.*?)`)? \| (.*?) \| (.*) \|$", re.MULTILINE)
-TEXT = keys.PAGE.read_text("utf-8")
+TEXT = values_page.PAGE.read_text("utf-8")
 
 
 def test_the_page_of_values_is_what_the_chart_says() -> None:
-    assert keys.page() == TEXT, "run `make rendered`"
+    assert values_page.page() == TEXT, "run `make rendered`"
 
 
 def paths(values: dict[str, Any], before: str = "") -> Iterator[str]:
@@ -43,7 +43,7 @@ def test_every_value_has_words() -> None:
 
 def test_every_profile_is_in_it() -> None:
     for path in (CHART / "profiles").iterdir():
-        assert f"| `{path.name}` | {keys.head(path)} |" in TEXT
+        assert f"| `{path.name}` | {values_page.head(path)} |" in TEXT
 
 
 EXAMPLE = """\
@@ -74,7 +74,7 @@ def test_a_row_has_the_default_as_it_is_written_and_the_words_above_it() -> None
         },
         "definitions": {"list": {"type": "array", "items": {"type": "string"}}},
     }
-    one, two = keys.Explained(EXAMPLE, schema).sections()
+    one, two = values_page.Explained(EXAMPLE, schema).sections()
 
     assert one.splitlines()[4:] == [
         "| `a` | | map | A map. |",

@@ -18,7 +18,7 @@ KINDS = {
 
 
 @dataclass(frozen=True)
-class Seen:
+class Snapshot:
     """What could not be seen is None in `kinds`, and a warning in `refused`."""
 
     release: Release
@@ -54,16 +54,16 @@ class Seen:
         return next((each for each in found if label_of(each, "soloist/model") == model), None)
 
 
-def look_at(cluster: Cluster, release: Release) -> Seen:
+def take_snapshot(cluster: Cluster, release: Release) -> Snapshot:
     """Ask for each kind once."""
-    seen = Seen(release, cluster.namespace)
+    snapshot = Snapshot(release, cluster.namespace)
     for kind, group in KINDS.items():
         try:
-            seen.kinds[kind] = cluster.items(cluster.here(kind, group), release.labels())
+            snapshot.kinds[kind] = cluster.items(cluster.here(kind, group), release.labels())
         except Unanswered as refused:
-            seen.kinds[kind] = None
-            seen.refused.append(warn(kind, str(refused), refused.way_out))
-    return seen
+            snapshot.kinds[kind] = None
+            snapshot.refused.append(warn(kind, str(refused), refused.way_out))
+    return snapshot
 
 
 def ready_of(workload: Object) -> tuple[int, int]:

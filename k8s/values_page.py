@@ -1,4 +1,4 @@
-"""`python -m k8s.keys`: docs/values.md, every value of the chart as values.yaml and its schema explain it."""
+"""`python -m k8s.values_page`: docs/values.md, every value of the chart as values.yaml and its schema explain it."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from contract.tasks import Schema
-from k8s.tasks import taken
+from k8s.tasks_page import taken
 from k8s.values import CHART
 
 PAGE = Path(__file__).parents[1] / "docs" / "values.md"
@@ -21,7 +21,7 @@ SECTION = re.compile(r"^# --- (.+?) -+$")
 HEADER = """\
 # Values of the chart
 
-<!-- Written by `python -m k8s.keys` from charts/soloist; not to be edited. -->
+<!-- Written by `python -m k8s.values_page` from charts/soloist; not to be edited. -->
 
 `models.<name>` takes what `defaults` has, and `defaults.catalog` the [settings of a model](models.md); `defaults.gpu` and
 `models.<name>.gpu` take what `gpu` has. Maps are merged, so a file of yours holds only what differs. `null` empties a list

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 from k8s.cluster import Cluster
 from k8s.findings import Findings, error, ok, warn
-from k8s.gpus import gpus
+from k8s.gpus import check_gpus
 from k8s.needs import HOW
+from k8s.prerequisites import asking, check_classes, check_secrets, check_storage
 from k8s.values import Plan, look_up
-from k8s.wants import asking, classes, secrets, storage
 
 KINDS = (
     ("monitoring.podMonitor.enabled", "monitoring.coreos.com/v1", "podmonitors"),
@@ -18,7 +18,7 @@ KINDS = (
 """Kinds of others: asked for by which value, served under which version, called how."""
 
 
-def optional_kinds(cluster: Cluster, plan: Plan) -> Findings:
+def check_optional_kinds(cluster: Cluster, plan: Plan) -> Findings:
     """Kinds of other operators, where the values ask for them."""
     for switch, version, kind in KINDS:
         path, _, value = switch.partition("=")
@@ -36,7 +36,7 @@ def optional_kinds(cluster: Cluster, plan: Plan) -> Findings:
             )
 
 
-def metrics_server(cluster: Cluster, plan: Plan) -> Findings:
+def check_metrics_server(cluster: Cluster, plan: Plan) -> Findings:
     values = list(_by_cpu_or_memory(plan))
     if not values:
         return
@@ -60,7 +60,7 @@ def _by_cpu_or_memory(plan: Plan) -> Iterator[str]:
                 yield f"models.{name}.scaling.extraTriggers.{trigger}"
 
 
-def network_policy(cluster: Cluster, plan: Plan) -> Findings:
+def check_network_policy(cluster: Cluster, plan: Plan) -> Findings:
     policy = plan.values["networkPolicy"]
     if not policy["enabled"]:
         bundled = plan.values["ledger"]["mode"] == "bundled"
@@ -85,12 +85,12 @@ def network_policy(cluster: Cluster, plan: Plan) -> Findings:
         )
 
 
-LOOKS = (
-    optional_kinds,
-    metrics_server,
-    gpus,
-    storage,
-    secrets,
-    classes,
-    network_policy,
+CHECKS = (
+    check_optional_kinds,
+    check_metrics_server,
+    check_gpus,
+    check_storage,
+    check_secrets,
+    check_classes,
+    check_network_policy,
 )

@@ -1,4 +1,4 @@
-"""`python -m k8s.tasks`: what follows from the table of tasks, docs/tasks.md and the chart's list of tasks."""
+"""`python -m k8s.tasks_page`: what follows from the table of tasks, docs/tasks.md and the chart's list of tasks."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ SCHEMA = CHART / "values.schema.json"
 HEADER = """\
 # Tasks
 
-<!-- Written by `python -m k8s.tasks` from contract/tasks; not to be edited. -->
+<!-- Written by `python -m k8s.tasks_page` from contract/tasks; not to be edited. -->
 
 `input` is `{"inputs": ..., "parameters": {...}}`, or the bare name where there is one. A list in place of one item makes
 one prediction of many items, answered by a list. `GET /v1/models/{owner}/{name}` shows the exact JSON Schema. A parameter

@@ -26,7 +26,7 @@ def volumes_of(plan: Plan) -> Iterator[tuple[str, str]]:
             yield f"cache of {name}", model["cache"]["storageClass"]
 
 
-def storage(cluster: Cluster, plan: Plan) -> Findings:
+def check_storage(cluster: Cluster, plan: Plan) -> Findings:
     asked = list(volumes_of(plan))
     classes = cluster.items(CLASSES) if asked else []
     names = {found["metadata"]["name"] for found in classes}
@@ -149,7 +149,7 @@ def _of_stores(plan: Plan) -> Iterator[Wanted]:
         yield Wanted(path, external["existingSecret"], tuple(filter(None, keys)))
 
 
-def secrets(cluster: Cluster, plan: Plan) -> Findings:
+def check_secrets(cluster: Cluster, plan: Plan) -> Findings:
     for wanted in secrets_of(plan):
         subject = f"secret {wanted.name}"
         found = cluster.get(cluster.here(f"secrets/{wanted.name}"))
@@ -221,7 +221,7 @@ def classes_of(plan: Plan) -> Iterator[tuple[str, str, str]]:
             yield f"models.{model}.gpu.runtimeClassName", RUNTIME, its["gpu"]["runtimeClassName"]
 
 
-def classes(cluster: Cluster, plan: Plan) -> Findings:
+def check_classes(cluster: Cluster, plan: Plan) -> Findings:
     asked: dict[tuple[str, str], list[str]] = {}
     for path, kind, name in classes_of(plan):
         if name:
