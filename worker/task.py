@@ -23,7 +23,7 @@ from worker.drain import draining
 from worker.health import Health
 from worker.leases import Leases
 from worker.ledger_start import LedgerCheck
-from worker.loading import load_model
+from worker.model_loading import load_model
 from worker.models.interface import Model
 from worker.reports import Reporter
 

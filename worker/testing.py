@@ -22,7 +22,7 @@ from contract.ledger.transitions import Claimed, LeaseTerms, Transition, finish_
 from contract.prediction import Prediction, Status, new_id
 from worker.batch import Batch
 from worker.fingerprint import compute_fingerprint
-from worker.loading import load_model
+from worker.model_loading import load_model
 from worker.models.interface import Item, Model
 from worker.reports import Reporter
 

@@ -8,9 +8,9 @@ from prometheus_client import REGISTRY
 
 from contract.catalog import ModelSpec
 from contract.errors import ModelUnloadable, OutOfMemory, StartRefused
-from worker import loading
+from worker import model_loading
 from worker.fingerprint import compute_fingerprint
-from worker.loading import load_model
+from worker.model_loading import load_model
 
 QUIET = """
 class Model:
@@ -90,6 +90,6 @@ def test_files_that_change_while_they_are_loaded_are_no_version(own: OwnModule) 
 def test_a_worker_that_is_told_to_end_while_it_loads_just_ends(
     own: OwnModule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "draining", lambda: True)
+    monkeypatch.setattr(model_loading, "draining", lambda: True)
     with pytest.raises(SystemExit):
         own.load(loading_with("raise SystemExit(0)"))
