@@ -15,7 +15,7 @@ MADE_BY_THE_READER = {
     "generation_config.json",
     "my-values.yaml",
 }
-FILE = re.compile(r"[\w./-]*\w\.(?:py|lua|ya?ml|md|json|toml|csv|svg)")
+FILE = re.compile(r"(?!/)[\w./-]*\w\.(?:py|lua|ya?ml|md|json|toml|csv|svg)")
 FOLDER = re.compile(r"[\w.-]+(?:/[\w.-]+)*/")
 SPAN = re.compile(r"`([\w./-]+)`")
 each_page = pytest.mark.parametrize("page", pages())
@@ -51,6 +51,7 @@ def test_a_path_that_is_gone_would_be_noticed() -> None:
     assert _exists("contract/errors.py")
     assert _exists("errors.py")
     assert _exists("contract/tasks/")
+    assert _exists("/openapi.json"), "a path of the API"
     assert not _exists("contract/mistakes.py")
     assert not _exists("contract/chores/")
 
