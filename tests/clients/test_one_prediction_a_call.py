@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 import replicate
-from official import HERE, javascript, python_2, tell
+from official_clients import HERE, javascript, python_2, run_client
 from pydantic import SecretStr
 from replicate.exceptions import ReplicateError
 
@@ -67,25 +67,25 @@ def test_the_python_client_of_the_next_generation_calls_once(
     harness: ClientHarness, catalog: Catalog
 ) -> None:
     folder = python_2()
-    story = [
+    command = [
         sys.executable,
         str(HERE / "unknown_2.py"),
         harness.url,
         catalog["echo"].version(CONTENT),
     ]
-    assert tell(story, PYTHONPATH=str(folder)) == [504, 504, 504]
+    assert run_client(command, PYTHONPATH=str(folder)) == [504, 504, 504]
     assert harness.predictions() == 3
 
 
 @pytest.mark.slow
 def test_the_javascript_client_calls_once(harness: ClientHarness, catalog: Catalog) -> None:
     node, folder = javascript()
-    story = [
+    command = [
         node,
         str(HERE / "unknown.mjs"),
         harness.url,
         str(folder),
         catalog["echo"].version(CONTENT),
     ]
-    assert tell(story) == [504, 504, 504]
+    assert run_client(command) == [504, 504, 504]
     assert harness.predictions() == 3

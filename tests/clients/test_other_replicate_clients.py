@@ -4,7 +4,7 @@ import json
 import sys
 
 import pytest
-from official import HERE, javascript, python_2, tell
+from official_clients import HERE, javascript, python_2, run_client
 
 from contract.catalog import Catalog
 from service.http.sse import DIFFERS
@@ -18,7 +18,7 @@ ITEMS = [{"label": "ham", "score": 0.5}, {"label": "spam", "score": 0.25}]
 def test_the_javascript_client(url: str, catalog: Catalog) -> None:
     node, folder = javascript()
     version = catalog["echo"].version(CONTENT)
-    seen = tell([node, str(HERE / "story.mjs"), url, str(folder), version])
+    seen = run_client([node, str(HERE / "calls.mjs"), url, str(folder), version])
     unknown = seen.pop("runUnknown")
     assert "404" in unknown
     assert "model_not_found" in unknown
@@ -52,10 +52,10 @@ def test_the_javascript_client(url: str, catalog: Catalog) -> None:
 def test_the_python_client_of_the_next_generation(url: str, catalog: Catalog) -> None:
     folder = python_2()
     version = catalog["echo"].version(CONTENT)
-    story = [sys.executable, str(HERE / "story_2.py"), url, version]
+    command = [sys.executable, str(HERE / "calls_2.py"), url, version]
     # Its use() and stream() make clients of their own, from the environment.
     own = {"REPLICATE_API_TOKEN": "x", "REPLICATE_BASE_URL": f"{url}/v1"}
-    seen = tell(story, PYTHONPATH=str(folder), REPLICATE_POLL_INTERVAL="0.02", **own)
+    seen = run_client(command, PYTHONPATH=str(folder), REPLICATE_POLL_INTERVAL="0.02", **own)
     unknown = seen.pop("run_unknown")
     assert unknown.startswith("NotFoundError")
     assert "model_not_found" in unknown

@@ -383,7 +383,7 @@ def unheard(harness: SweeperHarness) -> tuple[str, "redis.client.PubSub"]:
     id = harness.submit(watcher="gw")
     (claimed,) = harness.worker.claim()
     # There is no replica, so this one is left to the keeper.
-    ours = harness.settings.model_copy(update={"ledger_replicas": 1, "ledger_timeout_seconds": 0.2})
+    ours = harness.settings.model_copy(update={"ledger_replicas": 1, "ledger_timeout_seconds": 0.6})
     worker = Ledger(ours, clock=CLOCK)
     terms = LeaseTerms("echo", "w", 1)
     outcome = Outcome(id, claimed.attempt, output=b"1")
@@ -414,7 +414,7 @@ def test_an_end_that_the_replicas_do_not_have_waits_and_holds_no_sweep_up(
     other = harness.submit()
     harness.advance(LEASE + 1)
     with channel:
-        harness.sweep(ledger_replicas=1, ledger_timeout_seconds=0.2)
+        harness.sweep(ledger_replicas=1, ledger_timeout_seconds=0.6)
         assert channel.get_message(timeout=0.1) is None
         assert harness.messages() != [], f"{other}'s workers are woken all the same"
         harness.sweep()

@@ -1,4 +1,4 @@
-"""What the official Python client of the next generation sees, as one JSON object: story_2.py URL VERSION."""
+"""What the official Python client of the next generation sees, as one JSON object: calls_2.py URL VERSION."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The official clients that pip does not bring along, fetched once, and how a story is told with them."""
+"""The official clients that pip does not bring along, fetched once, and how they are run."""
 
 import json
 import os
@@ -33,8 +33,8 @@ def python_2() -> Path:
     )
 
 
-def tell(command: list[str], **more: str) -> Any:
-    """Run a story against the gateway; what it saw."""
+def run_client(command: list[str], **more: str) -> Any:
+    """Run a client against the gateway; what it saw, as JSON."""
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=SECONDS, env={**os.environ, **more}
     )

@@ -1,4 +1,4 @@
-// What the official JavaScript client sees, as one JSON object: node story.mjs URL FOLDER VERSION.
+// What the official JavaScript client sees, as one JSON object: node calls.mjs URL FOLDER VERSION.
 import { createRequire } from "node:module";
 
 const [url, folder, version] = process.argv.slice(2);
