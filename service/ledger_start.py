@@ -6,8 +6,9 @@ from typing import TypeVar
 
 from starlette.applications import Starlette
 
-from contract.errors import LedgerUnavailable, SoloistError, StartRefused
-from contract.ledger.client import AsyncLedger, ledger_trouble
+from contract.errors import LedgerUnavailable, StartRefused
+from contract.ledger.client import AsyncLedger
+from contract.ledger.start import WaitLog
 from contract.ledger.transitions import Transition
 from contract.settings import Settings
 
@@ -43,33 +44,19 @@ class CheckedLedger(AsyncLedger):
         Raises:
             StartRefused: it answers, and is wrong for us.
         """
-        asked, logged = AsyncLedger(self.settings), set[str]()
+        asked, log = AsyncLedger(self.settings), WaitLog(self.settings, logger)
         try:
             while not self.safe:
                 try:
                     await asked.check()
                     self.safe = True
-                except StartRefused:
-                    raise
-                except Exception as error:  # whatever it is, it may pass, and has to be logged
-                    trouble = error if isinstance(error, SoloistError) else _strange(error)
-                    self.trouble = trouble.detail
-                    if self.trouble not in logged:
-                        extra = ledger_trouble(self.settings, trouble)
-                        logger.warning("waiting for the ledger", extra=extra)
-                    logged.add(self.trouble)
+                except LedgerUnavailable as error:
+                    self.trouble = error.detail
+                    log.report_trouble(error)
                     await asyncio.sleep(AGAIN_SECONDS)
         finally:
             await asked.close()
-        if logged:
-            logger.info("the ledger is there")
-
-
-def _strange(error: Exception) -> LedgerUnavailable:
-    """What nobody expected of a ledger."""
-    found = LedgerUnavailable(f"the ledger's answer cannot be read ({type(error).__name__})")
-    found.__cause__ = error
-    return found
+        log.report_end()
 
 
 async def wait_for_ledger(app: Starlette, ledger: CheckedLedger) -> bool:

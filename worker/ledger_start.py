@@ -4,8 +4,9 @@ import logging
 import time
 from threading import Event, Thread
 
-from contract.errors import Refused
-from contract.ledger.client import Ledger, ledger_trouble
+from contract.errors import LedgerUnavailable
+from contract.ledger.client import Ledger
+from contract.ledger.start import WaitLog
 from worker.health import Health
 
 logger = logging.getLogger(__name__)
@@ -61,18 +62,14 @@ class LedgerCheck:
 
     def _try(self) -> None:
         """Ask again and again; the log has a line for each trouble, and not for each try."""
-        told: set[str] = set()
+        log = WaitLog(self._ledger.settings, logger)
         while True:
             try:
                 self._ledger.check()
                 break
-            except Refused as error:
+            except LedgerUnavailable as error:
                 self._health.waits_for = error.detail
-                if error.detail not in told:
-                    trouble = ledger_trouble(self._ledger.settings, error)
-                    logger.warning("waiting for the ledger", extra=trouble)
-                told.add(error.detail)
+                log.report_trouble(error)
             self._asked.set()
             time.sleep(AGAIN_SECONDS)
-        if told:
-            logger.info("the ledger is there")
+        log.report_end()

@@ -1,6 +1,6 @@
 """The ledger: runs transitions in Redis, for a worker (`Ledger`) or an event loop (`AsyncLedger`)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -10,18 +10,12 @@ import redis.asyncio
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from contract.errors import (
-    LedgerNewer,
-    LedgerRefuses,
-    LedgerUnavailable,
-    LedgerUnsafe,
-    SoloistError,
-)
+from contract.errors import LedgerUnavailable
 from contract.ledger.connections import AsyncConnections, Call, Connections
-from contract.ledger.keys import AT_WORK, SCHEMA, key
-from contract.ledger.redis_errors import is_stranger
+from contract.ledger.keys import AT_WORK, key
 from contract.ledger.replicas import Replicas
 from contract.ledger.scripts import load_script
+from contract.ledger.start import check_safety, check_schema, read_info, start_errors
 from contract.ledger.subscription import Subscription
 from contract.ledger.transitions import Transition, mark_schema
 from contract.sentinel import open_async_pool, open_pool
@@ -30,12 +24,6 @@ from contract.settings import Settings
 T = TypeVar("T")
 
 CONNECTIONS = 16
-
-
-def ledger_trouble(settings: Settings, error: SoloistError) -> dict[str, str]:
-    """What a process logs of a ledger that it cannot use. Clients are told `error.detail` only."""
-    where = settings.whereabouts("ledger")
-    return {"detail": error.detail, "cause": str(error.__cause__ or ""), **where}
 
 
 def _options(settings: Settings) -> dict[str, Any]:
@@ -49,49 +37,6 @@ def _options(settings: Settings) -> dict[str, Any]:
         "timeout": settings.ledger_timeout_seconds,
         "protocol": 2,
     }
-
-
-def check_safety(info: Mapping[str, Any], durability: str) -> None:
-    """Refuse a Redis that would lose what was accepted.
-
-    Args:
-        info: the answer of INFO.
-
-    Raises:
-        LedgerUnsafe: it may evict keys, or keeps nothing on disk, and `durability: none` was not said.
-        LedgerUnavailable: it reads its files yet, and meanwhile says that it keeps none; or it is a replica.
-    """
-    if int(info.get("loading", 0)):
-        raise LedgerUnavailable("the ledger loads its data")
-    if info.get("role") == "slave":
-        raise LedgerUnavailable("a replica answers in the ledger's place")
-    policy = info.get("maxmemory_policy", "noeviction")
-    way_out = "or accept losses with SOLOIST_DURABILITY=none"
-    if durability == "none":
-        return
-    if policy != "noeviction":
-        raise LedgerUnsafe(
-            f"the ledger's maxmemory-policy is {policy!r}, which deletes predictions; "
-            f"set it to noeviction {way_out}"
-        )
-    if not int(info.get("aof_enabled", 0)):
-        raise LedgerUnsafe(
-            f"the ledger has no append-only file, so a restart would lose predictions; "
-            f"set appendonly to yes {way_out}"
-        )
-
-
-def check_schema(found: int) -> None:
-    """Refuse a ledger that a newer release has written to.
-
-    Raises:
-        LedgerNewer: this release would misread it.
-    """
-    if found > SCHEMA:
-        raise LedgerNewer(
-            f"a newer release has written to the ledger (schema {found}; this release reads up to {SCHEMA}): "
-            "start that release, or restore a backup from before it (docs/backup.md)"
-        )
 
 
 class _Base:
@@ -124,16 +69,6 @@ class _Base:
             seconds=seconds,
             attempt=attempt,
         )
-
-    def _refusal(self, error: Exception) -> LedgerRefuses | None:
-        """What a check that failed means at a start: None for a ledger that may come yet."""
-        what = f"the ledger does not do what it is asked for ({error})"
-        if isinstance(error, LedgerUnavailable):
-            if not is_stranger(error.__cause__):
-                return None
-            what = error.detail
-        where = self.settings.whereabouts("ledger")
-        return LedgerRefuses(f"{what} at {where['address']}; see {where['settings']}")
 
     @staticmethod
     def _answer(transition: Transition[T], packed: bytes) -> T:
@@ -169,7 +104,7 @@ class Ledger(_Base):
         enough = self.replicas.enough(*acknowledged)
         if not enough:
             self.connections.renew()  # a primary that was replaced may be the last to know
-        if announcing := self.replicas.next(transition, answer, enough):
+        if announcing := self.replicas.announcement(transition, answer, enough):
             with suppress(LedgerUnavailable):  # the keeper announces it too
                 self.connections.exchange(self._call(announcing))
         return answer
@@ -178,18 +113,13 @@ class Ledger(_Base):
         """Return when predictions are safe here.
 
         Raises:
-            LedgerUnavailable: it may come yet.
+            LedgerUnavailable: it may come yet; or it answered what nobody expected.
             LedgerUnsafe, LedgerNewer, LedgerRefuses: it is there, and wrong for us.
         """
-        try:
+        with start_errors(self.settings, self.connections.renew):
             (info,) = self.connections.exchange(Call(("INFO",)))
-            check_safety(_read_info(info), self.settings.durability)
+            check_safety(read_info(info), self.settings.durability)
             check_schema(self.run(mark_schema()))
-        except (LedgerUnavailable, redis.ResponseError) as error:
-            self.connections.renew()  # the name may lead elsewhere
-            if refusal := self._refusal(error):
-                raise refusal from error
-            raise
 
     def close(self) -> None:
         self.connections.close()
@@ -226,22 +156,17 @@ class AsyncLedger(_Base):
         enough = self.replicas.enough(*acknowledged)
         if not enough:
             self.connections.renew()
-        if announcing := self.replicas.next(transition, answer, enough):
+        if announcing := self.replicas.announcement(transition, answer, enough):
             with suppress(LedgerUnavailable):
                 await self.connections.exchange(self._call(announcing))
         return answer
 
-    async def time(self) -> float:
-        """The ledger's clock."""
-        ((seconds, microseconds),) = await self.connections.exchange(Call(("TIME",)))
-        return int(seconds) + int(microseconds) / 1e6
-
-    async def models(self) -> set[str]:
+    async def list_models(self) -> set[str]:
         """The models that it knows."""
         (names,) = await self.connections.exchange(Call(("SMEMBERS", self.key("models"))))
         return {name.decode() for name in names}
 
-    async def look(self, models: Sequence[str]) -> tuple[int, bytes | None, bytes | None]:
+    async def read_activity(self, models: Sequence[str]) -> tuple[int, bytes | None, bytes | None]:
         """(how much these models have to keep, a mark that every create changes, and one that workers
         change); 0 where all are quiet.
         """
@@ -252,11 +177,11 @@ class AsyncLedger(_Base):
         )
         return found, created, changes
 
-    def subscription(self, channel: str) -> Subscription:
+    def subscribe(self, channel: str) -> Subscription:
         """A subscription to a channel, to be opened."""
         return Subscription(self.redis, channel, self.settings.ledger_timeout_seconds)
 
-    async def echo(self, channel: str) -> None:
+    async def publish_echo(self, channel: str) -> None:
         """Publish nothing on a channel, by the ledger's primary: who listens and hears it would hear the
         rest too. A demoted one is found out by a deletion, which writes nothing: no key has this name.
         """
@@ -264,22 +189,11 @@ class AsyncLedger(_Base):
 
     async def check(self) -> None:
         """See `Ledger.check`."""
-        try:
+        with start_errors(self.settings, self.connections.renew):
             (info,) = await self.connections.exchange(Call(("INFO",)))
-            check_safety(_read_info(info), self.settings.durability)
+            check_safety(read_info(info), self.settings.durability)
             check_schema(await self.run(mark_schema()))
-        except (LedgerUnavailable, redis.ResponseError) as error:
-            self.connections.renew()  # the name may lead elsewhere
-            if refusal := self._refusal(error):
-                raise refusal from error
-            raise
 
     async def close(self) -> None:
         await self.connections.close()
         await self.redis.aclose()
-
-
-def _read_info(answer: bytes) -> dict[str, str]:
-    """The answer of INFO (https://redis.io/docs/latest/commands/info/)."""
-    lines = answer.decode("utf-8", "replace").splitlines()
-    return dict(line.split(":", 1) for line in lines if ":" in line)

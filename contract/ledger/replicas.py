@@ -63,7 +63,9 @@ class Replicas:
                 logger.warning("too few replicas of the ledger answer", extra=facts)
         return enough
 
-    def next(self, transition: Transition[T], answer: T, enough: bool) -> Transition[int] | None:
+    def announcement(
+        self, transition: Transition[T], answer: T, enough: bool
+    ) -> Transition[int] | None:
         """The call that announces what this one ended. What too few replicas have, the keeper announces later.
 
         Raises:

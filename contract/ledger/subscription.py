@@ -11,7 +11,7 @@ from contract.ledger.redis_errors import translate
 
 
 class Subscription:
-    """``async with ledger.subscription(channel) as heard: await heard.message(2.0)``.
+    """``async with ledger.subscribe(channel) as heard: await heard.message(2.0)``.
 
     It is subscribed from the first line of its block on. Nothing is heard again after an error: whoever
     wants to go on subscribes anew, and then reads what was missed.

@@ -101,7 +101,7 @@ class OutcomeSubscription:
         while not self._ended:
             proving = asyncio.create_task(self._publish_proofs())
             try:
-                async with self._ledger.subscription(self._channel) as subscription:
+                async with self._ledger.subscribe(self._channel) as subscription:
                     await self._receive(subscription)
             except (Exception, asyncio.CancelledError) as error:
                 if self._ended:
@@ -132,7 +132,7 @@ class OutcomeSubscription:
         while not self._ended:
             await asyncio.sleep(PROOF_SECONDS)
             try:
-                await self._ledger.echo(self._channel)
+                await self._ledger.publish_echo(self._channel)
             except SoloistError as error:
                 logger.debug("no echo", extra={"code": error.code})
             except Exception:

@@ -39,7 +39,7 @@ class ActiveModels:
         Raises:
             LedgerUnavailable: the ledger does not answer.
         """
-        found, *marks = await self._ledger.look(self._models)
+        found, *marks = await self._ledger.read_activity(self._models)
         self._seen = created, changes = marks[0], marks[1]
         if changes != self._marks[1] or self._clock() - self._full_at >= self._quiet_seconds:
             return None

@@ -210,7 +210,7 @@ class Sweeper:
 
     async def _models(self) -> list[str]:
         """The catalog's, and those that left it with something still in the ledger."""
-        return sorted(await self._ledger.models() | set(self._catalog))
+        return sorted(await self._ledger.list_models() | set(self._catalog))
 
     def _has_watched(self, now: float) -> bool:
         """True once workers and gateways have had the time to announce their versions, also after an outage: a

@@ -12,8 +12,9 @@ import pytest
 import redis
 
 from contract.errors import LedgerFull, LedgerRefuses, LedgerUnavailable, LedgerUnsafe
-from contract.ledger.client import AsyncLedger, Ledger, check_safety, ledger_trouble
+from contract.ledger.client import AsyncLedger, Ledger
 from contract.ledger.new_prediction import NewPrediction
+from contract.ledger.start import check_safety, describe_trouble
 from contract.ledger.transitions import (
     Claim,
     LeaseTerms,
@@ -189,7 +190,7 @@ def test_a_ledger_that_refuses_us_says_so_and_shows_no_password(
     with pytest.raises(LedgerUnavailable) as caught:
         ledger.run(expire())
     assert caught.value.detail == "the ledger refuses our user or password"
-    told = ledger_trouble(settings, caught.value)
+    told = describe_trouble(settings, caught.value)
     assert told["address"] == f"127.0.0.1:{own_redis.port}"
     assert "SOLOIST_REDIS_PASSWORD" in told["settings"]
     assert "hunter2" not in str(told)

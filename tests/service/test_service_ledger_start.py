@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import httpx
@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 
 from contract.catalog import Catalog
 from contract.errors import LedgerUnavailable, StartRefused
+from contract.ledger import client
 from contract.ledger.client import AsyncLedger
 from contract.ledger.transitions import expire
 from contract.settings import Settings
@@ -167,15 +168,15 @@ def test_nothing_is_asked_of_a_ledger_before_it_was_found_safe(settings: Setting
 def test_an_answer_that_nobody_expected_ends_no_waiting(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    check, asked = AsyncLedger.check, list[int]()
+    check, asked = client.check_safety, list[int]()
 
-    async def odd(self: AsyncLedger) -> None:
+    def odd(info: Mapping[str, str], durability: str) -> None:
         asked.append(1)
         if len(asked) < 3:
             raise ValueError("not a number")
-        await check(self)
+        check(info, durability)
 
-    monkeypatch.setattr(AsyncLedger, "check", odd)
+    monkeypatch.setattr(client, "check_safety", odd)
     monkeypatch.setattr(ledger_start, "AGAIN_SECONDS", 0.01)
 
     async def wait() -> None:

@@ -3,7 +3,7 @@
 import socket
 import threading
 
-from contract.ledger.client import load_script
+from contract.ledger.scripts import load_script
 from tests.support.tcp_forwarder import TcpForwarder
 
 

@@ -114,7 +114,7 @@ def test_one_that_turns_out_wrong_when_it_comes_is_refused_then(
     with away(silent, tmp_path) as (url, heal):
         start = LedgerStart(settings, url, monkeypatch)
         start.check.wait_for_first_answer()
-        monkeypatch.setattr("contract.ledger.client.SCHEMA", -1)
+        monkeypatch.setattr("contract.ledger.start.SCHEMA", -1)
         heal()
         with pytest.raises(StartRefused, match="newer release"):
             start.check.wait_until_safe()
