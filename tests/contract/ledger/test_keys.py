@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from contract.ledger import keys
-from contract.ledger.client import Ledger
 from contract.ledger.keys import (
     PER_GATEWAY,
     PER_MODEL,
@@ -18,7 +17,6 @@ from contract.ledger.keys import (
     key,
     lua_table,
 )
-from contract.ledger.scripts import load_script
 
 FOLDER = Path(str(files("contract.ledger.scripts")))
 SCRIPTS = sorted(FOLDER.rglob("*.lua"))
@@ -72,10 +70,3 @@ def test_every_key_is_explained() -> None:
         re.match(r"(zset|hash|list|set|counter|channel): ", text) for text in LISTED.values()
     )
     assert keys.__doc__
-
-
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
-def test_every_script_says_what_it_takes_and_compiles(script: Path, ledger: Ledger) -> None:
-    assert script.read_text(encoding="utf-8").startswith("-- ")
-    if script.parent == FOLDER and script.stem != "clock":
-        assert ledger.redis.script_load(load_script(script.stem).source)

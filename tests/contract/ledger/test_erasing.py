@@ -1,23 +1,14 @@
-"""The data of a prediction that is over can be removed, and the ledger says in which schema it is written."""
+"""Erasing what a prediction holds of its user."""
 
-import asyncio
-
-import pytest
-
-from contract.errors import LedgerNewer
-from contract.ledger import keys
-from contract.ledger.client import AsyncLedger, Ledger
 from contract.ledger.transitions import (
     Report,
     erase,
     list_page,
-    mark_schema,
     read_dead_list,
     replay,
     report,
 )
 from contract.prediction import Status
-from contract.settings import Settings
 from tests.support.ledger_harness import LedgerHarness
 
 PRIVATE = '{"text": "who knows this"}'
@@ -112,43 +103,3 @@ def test_the_list_knows_whose_data_is_gone(harness: LedgerHarness) -> None:
     harness.run(erase(ids[0], "alice"))
     listed = harness.run(list_page("alice", brief=True)).predictions
     assert [(p.id, p.data_removed) for p in listed] == [(ids[1], False), (ids[0], True)]
-
-
-# --- the schema -------------------------------------------------------------------------------------
-
-
-def test_the_first_start_marks_the_ledger(settings: Settings, ledger: Ledger) -> None:
-    assert ledger.redis.get(ledger.key("schema")) is None
-    ledger.check()
-    assert int(ledger.redis.get(ledger.key("schema"))) == keys.SCHEMA
-    ledger.check()
-
-
-async def refused(settings: Settings) -> str:
-    ledger = AsyncLedger(settings)
-    try:
-        await ledger.check()
-    except LedgerNewer as error:
-        return error.detail
-    finally:
-        await ledger.close()
-    return ""
-
-
-def test_a_ledger_of_a_newer_release_is_refused_with_the_way_out(
-    settings: Settings, ledger: Ledger
-) -> None:
-    ledger.redis.set(ledger.key("schema"), keys.SCHEMA + 1)
-    with pytest.raises(LedgerNewer, match="a newer release has written to the ledger"):
-        ledger.check()
-    assert "docs/backup.md" in asyncio.run(refused(settings))
-    assert int(ledger.redis.get(ledger.key("schema"))) == keys.SCHEMA + 1
-
-
-def test_an_older_release_never_lowers_the_mark(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("contract.ledger.transitions.storage.SCHEMA", 7)
-    assert ledger.run(mark_schema()) == 7
-    monkeypatch.setattr("contract.ledger.transitions.storage.SCHEMA", 3)
-    assert ledger.run(mark_schema()) == 7

@@ -1,4 +1,4 @@
-"""The ledger as a Redis that may be away, unsafe, full or fresh; and what it keeps byte for byte."""
+"""The ledger in front of a real Redis: scripts, faults, texts, and both ways to wait."""
 
 import asyncio
 import json
@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 import redis
 
-from contract.errors import LedgerFull, LedgerRefuses, LedgerUnavailable, LedgerUnsafe
+from contract.errors import LedgerFull, LedgerUnavailable
 from contract.ledger.client import AsyncLedger, Ledger
 from contract.ledger.new_prediction import NewPrediction
-from contract.ledger.start import check_safety, describe_trouble
 from contract.ledger.transitions import (
     Claim,
     LeaseTerms,
@@ -51,59 +50,6 @@ def test_the_contract_is_tested_on_two_generations_of_redis(
     with redis.Redis(port=own_redis.port) as own:
         for client in (ledger.redis, own):
             assert oldest <= int(client.info("server")["redis_version"].split(".")[0]) <= newest
-
-
-def test_a_redis_that_keeps_what_it_was_told_is_accepted(ledger: Ledger) -> None:
-    ledger.check()
-    check_safety(SAFE, "aof")
-
-
-@pytest.mark.parametrize(
-    ("info", "words"),
-    [
-        (SAFE | {"maxmemory_policy": "allkeys-lru"}, ["'allkeys-lru'", "noeviction"]),
-        (SAFE | {"maxmemory_policy": "volatile-ttl"}, ["'volatile-ttl'", "noeviction"]),
-        (SAFE | {"aof_enabled": 0}, ["append-only file", "appendonly"]),
-        (SAFE | {"aof_enabled": "0"}, ["append-only file"]),
-        ({}, ["append-only file"]),
-    ],
-)
-def test_a_redis_that_would_lose_predictions_is_refused_in_one_line(
-    info: dict[str, Any], words: list[str]
-) -> None:
-    with pytest.raises(LedgerUnsafe) as caught:
-        check_safety(info, "aof")
-
-    line = str(caught.value)
-    assert "\n" not in line
-    assert all(word in line for word in [*words, "SOLOIST_DURABILITY=none"])
-    check_safety(info, "none")
-
-
-def test_a_redis_that_loads_its_data_is_waited_for_and_not_refused() -> None:
-    """While it reads its append-only file it has turned it off."""
-    for durability in ("aof", "none"):
-        with pytest.raises(LedgerUnavailable, match="loads its data"):
-            check_safety(SAFE | {"loading": 1, "aof_enabled": 0}, durability)
-    check_safety(SAFE | {"loading": 0}, "aof")
-
-
-def test_a_real_redis_that_evicts_or_forgets_is_refused_unless_that_is_accepted(
-    own_redis: EmbeddedRedis,
-) -> None:
-    settings = Settings(redis_url=own_redis.url)
-    ledger, carefree = Ledger(settings), Ledger(settings.model_copy(update={"durability": "none"}))
-    ledger.check()
-    ledger.redis.config_set("maxmemory-policy", "allkeys-lru")
-    with pytest.raises(LedgerUnsafe, match="allkeys-lru"):
-        ledger.check()
-    ledger.redis.config_set("maxmemory-policy", "noeviction")
-    ledger.redis.config_set("appendonly", "no")
-    with pytest.raises(LedgerUnsafe, match="append-only"):
-        ledger.check()
-    carefree.check()
-    ledger.close()
-    carefree.close()
 
 
 def test_a_ledger_that_forgot_its_scripts_gets_them_again(harness: LedgerHarness) -> None:
@@ -165,41 +111,6 @@ def test_a_ledger_that_is_gone_is_reported(own_redis: EmbeddedRedis) -> None:
 
 
 ODD = "p@ss/w:rd#%"
-
-
-def test_a_password_of_any_signs_opens_the_ledger(own_redis: EmbeddedRedis) -> None:
-    with redis.Redis(port=own_redis.port) as plain:
-        plain.execute_command("ACL", "SETUSER", "a:b", "on", f">{ODD}", "~*", "&*", "+@all")
-        plain.config_set("requirepass", ODD)
-    for username in (None, "default", "a:b"):
-        settings = Settings(redis_url=own_redis.url, redis_username=username, redis_password=ODD)
-        ledger = Ledger(settings)
-        ledger.check()
-        ledger.close()
-        run_async(settings, lambda other: other.check())
-
-
-@pytest.mark.parametrize("password", [None, "hunter2"])
-def test_a_ledger_that_refuses_us_says_so_and_shows_no_password(
-    own_redis: EmbeddedRedis, password: str | None
-) -> None:
-    with redis.Redis(port=own_redis.port) as plain:
-        plain.config_set("requirepass", ODD)
-    settings = Settings(redis_url=own_redis.url, redis_password=password)
-    ledger = Ledger(settings)
-    with pytest.raises(LedgerUnavailable) as caught:
-        ledger.run(expire())
-    assert caught.value.detail == "the ledger refuses our user or password"
-    told = describe_trouble(settings, caught.value)
-    assert told["address"] == f"127.0.0.1:{own_redis.port}"
-    assert "SOLOIST_REDIS_PASSWORD" in told["settings"]
-    assert "hunter2" not in str(told)
-
-    with pytest.raises(LedgerRefuses) as refused:
-        ledger.check()  # at a start it is no ledger that may come yet
-    place = f"at 127.0.0.1:{own_redis.port}; see {told['settings']}"
-    assert refused.value.detail == f"the ledger refuses our user or password {place}"
-    ledger.close()
 
 
 def test_a_full_ledger_records_nothing_new_but_what_runs_goes_on_and_ends(

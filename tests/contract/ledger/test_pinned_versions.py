@@ -1,36 +1,29 @@
-"""Predictions that name a version are run by that version only, and cost nobody else anything."""
+"""Predictions that name a version: run by that version only, counted with all that waits, and ended when it is gone."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, TypeVar
 
 import msgpack
 import pytest
 
-from contract.ledger.keys import PER_VERSION, lua_table
+from contract.ledger.keys import PER_VERSION
 from contract.ledger.transitions import (
     Created,
     Pins,
-    Transition,
     Unserved,
     claim,
     read_dead_list,
     read_models,
-    read_predictions,
     register,
     register_catalog,
-    release,
     replay,
     sweep_pins,
 )
 from contract.ledger.workers import Worker
 from contract.prediction import Status
-from contract.settings import Settings
-from contract.versions import UNTOLD, entry_of, is_version, named_version
-from tests.support.ledger_harness import CLOCK, LedgerHarness
+from contract.versions import UNTOLD
+from tests.support.ledger_harness import LedgerHarness
 
 T = TypeVar("T")
-
 ENTRY, OTHER = "a" * 32, "b" * 32
 A, B = ENTRY + "1" * 32, ENTRY + "2" * 32
 """One entry of a catalog whose files changed: A was there first."""
@@ -64,9 +57,6 @@ def look(
     """What a keeper does whose catalog has this entry."""
     harness.run(register_catalog({"m": entries}, LIFETIME))
     return harness.run(sweep_pins("m", max_batch_size=4, settle=settle, most=most))
-
-
-# --- who runs what --------------------------------------------------------------------------------
 
 
 def test_a_pinned_prediction_is_run_by_its_version_only(harness: LedgerHarness) -> None:
@@ -147,9 +137,6 @@ def test_a_suspect_that_is_pinned_runs_alone(harness: LedgerHarness) -> None:
     assert [taken(harness, A) for _ in range(4)] == [["a"], ["b"], ["c"], []]
 
 
-# --- going back, and every way out ----------------------------------------------------------------
-
-
 def test_a_pinned_one_that_comes_back_still_waits_for_its_version(harness: LedgerHarness) -> None:
     say(harness, A)
     accept(harness, "a", A)
@@ -202,9 +189,6 @@ def test_nothing_is_left_of_what_no_longer_waits(harness: LedgerHarness, how: st
     assert harness.members("queued") == harness.members("pinned", f"m@{A}") == []
     assert harness.redis.smembers(harness.ledger.key("pins", "m")) == set()
     assert "model@version" in PER_VERSION["pinned"]
-
-
-# --- numbers that people and the autoscaler see ----------------------------------------------------
 
 
 def test_the_queue_counts_all_that_waits(harness: LedgerHarness) -> None:
@@ -278,9 +262,6 @@ def test_a_claim_costs_the_same_however_many_are_pinned_to_others(harness: Ledge
     assert sum(cost(harness, []).values()) < 15
 
 
-# --- wakeups ----------------------------------------------------------------------------------------
-
-
 def test_what_is_pinned_to_others_makes_no_claim_send_wakeups(harness: LedgerHarness) -> None:
     """Or two workers would pass messages to each other without end."""
     say(harness, A)
@@ -321,9 +302,6 @@ def test_a_claim_tells_that_more_waits_for_its_version(harness: LedgerHarness) -
     more = [harness.run(claim(harness.terms(version=A), 0)).more for _ in range(2)]
 
     assert more == [True, False]
-
-
-# --- what may be named ----------------------------------------------------------------------------
 
 
 def test_a_version_may_be_named_that_a_worker_or_the_catalog_has(harness: LedgerHarness) -> None:
@@ -378,9 +356,6 @@ def test_entries_that_nobody_has_any_more_are_forgotten(harness: LedgerHarness) 
 
     assert len(served) <= 17
     assert served[ENTRY] == A
-
-
-# --- gone -----------------------------------------------------------------------------------------
 
 
 def test_what_waits_for_a_version_that_is_gone_fails_and_says_so(harness: LedgerHarness) -> None:
@@ -445,122 +420,3 @@ def test_one_look_ends_so_many_at_most(harness: LedgerHarness) -> None:
     harness.advance(16)
 
     assert [look(harness, entries=OTHER, most=10).ended for _ in range(4)] == [10, 10, 5, 0]
-
-
-# --- with an older Soloist ------------------------------------------------------------------------
-
-RENAMED = {"told": "endings", "rings": "wakeups"}
-"""What older scripts answer under another name."""
-OLDER_KEYS = "K.rings, K.ring = K.wakeups, K.last_wakeup\n"
-"""The keys by the names that they had in them."""
-
-
-class OlderLedgerHarness(LedgerHarness):
-    """A ledger whose worker, gateway and keeper run the scripts from before versions could be named."""
-
-    def run(self, transition: Transition[T]) -> T:
-        folder = Path(__file__).parent / "golden" / "older"
-        parts = ((folder / f"{part}.lua").read_text() for part in ("common", transition.script))
-        args = transition.args | {"ring": transition.args.get("wakeup")}
-        args |= args.get("retry", {})
-        arguments = msgpack.packb(args, use_bin_type=False)
-        packed = self.redis.eval(
-            lua_table() + OLDER_KEYS + CLOCK + "".join(parts), 0, self.ledger.prefix, arguments
-        )
-        answer = msgpack.unpackb(packed, strict_map_key=False)
-        if isinstance(answer, dict):
-            answer = {RENAMED.get(name, name): value for name, value in answer.items()}
-        if transition.script == "create":  # it said less
-            answer["results"] = [[*row, False, "f" * 64] for row in answer["results"]]
-        if transition.script == "claim":
-            answer["more"] = False
-        return transition.read_answer(answer)
-
-
-@pytest.fixture
-def older(settings: Settings, harness: LedgerHarness) -> Iterator[OlderLedgerHarness]:
-    opened = OlderLedgerHarness(settings)
-    yield opened
-    opened.close()
-
-
-def test_an_older_worker_takes_what_is_pinned_last(
-    harness: LedgerHarness, older: OlderLedgerHarness
-) -> None:
-    accept(harness, "pinned", A)
-    harness.advance(1)
-    accept(harness, "plain")
-
-    assert [c.id for c in older.claim()] == ["plain", "pinned"]
-
-
-def test_what_an_older_worker_took_is_no_longer_offered(
-    harness: LedgerHarness, older: OlderLedgerHarness
-) -> None:
-    say(harness, A)
-    for id in "abc":
-        accept(harness, id, A)
-    claimed = older.claim(limit=2)
-    assert taken(harness, A) == ["c"]
-    older.finish(claimed)
-
-    assert harness.members("pinned", f"m@{A}") == []
-    assert harness.status("a") is Status.SUCCEEDED
-
-
-def test_what_an_older_keeper_put_back_is_still_for_its_version(
-    harness: LedgerHarness, older: OlderLedgerHarness
-) -> None:
-    say(harness, A)
-    accept(harness, "a", A)
-    accept(harness, "b")
-    harness.claim(version=A)
-    harness.advance(16)
-    older.sweep()
-    assert [taken(harness, B) for _ in range(2)] == [["b"], []]
-
-    assert taken(harness, A) == ["a"]
-
-
-def test_what_an_older_gateway_canceled_is_dropped(
-    harness: LedgerHarness, older: OlderLedgerHarness
-) -> None:
-    say(harness, A)
-    accept(harness, "a", A)
-    older.cancel("a")
-    assert taken(harness, A) == []
-    assert harness.members("pinned", f"m@{A}") == []
-
-    assert harness.status("a") is Status.CANCELED
-
-
-def test_what_an_older_gateway_accepted_runs_and_says_who_ran_it(
-    harness: LedgerHarness, older: OlderLedgerHarness
-) -> None:
-    older.accept(id="a", version="f" * 64)
-    (claimed,) = harness.claim(version=A)
-    attempts = [(claimed.id, claimed.attempt)]
-    older.run(release(harness.terms(), attempts, idle=True, suspect=False))
-    harness.finish(harness.claim(version=B))
-    (view,) = harness.run(read_predictions([("a", -1)]))
-
-    assert view is not None
-    assert (view.prediction.version, view.prediction.pinned) == (B, None)
-
-
-# --- names ----------------------------------------------------------------------------------------
-
-
-def test_a_version_has_two_halves() -> None:
-    assert is_version(A)
-    assert entry_of(A) == ENTRY
-    for text in ("", "a" * 63, A.upper(), A + "\n", "g" * 64):
-        assert not is_version(text)
-
-
-@pytest.mark.parametrize(
-    ("reference", "version"),
-    [("acme/m", None), ("acme/m:", None), (f"acme/m:{A}", A), (A, A), ("acme/m:v1", "v1")],
-)
-def test_a_reference_names_a_version_or_only_a_model(reference: str, version: str | None) -> None:
-    assert named_version(reference) == version

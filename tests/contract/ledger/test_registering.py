@@ -1,4 +1,4 @@
-"""Workers announce themselves, and a model's state follows from who is there."""
+"""What workers say of themselves: registered, renewed, taken back, and the state of a model that follows."""
 
 import pytest
 
@@ -143,15 +143,6 @@ def test_what_a_newer_worker_says_beyond_us_is_left_out() -> None:
 def test_leaving_twice_or_without_having_come_is_no_fault(harness: LedgerHarness) -> None:
     for _ in range(2):
         harness.run(deregister("m", "nobody"))
-
-
-def test_the_state_estimates_the_time_of_what_waits(harness: LedgerHarness) -> None:
-    assert seen(harness).eta_seconds is None
-    harness.create(*(harness.new_prediction() for _ in range(12)))
-    assert seen(harness).eta_seconds is None
-    harness.finish(harness.claim())  # four of them in half a second
-
-    assert seen(harness).eta_seconds == 1.0
 
 
 def test_an_idle_worker_that_speaks_as_seldom_as_it_may_is_no_outage(

@@ -1,8 +1,16 @@
-"""The ledger accepts: once, in order, within the queue's bound and in time."""
+"""Accepting predictions: recorded once, queued in order, refused when full, and given another life."""
 
 import pytest
 
-from contract.ledger.transitions import Conflicting, Created, Full, create
+from contract.ledger.transitions import (
+    Conflicting,
+    Created,
+    Full,
+    Page,
+    create,
+    read_dead_list,
+    replay,
+)
 from contract.prediction import Priority, Status
 from tests.support.ledger_harness import START, LedgerHarness
 
@@ -224,3 +232,75 @@ def test_repeated_creates_are_answered_with_their_records_up_to_a_bound(
     found = [(r.prediction.id, r.brief, len(r.prediction.input)) for r in results]
     assert found == [("a", False, 1000), ("b", False, 1000), ("c", True, 2)]
     assert all(r.repeated for r in results)
+
+
+def ids(page: Page) -> list[str]:
+    return [prediction.id for prediction in page.predictions]
+
+
+def test_a_dead_prediction_gets_another_life_under_a_new_id(harness: LedgerHarness) -> None:
+    harness.accept(
+        id="a",
+        input='{"text": "hi"}',
+        version="v1",
+        owner="alice",
+        digest="d",
+        idempotency_key="k",
+        priority=Priority.HIGH,
+        credit_seconds=300,
+        result_ttl=60.5,
+    )
+    harness.lose(3)
+    fresh, wakeups = harness.run(replay("a", "b", 4))
+
+    assert (fresh.id, fresh.replay_of, fresh.status) == ("b", "a", Status.STARTING)
+    assert (fresh.input, fresh.version, fresh.owner) == ('{"text": "hi"}', "v1", "alice")
+    assert (fresh.priority, fresh.result_ttl, fresh.attempt) == (Priority.HIGH, 60.5, 0)
+    assert harness.redis.zscore(harness.ledger.key("queued", "m"), "b") == pytest.approx(
+        harness.now - 300
+    )
+    assert wakeups == [], "the wake-up for the last attempt is still out there"
+    assert harness.run(read_dead_list("m")) == []
+    assert harness.status("a") is Status.FAILED
+    harness.finish(harness.claim())
+    assert harness.status("b") is Status.SUCCEEDED
+
+
+def test_a_replay_sends_a_wakeup_when_no_message_is_out(harness: LedgerHarness) -> None:
+    harness.accept(id="a")
+    harness.lose(3)
+    harness.redis.delete(harness.ledger.key("wakeups", "m"))
+    _, wakeups = harness.run(replay("a", "b", 4))
+
+    assert len(wakeups) == 1
+
+
+def test_a_replay_that_is_sent_again_gives_one_life(harness: LedgerHarness) -> None:
+    harness.accept(id="a")
+    harness.lose(3)
+    again = replay("a", "b", 4)
+    first = harness.run(again)
+    second = harness.run(again)
+
+    assert first is not None
+    assert second is not None
+    assert first[0] == second[0]
+    assert harness.members("queued") == ["b"]
+
+
+def test_only_what_is_on_the_dead_list_can_be_replayed(harness: LedgerHarness) -> None:
+    harness.accept(id="a")
+    harness.accept(id="b")
+    harness.finish(harness.claim(limit=1), error="bad", error_code="model_error")
+
+    for id in ("a", "b", "nobody"):
+        assert harness.run(replay(id, "c", 4)) is None
+    assert harness.record("c") == {}
+
+
+def test_a_dead_prediction_is_replayed_once(harness: LedgerHarness) -> None:
+    harness.accept(id="a")
+    harness.lose(3)
+
+    assert harness.run(replay("a", "b", 4)) is not None
+    assert harness.run(replay("a", "c", 4)) is None

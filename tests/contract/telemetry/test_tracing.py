@@ -24,7 +24,7 @@ from contract.telemetry.tracing import (
 from tests.support.ledger_harness import LedgerHarness
 from tests.support.trace_collector import TraceCollector
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 ID, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SAMPLED = f"00-{ID}-{PARENT}-01"
 UNSAMPLED = f"00-{ID}-{PARENT}-00"

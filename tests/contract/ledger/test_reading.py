@@ -1,21 +1,20 @@
-"""What the ledger answers: records, cancels, pages, states and the dead list."""
+"""Reading predictions: by id, as a stream, by page, and the dead list."""
 
+import msgpack
 import pytest
 
 from contract.ledger.transitions import (
-    ModelSnapshot,
     Page,
     Report,
+    Streamed,
     list_page,
     read_dead_list,
-    read_models,
     read_predictions,
     read_statuses,
-    replay,
+    read_stream,
     report,
 )
-from contract.ledger.workers import Worker
-from contract.prediction import Priority, Status
+from contract.prediction import Status
 from tests.support.ledger_harness import START, LedgerHarness
 
 
@@ -58,61 +57,6 @@ def test_what_waits_is_read_with_its_position_and_estimated_time(harness: Ledger
     harness.claim("w2", limit=1)
     assert harness.get("p11").queue_position == 6
     assert harness.get("p11").eta_seconds == 0.5, "two workers share the queue"
-
-
-def test_a_waiting_prediction_is_canceled_and_never_runs(harness: LedgerHarness) -> None:
-    harness.accept(id="a", deadline_seconds=60)
-    canceled = harness.cancel("a")
-
-    assert canceled is not None
-    assert (canceled.status, canceled.completed_at) == (Status.CANCELED, START)
-    assert harness.claim() == []
-    for kind, name in (("queued", "m"), ("deadlines", "")):
-        assert harness.members(kind, name) == []
-    assert harness.members("retained", "") == ["a"]
-
-
-def test_a_running_prediction_is_canceled_and_its_worker_stays_busy(harness: LedgerHarness) -> None:
-    harness.accept(id="a")
-    claimed = harness.claim()
-    assert harness.cancel("a").status is Status.CANCELED
-
-    assert harness.members("running") == []
-    assert harness.members("limits", "") == []
-    assert harness.members("busy") == ["w1"]
-    assert harness.extend(claimed) == ["a"]
-
-
-@pytest.mark.parametrize("error_code", [None, "model_error"])
-def test_what_is_over_is_not_canceled_any_more(
-    harness: LedgerHarness, error_code: str | None
-) -> None:
-    harness.accept(id="a")
-    harness.finish(harness.claim(), error="no", error_code=error_code)
-    before = harness.record("a")
-    answer = harness.cancel("a")
-
-    assert answer is not None
-    assert answer.status is (Status.FAILED if error_code else Status.SUCCEEDED)
-    assert harness.record("a") == before
-
-
-def test_a_cancel_may_be_sent_again(harness: LedgerHarness) -> None:
-    harness.accept(id="a")
-    harness.cancel("a")
-    before = harness.record("a")
-    harness.advance(1)
-
-    assert harness.cancel("a").status is Status.CANCELED
-    assert harness.record("a") == before
-
-
-def test_only_the_owner_cancels(harness: LedgerHarness) -> None:
-    harness.accept(id="a", owner="alice")
-
-    assert harness.cancel("a", "bob") is None
-    assert harness.cancel("nobody") is None
-    assert harness.status("a") is Status.STARTING
 
 
 def ids(page: Page) -> list[str]:
@@ -264,18 +208,6 @@ def test_a_brief_page_leaves_out_what_may_be_large(harness: LedgerHarness) -> No
     assert page.now == START
 
 
-def test_the_state_counts_what_waits_and_runs(harness: LedgerHarness) -> None:
-    harness.create(*(harness.new_prediction() for _ in range(6)))
-    harness.claim()
-    harness.advance(5)
-    states = harness.run(read_models(["m", "idle"]))
-
-    busy = [Worker("w1", "busy", state_seconds=pytest.approx(5, abs=1e-3))]
-    assert states["m"] == ModelSnapshot(2, 4, 1, pytest.approx(5, abs=1e-3), None, busy)
-    assert states["idle"] == ModelSnapshot(0, 0, 0, 0)
-    assert harness.run(read_models([])) == {}
-
-
 def test_the_dead_list_is_newest_first(harness: LedgerHarness) -> None:
     for id in "abc":
         harness.accept(id=id)
@@ -284,74 +216,6 @@ def test_the_dead_list_is_newest_first(harness: LedgerHarness) -> None:
     assert [p.id for p in harness.run(read_dead_list("m"))] == ["c", "b", "a"]
     assert [p.id for p in harness.run(read_dead_list("m", most=1))] == ["c"]
     assert harness.run(read_dead_list("other")) == []
-
-
-def test_a_dead_prediction_gets_another_life_under_a_new_id(harness: LedgerHarness) -> None:
-    harness.accept(
-        id="a",
-        input='{"text": "hi"}',
-        version="v1",
-        owner="alice",
-        digest="d",
-        idempotency_key="k",
-        priority=Priority.HIGH,
-        credit_seconds=300,
-        result_ttl=60.5,
-    )
-    harness.lose(3)
-    fresh, wakeups = harness.run(replay("a", "b", 4))
-
-    assert (fresh.id, fresh.replay_of, fresh.status) == ("b", "a", Status.STARTING)
-    assert (fresh.input, fresh.version, fresh.owner) == ('{"text": "hi"}', "v1", "alice")
-    assert (fresh.priority, fresh.result_ttl, fresh.attempt) == (Priority.HIGH, 60.5, 0)
-    assert harness.redis.zscore(harness.ledger.key("queued", "m"), "b") == pytest.approx(
-        harness.now - 300
-    )
-    assert wakeups == [], "the wake-up for the last attempt is still out there"
-    assert harness.run(read_dead_list("m")) == []
-    assert harness.status("a") is Status.FAILED
-    harness.finish(harness.claim())
-    assert harness.status("b") is Status.SUCCEEDED
-
-
-def test_a_replay_sends_a_wakeup_when_no_message_is_out(harness: LedgerHarness) -> None:
-    harness.accept(id="a")
-    harness.lose(3)
-    harness.redis.delete(harness.ledger.key("wakeups", "m"))
-    _, wakeups = harness.run(replay("a", "b", 4))
-
-    assert len(wakeups) == 1
-
-
-def test_a_replay_that_is_sent_again_gives_one_life(harness: LedgerHarness) -> None:
-    harness.accept(id="a")
-    harness.lose(3)
-    again = replay("a", "b", 4)
-    first = harness.run(again)
-    second = harness.run(again)
-
-    assert first is not None
-    assert second is not None
-    assert first[0] == second[0]
-    assert harness.members("queued") == ["b"]
-
-
-def test_only_what_is_on_the_dead_list_can_be_replayed(harness: LedgerHarness) -> None:
-    harness.accept(id="a")
-    harness.accept(id="b")
-    harness.finish(harness.claim(limit=1), error="bad", error_code="model_error")
-
-    for id in ("a", "b", "nobody"):
-        assert harness.run(replay(id, "c", 4)) is None
-    assert harness.record("c") == {}
-
-
-def test_a_dead_prediction_is_replayed_once(harness: LedgerHarness) -> None:
-    harness.accept(id="a")
-    harness.lose(3)
-
-    assert harness.run(replay("a", "b", 4)) is not None
-    assert harness.run(replay("a", "c", 4)) is None
 
 
 def test_what_streamed_stays_readable_after_the_end(harness: LedgerHarness) -> None:
@@ -371,3 +235,49 @@ def test_a_prediction_that_many_gateways_watched_tells_the_latest(harness: Ledge
     watchers = harness.record("a")[b"watchers"].decode().split()
     assert watchers == names[-len(watchers) :]
     assert 50 < len(watchers) < 70
+
+
+def say(harness: LedgerHarness, attempt: int, offset: int, *pieces: str) -> None:
+    events = [("output", piece) for piece in pieces]
+    harness.run(report([Report("a", attempt, events=events, offset=offset)]))
+
+
+def test_a_listener_reads_what_is_new_and_nothing_of_the_record(harness: LedgerHarness) -> None:
+    harness.accept(id="a", input='"secret"')
+    assert harness.run(read_stream("a", "local", 0)) == Streamed(Status.STARTING, [])
+    claimed = harness.claim()
+    say(harness, 1, 0, "a", "b", "c")
+    assert harness.run(read_stream("a", "local", 1, most=1)) == Streamed(
+        Status.PROCESSING, [("output", "b")], more=True
+    )
+    harness.finish(claimed, '"abcd"', said=4)
+    pieces = [("output", piece) for piece in "abc"]
+    assert harness.run(read_stream("a", "local", 0, most=3)) == Streamed(
+        Status.SUCCEEDED, pieces, more=True
+    )
+    assert harness.run(read_stream("a", "local", 3)) == Streamed(
+        Status.SUCCEEDED, [], output='"abcd"', said=4
+    )
+    assert harness.run(read_stream("a", "local", 0, most=0)) == Streamed(
+        Status.SUCCEEDED, [], more=True
+    )
+    assert harness.run(read_stream("a", "somebody else", 0)) is None
+    assert harness.run(read_stream("b", "local", 0)) is None
+
+
+def test_a_listener_may_ask_to_be_told_of_the_rest(harness: LedgerHarness) -> None:
+    harness.accept(id="a")
+    claimed = harness.claim()
+    harness.run(read_stream("a", "local", 0, watcher="gw"))
+    harness.run(read_stream("a", "local", 0, watcher="gw"))
+    with harness.redis.pubsub(ignore_subscribe_messages=True) as channel:
+        channel.subscribe(harness.ledger.key("answers", "gw"))
+        channel.get_message(timeout=5)
+        say(harness, 1, 0, "a")
+        assert msgpack.unpackb(channel.get_message(timeout=5)["data"]) == [["a", "events"]]
+        say(harness, 1, 0, "a")
+        harness.finish(claimed, error="no", error_code="model_error")
+        ((id, kind, fields),) = msgpack.unpackb(channel.get_message(timeout=5)["data"])
+    assert (id, kind, fields["error"]) == ("a", "outcome", "no")
+    ended = harness.run(read_stream("a", "local", 1))
+    assert ended == Streamed(Status.FAILED, [], error="no")

@@ -1,17 +1,22 @@
-"""Room: new predictions are refused while there is still memory for those that were accepted before."""
+"""The Redis of the ledger: how full it may be, what is refused then, and the schema that it is written in."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import redis
 
+from contract.errors import LedgerNewer
+from contract.ledger import keys
+from contract.ledger.client import AsyncLedger, Ledger
 from contract.ledger.transitions import (
     Claimed,
     Created,
     Memory,
     NoRoom,
     create,
+    mark_schema,
     read_dead_list,
     read_memory,
     replay,
@@ -268,3 +273,40 @@ def test_a_claim_works_at_the_very_limit(small: LedgerHarness) -> None:
     small.accept(id="p")
     full(small)
     assert [claimed.id for claimed in small.claim()] == ["p"]
+
+
+def test_the_first_start_marks_the_ledger(settings: Settings, ledger: Ledger) -> None:
+    assert ledger.redis.get(ledger.key("schema")) is None
+    ledger.check()
+    assert int(ledger.redis.get(ledger.key("schema"))) == keys.SCHEMA
+    ledger.check()
+
+
+async def refused(settings: Settings) -> str:
+    ledger = AsyncLedger(settings)
+    try:
+        await ledger.check()
+    except LedgerNewer as error:
+        return error.detail
+    finally:
+        await ledger.close()
+    return ""
+
+
+def test_a_ledger_of_a_newer_release_is_refused_with_the_way_out(
+    settings: Settings, ledger: Ledger
+) -> None:
+    ledger.redis.set(ledger.key("schema"), keys.SCHEMA + 1)
+    with pytest.raises(LedgerNewer, match="a newer release has written to the ledger"):
+        ledger.check()
+    assert "docs/backup.md" in asyncio.run(refused(settings))
+    assert int(ledger.redis.get(ledger.key("schema"))) == keys.SCHEMA + 1
+
+
+def test_an_older_release_never_lowers_the_mark(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("contract.ledger.transitions.storage.SCHEMA", 7)
+    assert ledger.run(mark_schema()) == 7
+    monkeypatch.setattr("contract.ledger.transitions.storage.SCHEMA", 3)
+    assert ledger.run(mark_schema()) == 7
