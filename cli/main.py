@@ -40,7 +40,7 @@ def root(
         raise typer.Exit
 
 
-def run(arguments: Sequence[str]) -> int:
+def run_soloist(arguments: Sequence[str]) -> int:
     """Run one `soloist` command; its exit code."""
     return console.run_command(app, "soloist", arguments)
 
@@ -50,7 +50,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             errors = "strict" if stream is sys.stdin else "backslashreplace"
             stream.reconfigure(encoding="utf-8", errors=errors)
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(run_soloist(sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ def up(
                 "set SOLOIST_REDIS_URL, or SOLOIST_LEDGER_REPLICAS to 0"
             )
         ledger = EmbeddedRedis(settings.state_dir)
-    raise typer.Exit(asyncio.run(Up(settings, models, ledger, workers_per_model).run()))
+    raise typer.Exit(asyncio.run(Up(settings, models, ledger, workers_per_model).serve()))
 
 
 class Up:
@@ -106,7 +106,7 @@ class Up:
                 settings.host,
                 self._stream,
                 self._grace_seconds,
-                self._outlive,
+                self._end_ledger_after,
                 self._write_phase,
             )
             for spec in specs
@@ -121,7 +121,7 @@ class Up:
     def _grace_seconds(self) -> float:
         return self._settings.grace_seconds + SLACK_SECONDS
 
-    async def run(self) -> int:
+    async def serve(self) -> int:
         """Serve until a signal comes or something fails for good; the exit code.
 
         Raises:
@@ -130,7 +130,7 @@ class Up:
         try:
             with self._signals():
                 write_run_file(self._settings, self._running())
-                failure = await self._serve()
+                failure = await self._run_processes()
                 await self._drain()
         finally:
             remove_run_file(self._settings)
@@ -146,11 +146,11 @@ class Up:
         ledger = self._ledger.url if self._ledger else self._settings.ledger
         return RunningSoloist(os.getpid(), self._url, ledger, str(self._settings.catalog.resolve()))
 
-    def _outlive(self, pid: int) -> None:
+    def _end_ledger_after(self, pid: int) -> None:
         if self._ledger:
-            self._ledger.outlive(pid)
+            self._ledger.end_after(pid)
 
-    async def _serve(self) -> BaseException | None:
+    async def _run_processes(self) -> BaseException | None:
         """Run the processes until it is time to stop; why, if it is a failure."""
         self._tasks = {
             process: asyncio.create_task(process.supervise()) for process in self._processes
@@ -248,7 +248,7 @@ class Up:
                 await asyncio.to_thread(self._ledger.start)
                 for process in self._processes:
                     if process.pid is not None:
-                        self._ledger.outlive(process.pid)
+                        self._ledger.end_after(process.pid)
                 self._stream.write_sentence("the embedded ledger answers again, with its data")
 
     async def _drain(self) -> None:

@@ -47,8 +47,8 @@ class ParentWatch:
                 start_new_session=True,  # Ctrl-C in the terminal is not for it
             )
 
-    def outlive(self, pid: int) -> None:
-        """Let `pid` end before the child, as long as that takes less than the grace."""
+    def end_after(self, pid: int) -> None:
+        """End the child only after `pid` has ended, but no later than its grace."""
         if self._shell and self._shell.stdin:
             self._shell.stdin.write(f"{pid}\n".encode())
             self._shell.stdin.flush()

@@ -95,14 +95,22 @@ class Process:
         """The last of what it has written."""
         return self.log.read_bytes()[-size:].decode(errors="replace")
 
-    def outlive(self, pid: int) -> None:
-        """Should this process of ours be killed, let `pid` end before the child."""
-        self._watch.outlive(pid)
+    def end_after(self, pid: int) -> None:
+        """Should this process be killed, end the child only after `pid` has ended."""
+        self._watch.end_after(pid)
 
     def signal(self, number: int) -> None:
         """Send a signal to the process and to its children."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
+
+    def pause(self) -> None:
+        """Freeze it: connections stay open and nothing answers."""
+        self.signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a frozen one go on."""
+        self.signal(signal.SIGCONT)
 
     def ask_to_end(self) -> None:
         """SIGTERM to the process itself, once: to many a second one means at once."""

@@ -58,7 +58,7 @@ class RabbitMQ(Server):
             self._epmd.kill()
             self._epmd = None
 
-    def forget(self) -> None:
+    def delete_data(self) -> None:
         shutil.rmtree(self.folder / "data", ignore_errors=True)
 
     def _launch(self) -> Process:

@@ -112,14 +112,14 @@ class EmbeddedRedis(Server):
             self._lock.close()
             self._lock = None
 
-    def forget(self) -> None:
+    def delete_data(self) -> None:
         for file in self.folder.rglob("*.aof*"):  # in a folder of their own since Redis 7
             file.unlink()
 
-    def outlive(self, pid: int) -> None:
-        """Should this process of ours be killed, let `pid` end before the ledger goes."""
+    def end_after(self, pid: int) -> None:
+        """Should this process be killed, end Redis only after `pid` has ended."""
         if self._process is not None:
-            self._process.outlive(pid)
+            self._process.end_after(pid)
 
     def _launch(self, program: Path) -> bool:
         """Start the program and wait until it answers; False if the port is taken."""

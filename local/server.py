@@ -1,6 +1,5 @@
 """A server that runs as a child of this process, with its data in one folder."""
 
-import signal
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -63,12 +62,12 @@ class Server:
     def pause(self) -> None:
         """Freeze it: connections stay open and nothing answers."""
         if self._process:
-            self._process.signal(signal.SIGSTOP)
+            self._process.pause()
 
     def resume(self) -> None:
         """Let a frozen one go on."""
         if self._process:
-            self._process.signal(signal.SIGCONT)
+            self._process.resume()
 
     def restart(self) -> None:
         """Stop and start again, with its data."""
@@ -78,9 +77,9 @@ class Server:
     def wipe(self) -> None:
         """Stop and start again, without its data."""
         self.stop()
-        self.forget()
+        self.delete_data()
         self.start()
 
-    def forget(self) -> None:
+    def delete_data(self) -> None:
         """Remove the data of one that does not run."""
         raise NotImplementedError

@@ -169,7 +169,7 @@ class Search:
                 required.cluster,
                 seed=required.seed,
                 until=until,
-            ).run()
+            ).simulate()
             self._known[key] = (outcome.wait_quantile(0.95), outcome.paid)
         waited, paid = self._known[key]
         return max(0.0, waited - self._wait), paid
@@ -182,5 +182,5 @@ def forecast(required: Requirements, scaling: Scaling) -> Forecast:
     until = load.hours * HOUR
     outcome = Simulation(
         arrivals, required.service, scaling, required.cluster, seed=required.seed + 1, until=until
-    ).run()
+    ).simulate()
     return Forecast(scaling, outcome, load.hours, arrivals)

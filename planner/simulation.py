@@ -93,7 +93,7 @@ class Simulation:
 
     # --- time ---------------------------------------------------------------------------------------
 
-    def run(self) -> Outcome:
+    def simulate(self) -> Outcome:
         """Until the given time is over and every prediction has ended."""
         self._replicas = max(1, self._scaling.min)  # a Deployment without `replicas` starts one
         self._resize(0.0, None)

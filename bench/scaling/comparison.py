@@ -26,7 +26,7 @@ def compare(path: Path, seed: int = 1) -> None:
         "Soloist: max(queued + running, busy * target), with deletion cost": OURS,
     }
     outcomes = {
-        title: Simulation(arrivals, *where, variant, seed, until=24 * HOUR).run()
+        title: Simulation(arrivals, *where, variant, seed, until=24 * HOUR).simulate()
         for title, variant in runs.items()
     }
     draw_days(path, arrivals, outcomes, DAY.cluster.gpus)

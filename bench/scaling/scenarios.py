@@ -38,11 +38,11 @@ class Scenario:
         size, gpus = self.service.max_batch_size, self.cluster.gpus
         return Scaling(size, gpus, down_pods_per_minute=self.down_pods_per_minute)
 
-    def run(self, variant: Variant, seed: int) -> Outcome:
+    def simulate(self, variant: Variant, seed: int) -> Outcome:
         """The same seed gives each variant the same arrivals."""
         arrivals = self.load.arrivals(Random(seed))
         where = (self.service, self.scaling, self.cluster, variant, seed)
-        return Simulation(arrivals, *where, until=self.load.hours * HOUR).run()
+        return Simulation(arrivals, *where, until=self.load.hours * HOUR).simulate()
 
 
 SCENARIOS = [

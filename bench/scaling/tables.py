@@ -24,7 +24,7 @@ def measure_scaling(
         progress.update(bar, description=scenario.name)
         for variant in VARIANTS:
             for seed in range(min(seeds, scenario.most_seeds)):
-                outcome = scenario.run(variant, seed)
+                outcome = scenario.simulate(variant, seed)
                 where = {"scenario": scenario.name, "variant": variant.name, "seed": seed}
                 rows.append(where | figures(outcome, scenario.cluster.cold_start))
                 progress.advance(bar)

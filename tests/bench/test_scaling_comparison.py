@@ -29,7 +29,9 @@ SEEDS = range(6)
 @pytest.fixture(scope="module")
 def outcomes() -> dict[str, list[Outcome]]:
     return {
-        variant.name: [scenario.run(variant, seed) for scenario in scenarios() for seed in SEEDS]
+        variant.name: [
+            scenario.simulate(variant, seed) for scenario in scenarios() for seed in SEEDS
+        ]
         for variant in VARIANTS
     }
 
@@ -65,8 +67,8 @@ def test_what_the_keepers_delay_leaves_is_little_and_kills_nobody(
 def test_a_slower_keeper_lets_more_busy_pods_be_chosen() -> None:
     slow = Variant("slow", with_busy, Keeper(look_seconds=20.0))
     (_, bursts) = scenarios()
-    assert hits([bursts.run(slow, seed) for seed in SEEDS]) > hits(
-        [bursts.run(OURS, seed) for seed in SEEDS]
+    assert hits([bursts.simulate(slow, seed) for seed in SEEDS]) > hits(
+        [bursts.simulate(OURS, seed) for seed in SEEDS]
     )
 
 

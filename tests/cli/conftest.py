@@ -58,7 +58,7 @@ def soloist(
 
     def run(*arguments: str, piped: str = "") -> Result:
         monkeypatch.setattr("sys.stdin", io.StringIO(piped))
-        code = main.run(arguments)
+        code = main.run_soloist(arguments)
         captured = capsys.readouterr()
         return Result(code, captured.out, captured.err)
 

@@ -78,7 +78,7 @@ class Scene:
         self._monkeypatch.setattr(up, "plan_topology", lambda *_: fake_topology(*workers))
         spec = ModelSpec(name="m", source="x/y", task="feature-extraction")
         given = Settings(log_format="text", **settings)  # type: ignore[arg-type]
-        return asyncio.run(up.Up(given, Catalog([spec]), ledger, None).run())
+        return asyncio.run(up.Up(given, Catalog([spec]), ledger, None).serve())
 
     def said(self, text: str) -> str:
         return next(line for line in self.lines if text in line)

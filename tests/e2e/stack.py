@@ -136,7 +136,7 @@ class Stack:
             if program is None or not program.alive:
                 setattr(self, name, self.serve(name))
             else:
-                program.wake()
+                program.resume()
         until("gateway and keeper are ready", self.ready, START_SECONDS)
 
     def clear(self) -> None:

@@ -50,7 +50,7 @@ def test_a_message_is_acknowledged_before_its_batch_is_done(stack: Stack) -> Non
     worker = stack.worker("single").ready()
     id = stack.submit("stubborn", "single", gate=str(gate))
     stack.running(id)
-    stack.keeper.freeze()  # else it would send another wake-up
+    stack.keeper.pause()  # else it would send another wake-up
     if stack.kind == "redis":
         assert held(stack) == 0
     worker.kill()
@@ -65,7 +65,7 @@ def test_a_message_is_acknowledged_before_its_batch_is_done(stack: Stack) -> Non
                 20,
             )
     assert depth(stack, "single") == 0
-    stack.keeper.wake()
+    stack.keeper.resume()
     stack.worker("single")
     assert stack.succeeded([id])[0].attempt == 2
 
@@ -76,7 +76,7 @@ def test_a_busy_worker_holds_no_message_that_another_could_answer(stack: Stack) 
     busy = stack.worker("single").ready()
     first = stack.submit("stubborn", "single", gate=str(gate))
     stack.running(first)
-    stack.keeper.freeze()  # else it would send another wake-up for what the busy one holds
+    stack.keeper.pause()  # else it would send another wake-up for what the busy one holds
     waiting = [stack.submit(model="single", text=str(number)) for number in range(5)]
     until("all messages are with the broker", lambda: depth(stack, "single") == 5, 10)
     other = stack.worker("single").ready()

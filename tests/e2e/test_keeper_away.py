@@ -32,11 +32,11 @@ def test_a_frozen_keeper_goes_on_where_it_was(stack: Stack) -> None:
     id = stack.submit("stubborn", gate=str(gate))
     worker = stack.worker().ready()
     stack.running(id)
-    stack.keeper.freeze()
+    stack.keeper.pause()
     worker.kill()
     gate.touch()
     stack.worker().ready()
-    stack.keeper.wake()
+    stack.keeper.resume()
     assert stack.succeeded([id])[0].attempt == 2
 
 

@@ -96,11 +96,11 @@ def test_what_still_computes_in_an_outage_goes_on_and_is_not_given_to_another(
 def test_a_claim_whose_answer_comes_after_an_outage_is_run_once(stack: Stack) -> None:
     worker = stack.worker().ready()
     stack.succeeded([stack.submit()])  # the ledger has the claim's script
-    worker.freeze()
+    worker.pause()
     ids = [stack.submit(text=str(n)) for n in range(3)]
     stack.store.pause()
     since = time.monotonic()
-    worker.wake()
+    worker.resume()
     until("it claims in vain", lambda: "nothing claimed" in worker.output, 20)
     outlast(worker, since)
     stack.store.resume()

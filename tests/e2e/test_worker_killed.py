@@ -61,7 +61,7 @@ def test_killing_idle_workers_loses_nothing(stack: Stack) -> None:
 
 def test_an_idle_worker_frozen_and_then_killed_loses_nothing(stack: Stack) -> None:
     worker = stack.worker().ready()
-    worker.freeze()
+    worker.pause()
     ids = [stack.submit(text=str(n)) for n in range(3)]
     worker.kill()
     stack.worker()
@@ -73,7 +73,7 @@ def test_an_idle_worker_frozen_and_then_killed_loses_nothing(stack: Stack) -> No
 def test_a_frozen_worker_does_not_hold_up_the_others(stack: Stack) -> None:
     frozen = stack.worker().ready()
     stack.worker().ready()
-    frozen.freeze()
+    frozen.pause()
     ids = [stack.submit(text=str(n)) for n in range(6)]
     stack.succeeded(ids, 30)
     assert stack.runs() == dict.fromkeys(ids, 1)
@@ -81,7 +81,7 @@ def test_a_frozen_worker_does_not_hold_up_the_others(stack: Stack) -> None:
 
 def test_a_worker_frozen_in_mid_batch_and_then_killed_loses_nothing(stack: Stack) -> None:
     worker, gate, ids = busy_worker(stack)
-    worker.freeze()
+    worker.pause()
     gate.touch()
     stack.worker()
     records = stack.succeeded(ids)
@@ -91,12 +91,12 @@ def test_a_worker_frozen_in_mid_batch_and_then_killed_loses_nothing(stack: Stack
 
 def test_the_late_result_of_a_woken_worker_is_fenced_off(stack: Stack) -> None:
     frozen, gate, ids = busy_worker(stack)
-    frozen.freeze()
+    frozen.pause()
     other = stack.worker().ready()
     until("the other runs one", lambda: 2 in stack.runs().values(), 20)
     gate.touch()
     before = stack.succeeded(ids)
-    frozen.wake()
+    frozen.resume()
     until("the woken one is told", lambda: '"fenced":4' in frozen.output, 20)
     assert stack.records(ids) == before
     assert {p.worker for p in before} == {other.called}

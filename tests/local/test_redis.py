@@ -129,7 +129,7 @@ def test_it_ends_when_its_owner_is_killed(tmp_path: Path) -> None:
 
 
 def test_the_ledger_outlives_those_who_still_write_to_it(tmp_path: Path) -> None:
-    script = OWNER.replace("print(", "ledger.outlive(int(sys.argv[3])); print(")
+    script = OWNER.replace("print(", "ledger.end_after(int(sys.argv[3])); print(")
     with (
         subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as writer,
         subprocess.Popen(

@@ -20,7 +20,7 @@ LONG = replace(
 def simulate(load: Load, service: ServiceTime, scaling: Scaling, **more: object) -> Outcome:
     arrivals = load.arrivals(Random(1))
     known = {"cluster": Cluster(scaling.max, 60), "until": load.hours * HOUR}
-    return Simulation(arrivals, service, scaling, **(known | more)).run()  # type: ignore[arg-type]
+    return Simulation(arrivals, service, scaling, **(known | more)).simulate()  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
@@ -47,24 +47,24 @@ def test_never_more_gpus_are_taken_than_there_are_and_pods_wait_for_them() -> No
 def test_a_worker_takes_all_that_waits_and_never_waits_for_more() -> None:
     one_at_a_time = Simulation(
         [100.0, 200.0], ServiceTime(5, 1, 8, 0), Scaling(8), Cluster(1)
-    ).run()
+    ).simulate()
     assert one_at_a_time.waits == [0, 0]
     together = Simulation(
         [100.0, 101.0, 102.0], ServiceTime(5, 1, 8, 0), Scaling(8), Cluster(1)
-    ).run()
+    ).simulate()
     assert together.waits == [0, 4, 3]
     assert together.batches == [(100, 105), (105, 111)]
 
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another() -> None:
-    first, again, other = (LONG.run(OURS, seed) for seed in (3, 3, 4))
+    first, again, other = (LONG.simulate(OURS, seed) for seed in (3, 3, 4))
     assert first == again
     assert first != other
 
 
 def test_at_zero_one_prediction_waits_for_a_poll_and_a_cold_start() -> None:
     scaling = Scaling(1, 4, initial_cooldown_seconds=0)
-    outcome = Simulation([1000.0], ServiceTime(5), scaling, Cluster(4, 60)).run()
+    outcome = Simulation([1000.0], ServiceTime(5), scaling, Cluster(4, 60)).simulate()
     assert 54 < outcome.waits[0] <= 5.5 + 66
     assert outcome.cold_starts == 2  # the first pod of the install as well
 
@@ -87,7 +87,7 @@ def test_a_killed_prediction_is_queued_again_at_its_old_place() -> None:
     simulation = Simulation(
         [70.0], ServiceTime(100, spread=0), scaling, Cluster(1), VARIANTS[0], grace=30.0
     )
-    outcome = simulation.run()
+    outcome = simulation.simulate()
     assert (outcome.killed, outcome.lost, outcome.succeeded) == (MAX_ATTEMPTS, 1, 0)
 
 
@@ -95,7 +95,7 @@ def test_a_pod_that_drains_pays_for_its_gpu_until_it_is_done() -> None:
     scaling = Scaling(1, 1, cooldown_seconds=10)
     outcome = Simulation(
         [500.0], ServiceTime(500, spread=0), scaling, Cluster(1, 0), VARIANTS[0], until=2000
-    ).run()
+    ).simulate()
     assert len(outcome.hits) == 1
     first_pod_of_the_install = scaling.cooldown_seconds + scaling.polling_seconds
     assert 500 <= outcome.paid <= 500 + first_pod_of_the_install + 5

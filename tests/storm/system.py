@@ -243,7 +243,7 @@ class System:
                 program.kill()
                 self.killed.setdefault(program.pid, time.monotonic())
             case "stop":
-                program.freeze()
+                program.pause()
             case "terminate":
                 program.ask_to_end()
 
@@ -259,7 +259,7 @@ class System:
             process = self.processes[fault.target]
             process.down = False
             if fault.kind == STOP and process.program:
-                process.program.wake()
+                process.program.resume()
         event.lifted = True
         if fault.target not in self.stores or fault.kind == STOP:
             event.healed = time.monotonic()

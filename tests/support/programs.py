@@ -32,12 +32,6 @@ class Program(Process):
         super().__init__([sys.executable, "-m", *arguments], log=log, env=env, cwd=source)
         self.name = log.stem
 
-    def freeze(self) -> None:
-        self.signal(signal.SIGSTOP)
-
-    def wake(self) -> None:
-        self.signal(signal.SIGCONT)
-
     def end(self, seconds: float = 20.0) -> int:
         """SIGTERM; its exit code."""
         self.ask_to_end()

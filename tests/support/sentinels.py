@@ -1,7 +1,6 @@
 """A Redis behind Sentinel: a primary, its replicas and sentinels, real processes on loopback."""
 
 import contextlib
-import signal
 from pathlib import Path
 from typing import Any, Self
 
@@ -180,7 +179,7 @@ class Guarded:
 
     def freeze_sentinel(self) -> None:
         """The one that is named first keeps its connections and answers nothing."""
-        self._sentinels[0].signal(signal.SIGSTOP)
+        self._sentinels[0].pause()
 
     def resume(self) -> None:
         """Let frozen ones go on."""

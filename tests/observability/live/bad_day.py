@@ -221,12 +221,12 @@ class BadDay:
         """A worker that is ready, and frozen."""
         worker = self.scene.pods[self.idle].ready()
         self._sees('sum(soloist_workers{model="stalled", state="ready"})', 1)
-        worker.freeze()
+        worker.pause()
         id = self.post("stalled")
         self._sees('soloist_queue_depth{model="stalled", state="queued"}', 1)
         alert = 'count(ALERTS{alertname="SoloistQueueStalled"})'
         self._sees(alert, 1)
-        worker.wake()
+        worker.resume()
         self.scene.succeeded([id])
 
     def _lose_the_ledger(self) -> None:
