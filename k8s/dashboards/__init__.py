@@ -4,13 +4,10 @@ import json
 from pathlib import Path
 
 from k8s.dashboards.board import Board
-from k8s.dashboards.cost import COSTS
-from k8s.dashboards.gateway import GATEWAY
-from k8s.dashboards.overview import OVERVIEW
-from k8s.dashboards.queue import QUEUE_AND_SCALING
-from k8s.dashboards.workers import WORKERS
+from k8s.dashboards.reading import read_board
 
-BOARDS: tuple[Board, ...] = (OVERVIEW, GATEWAY, QUEUE_AND_SCALING, WORKERS, COSTS)
+NAMES = ("overview", "gateway", "queue", "workers", "cost")
+BOARDS: tuple[Board, ...] = tuple(map(read_board, NAMES))
 FOLDER = Path(__file__).parents[2] / "charts" / "soloist" / "dashboards"
 
 

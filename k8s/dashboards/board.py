@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from k8s.dashboards.panels import DATASOURCE, Panel, spelled
+from k8s.dashboards.panels import Panel
+from k8s.dashboards.queries import DATASOURCE, spelled
 
 WIDTH = 24
 TAG = "soloist"

@@ -3,53 +3,14 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from k8s.dashboards.queries import DATASOURCE, Query
+
 Panel = dict[str, Any]
-Query = dict[str, Any]
 Steps = tuple[tuple[float | None, str], ...]
 """Colours from a value on; the first holds from below."""
 
-DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 CALM: Steps = ((None, "text"),)
 LIST = {"calcs": [], "displayMode": "list", "placement": "bottom", "showLegend": True}
-UP = {0: ("away", "red"), 1: ("up", "green")}
-SHORT = {
-    # Which series a query is about. A person who reads a dashboard's JSON sees them in full.
-    "<model>": '<ours>, model=~"$model"',
-    "<deployment>": '<ours>, deployment=~".+-worker-$model"',
-    "<hpa>": '<ours>, horizontalpodautoscaler=~"keda-hpa-.+-worker-$model"',
-    "<pod>": '<ours>, pod=~".+-worker-$model-[^-]+-[^-]+"',
-    # Prometheus renames KEDA's `namespace`, unless it is told to honour labels.
-    "<keda>": 'exported_namespace=~"$namespace|", scaledObject=~".+-worker-$model"',
-    # A worker's own series do not say its model: one series of the same process does.
-    "<info>": 'on (instance, pod) group_left (model) soloist_worker_info{<ours>, model=~"$model"}',
-    "<ours>": 'namespace=~"$namespace"',
-}
-
-
-def spelled(expr: str) -> str:
-    """PromQL with everything of SHORT in full and without line breaks."""
-    for short, full in SHORT.items():
-        expr = expr.replace(short, full)
-    return " ".join(expr.split())
-
-
-def query(expr: str, legend: str = "", **more: Any) -> Query:
-    """What Prometheus is asked; `legend` names the series."""
-    return {
-        "datasource": DATASOURCE,
-        "editorMode": "code",
-        "expr": spelled(expr),
-        "format": "time_series",
-        "instant": False,
-        "legendFormat": legend or "__auto",
-        "range": True,
-        **more,
-    }
-
-
-def row_query(expr: str) -> Query:
-    """One that fills rows of a table."""
-    return query(expr, format="table", instant=True, range=False)
 
 
 def timeseries(

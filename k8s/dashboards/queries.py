@@ -1,94 +1,56 @@
-"""PromQL that several dashboards share.
+"""What panels ask of Prometheus, and the short forms of what many of them ask."""
 
-The keeper's series are taken by `max`: while two keepers run for a moment, both say the same.
-"""
+from typing import Any
 
-ANSWERED = """
-    1 - (sum(rate(soloist_http_requests_total{<ours>, status=~"5.."}[$__rate_interval])) or vector(0))
-      / clamp_min(sum(rate(soloist_http_requests_total{<ours>}[$__rate_interval])), 1e-9)
-"""
-BUSY = "rate(soloist_worker_busy_seconds_total{<ours>}[$__rate_interval]) * <info>"
-QUEUED = 'max by (model) (soloist_queue_depth{<model>, state="queued"})'
-RUNNING = 'max by (model) (soloist_queue_depth{<model>, state="running"})'
-WANTED = "max by (model) (ceil(soloist_scaling_wanted{<model>} / soloist_scaling_target{<model>}))"
-PRICE = "on (model) max by (model) (soloist_gpu_cost_per_hour{<model>})"
+Query = dict[str, Any]
 
-
-# --- the keeper's -----------------------------------------------------------------------------------
-
-
-def workers(states: str = ".+") -> str:
-    """The number of workers of each model, by state."""
-    return f'max by (model, state) (soloist_workers{{<model>, state=~"{states}"}})'
-
-
-def in_ledger(counter: str, by: str) -> str:
-    """How fast a counter of the ledger grows."""
-    return f"max by ({by}) (rate({counter}{{<model>}}[$__rate_interval]))"
-
-
-def cost(states: str = ".+") -> str:
-    """What the workers of each model cost an hour."""
-    return f"sum by (model) ({workers(states)}) * {PRICE}"
+DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
+SHORT = {
+    # What several dashboards ask for; the keeper's series by `max`: while two keepers run for a moment,
+    # both say the same.
+    "<answered>": """
+        1 - (sum(rate(soloist_http_requests_total{<ours>, status=~"5.."}[$__rate_interval])) or vector(0))
+          / clamp_min(sum(rate(soloist_http_requests_total{<ours>}[$__rate_interval])), 1e-9)
+    """,
+    "<busy>": "rate(soloist_worker_busy_seconds_total{<ours>}[$__rate_interval]) * <info>",
+    "<queued>": 'max by (model) (soloist_queue_depth{<model>, state="queued"})',
+    "<running>": 'max by (model) (soloist_queue_depth{<model>, state="running"})',
+    "<wanted>": "max by (model) (ceil(soloist_scaling_wanted{<model>} / soloist_scaling_target{<model>}))",
+    "<price>": "on (model) max by (model) (soloist_gpu_cost_per_hour{<model>})",
+    # Which series a query is about. A person who reads a dashboard's JSON sees them in full.
+    "<model>": '<ours>, model=~"$model"',
+    "<deployment>": '<ours>, deployment=~".+-worker-$model"',
+    "<hpa>": '<ours>, horizontalpodautoscaler=~"keda-hpa-.+-worker-$model"',
+    "<pod>": '<ours>, pod=~".+-worker-$model-[^-]+-[^-]+"',
+    # Prometheus renames KEDA's `namespace`, unless it is told to honour labels.
+    "<keda>": 'exported_namespace=~"$namespace|", scaledObject=~".+-worker-$model"',
+    # A worker's own series do not say its model: one series of the same process does.
+    "<info>": 'on (instance, pod) group_left (model) soloist_worker_info{<ours>, model=~"$model"}',
+    "<ours>": 'namespace=~"$namespace"',
+}
 
 
-def hours(over: str, states: str = ".+") -> str:
-    """Worker-hours of each model: a sample each minute is a sixtieth of an hour for each worker."""
-    return f"sum_over_time((sum by (model) ({workers(states)}))[{over}:1m]) / 60"
+def spelled(expr: str) -> str:
+    """PromQL with everything of SHORT in full and without line breaks."""
+    for short, full in SHORT.items():
+        expr = expr.replace(short, full)
+    return " ".join(expr.split())
 
 
-def spent(over: str) -> str:
-    """What the workers of each model cost in a time."""
-    return f"{hours(over)} * {PRICE}"
+def query(expr: str, legend: str = "", **more: Any) -> Query:
+    """What Prometheus is asked; `legend` names the series."""
+    return {
+        "datasource": DATASOURCE,
+        "editorMode": "code",
+        "expr": spelled(expr),
+        "format": "time_series",
+        "instant": False,
+        "legendFormat": legend or "__auto",
+        "range": True,
+        **more,
+    }
 
 
-def done(over: str) -> str:
-    """Predictions of each model that succeeded in a time."""
-    return f'max by (model) (increase(soloist_predictions_finished_total{{<model>, outcome="succeeded"}}[{over}]))'
-
-
-# --- the gateway's ----------------------------------------------------------------------------------
-
-
-def waited(share: float) -> str:
-    """Within how many seconds this share of predictions had its outcome."""
-    return f"histogram_quantile({share}, sum by (le) (rate(soloist_prediction_seconds_bucket{{<model>}}[$__rate_interval])))"
-
-
-# --- a worker's, with its model ---------------------------------------------------------------------
-
-
-def rate(series: str) -> str:
-    """How fast a counter grows."""
-    return f"rate({series}{{<ours>}}[$__rate_interval]) * <info>"
-
-
-def grown(counter: str) -> str:
-    """By how much a counter grew in an hour."""
-    return f"increase({counter}{{<ours>}}[1h]) * <info>"
-
-
-def quantile(share: float, histogram: str, by: str) -> str:
-    return f"histogram_quantile({share}, sum by (le, {by}) ({rate(f'{histogram}_bucket')}))"
-
-
-def queue_seconds(share: float) -> str:
-    """Within how many seconds this share of predictions was claimed."""
-    return (
-        f"histogram_quantile({share}, sum by (le) ({rate('soloist_worker_queue_seconds_bucket')}))"
-    )
-
-
-def gpu(metric: str, by: str) -> str:
-    """What a worker says of its device."""
-    return f"max by ({by}) ({metric} * <info>)"
-
-
-def of_gpu(metric: str) -> str:
-    """What dcgm-exporter says of our workers' devices."""
-    return f"""
-        max by (UUID, model) (
-          label_replace(soloist_worker_info{{<model>}}, "UUID", "$1", "gpu_uuid", "(.+)")
-            * on (UUID) group_left () max by (UUID) ({metric})
-        )
-    """
+def row_query(expr: str) -> Query:
+    """One that fills rows of a table."""
+    return query(expr, format="table", instant=True, range=False)
