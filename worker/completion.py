@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NoReturn, TypeVar
 
 from contract.broker import Notifier
@@ -12,6 +12,7 @@ from contract.ledger.transitions import LeaseTerms, Outcome, finish_in_parts, re
 from contract.telemetry.endings import log_endings
 from contract.telemetry.tracing import Tracing
 from worker import metrics
+from worker.backoff import backoff_pauses
 from worker.batch import Batch
 from worker.batch_log import BatchLog
 from worker.leases import Leases, end_process
@@ -28,14 +29,6 @@ LAST_TRIES_SECONDS = 5.0
 """How long a process that must end goes on to begin last tries."""
 LAST_SECONDS = 0.5
 """What a process that must end at once gives to the spans that wait to be sent."""
-
-
-def retry_pauses() -> Iterator[float]:
-    """Seconds between the tries to reach a ledger that is away."""
-    pause = 0.05
-    while True:
-        yield pause
-        pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
 
 class Completion:
@@ -117,7 +110,7 @@ class Completion:
 
     def _write_when_ledger_answers(self, batch: Batch, write: Callable[[], T]) -> T:
         """Write how a batch ended; while the ledger is away, keep it and try again."""
-        trouble, pause = "", retry_pauses()
+        trouble, pause = "", backoff_pauses(LONGEST_PAUSE_SECONDS)
         while True:
             try:
                 return write()

@@ -16,6 +16,7 @@ from contract.ledger.transitions import (
     Transition,
     report,
 )
+from worker.backoff import backoff_pauses
 from worker.models.interface import Item
 
 logger = logging.getLogger(__name__)
@@ -160,7 +161,7 @@ class Reporter:
 
     def _send(self, sent: Transition[bool]) -> None:
         """Send, and again while the ledger is away and the model still runs: nothing can go on behind a gap."""
-        for pause in _pauses():
+        for pause in backoff_pauses(LONGEST_PAUSE_SECONDS):
             try:
                 self._ledger.run(sent)
                 return
@@ -202,10 +203,3 @@ def _parts(reports: list[Report]) -> Iterator[list[Report]]:
             some = []
     if some:
         yield some
-
-
-def _pauses() -> Iterator[float]:
-    pause = 0.05
-    while True:
-        yield pause
-        pause = min(pause * 2, LONGEST_PAUSE_SECONDS)

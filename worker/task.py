@@ -16,9 +16,10 @@ from contract.settings import Settings
 from contract.telemetry.endings import log_endings
 from contract.telemetry.tracing import open_tracing
 from worker import metrics
+from worker.backoff import backoff_pauses
 from worker.batch import Batch
 from worker.batch_log import BatchLog
-from worker.completion import Completion, retry_pauses
+from worker.completion import LONGEST_PAUSE_SECONDS, Completion
 from worker.drain import draining
 from worker.health import Health
 from worker.leases import Leases
@@ -126,7 +127,11 @@ class Predict(Task):  # type: ignore[misc]
         """Claim; None when the worker must end before the ledger answers. While it does not, the same claim is
         sent again: the answer that was lost may have held predictions, and nobody else would run them.
         """
-        asked, trouble, pause = claim(self._terms, wakeup), "", retry_pauses()
+        asked, trouble, pause = (
+            claim(self._terms, wakeup),
+            "",
+            backoff_pauses(LONGEST_PAUSE_SECONDS),
+        )
         while True:
             try:
                 return self._ledger.run(asked)

@@ -5,13 +5,13 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from batches import Followed
 
 from contract.errors import LedgerUnavailable
 from contract.ledger.transitions import Claimed, LeaseTerms, Outcome, Transition
 from contract.telemetry.tracing import OFF
 from tests.support.fake_ledger import FakeLedger
 from tests.support.fake_notifier import FakeNotifier
+from tests.worker.batches import Followed
 from worker.batch import Batch
 from worker.batch_log import BatchLog
 from worker.completion import EXIT_BROKEN, Completion

@@ -335,7 +335,7 @@ def test_a_worker_whose_model_is_not_in_the_cache_names_the_way_out(
     sharded: dict[str, bytes],
 ) -> None:
     from contract.errors import ModelUnloadable
-    from worker.models.files.loading import Checkpoint
+    from worker.models.files.checkpoint import Checkpoint
 
     files = dict(sharded if lost == "shard" else tiny)
     del files[

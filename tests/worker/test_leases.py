@@ -5,7 +5,6 @@ from threading import Event
 from typing import Any
 
 import pytest
-from batches import Followed
 
 from contract.errors import LedgerUnavailable
 from contract.ledger.client import Ledger
@@ -20,6 +19,7 @@ from contract.ledger.transitions import (
 from contract.prediction import Prediction
 from tests.support.fake_ledger import FakeLedger
 from tests.support.waiting import until
+from tests.worker.batches import Followed
 from worker.batch import Batch
 from worker.leases import HARD_EXIT_SLACK_SECONDS, SILENCE_SLACK_SECONDS, Leases
 

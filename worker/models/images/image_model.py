@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from contract.errors import BadItem, ModelUnloadable
-from worker.models.files.loading import Checkpoint
+from worker.models.files.checkpoint import Checkpoint
 from worker.models.images import image_files
 from worker.models.passes.cutting import PassBudget, cut_into_passes
 from worker.models.passes.logits import find_invalid_rows

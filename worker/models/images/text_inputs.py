@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from contract.errors import BadItem
-from worker.models.files.loading import Checkpoint
+from worker.models.files.checkpoint import Checkpoint
 from worker.models.passes.rows import call_each
 from worker.models.texts.model_limits import find_longest_input
 from worker.models.torch_errors import first_line

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from contract.errors import OutOfMemory, OutputInvalid, StartRefused
-from worker.models.files.loading import Checkpoint
+from worker.models.files.checkpoint import Checkpoint
 from worker.models.interface import Item, Model
 from worker.models.output_json import encode_output
 from worker.models.timing import timed

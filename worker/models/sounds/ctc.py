@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from contract.errors import BadItem
-from worker.models.files.loading import Checkpoint
+from worker.models.files.checkpoint import Checkpoint
 from worker.models.passes.logits import find_invalid_rows
 from worker.models.passes.rows import Row
 from worker.models.sounds.sound_model import SoundModel

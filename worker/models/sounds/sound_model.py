@@ -17,7 +17,7 @@ import torch
 from torch.nn.functional import pad
 
 from contract.errors import BadItem
-from worker.models.files.loading import Checkpoint
+from worker.models.files.checkpoint import Checkpoint
 from worker.models.passes.batching import Batching, find_batching
 from worker.models.passes.cutting import PassBudget, cut_into_passes
 from worker.models.passes.logits import find_invalid_rows

@@ -14,7 +14,7 @@ import torch
 from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteriaList
 
 from contract.errors import BadItem, OutputInvalid
-from worker.models.files.loading import Checkpoint
+from worker.models.files.checkpoint import Checkpoint
 from worker.models.passes.logits import NOT_FINITE
 from worker.models.passes.rows import Row
 from worker.models.sounds.sound_model import Features, SoundModel

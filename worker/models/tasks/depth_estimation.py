@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from contract.catalog import ModelSpec
-from worker.models.files.loading import Checkpoint
+from worker.models.files.checkpoint import Checkpoint
 from worker.models.images.image_model import (
     ImageModel,
     encode_png,

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from contract.catalog import ModelSpec
-from worker.models.files.loading import Checkpoint
+from worker.models.files.checkpoint import Checkpoint
 from worker.models.interface import Item
 from worker.models.passes.rows import UNWANTED, Row, Rows
 from worker.models.passes.warm_up import warm_up

@@ -4,7 +4,7 @@ from typing import Any
 
 from contract.catalog import ModelSpec
 from contract.tasks import TASKS
-from worker.models.files.loading import Checkpoint
+from worker.models.files.checkpoint import Checkpoint
 from worker.models.images.image_decoder import START, ImageDecoder
 from worker.models.images.image_model import ImageModel, PreparedImage, sample_images
 from worker.models.interface import Item

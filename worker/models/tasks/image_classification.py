@@ -3,7 +3,7 @@
 from typing import Any
 
 from contract.catalog import ModelSpec
-from worker.models.files.loading import Checkpoint
+from worker.models.files.checkpoint import Checkpoint
 from worker.models.images.image_model import TOP_K, ImageModel, find_answerable, sample_images
 from worker.models.interface import Item
 from worker.models.passes.label_scores import LabelScores

@@ -9,7 +9,7 @@ from PIL import Image
 
 from contract.catalog import ModelSpec
 from contract.errors import BadItem
-from worker.models.files.loading import Checkpoint
+from worker.models.files.checkpoint import Checkpoint
 from worker.models.images.image_model import (
     ImageModel,
     encode_png,

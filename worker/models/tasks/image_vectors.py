@@ -4,7 +4,7 @@ from typing import Any
 
 from contract.catalog import ModelSpec
 from contract.errors import BadItem
-from worker.models.files.loading import Checkpoint
+from worker.models.files.checkpoint import Checkpoint
 from worker.models.images.image_model import ImageModel, sample_images
 from worker.models.interface import Item
 from worker.models.passes.logits import find_invalid_rows

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from contract.catalog import ModelSpec
-from worker.models.files.loading import Checkpoint
+from worker.models.files.checkpoint import Checkpoint
 from worker.models.images.image_model import ImageModel, find_answerable, sample_images, take_row
 from worker.models.interface import Item
 from worker.models.passes.rows import Row, Rows

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from contract.catalog import ModelSpec
 from contract.errors import BadItem
-from worker.models.files.loading import Checkpoint
+from worker.models.files.checkpoint import Checkpoint
 from worker.models.interface import Item
 from worker.models.passes.rows import Row, Rows
 from worker.models.passes.warm_up import warm_up

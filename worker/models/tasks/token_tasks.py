@@ -10,7 +10,7 @@ from transformers.pipelines.token_classification import AggregationStrategy
 
 from contract.catalog import ModelSpec
 from contract.errors import BadItem
-from worker.models.files.loading import Checkpoint
+from worker.models.files.checkpoint import Checkpoint
 from worker.models.interface import Item
 from worker.models.passes.logits import find_invalid_rows
 from worker.models.passes.rows import Row, Rows

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from contract.catalog import ModelSpec
-from worker.models.files.loading import Checkpoint
+from worker.models.files.checkpoint import Checkpoint
 from worker.models.images.image_decoder import ImageDecoder
 from worker.models.images.image_model import (
     TOP_K,

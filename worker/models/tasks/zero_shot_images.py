@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from contract.catalog import ModelSpec
-from worker.models.files.loading import Checkpoint
+from worker.models.files.checkpoint import Checkpoint
 from worker.models.images.image_model import (
     ImageModel,
     Inputs,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
 from contract.errors import BadItem
-from worker.models.files.loading import Checkpoint
+from worker.models.files.checkpoint import Checkpoint
 from worker.models.passes.cutting import PassBudget, cut_by_kind, cut_into_passes
 from worker.models.passes.rows import Row
 from worker.models.texts import model_limits

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from worker.models.files.loading import Checkpoint
+from worker.models.files.checkpoint import Checkpoint
 
 UNBOUNDED = 2**31
 """Of models that have no table of tokens: CANINE reads characters, by their hashes."""

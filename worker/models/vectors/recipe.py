@@ -12,8 +12,8 @@ from tokenizers import normalizers
 
 from contract.catalog import ModelSpec
 from contract.errors import ModelUnloadable
+from worker.models.files.checkpoint import Checkpoint
 from worker.models.files.fetching import AGAIN
-from worker.models.files.loading import Checkpoint
 from worker.models.vectors.pooling import MODES, Dense, LayerNorm, Normalize, Step
 from worker.models.vectors.sentence_files import (
     OLD_NAMES,

@@ -16,8 +16,8 @@ import torch
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from contract.errors import ModelUnloadable
+from worker.models.files.checkpoint import Checkpoint
 from worker.models.files.fetching import AGAIN, MODULES, PACKAGE
-from worker.models.files.loading import Checkpoint
 
 TRANSFORMER_FILES = [
     f"sentence_{family}_config.json"

@@ -12,7 +12,7 @@ from transformers import (
 )
 
 from contract.errors import BadItem, OutputInvalid
-from worker.models.files.loading import Checkpoint
+from worker.models.files.checkpoint import Checkpoint
 from worker.models.passes.cutting import PassBudget, cut_into_passes
 from worker.models.passes.logits import NOT_FINITE
 from worker.models.passes.rows import Row, call_each

@@ -10,7 +10,7 @@ from transformers.generation.configuration_utils import GenerationMode
 
 from contract.errors import BadItem
 from contract.tasks import TASKS
-from worker.models.files.loading import Checkpoint
+from worker.models.files.checkpoint import Checkpoint
 
 NEW_TOKENS = 256
 """Most new tokens where neither the caller, the catalog nor the model says."""

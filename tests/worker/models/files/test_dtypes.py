@@ -17,8 +17,8 @@ from tests.worker.models.answers import ask, close, refusal
 from tests.worker.models.builders.embedding_models import say
 from tests.worker.models.builders.task_models import bert_config, bert_tokenizer, made, save
 from worker.models import Model, open_model
+from worker.models.files.checkpoint import Checkpoint
 from worker.models.files.dtypes import choose_dtype
-from worker.models.files.loading import Checkpoint
 from worker.models.files.tensors import find_prevailing_dtype, read_header
 
 pytestmark = pytest.mark.slow

@@ -20,7 +20,7 @@ from tests.worker.models.builders.task_models import (
     made,
     save,
 )
-from worker.models.files.loading import Checkpoint
+from worker.models.files.checkpoint import Checkpoint
 from worker.models.files.missing import make_input
 
 pytestmark = pytest.mark.slow

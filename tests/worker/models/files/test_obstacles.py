@@ -291,9 +291,9 @@ def test_a_tokenizer_of_sentencepiece_names_what_reads_it(
         file.unlink()
     (copy / "spiece.model").write_bytes(b"\x0a\x0e no real one")
     say(copy / "tokenizer_config.json", tokenizer_class="T5Tokenizer")
-    real = sys.modules["worker.models.files.loading"].find_spec
+    real = sys.modules["worker.models.files.checkpoint"].find_spec
     monkeypatch.setattr(
-        "worker.models.files.loading.find_spec",
+        "worker.models.files.checkpoint.find_spec",
         lambda name: None if name == package else real(name),
     )
     assert name_missing_package(package) in refusal(copy)
