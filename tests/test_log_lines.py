@@ -57,7 +57,9 @@ def written() -> dict[str, str]:
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 match node:
                     case ast.Call(
-                        func=ast.Attribute(value=ast.Name(id="logger"), attr=level),
+                        func=ast.Attribute(
+                            value=ast.Name(id="logger") | ast.Attribute(attr="_logger"), attr=level
+                        ),
                         args=[ast.Constant(value=str(message)), *_],
                     ):
                         found[message.replace("%s", "…")] = LEVELS.get(level, level)
