@@ -5,7 +5,7 @@ let key = sessionStorage.getItem("soloist-key");
 let asking = null;
 
 /** What the gateway or the network said instead of an answer. */
-export class Trouble extends Error {
+export class RequestFailed extends Error {
   constructor(sentence, status = 0, code = "unreachable", prediction = null) {
     super(sentence);
     this.status = status;
@@ -14,7 +14,7 @@ export class Trouble extends Error {
   }
 }
 
-export async function ask(path, { method = "GET", body, headers = {}, signal, patience = PATIENCE } = {}) {
+export async function requestJson(path, { method = "GET", body, headers = {}, signal, patience = PATIENCE } = {}) {
   const response = await request(path, {
     method,
     headers: { ...(body === undefined ? {} : { "Content-Type": "application/json" }), ...headers },
@@ -24,7 +24,7 @@ export async function ask(path, { method = "GET", body, headers = {}, signal, pa
   try {
     return await response.json();
   } catch (error) {
-    throw signal?.aborted ? error : new Trouble("The gateway broke off its answer.");
+    throw signal?.aborted ? error : new RequestFailed("The gateway broke off its answer.");
   }
 }
 
@@ -35,21 +35,21 @@ async function request(path, options) {
     response = await fetch(path, { ...options, headers, cache: "no-store" });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Trouble("The gateway does not answer.");
+    throw new RequestFailed("The gateway does not answer.");
   }
   if (response.status === 401) {
-    await keyFromUser();
+    await askForKey();
     return request(path, options);
   }
   if (!response.ok) {
     const problem = await response.json().catch(() => ({}));
     const sentence = problem.detail || problem.title || `The gateway answered with ${response.status}.`;
-    throw new Trouble(sentence, response.status, problem.code, problem.prediction);
+    throw new RequestFailed(sentence, response.status, problem.code, problem.prediction);
   }
   return response;
 }
 
-function keyFromUser() {
+function askForKey() {
   asking ??= new Promise((resolve) => {
     const dialog = document.getElementById("ask");
     const field = document.getElementById("key");
@@ -66,13 +66,13 @@ function keyFromUser() {
 }
 
 /** Server-sent events of one prediction: calls `on(name, data)` until `done`, and comes again after a break. */
-export async function follow(id, on, signal) {
+export async function followStream(id, on, signal) {
   let last = "";
   while (!signal.aborted) {
     try {
       const headers = { Accept: "text/event-stream", ...(last ? { "Last-Event-ID": last } : {}) };
       const response = await request(`v1/predictions/${encodeURIComponent(id)}/stream`, { headers, signal });
-      for await (const event of events(response.body)) {
+      for await (const event of parseEvents(response.body)) {
         last = event.id || last;
         on(event.event, event.data);
         if (event.event === "done") return;
@@ -85,7 +85,7 @@ export async function follow(id, on, signal) {
 }
 
 /** The events of a stream (WHATWG HTML, section 9.2). */
-async function* events(body) {
+async function* parseEvents(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {

@@ -2,7 +2,7 @@
 
 export const byId = (id) => document.getElementById(id);
 
-export function make(tag, attributes = {}, ...children) {
+export function createNode(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
   node.append(...children);
@@ -10,22 +10,22 @@ export function make(tag, attributes = {}, ...children) {
 }
 
 /** Set what differs only, so that a selection or a screen reader's place is not lost. */
-export function say(node, text) {
+export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-export function mark(node, name, value) {
+export function setAttribute(node, name, value) {
   const text = String(value);
   if (node.getAttribute(name) !== text) node.setAttribute(name, text);
 }
 
-export function chip(node, word) {
-  mark(node, "data-word", word || "none");
-  say(node, word || "");
+export function setChip(node, word) {
+  setAttribute(node, "data-word", word || "none");
+  setText(node, word || "");
 }
 
 /** Keep one child per item: those that stay keep their nodes, and so the focus. */
-export function list(parent, items, key, create, update) {
+export function updateList(parent, items, key, create, update) {
   const known = new Map([...parent.children].map((node) => [node.dataset.key, node]));
   items.forEach((item, index) => {
     const id = key(item);

@@ -1,18 +1,18 @@
 // Numbers, times and JSON as people read them.
 
-export function duration(seconds) {
+export function formatDuration(seconds) {
   if (seconds == null) return "–";
   if (seconds < 0.9995) return `${Math.round(seconds * 1000)} ms`;
   if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 2 : 1)} s`;
-  return roughly(seconds);
+  return formatRoughly(seconds);
 }
 
 /** Enough to see it move, and no wider than a few letters. */
-export function brief(seconds) {
-  return seconds != null && seconds < 10 ? `${seconds.toFixed(1)} s` : roughly(seconds);
+export function formatBriefly(seconds) {
+  return seconds != null && seconds < 10 ? `${seconds.toFixed(1)} s` : formatRoughly(seconds);
 }
 
-export function roughly(seconds) {
+export function formatRoughly(seconds) {
   if (seconds == null) return "–";
   const whole = Math.max(0, Math.round(seconds));
   if (whole < 60) return `${whole} s`;
@@ -21,7 +21,7 @@ export function roughly(seconds) {
   return `${Math.floor(whole / 86400)} d`;
 }
 
-export const clock = (date) => date.toLocaleTimeString([], { hour12: false });
+export const formatClock = (date) => date.toLocaleTimeString([], { hour12: false });
 
 /** What people call a prediction's status: to the API one that waits is `starting`, as a model may be. */
 export const statusWord = (status) => (status === "starting" ? "waiting" : status);
@@ -29,12 +29,12 @@ export const statusWord = (status) => (status === "starting" ? "waiting" : statu
 const MOST = 20000;
 
 /** JSON with short things on one line and long vectors cut; a text as it is. */
-export function show(value) {
-  const text = typeof value === "string" ? value : lay(value, "");
+export function formatValue(value) {
+  const text = typeof value === "string" ? value : layOut(value, "");
   return text.length > MOST ? `${text.slice(0, MOST)}\n… ${text.length - MOST} characters more` : text;
 }
 
-function lay(value, indent) {
+function layOut(value, indent) {
   if (Array.isArray(value) && value.length > 8 && value.every((item) => typeof item === "number")) {
     return `[${value.slice(0, 6).map((n) => +n.toPrecision(6)).join(", ")}, … ${value.length} numbers]`;
   }
@@ -42,8 +42,8 @@ function lay(value, indent) {
   if (value === null || typeof value !== "object" || flat.length <= 64) return spaced(value);
   const deeper = `${indent}  `;
   const rows = Array.isArray(value)
-    ? value.map((item) => deeper + lay(item, deeper))
-    : Object.entries(value).map(([name, item]) => `${deeper}${JSON.stringify(name)}: ${lay(item, deeper)}`);
+    ? value.map((item) => deeper + layOut(item, deeper))
+    : Object.entries(value).map(([name, item]) => `${deeper}${JSON.stringify(name)}: ${layOut(item, deeper)}`);
   const [open, close] = Array.isArray(value) ? "[]" : "{}";
   return `${open}\n${rows.join(",\n")}\n${indent}${close}`;
 }
