@@ -74,23 +74,7 @@ def measure_stack(
         target = stack.target(bound.texts)
         generator = opened.enter_context(LoadGenerator(target, stack.folder / "load.log"))
         worst = check_answers(stack, generator.once(CHECK_CALLERS), expected)
-        levels = {}
-        for callers in CALLERS:
-            step(f"{callers} callers")
-            levels[str(callers)] = measure_load(
-                tree,
-                lambda mark, n=callers: generator.closed(
-                    n, durations.warm_seconds, durations.seconds, mark
-                ),
-            )
-        best = max(level["per_second"] for level in levels.values())
-        step("half load")
-        half = measure_load(
-            tree,
-            lambda mark: generator.open(
-                best / 2, durations.warm_seconds, durations.half_seconds, mark
-            ),
-        )
+        loads = measure_loads(tree, generator, durations, step)
         memory = tree.memory_bytes()
     step("raw bound")
     after = bound.rate(durations.raw_seconds)["per_second"]
@@ -101,12 +85,29 @@ def measure_stack(
         "raw_after": after,
         "worst_difference": worst,
         "cold_start_seconds": cold_start,
-        "levels": levels,
-        "best_per_second": best,
-        "half": {**half, "rate": best / 2},
+        **loads,
         "memory_bytes": sum(memory.values()),
         "memory_by_process": memory,
     }
+
+
+def measure_loads(
+    tree: ProcessTree, generator: LoadGenerator, durations: Durations, step: Callable[[str], None]
+) -> dict[str, Any]:
+    """A closed loop of each number of callers, and an open one at half of the best rate."""
+    warm = durations.warm_seconds
+    levels = {}
+    for callers in CALLERS:
+        step(f"{callers} callers")
+        levels[str(callers)] = measure_load(
+            tree, lambda mark, n=callers: generator.closed(n, warm, durations.seconds, mark)
+        )
+    best = max(level["per_second"] for level in levels.values())
+    step("half load")
+    half = measure_load(
+        tree, lambda mark: generator.open(best / 2, warm, durations.half_seconds, mark)
+    )
+    return {"levels": levels, "best_per_second": best, "half": {**half, "rate": best / 2}}
 
 
 def measure_load(

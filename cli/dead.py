@@ -112,7 +112,7 @@ def _replay_one(catalog: Catalog, ledger: Ledger, notifier: "Notifier", id: str)
     if answer is None:
         raise Failure(f"{id} is not on the dead list; its status is {view.prediction.status}")
     fresh, wakeups = answer
-    notifier.send_wakeups(fresh.model, wakeups)  # should this fail, the keeper wakeups again
+    notifier.send_wakeups(fresh.model, wakeups)  # if this fails, the keeper sends them later
     return fresh
 
 

@@ -61,7 +61,6 @@ def plan(
 ) -> None:
     """Find scaling values for a load by simulating KEDA, HPA and pods; prints values for the chart."""
     check_options(model, picture, shape)
-
     require_positive("--seconds", seconds)
     require_positive("--wait", wait)
     service = ServiceTime(seconds, require_not_negative("--each", each), batch)
@@ -210,14 +209,15 @@ def format_number(value: float) -> str:
 
 def chart_values(model: str, scaling: Scaling) -> str:
     """The part of the chart's values; `max` and `target` always, others where they differ from its defaults."""
+    default = Scaling(scaling.target)
     down: dict[str, int] = {}
-    if scaling.stabilization_seconds != 300:
+    if scaling.stabilization_seconds != default.stabilization_seconds:
         down["stabilizationSeconds"] = scaling.stabilization_seconds
-    if scaling.down_pods_per_minute != 1:
+    if scaling.down_pods_per_minute != default.down_pods_per_minute:
         down["podsPerMinute"] = scaling.down_pods_per_minute
     found: dict[str, Any] = {"min": scaling.min} if scaling.min else {}
     found |= {"max": scaling.max, "target": scaling.target}
-    if scaling.cooldown_seconds != 300:
+    if scaling.cooldown_seconds != default.cooldown_seconds:
         found["cooldownSeconds"] = scaling.cooldown_seconds
     if down:
         found["scaleDown"] = down

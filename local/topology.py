@@ -54,25 +54,10 @@ def plan_topology(
     port = settings.port or free_port()
     if not can_listen(settings.host, port):
         raise StartFailed(f"port {port} is taken; choose another with --port")
-    keeper_port = settings.keeper_port
-    if keeper_port and not can_listen(settings.host, keeper_port):
-        if "keeper_port" in settings.model_fields_set:
-            raise StartFailed(
-                f"the keeper's port {keeper_port} is taken; set SOLOIST_KEEPER_PORT to another"
-            )
-        keeper_port = 0
-    shared = {
-        **os.environ,
-        "SOLOIST_CATALOG": str(settings.catalog.resolve()),
-        "SOLOIST_PORT": str(port),
-        "SOLOIST_LOG_FORMAT": "json",
-        "PYTHONUNBUFFERED": "1",
-    }
-    if ledger_url:
-        shared["SOLOIST_REDIS_URL"] = ledger_url
+    shared = _shared_environment(settings, port, ledger_url)
     gateway = ProcessSpec("gateway", ("service", "gateway"), shared, "SOLOIST_PORT", port)
     keeper = ProcessSpec(
-        "keeper", ("service", "keeper"), shared, "SOLOIST_KEEPER_PORT", keeper_port
+        "keeper", ("service", "keeper"), shared, "SOLOIST_KEEPER_PORT", _keeper_port(settings)
     )
     gpus = len(list_gpus())
     counts = worker_counts(catalog, gpus, workers_per_model)
@@ -83,12 +68,30 @@ def plan_topology(
         for n in range(1, count + 1)
         for name in [model if count == 1 else f"{model}-{n}"]
     ]
-    return Topology(
-        gateway,
-        keeper,
-        workers,
-        [w.name for w in workers if gpus and w.environment.get(VISIBLE) == ""],
-    )
+    on_cpu = [w.name for w in workers if gpus and w.environment.get(VISIBLE) == ""]
+    return Topology(gateway, keeper, workers, on_cpu)
+
+
+def _shared_environment(settings: Settings, port: int, ledger_url: str | None) -> Mapping[str, str]:
+    """What all processes start with."""
+    return {
+        **os.environ,
+        "SOLOIST_CATALOG": str(settings.catalog.resolve()),
+        "SOLOIST_PORT": str(port),
+        "SOLOIST_LOG_FORMAT": "json",
+        "PYTHONUNBUFFERED": "1",
+        **({"SOLOIST_REDIS_URL": ledger_url} if ledger_url else {}),
+    }
+
+
+def _keeper_port(settings: Settings) -> int:
+    """The port that is set, or any (0) where its default is taken."""
+    port = settings.keeper_port
+    if not port or can_listen(settings.host, port):
+        return port
+    if "keeper_port" in settings.model_fields_set:
+        raise StartFailed(f"the keeper's port {port} is taken; set SOLOIST_KEEPER_PORT to another")
+    return 0
 
 
 def _worker_spec(model: str, name: str, shared: Mapping[str, str], *, cpu: bool) -> ProcessSpec:

@@ -34,27 +34,29 @@ class Pod:
 class Keeper:
     """Sets the deletion cost of each pod: 0 when it is idle, 10 and the age of its batch in seconds when it is busy.
 
-    What the ReplicaSet reads is as old as the last look whose patches have arrived, and a pod counts as idle only
+    What the ReplicaSet reads is as old as the last round whose patches have arrived, and a pod counts as idle only
     when it had no batch for a while; the seconds are those of service/keeper/pods.py.
     """
 
-    look_seconds: float = 1.0
+    round_seconds: float = 1.0
     patch_seconds: float = 0.2
     idle_seconds: float = 1.0
 
     def cost(self, pod: Pod, now: float) -> int:
         """The cost that stands in the pod's annotation at this instant."""
-        look = now - self.patch_seconds
-        if self.look_seconds:
-            look -= look % self.look_seconds
+        seen_at = now - self.patch_seconds
+        if self.round_seconds:
+            seen_at -= seen_at % self.round_seconds
         for start, end in reversed(pod.recent):
-            if start <= look:
-                return 10 + int(min(look, end) - start) if look < end + self.idle_seconds else 0
+            if start <= seen_at:
+                return (
+                    10 + int(min(seen_at, end) - start) if seen_at < end + self.idle_seconds else 0
+                )
         return 0
 
     def drop_old_batches(self, pod: Pod, now: float) -> None:
-        """Drop the batches that no look can show any more."""
-        oldest = now - self.look_seconds - self.patch_seconds - self.idle_seconds
+        """Drop the batches that no round can show any more."""
+        oldest = now - self.round_seconds - self.patch_seconds - self.idle_seconds
         while pod.recent and pod.recent[0][1] < oldest:
             pod.recent.popleft()
 

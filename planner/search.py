@@ -13,11 +13,7 @@ from planner.simulation import Cluster, Simulation
 
 SEARCH_PREDICTIONS, FINAL_PREDICTIONS = 40_000, 500_000
 FULL = 0.95  # the highest share of the GPUs' capacity: nearer to 1, waits grow without bound
-MARGINS = (
-    0.85,
-    0.6,
-    0.4,
-)  # of the wait, tried in turn: another day may be worse than the searched one
+MARGINS = (0.85, 0.6, 0.4)  # of the wait, tried in turn: another day may be worse
 MIN_GAIN = 0.05  # a value is replaced only by one that is better by this share
 DAY = 24.0
 

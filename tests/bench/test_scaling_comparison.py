@@ -65,7 +65,7 @@ def test_what_the_keepers_delay_leaves_is_little_and_kills_nobody(
 
 
 def test_a_slower_keeper_lets_more_busy_pods_be_chosen() -> None:
-    slow = Variant("slow", with_busy, Keeper(look_seconds=20.0))
+    slow = Variant("slow", with_busy, Keeper(round_seconds=20.0))
     (_, bursts) = scenarios()
     assert hits([bursts.simulate(slow, seed) for seed in SEEDS]) > hits(
         [bursts.simulate(OURS, seed) for seed in SEEDS]

@@ -1,8 +1,12 @@
 """How many replicas: the formulas, KEDA between 0 and 1, and the HPA with its tolerance, windows and policies."""
 
+from pathlib import Path
+
 import pytest
+import yaml
 
 from planner.autoscaler import (
+    HPA_SECONDS,
     Activation,
     Demand,
     HorizontalPodAutoscaler,
@@ -11,6 +15,8 @@ from planner.autoscaler import (
     ready_only,
     with_busy,
 )
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -103,3 +109,21 @@ def test_keda_leaves_the_least_replicas_alone() -> None:
     assert keda.decide(9999, 0, 3) == 3
     assert keda.decide(9999, 0, 0) == 2
     assert keda.decide(9999, 7, 0) == 2
+
+
+def test_the_defaults_are_those_of_the_chart() -> None:
+    values = yaml.safe_load((ROOT / "charts/soloist/values.yaml").read_text(encoding="utf-8"))
+    chart = values["defaults"]["scaling"]
+    ours = Scaling(target=8)
+
+    assert (ours.min, ours.max) == (chart["min"], chart["max"])
+    assert ours.polling_seconds == chart["pollingSeconds"]
+    assert ours.cooldown_seconds == chart["cooldownSeconds"]
+    assert (ours.initial_cooldown_seconds is None) is (chart["initialCooldownSeconds"] == -1)
+    assert (ours.up_pods, ours.up_percent) == (
+        chart["scaleUp"]["pods"],
+        chart["scaleUp"]["percent"],
+    )
+    assert ours.stabilization_seconds == chart["scaleDown"]["stabilizationSeconds"]
+    assert ours.down_pods_per_minute == chart["scaleDown"]["podsPerMinute"]
+    assert chart["scaleUp"]["periodSeconds"] == HPA_SECONDS

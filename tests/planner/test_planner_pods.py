@@ -101,7 +101,7 @@ def test_a_pod_counts_as_idle_a_second_after_its_last_batch(since_end: float, id
 
 
 def test_the_simulated_keeper_has_the_seconds_of_the_real_one() -> None:
-    assert Keeper().look_seconds == keeper_of_the_gateway.ROUND_SECONDS
+    assert Keeper().round_seconds == keeper_of_the_gateway.ROUND_SECONDS
     assert Keeper().idle_seconds == keeper_of_the_gateway.IDLE_SECONDS
 
 
