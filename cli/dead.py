@@ -84,7 +84,7 @@ def replay_dead(
                 print_json({"id": fresh.id, "replay_of": id, "status": fresh.status.value})
             else:
                 out().print(f"{fresh.id} replays {id}", markup=False)
-        notifier.open([]).result()  # closing drops what still waits to be sent
+        notifier.open_queues([]).result()  # closing drops what still waits to be sent
     if failed:
         raise typer.Exit(1)
 

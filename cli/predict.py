@@ -17,12 +17,11 @@ from cli.client import GatewayClient, GatewayRefused, GatewayUnreachable
 from cli.console import Failure, err, out, print_json
 from cli.inputs import Input, gather_inputs
 from cli.options import Url
-from contract.prediction import Status
+from contract.prediction import TERMINAL
 from contract.settings import load_settings
 from local.run_file import gateway_url
 
 Line = dict[str, Any]
-TERMINAL = [status.value for status in Status if status.terminal]
 RETRY_SECONDS = 60.0
 """How long a line is tried again while the gateway is away or answers with 5xx."""
 WAIT_SECONDS = 30

@@ -184,7 +184,7 @@ class _Link:
                 **message.properties,
             )
 
-    def depth(self, model: str) -> int:
+    def count_messages(self, model: str) -> int:
         """How many messages wait for a worker."""
         # Declared, not asked for passively: Redis has no empty list that could be found.
         declared = self._ready(model).queue_declare(
@@ -192,7 +192,7 @@ class _Link:
         )
         return int(declared.message_count)
 
-    def forget(self, model: str) -> None:
+    def delete_queue(self, model: str) -> None:
         """Delete a model's queue with its messages, unless a worker listens to it."""
         self._declared.discard(model)
         channel = self._open()
@@ -239,7 +239,7 @@ class Notifier:
         app: Celery | None = None,
         observe: Callable[[str, float], None] = lambda outcome, seconds: None,
     ) -> None:
-        """`observe` is told of every publish: `ok`, `failed` or `dropped`, and its seconds."""
+        """`observe` gets every publish: `ok`, `failed` or `dropped`, and its seconds."""
         self._link = _Link(app or create_app(settings), settings)
         self._timeout = settings.broker_timeout_seconds
         self._where = settings.whereabouts("broker")
@@ -263,18 +263,20 @@ class Notifier:
             self._attempt("wake", partial(self._link.publish, model, wakeup))
             self._observe("ok" if self.up else "failed", time.monotonic() - started)
 
-    def depth(self, model: str) -> "Future[int | None]":
+    def count_messages(self, model: str) -> "Future[int | None]":
         """How many messages wait for a worker of this model; None when the broker does not say."""
-        return self._thread.submit(self._attempt, "ask", partial(self._link.depth, model))
+        return self._thread.submit(self._attempt, "ask", partial(self._link.count_messages, model))
 
-    def forget(self, model: str) -> "Future[None]":
+    def delete_queue(self, model: str) -> "Future[None]":
         """Delete the queue of a model that nobody serves or asks any more."""
-        return self._thread.submit(self._attempt, "forget", partial(self._link.forget, model))
+        return self._thread.submit(self._attempt, "forget", partial(self._link.delete_queue, model))
 
-    def open(self, models: Sequence[str]) -> "Future[list[int | None]]":
+    def open_queues(self, models: Sequence[str]) -> "Future[list[int | None]]":
         """Connect and declare the queues of these models."""
         return self._thread.submit(
-            lambda: [self._attempt("open", partial(self._link.depth, model)) for model in models]
+            lambda: [
+                self._attempt("open", partial(self._link.count_messages, model)) for model in models
+            ]
         )
 
     def _attempt(self, what: str, act: Callable[[], Any]) -> Any:
@@ -284,7 +286,7 @@ class Notifier:
             answer = act()
         except Exception as error:  # every transport has errors of its own
             if self.up:
-                self._tell(what, error)
+                self._log_trouble(what, error)
             self.up = False
             self._link.close()
             return None
@@ -293,7 +295,7 @@ class Notifier:
         self.up = True
         return answer
 
-    def _tell(self, what: str, error: BaseException) -> None:
+    def _log_trouble(self, what: str, error: BaseException) -> None:
         logger.warning(
             "%s (%s)", broker_trouble(error), what, extra={"cause": str(error), **self._where}
         )

@@ -33,6 +33,10 @@ class Priority(StrEnum):
         return {"high": credit, "normal": 0.0, "low": -credit}[self.value]
 
 
+TERMINAL = tuple(status for status in Status if status.terminal)
+"""The statuses that end a prediction."""
+
+
 def new_id() -> str:
     """A fresh prediction id: 26 lower-case letters and digits (128 random bits in base32)."""
     return base64.b32encode(secrets.token_bytes(16)).decode().rstrip("=").lower()

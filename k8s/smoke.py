@@ -20,6 +20,7 @@ from cli.console import Failure, err, out, shorten
 from contract.catalog import Catalog, ModelSpec, load_catalog
 from contract.errors import ModelNotFound
 from contract.examples import example
+from contract.prediction import TERMINAL
 from k8s.check import Context, Kubeconfig, Namespace, ReleaseName
 from k8s.cluster import Cluster, Object, Unanswered
 from k8s.prediction_phase import ASKING, Waiting
@@ -27,7 +28,6 @@ from k8s.proxy import ServiceProxy
 from k8s.release import Release
 from k8s.watch import Watch
 
-TERMINAL = ("succeeded", "failed", "canceled")
 POLL_SECONDS = 0.5
 
 

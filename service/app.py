@@ -82,7 +82,7 @@ def _lifespan(
         predictions = Predictions(settings, catalog, ledger, notifier, outcomes)
         started_at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         app.state.context = Context(settings, catalog, predictions, started_at)
-        notifier.open(list(catalog))
+        notifier.open_queues(list(catalog))
         opened, ended = asyncio.Event(), asyncio.Event()
 
         async def use_ledger() -> None:

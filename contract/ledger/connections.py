@@ -1,7 +1,7 @@
 """Connections to the ledger's Redis, each taken for one call at a time and given back whole, or dropped.
 
 Whatever goes wrong on one, while it connects, writes, reads or parses, becomes LedgerUnavailable here and
-nowhere else. redis-py's own clients are not used for calls: they do not tell whether anything was written,
+nowhere else. redis-py's own clients are not used for calls: they do not say whether anything was written,
 and their asynchronous pool loses a connection whose task is canceled at the wrong moment.
 """
 

@@ -11,7 +11,7 @@ PER_MODEL = {
     "running": "zset: prediction id -> lease expiry",
     "busy": "zset: worker name -> lease expiry",
     "claimed": "zset: worker name -> time it claimed its batch",
-    "claims": "hash: worker name -> its last claim, to give the same answer twice",
+    "claims": "hash: worker name -> its last claim, to answer it twice",
     "heard": "hash: when its workers and keepers last used the ledger, and the reprieve after an outage",
     "workers": "hash: worker name -> what it says of itself, and until when that holds",
     "failure": "hash: why a worker could not start, the last one, and until when that is said",
@@ -21,7 +21,7 @@ PER_MODEL = {
     "pace": "hash: seconds and items of a typical batch, bytes and number of typical outputs",
     "counts": "hash: what became of predictions -> how many; it only grows",
     "served": "hash: entry of a catalog -> the version that a ready worker of it announced last",
-    "named": "zset: entry of a catalog -> until when a gateway or keeper that has it answers for it",
+    "named": "zset: entry of a catalog -> until when a gateway or keeper says that it has it",
 }
 PER_VERSION = {
     "pinned": "zset: prediction id -> its score; those that wait for this version (model@version)",
@@ -50,8 +50,8 @@ SINGLE = {
 IN_REDIS = {"wakeups": "rings", "last_wakeup": "ring"}
 """What kinds are called in Redis that have another name here: a layout keeps its words. The one place that knows."""
 AT_WORK = ("queued", "running", "busy", "claimed", "pins", "unannounced")
-"""A model that has none of these is quiet: nothing of it waits, runs or is yet to be told. A message that nobody took
-makes none restless: it stays where there is no worker, long after what it was for is canceled."""
+"""A model that has none of these is quiet: nothing of it waits, runs or is yet to be announced. A wake-up that nobody took
+does not count: it stays where there is no worker, long after its prediction was canceled."""
 
 
 def key(prefix: str, kind: str, name: str = "") -> str:

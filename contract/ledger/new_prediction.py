@@ -30,8 +30,8 @@ class NewPrediction:
     watcher: str | None = None
     """The gateway that waits for its outcome."""
     not_after: float | None = None
-    """The instant of the ledger's clock from which on it is not recorded any more: its caller was told
-    so. A frozen ledger may read a call long after it was sent."""
+    """The instant of the ledger's clock from which on it is not recorded any more: its caller has
+    that answer. A frozen ledger may read a call long after it was sent."""
 
     @classmethod
     def from_input(

@@ -1,6 +1,6 @@
 """What an error of Redis means: a ledger that is full, away or wrong for us, or a mistake of ours.
 
-It is told by the error's class and by the code that Redis answered with. redis-py takes the codes that it
+An error's class says it, and the code that Redis answered with. redis-py takes the codes that it
 knows off the message, and Redis 6.2 wraps the errors of a script, where 7 and later do not.
 """
 

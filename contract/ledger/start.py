@@ -109,7 +109,7 @@ def _refusal(settings: Settings, error: Exception) -> LedgerRefuses | None:
 
 
 def describe_trouble(settings: Settings, error: SoloistError) -> dict[str, str]:
-    """What a process logs of a ledger that it cannot use. Clients are told `error.detail` only."""
+    """What a process logs of a ledger that it cannot use. Clients get `error.detail` only."""
     where = settings.whereabouts("ledger")
     return {"detail": error.detail, "cause": str(error.__cause__ or ""), **where}
 

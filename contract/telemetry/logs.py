@@ -94,12 +94,12 @@ def set_up_logging(settings: Settings) -> None:
     # What no line of ours shows, and half of what a line costs:
     # https://docs.python.org/3/howto/logging.html#optimization
     if threading.excepthook is threading.__excepthook__:
-        threading.excepthook = _tell_of_thread
+        threading.excepthook = _log_thread_error
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
-def _tell_of_thread(what: threading.ExceptHookArgs) -> None:
+def _log_thread_error(what: threading.ExceptHookArgs) -> None:
     """A thread that ends by an exception says so like everything else does."""
     name = what.thread.name if what.thread else "?"
     error = (what.exc_type, what.exc_value or what.exc_type(), what.exc_traceback)

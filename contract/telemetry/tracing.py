@@ -282,7 +282,7 @@ def _exporter(settings: Settings) -> Any:
 
 
 class Outages(logging.Handler):
-    """An exporter that tells of an outage once, and of its end; what OpenTelemetry logs of it is kept as the
+    """An exporter that logs an outage once, and its end; what OpenTelemetry logs of it is kept as the
     reason.
     """
 

@@ -21,6 +21,7 @@ from contract.errors import (
     WorkerLost,
 )
 from contract.ledger.transitions import Memory, Sweep
+from contract.prediction import TERMINAL
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
@@ -37,7 +38,7 @@ FAILURES: tuple[type[PredictionFailed], ...] = (
 )
 COUNTED = (
     "accepted",
-    *(f"finished:{status}" for status in ("succeeded", "failed", "canceled")),
+    *(f"finished:{status}" for status in TERMINAL),
     *(f"failed:{failure.code}" for failure in FAILURES),
     *(f"handed_back:{reason}" for reason in ("drain", "device_lost", "timeout")),
 )

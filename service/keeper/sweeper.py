@@ -176,7 +176,7 @@ class Sweeper:
 
     async def _depth(self, model: str) -> int | None:
         """How many messages the broker holds; None if it does not say in time. A look-up of its name may hang."""
-        asked = asyncio.wrap_future(self._notifier.depth(model))
+        asked = asyncio.wrap_future(self._notifier.count_messages(model))
         with suppress(TimeoutError):
             return await asyncio.wait_for(asked, 2 * self._settings.broker_timeout_seconds)
         return None
@@ -204,7 +204,7 @@ class Sweeper:
             if model in self._catalog:
                 continue
             if await self._ledger.run(forget_model(model, self._settings.dead_ttl_seconds)):
-                self._notifier.forget(model)
+                self._notifier.delete_queue(model)
                 metrics.remove_model(model)
                 logger.info("a model is forgotten", extra={"model": model})
 

@@ -71,7 +71,7 @@ def test_a_message_carries_a_wakeup_number_and_nothing_else(
     notifier: Notifier, settings: Settings
 ) -> None:
     notifier.send_wakeups("m", [41, 42])
-    assert notifier.depth("m").result(5) == 2
+    assert notifier.count_messages("m").result(5) == 2
     first, second = waiting(settings)
 
     for message, wakeup in ((first, 41), (second, 42)):
@@ -89,21 +89,24 @@ def test_models_have_queues_of_their_own(notifier: Notifier, settings: Settings)
     notifier.send_wakeups("a", [1])
     notifier.send_wakeups("b", [2, 3])
 
-    assert (notifier.depth("a").result(5), notifier.depth("b").result(5)) == (1, 2)
-    assert notifier.depth("c").result(5) == 0
+    assert (notifier.count_messages("a").result(5), notifier.count_messages("b").result(5)) == (
+        1,
+        2,
+    )
+    assert notifier.count_messages("c").result(5) == 0
     assert len(waiting(settings, "b")) == 2
 
 
 def test_opening_tells_how_much_waits_for_each_model(notifier: Notifier) -> None:
     notifier.send_wakeups("b", [1])
 
-    assert notifier.open(["a", "b"]).result(5) == [0, 1]
+    assert notifier.open_queues(["a", "b"]).result(5) == [0, 1]
 
 
 def test_no_wakeups_are_no_message(notifier: Notifier, settings: Settings) -> None:
     notifier.send_wakeups("m", [])
 
-    assert notifier.depth("m").result(5) == 0
+    assert notifier.count_messages("m").result(5) == 0
 
 
 def test_all_keys_of_the_broker_begin_with_our_prefix(
@@ -112,7 +115,7 @@ def test_all_keys_of_the_broker_begin_with_our_prefix(
     with client(settings) as connection:
         before = set(connection.keys("*"))
         notifier.send_wakeups("m", [1])
-        notifier.depth("m").result(5)
+        notifier.count_messages("m").result(5)
         fresh = set(connection.keys("*")) - before
 
     assert fresh
@@ -121,26 +124,26 @@ def test_all_keys_of_the_broker_begin_with_our_prefix(
 
 def test_a_message_goes_to_a_queue_that_was_deleted(notifier: Notifier, settings: Settings) -> None:
     notifier.send_wakeups("m", [1])
-    assert notifier.depth("m").result(5) == 1
+    assert notifier.count_messages("m").result(5) == 1
     with client(settings) as connection:
         connection.delete(*connection.keys(f"{settings.prefix}broker:*"))
-    assert notifier.depth("m").result(5) == 0
+    assert notifier.count_messages("m").result(5) == 0
     notifier.send_wakeups("m", [2])
 
-    assert notifier.depth("m").result(5) == 1
+    assert notifier.count_messages("m").result(5) == 1
 
 
 def test_a_model_that_is_forgotten_leaves_nothing_in_the_broker_and_may_come_back(
     notifier: Notifier, settings: Settings
 ) -> None:
     notifier.send_wakeups("m", [1, 2])
-    assert notifier.depth("m").result(5) == 2
-    notifier.forget("m").result(5)
+    assert notifier.count_messages("m").result(5) == 2
+    notifier.delete_queue("m").result(5)
     with client(settings) as connection:
         assert connection.keys(f"{settings.prefix}broker:*") == []
     notifier.send_wakeups("m", [3])
 
-    assert notifier.depth("m").result(5) == 1
+    assert notifier.count_messages("m").result(5) == 1
 
 
 def test_who_sends_wakeups_does_not_wait_for_a_frozen_broker(
@@ -149,12 +152,12 @@ def test_who_sends_wakeups_does_not_wait_for_a_frozen_broker(
     seen: list[str] = []
     settings = Settings(redis_url=own_redis.url, broker_timeout_seconds=0.3)
     notifier = open_notifier(settings, observe=lambda outcome, seconds: seen.append(outcome))
-    assert notifier.open(["m"]).result(5) == [0]
+    assert notifier.open_queues(["m"]).result(5) == [0]
     own_redis.pause()
     try:
         for wakeup in range(1, 51):
             notifier.send_wakeups("m", [wakeup])
-        depth = notifier.depth("m")
+        depth = notifier.count_messages("m")
         assert seen == [], "fifty calls came back before the first of them was given up"
         assert not depth.done()
         assert depth.result(10) is None
@@ -164,7 +167,7 @@ def test_who_sends_wakeups_does_not_wait_for_a_frozen_broker(
 
     assert set(seen) == {"failed", "dropped"}
     assert seen.count("dropped") >= 40, "what could not be sent in time is not sent late"
-    assert notifier.depth("m").result(5) is not None
+    assert notifier.count_messages("m").result(5) is not None
     assert notifier.up
 
 
@@ -172,14 +175,14 @@ def test_a_broker_that_is_gone_is_found_again(
     own_redis: EmbeddedRedis, open_notifier: Callable[..., Notifier]
 ) -> None:
     notifier = open_notifier(Settings(redis_url=own_redis.url, broker_timeout_seconds=0.5))
-    assert notifier.open(["m"]).result(5) == [0]
+    assert notifier.open_queues(["m"]).result(5) == [0]
     own_redis.stop()
     notifier.send_wakeups("m", [1])
-    assert notifier.depth("m").result(5) is None
+    assert notifier.count_messages("m").result(5) is None
     own_redis.wipe()
     notifier.send_wakeups("m", [2])
 
-    assert notifier.depth("m").result(5) == 1
+    assert notifier.count_messages("m").result(5) == 1
     assert notifier.up
 
 
@@ -189,7 +192,7 @@ def test_a_broker_that_was_never_there_costs_no_more_than_its_timeout(
     own_redis.stop()
     notifier = open_notifier(Settings(redis_url=own_redis.url, broker_timeout_seconds=0.5))
 
-    assert notifier.open(["m"]).result(10) == [None]
+    assert notifier.open_queues(["m"]).result(10) == [None]
 
 
 def test_trouble_is_told_once_and_so_is_its_end(
@@ -201,10 +204,10 @@ def test_trouble_is_told_once_and_so_is_its_end(
     notifier = open_notifier(Settings(redis_url=own_redis.url, broker_timeout_seconds=0.5))
     own_redis.stop()
     for _ in range(3):
-        notifier.depth("m").result(5)
+        notifier.count_messages("m").result(5)
     own_redis.restart()
     for _ in range(3):
-        notifier.depth("m").result(5)
+        notifier.count_messages("m").result(5)
 
     told = [record.getMessage() for record in caplog.records if record.name == "contract.broker"]
     assert len(told) == 2
@@ -225,8 +228,8 @@ def test_a_password_of_any_signs_opens_the_broker(
     own = Settings(broker_url=own_redis.url, broker_password=ODD)
     shared = Settings(redis_url=own_redis.url, redis_password=ODD)
 
-    assert open_notifier(own).open(["m"]).result(5) == [0]
-    assert open_notifier(shared).open(["m"]).result(5) == [0]
+    assert open_notifier(own).open_queues(["m"]).result(5) == [0]
+    assert open_notifier(shared).open_queues(["m"]).result(5) == [0]
 
 
 def test_a_broker_that_refuses_us_is_told_with_the_settings_that_decide_and_no_password(
@@ -238,7 +241,7 @@ def test_a_broker_that_refuses_us_is_told_with_the_settings_that_decide_and_no_p
         plain.config_set("requirepass", ODD)
     notifier = open_notifier(Settings(broker_url=own_redis.url, broker_password=WRONG))
     for _ in range(3):
-        assert notifier.depth("m").result(5) is None
+        assert notifier.count_messages("m").result(5) is None
     (record,) = [record for record in caplog.records if record.name == "contract.broker"]
 
     assert record.getMessage() == "the broker refuses our user or password (ask)"
@@ -303,17 +306,17 @@ def test_wakeups_follow_the_primary_that_the_sentinels_name(
         )
         notifier = open_notifier(settings)
         notifier.send_wakeups("m", [1])
-        assert notifier.depth("m").result(5) == 1
+        assert notifier.count_messages("m").result(5) == 1
         first = guarded.primary
         with first.client() as client:
             assert client.keys("*") == [f"{settings.prefix}broker:{queue_name('m')}".encode()]
             client.wait(1, 1000)
         first.kill() if how == "killed" else first.pause()
         guarded.promoted(first)
-        until("it answers again", lambda: notifier.depth("m").result(5) is not None)
+        until("it answers again", lambda: notifier.count_messages("m").result(5) is not None)
         notifier.send_wakeups("m", [2])
 
-        assert notifier.depth("m").result(5) == 2
+        assert notifier.count_messages("m").result(5) == 2
         assert guarded.primary is not first
 
 
@@ -389,7 +392,7 @@ def test_rabbitmq_carries_the_same_message_and_keeps_it(
     settings = Settings(redis_url=redis_url, broker_url=rabbitmq)
     notifier = open_notifier(settings)
     notifier.send_wakeups("carries", [7])
-    assert notifier.depth("carries").result(10) == 1
+    assert notifier.count_messages("carries").result(10) == 1
     with kombu.Connection(rabbitmq) as connection:
         message = connection.default_channel.basic_get(queue_name("carries"), no_ack=True)
 
@@ -408,12 +411,12 @@ def test_a_queue_that_was_deleted_in_rabbitmq_is_declared_again(
     gone = new_id()
     settings = Settings(redis_url=redis_url, broker_url=rabbitmq)
     notifier = open_notifier(settings, observe=lambda outcome, seconds: seen.append(outcome))
-    assert notifier.open([gone]).result(10) == [0]
+    assert notifier.open_queues([gone]).result(10) == [0]
     with kombu.Connection(rabbitmq) as connection:
         connection.default_channel.queue_delete(queue_name(gone))
     notifier.send_wakeups(gone, [1])
 
-    assert notifier.depth(gone).result(10) == 1
+    assert notifier.count_messages(gone).result(10) == 1
     assert set(seen) == {"ok"}
 
 
@@ -424,20 +427,20 @@ def test_the_queue_of_a_forgotten_model_goes_unless_a_worker_listens_to_it(
 ) -> None:
     idle, served = new_id(), new_id()
     notifier = open_notifier(Settings(redis_url=redis_url, broker_url=rabbitmq))
-    assert notifier.open([idle, served]).result(10) == [0, 0]
+    assert notifier.open_queues([idle, served]).result(10) == [0, 0]
     notifier.send_wakeups(idle, [1])
     with kombu.Connection(rabbitmq) as connection:
         channel = connection.default_channel
         channel.basic_consume(queue_name(served), callback=print)
         for model in (idle, served):
-            notifier.forget(model).result(10)
+            notifier.delete_queue(model).result(10)
         assert channel.queue_declare(queue_name(served), passive=True).consumer_count == 1
         with pytest.raises(connection.channel_errors):
             channel.queue_declare(queue_name(idle), passive=True)
     assert notifier.up
     notifier.send_wakeups(idle, [2])
 
-    assert notifier.depth(idle).result(10) == 1
+    assert notifier.count_messages(idle).result(10) == 1
 
 
 @pytest.mark.slow
@@ -450,13 +453,13 @@ def test_who_sends_wakeups_does_not_wait_for_a_frozen_rabbitmq(
     with RabbitMQ(tmp_path / "rabbitmq") as broker:
         settings = Settings(redis_url=redis_url, broker_url=broker.url, broker_timeout_seconds=0.5)
         notifier = open_notifier(settings)
-        assert notifier.open(["m"]).result(10) == [0]
+        assert notifier.open_queues(["m"]).result(10) == [0]
         broker.pause()
         notifier.send_wakeups("m", [1])
-        depth = notifier.depth("m")
+        depth = notifier.count_messages("m")
         assert not depth.done()
         assert depth.result(20) is None
         broker.resume()
 
         notifier.send_wakeups("m", [2])
-        assert notifier.depth("m").result(20) >= 1
+        assert notifier.count_messages("m").result(20) >= 1

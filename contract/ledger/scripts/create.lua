@@ -60,7 +60,7 @@ for i, p in ipairs(a.predictions) do
   if not result then
     local waiting = redis.call('ZCARD', K.queued .. p.model)
     if p.not_after and now > p.not_after then
-      -- Its caller may have been told that nothing was recorded, and so it must be.
+      -- Its caller may have an answer already that says so.
       result = {'late'}
     elseif p.pinned and not served(p) then
       result = {'unserved'}

@@ -1,2 +1,2 @@
--- The oldest endings that nobody was told of. {model, most} -> ids
+-- The oldest endings that are not announced yet. {model, most} -> ids
 return cmsgpack.pack(redis.call('ZRANGE', K.unannounced .. a.model, 0, a.most - 1))

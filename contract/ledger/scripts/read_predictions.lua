@@ -1,4 +1,4 @@
--- Records by id, and what they streamed from an index on. With a watcher, its gateway is told of all
+-- Records by id, and what they streamed from an index on. With a watcher, its gateway hears of all
 -- that follows: asked and read in one step, so nothing falls between.
 -- {owner?, predictions: [[id, since]], watcher?} -> [false | {record, events}]
 require 'notify'

@@ -1,4 +1,4 @@
--- The statuses of predictions, without reading their records; this gateway is told of all that follows.
+-- The statuses of predictions, without reading their records. This gateway hears of all that follows.
 -- {ids, watcher} -> [status or false]
 require 'notify'
 

@@ -138,7 +138,7 @@ class Receipts:
 
 
 def find_receipts(ids: Sequence[str]) -> Transition[Receipts]:
-    """Whether there are records of these ids, without reading them. Of none it only tells the time."""
+    """Whether there are records of these ids, without reading them. Of no ids it answers the time only."""
 
     def read_receipts(answer: Any) -> Receipts:
         return Receipts([None if r is False else r for r in answer["found"]], answer["now"])

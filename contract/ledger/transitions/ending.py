@@ -118,7 +118,7 @@ def erase(id: str, owner: str) -> Transition[Prediction | None]:
 
 
 def list_unannounced(model: str, most: int = 100) -> Transition[list[str]]:
-    """The oldest endings that nobody was told of; the replicas have those that it answers."""
+    """The oldest endings that are not announced yet; the replicas have those that it answers."""
     return Transition("list_unannounced", {"model": model, "most": most}, list, promises=True)
 
 

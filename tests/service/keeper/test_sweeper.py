@@ -517,7 +517,7 @@ def test_a_broker_that_is_looked_up_for_ever_costs_a_sweep_a_bounded_wait(
     settings: Settings, catalog: Catalog
 ) -> None:
     class Silent(Notifier):
-        def depth(self, model: str) -> "Future[int | None]":
+        def count_messages(self, model: str) -> "Future[int | None]":
             return Future()
 
     async def sweep_once() -> None:
