@@ -23,7 +23,6 @@ from tests.charts.rendering import HELM, render
 from tests.charts.scenarios import SPAM, merged
 from tests.k8s.api_server import ApiServer
 from tests.k8s.furniture import furnish_for_install
-from tests.k8s.served import served
 from tests.support.doc_blocks import (
     BLOCKS,
     MORE,
@@ -37,6 +36,7 @@ from tests.support.doc_blocks import (
     run_in_shell,
 )
 from tests.support.external_tools import missing
+from tests.support.fake_api_server import served
 
 WITH_A_CLUSTER = {"helm", "kubectl", "python-m-k8s", "docker", "kind", "echo"}
 ELSEWHERE = {

@@ -27,7 +27,7 @@ from tests.charts.scenarios import SCENARIOS, merged
 from tests.k8s.api_server import ApiServer
 from tests.k8s.discovery import KINDS
 from tests.k8s.rbac import Rule, grants
-from tests.k8s.served import served
+from tests.support.fake_api_server import served
 
 ROLES = ROOT / "k8s" / "roles"
 NAMESPACE = "team"

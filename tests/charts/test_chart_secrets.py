@@ -12,7 +12,7 @@ import pytest
 from tests.charts.objects import by_name, of_kind
 from tests.charts.rendering import CHART, HELM, Object, documents, environment, render, unframed
 from tests.k8s.api_server import ApiServer
-from tests.k8s.served import served
+from tests.support.fake_api_server import served
 
 RABBITMQ = {"broker": {"mode": "bundled"}}
 NONE = {"secrets": {"generate": False}}

@@ -27,7 +27,7 @@ from contract.settings import Settings
 from k8s.cluster import Cluster
 from local.redis import EmbeddedRedis
 from tests.k8s.fake_cluster import FakeCluster
-from tests.k8s.served import served
+from tests.support.fake_api_server import served
 from tests.support.gateway_thread import GatewayThread
 
 READY = {"conditions": [{"type": "Ready", "status": "True"}]}

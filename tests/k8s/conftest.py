@@ -1,36 +1,34 @@
 """`python -m k8s` is run in this process, with the real client, against a cluster that a test furnishes."""
 
 import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from fake_cluster import FakeCluster, Handler, Server
+from fake_cluster import FakeCluster
 from furniture import furnish_for_install, furnish_release
 from running import Result, Run
 from smoking import CATALOG, FakeGateway, Smoke
 
 from k8s import __main__ as command
 from k8s import smoke as module
+from tests.support.fake_api_server import Handler, Server, write_kubeconfig
 
 
 @pytest.fixture(scope="session")
 def _server() -> Iterator[Server]:
-    with Server(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+    server = Server()
+    server.start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture
 def cluster(_server: Server) -> FakeCluster:
     """A cluster with nothing in it."""
-    fake = FakeCluster(url=f"http://127.0.0.1:{_server.server_port}")
+    fake = FakeCluster(url=_server.url)
     Handler.cluster = fake
     return fake
 
@@ -51,24 +49,7 @@ def installed(fit: FakeCluster) -> FakeCluster:
 
 @pytest.fixture
 def kubeconfig(cluster: FakeCluster, tmp_path: Path) -> Path:
-    context = {"cluster": "fake", "user": "we", "namespace": "ml"}
-    file = tmp_path / "kubeconfig"
-    content = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "fake",
-        "contexts": [
-            {"name": "fake", "context": context},
-            {"name": "stranger", "context": {**context, "user": "stranger"}},
-        ],
-        "clusters": [{"name": "fake", "cluster": {"server": cluster.url}}],
-        "users": [
-            {"name": "we", "user": {"token": cluster.token}},
-            {"name": "stranger", "user": {"token": "wrong"}},
-        ],
-    }
-    file.write_text(yaml.safe_dump(content))
-    return file
+    return write_kubeconfig(tmp_path, cluster.url, cluster.token, "ml")
 
 
 @pytest.fixture

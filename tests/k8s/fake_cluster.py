@@ -1,16 +1,15 @@
 """An API server that holds objects by their paths and answers as Kubernetes does, as far as we ask it."""
 
-import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from tests.support.fake_api_server import Answer, refusal
+
 Object = dict[str, Any]
-Answer = tuple[int, Any]
 Behind = Callable[[str, str, Any, dict[str, str]], Answer | None]
 """What answers behind a proxy: (method, path, body, headers) to (status, JSON or text); None hangs up."""
 
@@ -144,61 +143,3 @@ def _lies_in(where: str, collection: str) -> bool:
 def _collections_of(where: str) -> tuple[str, str]:
     home = where.rpartition("/")[0]
     return home, re.sub("/namespaces/[^/]+", "", home)
-
-
-def refusal(status: int, message: str, reason: str = "") -> Answer:
-    """How the API server itself says no."""
-    about = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
-    return status, {**about, "message": message, "reason": reason, "code": status}
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    cluster: FakeCluster
-
-    def do_GET(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        in_json = "json" in headers.get("content-type", "json") or "yaml" in headers["content-type"]
-        parsed = (json.loads(body) if in_json else body) if body else None
-        answer = self.cluster.answer(self.command, self.path, parsed, headers)
-        if answer is None:
-            self.close_connection = True
-            return
-        status, content = answer
-        self.send_response(status)
-        if isinstance(content, Iterator):
-            self._stream(content)
-            return
-        raw = (content if isinstance(content, str) else json.dumps(content)).encode()
-        if not isinstance(content, str):
-            self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(raw)))
-        self.end_headers()
-        self.wfile.write(raw)
-
-    def _stream(self, things: Iterator[Object]) -> None:
-        """One JSON object after the other, until there are no more or nobody reads on."""
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Transfer-Encoding", "chunked")
-        self.end_headers()
-        for thing in things:
-            line = json.dumps(thing).encode() + b"\n"
-            self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
-        self.wfile.write(b"0\r\n\r\n")
-
-    def do_POST(self) -> None:
-        self.do_GET()
-
-    do_PUT = do_PATCH = do_DELETE = do_POST  # noqa: N815
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Say nothing."""
-
-
-class Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up is nothing to report."""

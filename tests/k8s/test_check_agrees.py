@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from fake_cluster import FakeCluster, Object, refusal
+from fake_cluster import FakeCluster, Object
 from furniture import (
     APPS,
     CLAIMS,
@@ -36,6 +36,7 @@ from k8s.findings import Finding
 from k8s.release import Release
 from k8s.values import Plan, Values, load_values
 from tests.charts.scenarios import merged
+from tests.support.fake_api_server import refusal
 
 WORKER = "soloist-worker-spam"
 HPA = f"{HPAS}/keda-hpa-{WORKER}"

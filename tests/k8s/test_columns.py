@@ -9,9 +9,9 @@ import pytest
 from service.keeper.pods import COST, LOADED
 from tests.charts.rendering import HELM
 from tests.k8s.api_server import ApiServer
-from tests.k8s.served import served
 from tests.support.doc_blocks import blocks_of, run_in_shell
 from tests.support.external_tools import missing
+from tests.support.fake_api_server import served
 
 
 @pytest.mark.slow

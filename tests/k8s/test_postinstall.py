@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from fake_cluster import FakeCluster, Object, refusal
+from fake_cluster import FakeCluster, Object
 from furniture import (
     APPS,
     CLAIMS,
@@ -20,6 +20,8 @@ from furniture import (
     labels,
 )
 from running import Run
+
+from tests.support.fake_api_server import refusal
 
 WORKER = "soloist-worker-spam"
 POD = "soloist-worker-spam-1"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from fake_cluster import FakeCluster, Object, refusal
+from fake_cluster import FakeCluster, Object
 from furniture import add_pod, condition
 from running import Run
 from smoking import DONE, Answer, FakeGateway, Smoke, prediction, shown
@@ -16,6 +16,7 @@ from contract.catalog import load_catalog
 from contract.ledger.client import Ledger
 from contract.settings import Settings
 from k8s import smoke as module
+from tests.support.fake_api_server import refusal
 from tests.support.fake_worker import FakeWorker
 from tests.support.gateway_thread import GatewayThread
 

@@ -5,11 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from fake_cluster import FakeCluster, Object, refusal
+from fake_cluster import FakeCluster, Object
 from furniture import APPS, PODS, SCALED, add_pod, add_scaling, condition, ended, labels
 from smoking import DONE, Answer, FakeGateway, Smoke, prediction, shown
 
 from k8s import smoke as module
+from tests.support.fake_api_server import refusal
 
 WORKER = "soloist-worker-spam"
 SCHEDULED = condition("PodScheduled", True)

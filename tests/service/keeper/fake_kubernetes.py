@@ -1,15 +1,14 @@
 """A small Kubernetes API: lists and patches the pods of one namespace over HTTP, and fails when told to."""
 
-import json
-import socket
 import threading
 import time
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 from kubernetes.client import ApiClient, Configuration, CoreV1Api
+
+from tests.support.fake_api_server import Answer, Server
 
 NAMESPACE = "models"
 SELECTOR = "app=worker"
@@ -43,11 +42,11 @@ class FakeKubernetes:
         self.faults: dict[str, Fault] = {}
         """By verb, or by the pod's name."""
         self._healed = threading.Event()
-        self._server = _Server(("127.0.0.1", 0), self)
+        self._server = Server(self)
         self.port: int = self._server.server_port
 
     def __enter__(self) -> Self:
-        self._serve()
+        self._server.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -87,42 +86,33 @@ class FakeKubernetes:
 
     def stop(self) -> None:
         """Refuse connections, and cut those that are open."""
-        self._server.shutdown()
-        self._server.cut()
-        self._server.server_close()
+        self._server.stop()
 
     def start(self) -> None:
         """Listen again, where it was."""
-        self._server = _Server(("127.0.0.1", self.port), self)
-        self._serve()
+        self._server = Server(self, self.port)
+        self._server.start()
 
-    def _serve(self) -> None:
-        threading.Thread(
-            target=self._server.serve_forever, args=(0.01,), name="kubernetes", daemon=True
-        ).start()
-
-    def answer(
-        self, verb: str, path: str, accept: str, body: bytes
-    ) -> tuple[int, dict[str, str], Any]:
-        """(status, headers, object) of a request."""
+    def answer(self, method: str, target: str, body: Any, headers: dict[str, str]) -> Answer:
         self.requests += 1
-        url = urlsplit(path)
+        verb, url = {"GET": "list", "PATCH": "patch"}[method], urlsplit(target)
         name = url.path.removeprefix(PODS).strip("/")
         fault = self.faults.get(verb) or self.faults.get(name)
         if fault and fault.status == HANG:
             self.hung += 1
             self._healed.wait(30)
-            return 503, {}, {"kind": "Status", "code": 503}
+            return 503, {"kind": "Status", "code": 503}
         if fault:
-            return fault.status, fault.headers, {"kind": "Status", "code": fault.status}
-        if not url.path.startswith(PODS) or "as=PartialObjectMetadata" not in accept:
-            return 400, {}, {"kind": "Status", "code": 400}
+            return fault.status, {"kind": "Status", "code": fault.status}, fault.headers
+        if not url.path.startswith(PODS) or "as=PartialObjectMetadata" not in headers["accept"]:
+            return 400, {"kind": "Status", "code": 400}
         if verb == "list":
             self.lists += 1
-            return 200, {}, self._list(parse_qs(url.query).get("labelSelector", [""])[0])
+            return 200, self._list(parse_qs(url.query).get("labelSelector", [""])[0])
         if name not in self.pods:
-            return 404, {}, {"kind": "Status", "code": 404}
-        return 200, {}, self._patch(name, json.loads(body)["metadata"]["annotations"])
+            return 404, {"kind": "Status", "code": 404}
+        assert headers["content-type"] == "application/merge-patch+json"
+        return 200, self._patch(name, body["metadata"]["annotations"])
 
     def _list(self, selector: str) -> dict[str, Any]:
         label, _, value = selector.partition("=")
@@ -139,55 +129,3 @@ class FakeKubernetes:
             else:
                 self.annotations(name)[key] = value
         return {"kind": "PartialObjectMetadata", "metadata": self.pods[name]}
-
-
-class _Server(ThreadingHTTPServer):
-    request_queue_size = 64
-
-    def __init__(self, address: tuple[str, int], cluster: FakeKubernetes) -> None:
-        self.cluster = cluster
-        self._open: set[socket.socket] = set()
-        super().__init__(address, _Handler)
-
-    def finish_request(self, request: Any, client_address: Any) -> None:
-        self._open.add(request)
-        try:
-            super().finish_request(request, client_address)
-        finally:
-            self._open.discard(request)
-
-    def cut(self) -> None:
-        for connection in list(self._open):
-            connection.shutdown(socket.SHUT_RDWR)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that left is no news."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    server: _Server
-
-    def do_GET(self) -> None:
-        self._answer("list", b"")
-
-    def do_PATCH(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        assert self.headers["content-type"] == "application/merge-patch+json"
-        self._answer("patch", body)
-
-    def _answer(self, verb: str, body: bytes) -> None:
-        cluster = self.server.cluster
-        status, headers, found = cluster.answer(verb, self.path, self.headers["accept"], body)
-        text = json.dumps(found).encode()
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Silent."""
