@@ -22,7 +22,7 @@ from tests import test_readme
 from tests.charts.rendering import HELM, render
 from tests.charts.scenarios import SPAM, merged
 from tests.k8s.api_server import ApiServer
-from tests.k8s.furniture import furnish_for_install
+from tests.k8s.release_objects import add_prerequisites
 from tests.support.doc_blocks import (
     BLOCKS,
     MORE,
@@ -100,7 +100,7 @@ def answer(method: str, path: str, body: Any, headers: dict[str, str]) -> tuple[
 def cluster() -> ApiServer:
     """With what others install, a default StorageClass and a node with GPUs, and a gateway behind each release."""
     api = ApiServer()
-    furnish_for_install(api)
+    add_prerequisites(api)
     gpus = {"nvidia.com/gpu": "8"}
     api.add("/api/v1/nodes", "a", spec={}, status={"allocatable": gpus, "capacity": gpus})
     for namespace in ("argocd", "monitoring"):

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import manifests
 import pytest
-from place import NotYet, Place, program, wait_until
 from release import DEVICES, RESOURCE, Release, api_image, suite_values
+from suite_namespace import NotYet, SuiteNamespace, program, wait_until
 
 from k8s.cluster import Cluster
 
@@ -43,16 +43,16 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
     # A fixture of the session fails once, and every test that needs it tells of that again.
     if report.failed and call.excinfo and call.excinfo.value not in TOLD:
         TOLD.append(call.excinfo.value)
-        for place in Place.live:
-            report.sections += place.report()
+        for namespace in SuiteNamespace.live:
+            report.sections += namespace.report()
     if report.skipped and NO_CLUSTER in report.longrepr[2]:
-        # One line for all of them: pytest folds those of one place.
+        # One line for all of them: pytest folds those of one namespace.
         report.longrepr = (str(HERE / "README.md"), None, report.longrepr[2])
     return report
 
 
 @pytest.fixture(scope="session")
-def places() -> Iterator[tuple[Place, Place]]:
+def namespaces() -> Iterator[tuple[SuiteNamespace, SuiteNamespace]]:
     """Two empty namespaces: one for the release, one for what it needs of root."""
     kubeconfig = os.environ.get("KUBECONFIG")
     if not kubeconfig:
@@ -64,7 +64,10 @@ def places() -> Iterator[tuple[Place, Place]]:
     ours, devices = Cluster(name), Cluster(f"{name}-devices")
     try:
         assert ours.serves("keda.sh/v1alpha1", "scaledobjects"), "KEDA is not installed"
-        with Place(devices, kubectl, helm) as second, Place(ours, kubectl, helm) as first:
+        with (
+            SuiteNamespace(devices, kubectl, helm) as second,
+            SuiteNamespace(ours, kubectl, helm) as first,
+        ):
             yield first, second
     finally:
         ours.close()
@@ -72,15 +75,15 @@ def places() -> Iterator[tuple[Place, Place]]:
 
 
 @pytest.fixture(scope="session")
-def place(places: tuple[Place, Place]) -> Place:
+def namespace(namespaces: tuple[SuiteNamespace, SuiteNamespace]) -> SuiteNamespace:
     """The release's namespace in a cluster with pretend devices, with the models to be mounted."""
-    place, devices = places
+    namespace, devices = namespaces
     devices.apply(*manifests.device_plugin(api_image(os.environ), RESOURCE, DEVICES))
     what = f"a node offers {DEVICES} devices of {RESOURCE}"
-    wait_until(what, lambda: offered(place.cluster) >= DEVICES, 300)
-    assert offered(place.cluster) == DEVICES, "this suite is for a cluster of one node"
-    place.apply(manifests.models())
-    return place
+    wait_until(what, lambda: offered(namespace.cluster) >= DEVICES, 300)
+    assert offered(namespace.cluster) == DEVICES, "this suite is for a cluster of one node"
+    namespace.apply(manifests.models())
+    return namespace
 
 
 def offered(cluster: Cluster) -> int:
@@ -90,9 +93,9 @@ def offered(cluster: Cluster) -> int:
 
 
 @pytest.fixture(scope="session")
-def installed(place: Place) -> Release:
+def installed(namespace: SuiteNamespace) -> Release:
     """The release of the session, just installed. The namespace's end is its end too."""
-    release = Release(place, "suite", suite_values(persistent=place.stores()))
+    release = Release(namespace, "suite", suite_values(persistent=namespace.stores()))
     release.install()
     return release
 

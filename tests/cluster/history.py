@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from place import PASSING, Object, ready
+from suite_namespace import PASSING, Object, ready
 
 LOOK_SECONDS = 0.5
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import manifests
 import redis
-from place import PROJECT, Object
 from release import DEVICES, nap
+from suite_namespace import PROJECT, Object
 
 from contract.settings import Settings
 from tests.e2e.stack import Program, Worker

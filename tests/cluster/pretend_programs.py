@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from place import program
+from suite_namespace import program
 
 HELM = """#!/bin/sh
 # The chart is rendered with the values that would be installed, and what a guard refuses fails.

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import yaml
 from manifests import MODELS
-from place import PROJECT, NotYet, Object, Place, ready, wait_until
+from suite_namespace import PROJECT, NotYet, Object, SuiteNamespace, ready, wait_until
 
 from k8s.values import merge
 
@@ -115,8 +115,10 @@ class Where(NamedTuple):
 class Release:
     """One `helm install`. `values` are those of its last upgrade; `who` are Helm's options that say who we are."""
 
-    def __init__(self, place: Place, name: str, values: Object, who: Sequence[str] = ()) -> None:
-        self.place = place
+    def __init__(
+        self, namespace: SuiteNamespace, name: str, values: Object, who: Sequence[str] = ()
+    ) -> None:
+        self.namespace = namespace
         self.name = name
         self.values = values
         self.who = tuple(who)
@@ -141,7 +143,7 @@ class Release:
 
     def _helm(self, verb: str, chart: Path) -> None:
         values = json.dumps(self.values)
-        self.place.helm(verb, self.name, str(chart), "-f", "-", *self.who, stdin=values)
+        self.namespace.helm(verb, self.name, str(chart), "-f", "-", *self.who, stdin=values)
 
     def settled(self) -> None:
         """Return when gateway, keeper, ledger and broker are as the release wants them."""
@@ -159,13 +161,13 @@ class Release:
     def _controllers(self, kind: str, component: str = "") -> list[Object]:
         labels = f"app.kubernetes.io/instance={self.name}"
         labels += f",app.kubernetes.io/component={component}" if component else ""
-        return self.place.cluster.items(self.place.cluster.here(kind, "apps/v1"), labels)
+        return self.namespace.cluster.items(self.namespace.cluster.here(kind, "apps/v1"), labels)
 
     # Its workers.
 
     def workers(self, model: str = "nap") -> list[Object]:
         """The worker pods of a model that are not on their way out."""
-        pods = self.place.pods(instance=self.name, component="worker", model=model)
+        pods = self.namespace.pods(instance=self.name, component="worker", model=model)
         return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
 
     def ready_workers(self, count: int, model: str = "nap", seconds: float = 600) -> list[Object]:
@@ -180,10 +182,10 @@ class Release:
     def no_workers(self, model: str = "nap", seconds: float = 400) -> None:
         """Return when the model has no pod at all."""
         wanted = {"instance": self.name, "component": "worker", "model": model}
-        wait_until(f"{model} is at zero", lambda: not self.place.pods(**wanted), seconds)
+        wait_until(f"{model} is at zero", lambda: not self.namespace.pods(**wanted), seconds)
 
     def deployment(self, model: str = "nap") -> Object:
-        return self.place.get("deployments", f"{self.name}-worker-{model}")
+        return self.namespace.get("deployments", f"{self.name}-worker-{model}")
 
     # Its gateway.
 
@@ -195,7 +197,7 @@ class Release:
         Raises:
             NotYet: it cannot answer at the moment.
         """
-        cluster = self.place.cluster
+        cluster = self.namespace.cluster
         root = cluster.behind_service(f"{self.name}-gateway")
         answer = cluster.ask(method, root + path, None, headers, body)
         if answer.status >= 500 or answer.status == 429:
@@ -269,7 +271,7 @@ class Release:
 
     def let_go(self, pod: str) -> None:
         """End the nap in this pod."""
-        self.place.exec(pod, "touch", RELEASE_FILE)
+        self.namespace.exec(pod, "touch", RELEASE_FILE)
 
     def cancel_all(self) -> None:
         """Leave nothing behind that still runs."""

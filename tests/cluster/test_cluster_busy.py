@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from place import NotYet, ProgramFailed, names, uids, wait_until
 from release import CHART, CPU, DEVICES, LONG, Release, Where, nap
+from suite_namespace import NotYet, ProgramFailed, names, uids, wait_until
 
 pytestmark = pytest.mark.cluster
 
@@ -49,23 +49,23 @@ def test_busy_pods_cost_more_to_delete_than_idle_ones(busy: Busy) -> None:
 
 
 def test_pods_run_as_nobody_on_a_read_only_root(busy: Busy) -> None:
-    place = busy.release.place
-    for pod in place.pods(instance=busy.release.name):
+    namespace = busy.release.namespace
+    for pod in namespace.pods(instance=busy.release.name):
         if pod["status"]["phase"] != "Running":
             continue
         name = pod["metadata"]["name"]
         for container in pod["spec"]["containers"]:
             shell = ("-c", container["name"], "--", "sh", "-c")
-            assert place.kubectl("exec", name, *shell, "id -u").strip() != "0", name
+            assert namespace.kubectl("exec", name, *shell, "id -u").strip() != "0", name
             with pytest.raises(ProgramFailed, match="Read-only file system"):
-                place.kubectl("exec", name, *shell, "touch /x")
+                namespace.kubectl("exec", name, *shell, "touch /x")
 
 
 def test_pods_pass_the_restricted_pod_security_standard(busy: Busy) -> None:
-    place = busy.release.place
+    namespace = busy.release.namespace
     label = "pod-security.kubernetes.io/enforce=restricted"
-    tried = place.run(
-        "kubectl", "label", "namespace", place.name, label, "--overwrite", "--dry-run=server"
+    tried = namespace.run(
+        "kubectl", "label", "namespace", namespace.name, label, "--overwrite", "--dry-run=server"
     )
     assert "violate" not in tried.stderr, tried.stderr
 
@@ -82,23 +82,23 @@ def test_an_upgrade_and_a_rollback_of_the_charts_version_restart_no_pod(
 ) -> None:
     release = busy.release
     wait_until("no pod is on its way out", lambda: not leaving(release))
-    lasting = uids([pod for pod in release.place.pods(instance=release.name) if lasts(pod)])
+    lasting = uids([pod for pod in release.namespace.pods(instance=release.name) if lasts(pod)])
     newer = tmp_path / "soloist"
     shutil.copytree(CHART, newer)
     chart = yaml.safe_load((newer / "Chart.yaml").read_text())
     chart["version"] = "99.0.0"
     (newer / "Chart.yaml").write_text(yaml.safe_dump(chart))
     release.upgrade(newer)
-    assert lasting <= uids(release.place.pods(instance=release.name))
+    assert lasting <= uids(release.namespace.pods(instance=release.name))
     busy.undisturbed()
-    release.place.helm("rollback", release.name)
+    release.namespace.helm("rollback", release.name)
     release.settled()
-    assert lasting <= uids(release.place.pods(instance=release.name))
+    assert lasting <= uids(release.namespace.pods(instance=release.name))
     busy.undisturbed()
 
 
 def leaving(release: Release) -> list[dict]:
-    pods = release.place.pods(instance=release.name)
+    pods = release.namespace.pods(instance=release.name)
     return [pod for pod in pods if "deletionTimestamp" in pod["metadata"]]
 
 
@@ -108,11 +108,11 @@ def lasts(pod: dict) -> bool:
 
 
 def test_predictions_survive_the_death_of_gateway_and_keeper(busy: Busy) -> None:
-    release, place = busy.release, busy.release.place
-    before = {part: uids(place.pods(instance=release.name, component=part)) for part in PARTS}
+    release, namespace = busy.release, busy.release.namespace
+    before = {part: uids(namespace.pods(instance=release.name, component=part)) for part in PARTS}
     for part in PARTS:
         labels = f"app.kubernetes.io/instance={release.name},app.kubernetes.io/component={part}"
-        place.kubectl("delete", "pods", "-l", labels, "--grace-period=0", "--force")
+        namespace.kubectl("delete", "pods", "-l", labels, "--grace-period=0", "--force")
     for part in PARTS:
         wait_until(f"the {part} is new", lambda part=part: replaced(release, part, before[part]))
     release.settled()
@@ -121,7 +121,7 @@ def test_predictions_survive_the_death_of_gateway_and_keeper(busy: Busy) -> None
 
 
 def replaced(release: Release, part: str, before: set[str]) -> bool:
-    now = uids(release.place.pods(instance=release.name, component=part))
+    now = uids(release.namespace.pods(instance=release.name, component=part))
     if not now:
         raise NotYet(f"no {part} at all")
     return not now & before

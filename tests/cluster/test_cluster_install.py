@@ -5,15 +5,15 @@ import sys
 import time
 
 import pytest
-from place import PROJECT, wait_until
 from release import INITIAL_COOLDOWN, Release
+from suite_namespace import PROJECT, wait_until
 
 pytestmark = pytest.mark.cluster
 
 
 def k8s(release: Release, command: str, *more: str) -> str:
     """The output of `python -m k8s ...`, which must exit with 0."""
-    about = ["--namespace", release.place.name, "--release", release.name]
+    about = ["--namespace", release.namespace.name, "--release", release.name]
     call = [sys.executable, "-m", "k8s", command, *about, *more]
     done = subprocess.run(call, cwd=PROJECT, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -33,7 +33,7 @@ def test_at_min_0_one_worker_starts_and_keda_leaves_it_for_the_initial_cooldown(
 
 
 def test_helm_test_predicts_from_zero(release: Release) -> None:
-    told = release.place.helm("test", release.name, "--timeout", "15m", "--logs")
+    told = release.namespace.helm("test", release.name, "--timeout", "15m", "--logs")
     assert "succeeded" in told.lower()
 
 

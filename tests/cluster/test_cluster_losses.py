@@ -4,8 +4,8 @@ import contextlib
 import time
 
 import pytest
-from place import ProgramFailed, uids, wait_until
 from release import LONG, Release, Where
+from suite_namespace import ProgramFailed, uids, wait_until
 
 pytestmark = pytest.mark.cluster
 
@@ -36,7 +36,7 @@ def test_a_killed_worker_process_gives_its_prediction_to_an_idle_one_within_the_
     victim, heir = release.running(long), release.running(short)
     release.let_go(heir.pod)
     release.succeeded([short])
-    release.place.exec(victim.pod, "sh", "-c", f"kill -9 {victim.pid}")
+    release.namespace.exec(victim.pod, "sh", "-c", f"kill -9 {victim.pid}")
     killed = time.monotonic()
     taker = taken_over(release, long, victim, PROMISED_SECONDS + LOOK_SECONDS)
     print(f"taken over after {time.monotonic() - killed:.1f} s by {taker}")
@@ -48,7 +48,7 @@ def test_a_pod_deleted_by_force_gives_its_prediction_back(release: Release) -> N
     id = release.submit(seconds=LONG)
     victim = release.running(id)
     force = ("--grace-period=0", "--force")
-    release.place.kubectl("delete", "pod", victim.pod, *force)
+    release.namespace.kubectl("delete", "pod", victim.pod, *force)
     taker = taken_over(release, id, victim, NEW_POD_SECONDS)
     assert taker.pod != victim.pod
     release.let_go(taker.pod)
@@ -69,17 +69,17 @@ def test_nothing_accepted_is_lost_when_the_ledger_is_killed_under_load(release: 
 def kill_ledger(release: Release) -> None:
     """Its pod, where its data lies on a volume that outlives the pod; else its process."""
     pod = f"{release.name}-ledger-0"
-    place = release.place
-    before = place.get("pods", pod, "v1")
-    if place.stores():
+    namespace = release.namespace
+    before = namespace.get("pods", pod, "v1")
+    if namespace.stores():
         # Not by force: two of them would write to the volume for a moment.
-        place.kubectl("delete", "pod", pod, "--grace-period=1")
+        namespace.kubectl("delete", "pod", pod, "--grace-period=1")
     else:
         with contextlib.suppress(ProgramFailed):  # it hangs up, as it is told
-            place.exec(pod, "redis-cli", "shutdown", "nosave", "now", "force")
+            namespace.exec(pod, "redis-cli", "shutdown", "nosave", "now", "force")
 
     def restarted() -> bool:
-        now = place.get("pods", pod, "v1")
+        now = namespace.get("pods", pod, "v1")
         return uids([now]) != uids([before]) or restarts(now) > restarts(before)
 
     wait_until("the ledger starts anew", restarted, 120)

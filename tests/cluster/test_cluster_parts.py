@@ -10,7 +10,6 @@ import manifests
 import pytest
 import yaml
 from history import PodHistory, deleted_at
-from place import NotYet, ProgramFailed, program, wait_until
 from release import (
     CHART,
     CPU,
@@ -23,6 +22,7 @@ from release import (
     split_image,
     suite_values,
 )
+from suite_namespace import NotYet, ProgramFailed, program, wait_until
 
 # --- waiting, values, manifests -------------------------------------------------------------------
 

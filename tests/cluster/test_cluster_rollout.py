@@ -1,8 +1,8 @@
 """Workers are replaced while every device is taken."""
 
 import pytest
-from place import PASSING, names, wait_until
 from release import DEVICES, LONG, Release, rolled_out
+from suite_namespace import PASSING, names, wait_until
 
 pytestmark = pytest.mark.cluster
 

@@ -4,8 +4,8 @@ import random
 
 import pytest
 from history import PodHistory
-from place import names
 from release import DEVICES, LONG, Release
+from suite_namespace import names
 
 pytestmark = pytest.mark.cluster
 
@@ -52,4 +52,4 @@ def test_load_brings_workers_and_takes_them_again_and_nothing_runs_twice(release
 
 
 def pods(release: Release) -> list[dict]:
-    return release.place.pods(instance=release.name, component="worker", model="nap")
+    return release.namespace.pods(instance=release.name, component="worker", model="nap")

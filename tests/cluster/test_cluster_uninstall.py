@@ -1,15 +1,15 @@
 """What an uninstall leaves behind."""
 
 import pytest
-from place import wait_until
 from release import Release
+from suite_namespace import wait_until
 
 pytestmark = pytest.mark.cluster
 
 
 def claims(release: Release) -> set[str]:
     """The volume claims of the release's StatefulSets, which Kubernetes keeps."""
-    cluster = release.place.cluster
+    cluster = release.namespace.cluster
     labels = f"app.kubernetes.io/instance={release.name}"
     return {
         f"persistentvolumeclaim/{claim['metadata']['name']}-{stateful['metadata']['name']}-{number}"
@@ -21,22 +21,24 @@ def claims(release: Release) -> set[str]:
 
 def left(release: Release) -> set[str]:
     """Every object of ours that there is, as kind/name."""
-    place = release.place
-    kinds = place.kubectl("api-resources", "--verbs=list", "-o", "name").split()
+    namespace = release.namespace
+    kinds = namespace.kubectl("api-resources", "--verbs=list", "-o", "name").split()
     # Metrics and events tell of objects and are none.
     ours = [k for k in kinds if "metrics.k8s.io" not in k and not k.startswith("events")]
     label = f"app.kubernetes.io/instance={release.name},app.kubernetes.io/component!=test"
-    found = place.kubectl("get", ",".join(ours), "-l", label, "-o", "name", "--ignore-not-found")
+    found = namespace.kubectl(
+        "get", ",".join(ours), "-l", label, "-o", "name", "--ignore-not-found"
+    )
     return set(found.split())
 
 
 def test_an_uninstall_leaves_nothing_but_the_ledgers_volume(release: Release) -> None:
-    place = release.place
+    namespace = release.namespace
     release.cancel_all()
     kept = claims(release)
     assert len(left(release)) > 10
-    place.helm("uninstall", release.name, "--wait", "--timeout", "10m")
+    namespace.helm("uninstall", release.name, "--wait", "--timeout", "10m")
     wait_until("all that Kubernetes keeps is left", lambda: left(release) == kept, 300, every=3)
     # Helm never deletes what its tests have made.
-    place.kubectl("delete", "pods,pvc", "-l", f"app.kubernetes.io/instance={release.name}")
+    namespace.kubectl("delete", "pods,pvc", "-l", f"app.kubernetes.io/instance={release.name}")
     assert not left(release)

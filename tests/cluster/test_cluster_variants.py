@@ -1,8 +1,8 @@
 """Another broker, installed by somebody with rights in the namespace alone; and a real model."""
 
 import pytest
-from place import PROJECT, Place, ProgramFailed, ready, wait_until
 from release import CPU, Release, nap, suite_values
+from suite_namespace import PROJECT, ProgramFailed, SuiteNamespace, ready, wait_until
 
 pytestmark = pytest.mark.cluster
 
@@ -13,21 +13,23 @@ ROLE = PROJECT / "k8s" / "roles" / "installer.yaml"
 INSTALLER = ("--kube-as-user", "somebody", "--kube-as-group", "soloist-installers")
 
 
-def test_who_has_the_installers_role_alone_serves_with_rabbitmq_as_its_broker(place: Place) -> None:
-    place.kubectl("apply", "-f", str(ROLE))
-    values = suite_values(persistent=place.stores())
+def test_who_has_the_installers_role_alone_serves_with_rabbitmq_as_its_broker(
+    namespace: SuiteNamespace,
+) -> None:
+    namespace.kubectl("apply", "-f", str(ROLE))
+    values = suite_values(persistent=namespace.stores())
     values["broker"]["mode"] = "bundled"
     values["models"] = {"quick": nap(gpu=CPU, scaling={"max": 1})}
     values["test"]["model"] = "quick"
     values["gateway"]["replicas"] = 1
-    release = Release(place, "rabbit", values, INSTALLER)
+    release = Release(namespace, "rabbit", values, INSTALLER)
     release.install()
     outputs = [release.predict("quick", seconds=0) for _ in range(3)]
     assert {output["device"] for output in outputs} == {""}
-    place.helm("test", release.name, "--logs", "--timeout", "10m", *INSTALLER)
-    place.helm("uninstall", release.name, "--wait", "--timeout", "10m", *INSTALLER)
+    namespace.helm("test", release.name, "--logs", "--timeout", "10m", *INSTALLER)
+    namespace.helm("uninstall", release.name, "--wait", "--timeout", "10m", *INSTALLER)
     ours = f"app.kubernetes.io/instance={release.name}"
-    place.kubectl("delete", "pods,pvc", "-l", ours, "--wait=false")
+    namespace.kubectl("delete", "pods,pvc", "-l", ours, "--wait=false")
 
 
 def test_the_demo_model_answers(release: Release) -> None:
@@ -55,7 +57,7 @@ def fate(release: Release) -> str | None:
             return "ready"
         for which in ((), ("--previous",)):
             try:
-                told = release.place.kubectl("logs", pod["metadata"]["name"], *which)
+                told = release.namespace.kubectl("logs", pod["metadata"]["name"], *which)
             except ProgramFailed:
                 continue  # not started yet, or not ended yet
             if NO_WEIGHTS in told:

@@ -5,7 +5,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from pathlib import Path
@@ -290,11 +289,9 @@ def test_the_packed_program_needs_nothing_but_python(kubelet: Kubelet, tmp_path:
         try:
             kubelet.wait_for_registration()
             assert kubelet.ask("Allocate", ALLOCATE_REQUEST) == ALLOCATE_RESPONSE
-            began = time.monotonic()
         finally:
             process.terminate()
         assert process.wait(SECONDS) == 0
-        assert time.monotonic() - began < 5
         assert b"registered 3 devices" in process.stdout.read()
 
 

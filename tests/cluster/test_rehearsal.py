@@ -17,10 +17,10 @@ import test_cluster_rollout as rollout
 import test_cluster_scaling as scaling
 import test_cluster_uninstall as uninstall
 import test_cluster_variants as variants
-from place import NotYet, Place, ProgramFailed, program
 from pretend_cluster import NAMESPACE, PretendCluster, write_catalog
 from pretend_programs import write_programs
 from release import Release, suite_values
+from suite_namespace import NotYet, ProgramFailed, SuiteNamespace, program
 
 from contract.catalog import load_catalog
 from contract.settings import Settings
@@ -43,10 +43,10 @@ def fake(tmp_path: Path) -> Iterator[FakeCluster]:
 
 
 @pytest.fixture
-def place(fake: FakeCluster, tmp_path: Path) -> Iterator[Place]:
+def namespace(fake: FakeCluster, tmp_path: Path) -> Iterator[SuiteNamespace]:
     cluster = Cluster(NAMESPACE, file=str(tmp_path / "kubeconfig"))
     write_programs(tmp_path)
-    yield Place(cluster, str(tmp_path / "kubectl"), str(tmp_path / "helm"))
+    yield SuiteNamespace(cluster, str(tmp_path / "kubectl"), str(tmp_path / "helm"))
     cluster.close()
 
 
@@ -64,7 +64,7 @@ def settings(store: EmbeddedRedis) -> Settings:
 
 @pytest.fixture
 def release(
-    place: Place,
+    namespace: SuiteNamespace,
     fake: FakeCluster,
     settings: Settings,
     tmp_path: Path,
@@ -82,7 +82,7 @@ def release(
             return answer.status_code, answer.json()
 
         fake.behind["suite-gateway:http"] = behind
-        yield Release(place, "suite", suite_values(persistent=False))
+        yield Release(namespace, "suite", suite_values(persistent=False))
 
 
 def release_as(fake: FakeCluster, name: str) -> None:
@@ -106,15 +106,17 @@ def pods(
         yield pods
 
 
-# --- the place ------------------------------------------------------------------------------------
+# --- the namespace ------------------------------------------------------------------------------------
 
 
-def test_a_place_is_made_and_taken_away_and_explains_failures(place: Place, tmp_path: Path) -> None:
-    with place:
-        assert Place.live == [place]
-        place.apply(manifests.models())
-        told = dict(place.report())
-    assert not Place.live
+def test_a_namespace_is_made_and_taken_away_and_explains_failures(
+    namespace: SuiteNamespace, tmp_path: Path
+) -> None:
+    with namespace:
+        assert SuiteNamespace.live == [namespace]
+        namespace.apply(manifests.models())
+        told = dict(namespace.report())
+    assert not SuiteNamespace.live
     assert json.loads((tmp_path / "applied").read_text())["items"] == [manifests.models()]
     assert told[f"events of {NAMESPACE}"] == "all of events"
     assert "no such pod" in told["pod/a said"]
@@ -122,15 +124,17 @@ def test_a_place_is_made_and_taken_away_and_explains_failures(place: Place, tmp_
     assert calls[0] == f"--namespace {NAMESPACE} create namespace {NAMESPACE}"
     assert any("delete pods --all --grace-period=0 --force" in call for call in calls)
     with pytest.raises(ProgramFailed, match="logs x: no such pod"):
-        place.kubectl("logs", "x")
+        namespace.kubectl("logs", "x")
 
 
-def test_a_place_knows_whether_claims_are_filled(place: Place, fake: FakeCluster) -> None:
+def test_a_namespace_knows_whether_claims_are_filled(
+    namespace: SuiteNamespace, fake: FakeCluster
+) -> None:
     classes = "/apis/storage.k8s.io/v1/storageclasses"
     fake.add(classes, "slow")
-    assert not place.stores()
+    assert not namespace.stores()
     fake.add(classes, "ssd", annotations={"storageclass.kubernetes.io/is-default-class": "true"})
-    assert place.stores()
+    assert namespace.stores()
 
 
 # --- the client -----------------------------------------------------------------------------------
@@ -260,21 +264,21 @@ def test_the_stories_of_scaling(
 def test_the_stories_of_losses(
     release: Release,
     pods: PretendCluster,
-    place: Place,
+    namespace: SuiteNamespace,
     store: EmbeddedRedis,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     losses.test_a_killed_worker_process_gives_its_prediction_to_an_idle_one_within_the_promised_time(
         release
     )
-    kubectl = place.kubectl
+    kubectl = namespace.kubectl
 
     def delete(*arguments: str, **more: Any) -> str:
         if arguments[:2] == ("delete", "pod"):
             pods.pods[arguments[2]].worker.kill()
         return kubectl(*arguments, **more)
 
-    monkeypatch.setattr(place, "kubectl", delete)
+    monkeypatch.setattr(namespace, "kubectl", delete)
     losses.test_a_pod_deleted_by_force_gives_its_prediction_back(release)
 
     def restart(release: Release) -> None:
@@ -301,22 +305,26 @@ def test_the_story_of_a_rollout(
 
 @pytest.mark.slow
 def test_the_story_of_rabbitmq(
-    release: Release, pods: PretendCluster, place: Place, fake: FakeCluster, tmp_path: Path
+    release: Release,
+    pods: PretendCluster,
+    namespace: SuiteNamespace,
+    fake: FakeCluster,
+    tmp_path: Path,
 ) -> None:
     fake.behind["rabbit-gateway:http"] = fake.behind["suite-gateway:http"]
     release_as(fake, "rabbit")
     pods.start("quick")
-    variants.test_who_has_the_installers_role_alone_serves_with_rabbitmq_as_its_broker(place)
+    variants.test_who_has_the_installers_role_alone_serves_with_rabbitmq_as_its_broker(namespace)
     rendered = (tmp_path / "rendered-rabbit").read_text()
     assert "name: rabbit-broker" in rendered or not program("helm")
 
 
 def test_the_story_of_the_demo_model(
-    release: Release, place: Place, monkeypatch: pytest.MonkeyPatch
+    release: Release, namespace: SuiteNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pod = {"metadata": {"name": "minilm"}, "status": {}}
     monkeypatch.setattr(release, "workers", lambda model: [pod])
-    monkeypatch.setattr(place, "kubectl", lambda *_: variants.NO_WEIGHTS)
+    monkeypatch.setattr(namespace, "kubectl", lambda *_: variants.NO_WEIGHTS)
     with pytest.raises(pytest.skip.Exception, match="DEMO=true"):
         variants.test_the_demo_model_answers(release)
 
@@ -341,7 +349,7 @@ def test_the_story_of_the_uninstall(
         there.intersection_update({claim})
         return ""
 
-    monkeypatch.setattr(release.place, "kubectl", kubectl)
-    monkeypatch.setattr(release.place, "helm", helm)
+    monkeypatch.setattr(release.namespace, "kubectl", kubectl)
+    monkeypatch.setattr(release.namespace, "helm", helm)
     uninstall.test_an_uninstall_leaves_nothing_but_the_ledgers_volume(release)
     assert not there

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from tests.k8s.controllers import settle
 from tests.k8s.discovery import discovery, resources_of
 from tests.k8s.fake_cluster import LOCAL_REVIEW, PROXY, REVIEW, FakeCluster, Object
 from tests.k8s.protobuf_bodies import typed
 from tests.k8s.rbac import Attributes, Rule, allows, attributes_of, beyond
-from tests.k8s.settling import settle
 from tests.support.fake_api_server import Answer, refusal
 
 INITIAL_END = "k8s.io/initial-events-end"

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import yaml
+from command_result import Result, Run
 from fake_cluster import FakeCluster
-from furniture import furnish_for_install, furnish_release
-from running import Result, Run
-from smoking import CATALOG, FakeGateway, Smoke
+from release_objects import add_prerequisites, add_release
+from smoke_gateway import CATALOG, FakeGateway, Smoke
 
 from k8s import __main__ as command
 from k8s import smoke as module
@@ -36,14 +36,14 @@ def cluster(_server: Server) -> FakeCluster:
 @pytest.fixture
 def fit(cluster: FakeCluster) -> FakeCluster:
     """A cluster with all that the chart's defaults need."""
-    furnish_for_install(cluster)
+    add_prerequisites(cluster)
     return cluster
 
 
 @pytest.fixture
 def installed(fit: FakeCluster) -> FakeCluster:
     """The same with a release in which all is well: `soloist` in `ml`, of the one model `spam`."""
-    furnish_release(fit)
+    add_release(fit)
     return fit
 
 

@@ -11,8 +11,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from command_result import Run
 from fake_cluster import FakeCluster, Object
-from furniture import (
+from release_objects import (
     APPS,
     CLAIMS,
     HPAS,
@@ -20,14 +21,13 @@ from furniture import (
     PODS,
     SCALED,
     add_pod,
+    add_prerequisites,
+    add_release,
     add_scaling,
     condition,
     ended,
-    furnish_for_install,
-    furnish_release,
     labels,
 )
-from running import Run
 from test_check_asks import CASES
 
 from k8s.check import find_faults
@@ -98,10 +98,10 @@ class Situation:
     broken: str = ""
 
 
-def furnished(situation: Situation) -> FakeCluster:
+def cluster_in(situation: Situation) -> FakeCluster:
     cluster = FakeCluster()
-    furnish_for_install(cluster)
-    furnish_release(cluster)
+    add_prerequisites(cluster)
+    add_release(cluster)
     _workers(cluster, situation)
     _scaling(cluster, situation)
     for number in range(situation.gpus or 0):
@@ -202,7 +202,7 @@ def plan(gpus: bool) -> Plan:
 
 
 def findings(situation: Situation) -> list[Finding]:
-    cluster = Direct(furnished(situation))
+    cluster = Direct(cluster_in(situation))
     given = situation.gpus is not None
     return list(find_faults(cluster, Release("soloist"), plan(given), given))
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from command_result import Run
 from fake_cluster import FakeCluster
-from furniture import APPS, SCALED, labels
-from running import Run
+from release_objects import APPS, SCALED, labels
 
 from tests.charts.objects import of_kind, pods, walk
 from tests.charts.rendering import HELM, Object, render

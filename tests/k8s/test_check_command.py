@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_result import Run
 from fake_cluster import FakeCluster
-from running import Run
 
 from k8s.values import CHART, load_values, look_up, merge, models_of
 

@@ -5,9 +5,9 @@ from itertools import product
 from typing import Any
 
 import pytest
+from command_result import Run
 from fake_cluster import FakeCluster, Object
-from furniture import add_pod, ended
-from running import Run
+from release_objects import add_pod, ended
 
 POD = "soloist-worker-spam-1"
 LAST, BEFORE, NOW = "containerd://last", "containerd://before", "containerd://now"

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from command_result import Run
 from fake_cluster import FakeCluster
-from furniture import SECRETS, STORAGE
-from running import Run
+from release_objects import SECRETS, STORAGE
 
 from k8s.values import CHART
 

@@ -10,9 +10,9 @@ import jsonschema_rs
 import pytest
 import typer
 import yaml
+from command_result import Run
 from fake_cluster import FakeCluster, Object
-from furniture import SECRETS
-from running import Run
+from release_objects import SECRETS
 
 from k8s.__main__ import app
 from k8s.prerequisites import secrets_of

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from command_result import Run
 from fake_cluster import FakeCluster, Object
-from furniture import (
+from release_objects import (
     APPS,
     CLAIMS,
     HPAS,
@@ -19,7 +20,6 @@ from furniture import (
     ended,
     labels,
 )
-from running import Run
 
 from tests.support.fake_api_server import refusal
 

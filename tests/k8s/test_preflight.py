@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
+from command_result import Run
 from fake_cluster import FakeCluster
-from furniture import API_SERVICES, CLAIMS, SECRETS, STORAGE, condition
-from running import Run
+from release_objects import API_SERVICES, CLAIMS, SECRETS, STORAGE, condition
 
 GPU = {"nvidia.com/gpu": "4"}
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import yaml
+from command_result import Run
 from fake_cluster import FakeCluster, Object
-from furniture import add_pod, condition
-from running import Run
-from smoking import DONE, Answer, FakeGateway, Smoke, prediction, shown
+from release_objects import add_pod, condition
+from smoke_gateway import DONE, Answer, FakeGateway, Smoke, prediction, shown
 
 from contract.catalog import load_catalog
 from contract.ledger.client import Ledger

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from fake_cluster import FakeCluster, Object
-from furniture import APPS, PODS, SCALED, add_pod, add_scaling, condition, ended, labels
-from smoking import DONE, Answer, FakeGateway, Smoke, prediction, shown
+from release_objects import APPS, PODS, SCALED, add_pod, add_scaling, condition, ended, labels
+from smoke_gateway import DONE, Answer, FakeGateway, Smoke, prediction, shown
 
 from k8s import smoke as module
 from tests.support.fake_api_server import refusal

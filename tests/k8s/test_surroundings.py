@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import yaml
+from command_result import Run
 from fake_cluster import FakeCluster
-from furniture import add_pod, ended
-from running import Run
+from release_objects import add_pod, ended
 
 from k8s import needs, preflight
 from k8s.values import CHART, load_values, look_up

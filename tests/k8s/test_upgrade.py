@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
+from command_result import Result, Run
 from fake_cluster import FakeCluster
-from furniture import APPS, CLAIMS, labels, volume
-from running import Result, Run
+from release_objects import APPS, CLAIMS, labels, volume
 
 from tests.charts.effects import nested
 

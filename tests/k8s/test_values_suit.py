@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import yaml
+from command_result import Run
 from fake_cluster import FakeCluster
-from running import Run
 
 from k8s.values import CHART, load_values
 from tests.charts.rendering import HELM, refusal, render

@@ -27,7 +27,7 @@ def condition(kind: str, status: bool, reason: str = "", message: str = "") -> O
     return {"type": kind, "status": str(status), "reason": reason, "message": message}
 
 
-def furnish_for_install(cluster: FakeCluster) -> None:
+def add_prerequisites(cluster: FakeCluster) -> None:
     cluster.kinds["keda.sh/v1alpha1"] = {"scaledobjects", "triggerauthentications"}
     cluster.add(
         "/apis/apps/v1/namespaces/keda/deployments",
@@ -67,7 +67,7 @@ def volume(size: str, **fields: Any) -> Object:
     return {"spec": {"accessModes": ["ReadWriteOnce"], "resources": resources, **fields}}
 
 
-def furnish_release(cluster: FakeCluster) -> None:
+def add_release(cluster: FakeCluster) -> None:
     for component, replicas in (("gateway", 2), ("keeper", 1)):
         environment = [{"name": "SOLOIST_POD_SELECTOR", "value": "x"}]
         container = {"name": component, "env": environment if component == "keeper" else []}

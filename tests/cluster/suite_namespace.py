@@ -4,12 +4,12 @@ import contextlib
 import json
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from k8s.cluster import Cluster, NoCluster, Unanswered
+from local.processes import wait_for
 
 T = TypeVar("T")
 Object = dict[str, Any]
@@ -37,17 +37,21 @@ def wait_until(
 
     While the condition cannot be looked at, it does not hold.
     """
-    until = time.monotonic() + seconds
-    while True:
+    last = ""
+
+    def ask() -> T | None:
+        nonlocal last
         last = "it did not hold"
         try:
-            if value := condition():
-                return value
+            return condition()
         except PASSING as error:
             last = f"{type(error).__name__}: {error}"
-        if time.monotonic() > until:
-            raise AssertionError(f"not within {seconds:g} s: {what} ({last})")
-        time.sleep(every)
+            return None
+
+    found = wait_for(ask, seconds, every)
+    if not found:
+        raise AssertionError(f"not within {seconds:g} s: {what} ({last})")
+    return found
 
 
 def program(name: str) -> str | None:
@@ -56,23 +60,23 @@ def program(name: str) -> str | None:
     return str(own) if own.exists() else shutil.which(name)
 
 
-class Place:
-    """``with Place(cluster, name) as place``: the namespace exists, and is gone afterwards."""
+class SuiteNamespace:
+    """``with SuiteNamespace(cluster, name) as namespace``: the namespace exists, and is gone afterwards."""
 
-    live: ClassVar[list["Place"]] = []
+    live: ClassVar[list["SuiteNamespace"]] = []
 
     def __init__(self, cluster: Cluster, kubectl: str, helm: str) -> None:
         self.cluster = cluster
         self.name = cluster.namespace
         self._programs = {"kubectl": kubectl, "helm": helm}
 
-    def __enter__(self) -> "Place":
+    def __enter__(self) -> "SuiteNamespace":
         self.kubectl("create", "namespace", self.name)
-        Place.live.append(self)
+        SuiteNamespace.live.append(self)
         return self
 
     def __exit__(self, *_: object) -> None:
-        Place.live.remove(self)
+        SuiteNamespace.live.remove(self)
         self.kubectl("delete", "namespace", self.name, "--wait=false", "--ignore-not-found")
         wait_until(f"the namespace {self.name} is gone", self._gone, 300)
 

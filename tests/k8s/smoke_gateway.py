@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from command_result import Result
 from fake_cluster import Object
-from running import Result
 
 CATALOG = {
     "models": {
