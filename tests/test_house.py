@@ -208,3 +208,11 @@ def test_the_exceptions_of_these_rules_are_still_needed() -> None:
     assert not any(
         path.stem in ("utils", "common", "core", "helpers", "misc") for _, path in modules(*ROOMS)
     )
+
+
+def test_no_two_test_files_have_the_same_name() -> None:
+    names = [
+        path.name for path in (ROOT / "tests").rglob("test_*.py")
+    ]  # pytest knows them by it alone
+
+    assert sorted(names) == sorted(set(names))
