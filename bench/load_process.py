@@ -158,7 +158,7 @@ class ClosedLoop(LoadRun):
 
     async def warm_up(self) -> None:
         await super().warm_up()
-        with contextlib.suppress(TimeoutError):  # the drain will tell
+        with contextlib.suppress(TimeoutError):  # the drain counts those without an answer
             await asyncio.wait_for(self.warm.wait(), LONGEST_WARM_UP_SECONDS)
 
     def summary(self) -> dict[str, Any]:

@@ -38,9 +38,9 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Variant:
-    """A way to scale: what is measured, and who tells the ReplicaSet which pods are busy.
+    """A way to scale: what is measured, and whether a keeper marks the busy pods for the ReplicaSet.
 
-    `reaction` is the time from KEDA's look at the ledger to the ReplicaSet's choice of pods.
+    `reaction` is the time from KEDA's poll of the ledger to the ReplicaSet's choice of pods.
     """
 
     name: str

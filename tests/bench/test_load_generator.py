@@ -20,7 +20,7 @@ def wire(status: int, body: bytes) -> bytes:
 
 
 class Stub(asyncio.Protocol):
-    """A stack that answers as told, in order, on each connection."""
+    """A stack that answers as `respond` says, in order, on each connection."""
 
     def __init__(self, respond: Respond) -> None:
         self._respond = respond
@@ -176,10 +176,10 @@ def test_a_client_that_polls_asks_until_the_result_is_there() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "told"),
+    ("status", "body", "reason"),
     [(503, b"full", "503 b'full'"), (200, b"pending", "200 b'pending'"), (0, b"", "lost")],
 )
-def test_what_is_no_good_answer_is_an_error(status: int, body: bytes, told: str) -> None:
+def test_what_is_no_good_answer_is_an_error(status: int, body: bytes, reason: str) -> None:
     result = against(
         lambda message: (status, body, 0.0),
         {"requests": requests(2), "proof": "succeeded"},
@@ -188,7 +188,7 @@ def test_what_is_no_good_answer_is_an_error(status: int, body: bytes, told: str)
     )
     assert result["answers"] == [None, None]
     assert result["errors"] == 2
-    assert told in result["last_error"]
+    assert reason in result["last_error"]
 
 
 def test_a_target_survives_the_way_to_the_other_process() -> None:

@@ -1,4 +1,4 @@
-"""A gateway that answers as a test tells it."""
+"""A gateway whose answers a test decides."""
 
 import json
 from collections.abc import Callable

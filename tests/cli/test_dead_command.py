@@ -1,4 +1,4 @@
-"""`soloist dead`: what killed its workers is listed, and runs again when told."""
+"""`soloist dead`: what killed its workers is listed, and runs again when it is replayed."""
 
 from pathlib import Path
 from typing import Any

@@ -121,11 +121,11 @@ def test_sigterm_ends_it_too_also_while_it_loads(scene: Scene) -> None:
 def test_the_other_commands_find_it_while_it_runs(scene: Scene) -> None:
     seen = []
 
-    def look() -> None:
+    def read_and_interrupt() -> None:
         seen.append(read_run_file(load_settings()))
         interrupt()
 
-    scene.on("Ctrl-C ends it", look).run("plain")
+    scene.on("Ctrl-C ends it", read_and_interrupt).run("plain")
     assert seen[0].pid == os.getpid()
     assert seen[0].url in scene.said("answers at")
     assert read_run_file(load_settings()) is None
@@ -182,12 +182,12 @@ def test_an_embedded_ledger_that_dies_is_started_again_with_its_data(
             connection.set("kept", "yes")
         os.kill(ledger.pid, signal.SIGKILL)
 
-    def look() -> None:
+    def read_and_interrupt() -> None:
         with redis.Redis.from_url(ledger.url) as connection:
             kept.append(connection.get("kept"))
         interrupt()
 
-    scene.on("Ctrl-C ends it", crash).on("answers again", look)
+    scene.on("Ctrl-C ends it", crash).on("answers again", read_and_interrupt)
     assert scene.run("plain", ledger=ledger) == 0
     assert kept == [b"yes"]
 

@@ -149,8 +149,8 @@ def test_what_can_be_chosen_at_a_build(name: str) -> None:
         {'TORCH_INDEX=""', 'EXTRAS=""', "DEMO=false"} if name == "worker" else set()
     )
     # Neither an index, which may hold a password, nor anything else of the build is kept.
-    told = {one.value for one in final if one.name == "ARG"}
-    assert told == {f"VERSION={__version__}", 'REVISION=""', 'CREATED=""', 'SOURCE=""'}
+    arguments = {one.value for one in final if one.name == "ARG"}
+    assert arguments == {f"VERSION={__version__}", 'REVISION=""', 'CREATED=""', 'SOURCE=""'}
 
 
 def test_extras_that_refusals_name_are_there_and_the_image_can_have_them() -> None:

@@ -1,4 +1,4 @@
-"""A supervised process: its phases are told, it is started again when it ends, and given up when it cannot start."""
+"""A supervised process: its phases are shown, it is started again when it ends, and given up when it cannot start."""
 
 import asyncio
 import os

@@ -90,7 +90,7 @@ def test_without_a_keeper_a_busy_pod_looks_like_any_other() -> None:
 def test_a_busy_pod_costs_ten_and_its_age_as_of_the_last_look(
     since_start: float, cost: int
 ) -> None:
-    # The keeper looks at each full second, and 0.2 s later the ReplicaSet can read it.
+    # The keeper's round is at each full second, and 0.2 s later the ReplicaSet can read it.
     assert Keeper().cost(pod(1, recent=[(1000.5, 2000.0)]), 1000.5 + since_start) == cost
 
 

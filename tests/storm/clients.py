@@ -91,7 +91,7 @@ class Clients:
         """Cancel a prediction."""
         return self._do(self._cancel(id, gateway))
 
-    def look(self, id: str, gateway: str) -> Request:
+    def read_at_end(self, id: str, gateway: str) -> Request:
         """Look at a prediction once more, when all should be over; again where no answer comes."""
         for _ in range(5):
             request: Request = self._do(self._get(id, gateway, "final"))
@@ -165,7 +165,7 @@ class Clients:
                 intent.canceled = True
                 await self._cancel(request.id, self._any())
             case "stream" if request.accepted:
-                await self._listen(intent, request.id)
+                await self._read_whole_stream(intent, request.id)
             case "repeat" if intent.repeatable:
                 await asyncio.sleep(self._acts.uniform(0, 2))
                 await self._create(intent, self._any())
@@ -177,7 +177,7 @@ class Clients:
         if request.refused or (intent.repeatable and request.status in (None, 504)):
             return True
         if request.status == 504 and request.id:
-            # What it is told now is final: 404 is not recorded, and never will be.
+            # What GET answers now is final: with 404 it is not recorded, and never will be.
             return (await self._get(request.id, self._any(), "get")).status == 404
         return False
 
@@ -271,26 +271,26 @@ class Clients:
             if not request.id:
                 request.trouble = "an unknown outcome without an id"
 
-    async def _listen(self, intent: Intent, id: str) -> None:
+    async def _read_whole_stream(self, intent: Intent, id: str) -> None:
         """Read a stream to its end, with Last-Event-ID after each break."""
-        heard = StreamReading(id, intent.n)
-        self.history.stream_readings.append(heard)
+        reading = StreamReading(id, intent.n)
+        self.history.stream_readings.append(reading)
         last = ""
         for _ in range(MOST_POLLS):
-            heard.connections += 1
+            reading.connections += 1
             request = Request("stream", self._any(), time.monotonic(), id=id)
             self.history.requests.append(request)
             with contextlib.suppress(httpx.HTTPError):
-                last = await self._read_stream(request, heard, last)
-            if heard.done:
+                last = await self._read_stream(request, reading, last)
+            if reading.done:
                 return
             await asyncio.sleep(POLL_SECONDS)
 
-    async def _read_stream(self, request: Request, heard: StreamReading, last: str) -> str:
+    async def _read_stream(self, request: Request, reading: StreamReading, last: str) -> str:
         """Listen on one connection; the id of the last event."""
         async with self._http[request.gateway].stream(
             "GET",
-            f"/v1/predictions/{heard.id}/stream",
+            f"/v1/predictions/{reading.id}/stream",
             headers={"last-event-id": last} if last else {},
             timeout=httpx.Timeout(GIVE_UP_SECONDS, read=SILENT_SECONDS),
         ) as answer:
@@ -302,7 +302,7 @@ class Clients:
             with contextlib.suppress(httpx.HTTPError):
                 async for name, number, data in events(answer):
                     last = number or last
-                    heard.hear(name, data)
+                    reading.note_event(name, data)
         return last
 
     def _any(self) -> str:
@@ -315,9 +315,9 @@ class Clients:
             name: httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False)
             for name, port in self._gateways.items()
         }
-        self._pulse = asyncio.create_task(self._feel())
+        self._lag_task = asyncio.create_task(self._measure_lag())
 
-    async def _feel(self) -> None:
+    async def _measure_lag(self) -> None:
         """Notice when this thread does not run in time."""
         while True:
             before = time.monotonic()
@@ -328,7 +328,7 @@ class Clients:
 
     async def _close(self) -> None:
         self._asking = False
-        rest = [*self._tasks, self._pulse]
+        rest = [*self._tasks, self._lag_task]
         for task in rest:
             task.cancel()
         await asyncio.gather(*rest, return_exceptions=True)

@@ -92,7 +92,7 @@ class StreamReading:
     error: str | None = None
     connections: int = 0
 
-    def hear(self, event: str, data: str) -> None:
+    def note_event(self, event: str, data: str) -> None:
         """Note one event."""
         match event:
             case "output":

@@ -89,21 +89,21 @@ def _misfit(intent: Intent, record: Prediction, e: Evidence) -> str | None:
 
 def wrong_stream(e: Evidence) -> Iterator[Violation]:
     """A listener's text that is not the output's text."""
-    for heard in e.history.stream_readings:
-        record = e.records.get(heard.id)
+    for reading in e.history.stream_readings:
+        record = e.records.get(reading.id)
         if record is None or not record.status.terminal:
             continue  # a violation named `lost`
-        if not heard.done:
-            sentence = f"a listener of {heard.id} never got the end of its stream"
-            yield Violation("wrong_stream", sentence, {"heard": heard})
-        if not heard.done or record.status != "succeeded":
+        if not reading.done:
+            sentence = f"a listener of {reading.id} never got the end of its stream"
+            yield Violation("wrong_stream", sentence, {"reading": reading})
+        if not reading.done or record.status != "succeeded":
             continue
-        text = output_of(e.history.intents[heard.n].input)
-        if heard.text != text or heard.error is not None:
+        text = output_of(e.history.intents[reading.n].input)
+        if reading.text != text or reading.error is not None:
             yield Violation(
                 "wrong_stream",
-                f"a listener of {heard.id} got another text than the output",
-                {"heard": heard, "output": text},
+                f"a listener of {reading.id} got another text than the output",
+                {"reading": reading, "output": text},
             )
 
 

@@ -147,7 +147,7 @@ class Storm:
         unready = self._come_back()
         canaries = [] if unready else self._canaries()
         idle_waits = self._settle()
-        self._look_at_all()
+        self._read_all()
         ledger = self.system.ledger
         return Evidence(
             self.clients.history,
@@ -206,15 +206,15 @@ class Storm:
             time.sleep(0.2)
         return waits
 
-    def _look_at_all(self) -> None:
+    def _read_all(self) -> None:
         """Read every prediction that a client knows of, once through each gateway for those in doubt."""
         history = self.clients.history
         gateways = list(self.system.client_ports())
         for id in history.unknown():
             for gateway in gateways:
-                self.clients.look(id, gateway)
+                self.clients.read_at_end(id, gateway)
         for number, id in enumerate(history.accepted()):
-            self.clients.look(id, gateways[number % len(gateways)])
+            self.clients.read_at_end(id, gateways[number % len(gateways)])
 
 
 def count(evidence: Evidence) -> dict[str, int]:

@@ -159,7 +159,7 @@ class System:
         }
 
     def _start_store(self, name: str) -> None:
-        """Start it in a thread that lasts as long as this system, and go on meanwhile."""
+        """Start it in a thread, and go on meanwhile."""
         self._starting[name] = self._starter.submit(self.stores[name].start)
 
     # Supervising.

@@ -45,7 +45,7 @@ def freeze_a_worker_and_cancel(storm: Storm) -> None:
 
 
 def hold_a_create_back(storm: Storm) -> None:
-    """It reaches the ledger long after its client was told that it never will be recorded."""
+    """It reaches the ledger long after its client got the answer that it never will be recorded."""
     clients = storm.clients
     heal = set_link(storm, LinkState.SILENT_UP, f"{HERE}-ledger")
     request = clients.create(clients.intent(), HERE)

@@ -16,7 +16,7 @@ class EchoServer:
     def __init__(self) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
-        self.heard = b""
+        self.received = b""
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
@@ -31,7 +31,7 @@ class EchoServer:
         with connection:
             try:
                 while data := connection.recv(65536):
-                    self.heard += data
+                    self.received += data
                     connection.sendall(data)
             except OSError:
                 return
@@ -132,7 +132,7 @@ def test_what_is_held_arrives_late_and_whole(
     network.set_state("link", state)
     connection.sendall(b"held")
     assert silent(connection)
-    assert (b"held" in server.heard) is (state is LinkState.SILENT_DOWN)
+    assert (b"held" in server.received) is (state is LinkState.SILENT_DOWN)
     network.set_state("link", LinkState.CLEAR)
     assert hears(connection, 4) == b"held"
 
@@ -149,7 +149,7 @@ def test_what_is_held_is_never_delivered_after_a_reset(
     with pytest.raises(ConnectionResetError):
         connection.recv(1)
     assert says(connect(), b"after") == b"after"
-    assert server.heard == b"beforeafter"
+    assert server.received == b"beforeafter"
 
 
 def test_a_blackhole_takes_whoever_comes_and_says_nothing(

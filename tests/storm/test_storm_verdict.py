@@ -19,8 +19,8 @@ def story(n: int = 1, **input: object) -> Evidence:
     input = {"n": n, "do": "echo", **input}
     history = History(intents={n: Intent(n, "wide", input)})
     create = Request("create", "gateway-1", 10.0, n, "a", answered=10.1, status=201)
-    look = Request("final", "gateway-1", 20.0, id="a", answered=20.1, status=200)
-    history.requests = [create, look]
+    last_read = Request("final", "gateway-1", 20.0, id="a", answered=20.1, status=200)
+    history.requests = [create, last_read]
     history.observations = [
         Observation("a", 20.0, 20.1, "succeeded", output_of(input), None, 1, "t1", "final")
     ]
