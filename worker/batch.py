@@ -26,8 +26,8 @@ from worker.reports import Reporter
 
 logger = logging.getLogger(__name__)
 
-Note = Callable[..., None]
-"""Called with what happened, and how."""
+AddEvent = Callable[..., None]
+"""Called with the name of an event and its attributes."""
 MOST_EVENTS = 128
 
 
@@ -45,13 +45,13 @@ class Batch:
         self.started = time.monotonic()
         self.started_at = time.time()
         self.events: list[tuple[float, str, dict[str, str | int]]] = []
-        """(Unix seconds, what happened, with what), for its trace."""
+        """(Unix seconds, name, attributes), for its trace."""
         self.computing = True
         """False once the model has returned: from then on no hard limit holds."""
         self.reported_computing: bool | None = None
-        """What the ledger knows of `computing`."""
+        """The value of `computing` that the ledger has; None if it has none yet."""
         self.outcomes: list[Outcome] | None = None
-        """What came out, until it is written."""
+        """The outcomes, once the model has returned."""
         self.phases: dict[str, float] = {}
         """The seconds of preprocess, inference and postprocess, once it has run."""
         self.items: list[Item] = []
@@ -76,20 +76,20 @@ class Batch:
     def seconds(self) -> float:
         return time.monotonic() - self.started
 
-    def add_event(self, what: str, **how: str | int) -> None:
-        """Keep what happened for the batch's trace, so much of it as a span has room for."""
+    def add_event(self, name: str, **attributes: str | int) -> None:
+        """Keep an event for the batch's trace, at most `MOST_EVENTS` of them."""
         if len(self.events) < MOST_EVENTS:
-            self.events.append((time.time(), what, how))
+            self.events.append((time.time(), name, attributes))
 
     def stop_items(self, ids: Sequence[str]) -> None:
-        """Tell the model that nobody wants these any more."""
+        """Mark these items as unwanted, which the model sees in `should_stop`."""
         lost = set(ids)
         for item in self.items:
             if item.id in lost:
                 item.stopped.set()
 
     def predict(self, model: Model) -> list[Outcome]:
-        """Predict, and turn what came out into one outcome each.
+        """One outcome for each prediction.
 
         Raises:
             DeviceLost: the device's context is gone; nothing of this batch is done.
@@ -117,20 +117,20 @@ class Batch:
         ]
 
     def _split_time(self, read: float, predict: float) -> None:
-        """A model that marks nothing does nothing but infer."""
+        """A model that times no phase has only inference."""
         marked = take_seconds() or {"inference": predict}
         before, inference = read + marked.get("preprocess", 0.0), marked.get("inference", 0.0)
         after = max(0.0, self.seconds - before - inference)
         self.phases = {"preprocess": before, "inference": inference, "postprocess": after}
 
 
-def _forget(what: str, **how: str | int) -> None:
-    """For who keeps no note."""
+def _ignore(name: str, **attributes: str | int) -> None:
+    """Drop the event."""
 
 
-def predict_items(model: Model, items: list[Item], note: Note = _forget) -> list[Any]:
-    """One output or error for each item. An error of the whole batch is hunted down to its item by
-    halving, so that one bad item, or one that is too large, fails alone.
+def predict_items(model: Model, items: list[Item], add_event: AddEvent = _ignore) -> list[Any]:
+    """One output or error for each item. A batch that fails is halved until the item that is to blame stands
+    alone, so that one bad item, or one that is too large, fails alone.
     """
     if not items:
         return []
@@ -156,12 +156,14 @@ def predict_items(model: Model, items: list[Item], note: Note = _forget) -> list
     for item in items:
         item.again()
     if len(items) == 1:
-        note("tried again alone", code=fault.code, prediction=items[0].id)
+        add_event("tried again alone", code=fault.code, prediction=items[0].id)
         return _alone(model, items[0])
     metrics.SPLITS.labels(fault.code).inc()
-    note("split", code=fault.code, items=len(items))
+    add_event("split", code=fault.code, items=len(items))
     half = len(items) // 2
-    return predict_items(model, items[:half], note) + predict_items(model, items[half:], note)
+    return predict_items(model, items[:half], add_event) + predict_items(
+        model, items[half:], add_event
+    )
 
 
 def _alone(model: Model, item: Item) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Accounts for every batch: one log line, one for each of its predictions, and their spans."""
+"""The log and the traces of batches: one line a batch, one a prediction, and their spans."""
 
 import logging
 import time
@@ -18,7 +18,7 @@ Verdict = Callable[[Claimed], tuple[str | None, float]]
 
 
 class BatchLog:
-    """What one worker tells of its batches when they are over, so that nobody waits for it."""
+    """Logs the batches of one worker once they are over, so that no prediction waits for it."""
 
     def __init__(self, model: str, worker: str, device: str, tracing: Tracing) -> None:
         self._model = model
@@ -32,7 +32,7 @@ class BatchLog:
     def log_finished(
         self, batch: Batch, outcomes: Sequence[Outcome], fenced: Collection[str]
     ) -> None:
-        """Its outcomes are written, but for those that were fenced off."""
+        """Log a batch whose outcomes are written, all but the fenced ones."""
         by_id = {outcome.id: outcome for outcome in outcomes}
 
         def verdict(claimed: Claimed) -> tuple[str | None, float]:
@@ -74,7 +74,7 @@ class BatchLog:
         return row
 
     def log_handed_back(self, batch: Batch, reason: str) -> None:
-        """It ends without outcomes; `reason` is drain, device_lost or timeout."""
+        """Trace a batch that ended without outcomes; `reason` is drain, device_lost or timeout."""
         batch.add_event("handed back", reason=reason)
         error = None if reason == "drain" else reason
         self._trace(batch, lambda claimed: (error, batch.seconds))

@@ -1,4 +1,4 @@
-"""How batches end: their outcomes are written, or they are handed back; and how the process ends with them."""
+"""The end of a batch: its outcomes are written, or it is handed back. And the end of the process with it."""
 
 import logging
 import time
@@ -24,11 +24,11 @@ T = TypeVar("T")
 EXIT_BROKEN = 70
 """sysexits.h EX_SOFTWARE: a hung batch or a lost device; a fresh process may do better."""
 LONGEST_PAUSE_SECONDS = 0.5
-"""Between two tries to reach the ledger: what is kept back is written at once when it is there again."""
+"""Between two tries to reach the ledger."""
 LAST_TRIES_SECONDS = 5.0
-"""How long a process that must end goes on to begin last tries."""
+"""A process that must end begins no try to reach the ledger after this."""
 LAST_SECONDS = 0.5
-"""What a process that must end at once gives to the spans that wait to be sent."""
+"""How long a process that must end waits for spans to be sent."""
 
 
 class Completion:
@@ -71,16 +71,16 @@ class Completion:
         self._batch_log.log_finished(batch, outcomes, late)
 
     def hand_all_back(self) -> None:
-        """The grace period is over: write the outcomes that are kept back, hand back what is not finished, and
-        end.
-        """
+        """The grace period is over: write the outcomes that there are, hand back all other batches, and end."""
         try:
             self._end_each("drain", self._leases.batches)
         finally:
             self._end(0)
 
     def end_after_lost_device(self, batch: Batch) -> NoReturn:
-        """The device is lost: this batch may be why, or one beside it. Who loses a device loses a worker."""
+        """Hand all batches back as suspect, for any of them may have lost the device, and end. Each prediction is
+        charged with a lost worker.
+        """
         blame = {"suspect": True, "lost": True}
         try:
             self._write_when_ledger_answers(
@@ -94,7 +94,9 @@ class Completion:
             self._end(EXIT_BROKEN)
 
     def end_after_timeout(self, batch: Batch) -> None:
-        """A batch ran past its hard limit. Nothing in Python stops the computing thread, so the process ends."""
+        """A batch ran past its hard limit: end it and the process, as nothing in Python stops a thread that
+        computes.
+        """
         try:
             for late in [batch, *filter(self._leases.is_overdue, self._others(batch))]:
                 self._end_overdue(late)
@@ -109,7 +111,7 @@ class Completion:
             return [id for part in parts for id in self._ledger.run(part)]
 
     def _write_when_ledger_answers(self, batch: Batch, write: Callable[[], T]) -> T:
-        """Write how a batch ended; while the ledger is away, keep it and try again."""
+        """Try until the ledger answers."""
         trouble, pause = "", backoff_pauses(LONGEST_PAUSE_SECONDS)
         while True:
             try:
@@ -135,8 +137,8 @@ class Completion:
         log_endings(logger, self._tracing, released.endings)
 
     def _end_each(self, reason: str, batches: list[Batch], **blame: bool) -> None:
-        """The last try for the batches of a process that ends now, each apart: what fails for one may work for
-        the next, but a ledger that is away must not hold up the end.
+        """Try once to end each batch of a process that ends now. One that fails does not keep the others from being
+        tried, until LAST_TRIES_SECONDS are over.
         """
         until = time.monotonic() + LAST_TRIES_SECONDS
         for batch in batches:
@@ -152,7 +154,7 @@ class Completion:
 
     @staticmethod
     def _log_lost(batch: Batch, reason: str, error: Exception) -> None:
-        """Its leases end, and the keeper takes it back."""
+        """Log that a batch was not ended. Its leases run out, and the keeper requeues it."""
         facts = {
             "code": getattr(error, "code", type(error).__name__),
             "reason": reason,
@@ -164,12 +166,12 @@ class Completion:
             logger.error("outcomes are given up", extra=facts)
 
     def _others(self, batch: Batch) -> list[Batch]:
-        """The batches that are under way beside this one, in the pools that run several."""
+        """All batches but this one; pools other than solo run several."""
         return [other for other in self._leases.batches if other is not batch]
 
     def _end_overdue(self, batch: Batch) -> None:
-        """What was claimed alone is to blame for running past the limit. Of several the innocent deserve another
-        start, each alone, whatever is left of them.
+        """A prediction that was claimed alone fails with `timeout`. Of several it is not known which one hangs, so all
+        go back to the queue, to run alone.
         """
         attempts = batch.attempts
         logger.error("hard limit", extra={"predictions": len(attempts), "seconds": batch.seconds})

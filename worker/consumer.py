@@ -48,29 +48,28 @@ class SoloConsumer(Consumer):  # type: ignore[misc]
         return p
 
     def ensure_connected(self, conn: Any) -> Any:
-        """Connect, however long it takes. kombu's pauses between two tries grow to half a minute; what
-        waits is to be delivered within 30 s of the broker's return. Celery has a line for each try; ours
-        comes once, in its place, and names the settings.
+        """Connect, however long it takes, with pauses of LONGEST_PAUSE seconds at most: kombu's grow to 30 s. Celery
+        logs each try; this logs each trouble once, with the settings.
         """
-        connect, told = conn.ensure_connection, ""
+        connect, logged = conn.ensure_connection, ""
         tries = itertools.count(1)
 
         def ensure_connection(errback: Any, *args: Any, **kwargs: Any) -> Any:
-            def tell(error: BaseException, pause: float) -> None:
-                nonlocal told
+            def log_trouble(error: BaseException, pause: float) -> None:
+                nonlocal logged
                 trouble = broker_trouble(error)
-                if trouble != told:
+                if trouble != logged:
                     logger.warning(trouble, extra={"cause": str(error), **self.app.whereabouts})
-                told = self.app.health.waits_for = trouble
+                logged = self.app.health.waits_for = trouble
                 logger.debug("the broker is tried again", extra={"tries": next(tries)})
 
             pauses = {"interval_start": 1, "interval_step": 1, "interval_max": LONGEST_PAUSE}
-            return connect(tell, *args, **kwargs, **pauses)
+            return connect(log_trouble, *args, **kwargs, **pauses)
 
         conn.ensure_connection = ensure_connection
         connected = super().ensure_connected(conn)
         self.app.health.waits_for = ""
-        if told:
+        if logged:
             logger.info("the broker answers again")
         return connected
 

@@ -1,4 +1,4 @@
-"""The end of a worker: SIGTERM lets it finish its batch, take no more, and exit with 0."""
+"""SIGTERM: a worker finishes its batch, takes no more, and exits with 0."""
 
 import logging
 import os
@@ -17,16 +17,16 @@ class _Drain:
     started = False
     since = 0.0
     signaled: Event | None = None
-    """Set once the worker was told to end; None while there can be no batch to finish."""
+    """Set by the signal; None while there can be no batch to finish."""
 
 
 def draining() -> bool:
-    """True once the worker was told to end."""
+    """True once SIGTERM or SIGINT came."""
     return _Drain.started
 
 
 def drain_seconds() -> float:
-    """How long ago the worker was told to end; 0 if it was not."""
+    """Seconds since the signal; 0 before."""
     return time.monotonic() - _Drain.since if _Drain.started else 0.0
 
 
@@ -39,8 +39,8 @@ def install_handlers() -> None:
 
 
 def end_by_exception() -> None:
-    """From now on there is something to take back, so the end is an exception in the main thread. Before, it is at
-    once: an import may swallow an exception, or take it for an error of its own.
+    """From now on a signal raises SystemExit in the main thread, so that what was begun is undone. Before, it ends the
+    process at once, as an import may swallow an exception.
     """
     _Drain.by_exception = True
 
@@ -50,9 +50,9 @@ def finish_batch_first(
     hand_back: Callable[[], None],
     on_signal: Callable[[], None] = lambda: None,
 ) -> None:
-    """From now on there may be a batch to finish. `on_signal` is called, in a thread of its own, when the worker is
-    told to end; `hand_back` when the batch is not finished `grace_seconds` later, and must end the process. One that
-    was told before, and whose model took the end for an error of its own, ends here.
+    """From now on a signal lets the running batch finish. `on_signal` is called at the signal, in a thread of its own;
+    `hand_back` when the batch is not finished `grace_seconds` later, and must end the process. If a signal came before
+    and the model swallowed its SystemExit, the process ends here.
     """
     signaled = Event()
 

@@ -28,7 +28,7 @@ MOST_HEADER_BYTES = 100_000_000
 
 def compute_fingerprint(spec: ModelSpec) -> str:
     """The second half of the version's name: of a folder its files, of a Hugging Face id the commit in the
-    cache, of a Python class its module's source. UNTOLD where nothing is there, which loading will tell.
+    cache, of a Python class its module's source. UNTOLD where there is nothing, which loading refuses.
     """
     digest = hashlib.sha256()
     try:
@@ -124,7 +124,7 @@ def _add_file(digest: "hashlib._Hash", file: BinaryIO, size: int) -> None:
 def _add_weights(digest: "hashlib._Hash", file: BinaryIO, size: int) -> None:
     """The header, and of each tensor a piece out of its middle (huggingface/safetensors, README: Format)."""
     length = int.from_bytes(file.read(8), "little")
-    if length > min(size, MOST_HEADER_BYTES):  # no safetensors file: loading will say so
+    if length > min(size, MOST_HEADER_BYTES):  # no safetensors file: loading refuses it
         _add_file(digest, file, size)
         return
     header = file.read(length)
@@ -141,7 +141,7 @@ def _spans(header: bytes) -> Iterator[tuple[int, int]]:
             if name != "__metadata__":
                 start, end = tensor["data_offsets"]
                 yield max(0, int(start)), max(0, int(end))
-    except (ValueError, TypeError, KeyError, AttributeError):  # loading will say so
+    except (ValueError, TypeError, KeyError, AttributeError):  # loading refuses it
         return
 
 

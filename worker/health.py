@@ -29,7 +29,7 @@ PHASES = ("starting", "importing", "loading", "connecting", "ready")
 
 @dataclass(slots=True)
 class Health:
-    """What the probes say. `alive` and `busy` are asked at each probe, `on_phase` is told of each phase."""
+    """The state that the probes report. `alive` and `busy` are called at each probe, `on_phase` at each new phase."""
 
     alive: Callable[[], bool] = lambda: True
     busy: Callable[[], bool] = lambda: False
@@ -52,7 +52,7 @@ class Health:
 
     @property
     def loaded(self) -> bool:
-        """True once the model is loaded: what is missing then may come by itself, and a restart brings no nearer."""
+        """True once the model is loaded. What is missing then is outside of this process, so a restart would not help."""
         return PHASES.index(self.phase) >= PHASES.index("connecting")
 
     @property
@@ -113,7 +113,7 @@ class ProbeServer(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A prober that left before its answer is no news; http.server would print a traceback."""
+        """A prober may leave before its answer; http.server would print a traceback."""
         logger.debug("a probe failed", exc_info=True)
 
 

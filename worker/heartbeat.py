@@ -1,4 +1,4 @@
-"""Tells the ledger that this worker is there and what it does, from a thread of its own."""
+"""The heartbeat of a worker: a thread that registers it in the ledger, again and again, with what it does."""
 
 import atexit
 import logging
@@ -21,9 +21,9 @@ logger = logging.getLogger(__name__)
 
 
 class Heartbeat:
-    """One worker's announcements. They go on while the model loads and while a batch computes; those of a
-    worker that died run out like its leases. What people see depends on them, and for how long what names
-    a version waits for a worker of it.
+    """Registers one worker: while the model loads, while a batch computes, while it drains. A registration runs out
+    like a lease when its worker dies. Statuses depend on it, and how long a prediction that names a version waits for a
+    worker of that version.
     """
 
     def __init__(
@@ -40,12 +40,12 @@ class Heartbeat:
         self._changed = Event()
         self._ended = False
         self._records_failure = False
-        self._heard = True
-        """Whether the ledger may have the last announcement: one that is on its way counts."""
+        self._registered = True
+        """Whether the ledger may have the last registration; one whose answer is still out counts."""
 
     def start(self, name: str) -> None:
-        """Announce the worker of this name until the process ends. In the pools that fork, each child is
-        one, and begins after the fork.
+        """Register the worker of this name until the process ends. In the pool that forks each child is a worker, and
+        starts its heartbeat after the fork.
         """
         self._start = secrets.token_hex(4)
         self._thread = Thread(target=self._run, args=[name], name="heartbeat", daemon=True)
@@ -55,8 +55,8 @@ class Heartbeat:
 
     @contextmanager
     def starting(self, name: str) -> Iterator[None]:
-        """As `begin`, and what is done in here is the start. A worker that is refused it takes its announcement back
-        first, so that nothing comes after its last words.
+        """As `start`, around the start of the worker. If it is refused, the worker is deregistered before its failure is
+        recorded.
         """
         self.start(name)
         try:
@@ -66,49 +66,49 @@ class Heartbeat:
             raise
 
     def beat_now(self) -> None:
-        """Announce now: what it does has changed."""
+        """Register again now, as what the worker does has changed."""
         self._changed.set()
 
     def stop(self, *, records_failure: bool = False) -> None:
-        """Take the announcement back. From a ledger that is away it is not: it runs out by itself. `records_failure` is of
-        a worker that says itself why it could not start (worker/start_failure.py).
+        """Deregister the worker. In a ledger that is away the registration runs out by itself. `records_failure`: the
+        caller records why the worker could not start.
         """
         self._records_failure = self._records_failure or records_failure
         self._ended = True
         self._changed.set()
-        if self._heard:
+        if self._registered:
             self._thread.join(2 * self._settings.ledger_timeout_seconds)
 
     def _run(self, name: str) -> None:
         ledger, often = Ledger(self._settings), self._settings.renew_seconds
         while not self._ended:
             self._changed.clear()
-            self._heard = self._send(ledger, lambda: self._announcement(name))
+            self._registered = self._send(ledger, lambda: self._registration(name))
             rarely = max(REPEAT_SHARE * self._settings.lease_seconds, often)
-            self._changed.wait(rarely if self._heard else often)
-        if self._heard:
+            self._changed.wait(rarely if self._registered else often)
+        if self._registered:
             early = not (self._health.ready or draining() or self._records_failure)
             self._send(ledger, lambda: deregister(self._model, name, early=early))
         ledger.close()
 
     @staticmethod
-    def _send(ledger: Ledger, say: Callable[[], Transition[bool]]) -> bool:
+    def _send(ledger: Ledger, make: Callable[[], Transition[bool]]) -> bool:
         """Whether the ledger took it."""
         try:
-            ledger.run(say())
+            ledger.run(make())
             return True
-        except SoloistError:  # it is said again soon, and whoever needs the ledger tells of it
+        except SoloistError:  # the next beat is soon, and other calls log that the ledger is away
             logger.debug("not announced", exc_info=True)
         except Exception:
             logger.exception("not announced")
         return False
 
-    def _announcement(self, name: str) -> Transition[bool]:
+    def _registration(self, name: str) -> Transition[bool]:
         lease = self._settings.lease_seconds
         return register(self._model, self._worker(name), lease, self._start)
 
     def _worker(self, name: str) -> Worker:
-        """What there is to say now. That it is busy, the ledger knows by its leases."""
+        """The worker as it is now. The ledger knows by its leases whether it is busy."""
         ready = self._health.ready
         return Worker(
             name=name,

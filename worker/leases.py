@@ -1,4 +1,4 @@
-"""Keeps the leases of running batches while the main thread computes, and learns what was canceled."""
+"""The leases of running batches: renewed by a thread while the main thread computes, which learns of cancels thereby."""
 
 import faulthandler
 import logging
@@ -17,10 +17,10 @@ from worker.batch import Batch
 logger = logging.getLogger(__name__)
 
 HARD_EXIT_SLACK_SECONDS = 1.0
-"""How much later than the watchdog faulthandler ends a process whose interpreter lock is held."""
+"""How long after the watchdog the timer in C ends a process whose interpreter lock is held."""
 SILENCE_SLACK_SECONDS = 10.0
-"""How long after its lease a process that could not renew it is left to wake up by itself. Longer than one call
-to a ledger that is away: waiting for it is no hang."""
+"""How long after its lease a process that could not renew it may live. Longer than one call to a ledger that is
+away, which is no hang."""
 
 
 class Leases:
@@ -79,15 +79,15 @@ class Leases:
             self._drop(batch)
 
     def lift_hard_limit(self, batch: Batch) -> None:
-        """The model has returned: no hard limit holds for this batch any more, only its leases."""
+        """The model has returned: the hard limit is for the model, so only the leases hold from now on."""
         with self._changed:
             batch.computing = False
             self._arm()
 
     @contextmanager
     def ending(self, batch: Batch) -> Iterator[None]:
-        """Its leases end in here, if nothing is raised. No extension goes out meanwhile, and none for this
-        batch afterwards: the ledger would take it for a sign that an idle worker is busy.
+        """Around the call that ends a batch's leases. No renewal is sent meanwhile, and none for this batch afterwards:
+        the ledger would take the idle worker for busy.
         """
         with self._extending:
             yield
@@ -129,7 +129,7 @@ class Leases:
                         self._end_after_timeout(batch)
                 self.renew_all()
             except Exception:
-                # Whatever it is: without this thread the batches are lost, and nobody looks at their limit.
+                # Without this thread no lease is renewed and no hard limit is watched.
                 logger.exception("the look at the leases failed")
                 time.sleep(self._renew_seconds)
 

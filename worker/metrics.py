@@ -33,7 +33,7 @@ STATES = ("starting", "importing", "loading", "connecting", "ready", "draining")
 
 
 class CallbackCounter(Collector):
-    """A counter whose value is asked for when the metrics are: it grows in between."""
+    """A counter whose value is read when the metrics are scraped."""
 
     def __init__(self, name: str, documentation: str) -> None:
         self._name, self._documentation = name, documentation

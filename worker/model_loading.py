@@ -33,7 +33,7 @@ def load_model(spec: ModelSpec, version: str, device: str, enter: Callable[[str]
         model.load(spec, device)
     except StartRefused:
         raise
-    except (Exception, SystemExit) as error:  # user code may say that it is to end
+    except (Exception, SystemExit) as error:  # an author's code may call sys.exit
         if draining():
             raise
         logger.debug("the model failed to load", exc_info=True)

@@ -154,7 +154,7 @@ class LoadInChildren:
 
         # At its end a child may wait for 30 s until its parent has read a result that nobody needs.
         billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 10
-        # What it says of a child goes to our log, as a line of JSON like all others.
+        # Its lines about children go to our log, as JSON.
         billiard.util.get_logger().propagate = True
         # As long as nobody listens, Celery sets up logging of its own in the children, and drops our lines.
         setup_logging.connect(_keep_logging, weak=False)
@@ -162,7 +162,7 @@ class LoadInChildren:
         Thread(target=self._wait_for_children, name="children", daemon=True).start()
 
     def on_connected(self) -> None:
-        """Each child tells by itself that it is ready."""
+        """Each child becomes ready by itself."""
 
     def before_first_message(self) -> None:
         drain.finish_batch_first(

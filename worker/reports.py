@@ -1,4 +1,4 @@
-"""Carries what running predictions say of themselves to the ledger, off the thread that computes."""
+"""Sends what running predictions report (output, logs, progress) to the ledger, off the thread that computes."""
 
 import logging
 from collections.abc import Iterable, Iterator
@@ -27,10 +27,10 @@ MOST_GATHERED = 4096
 
 
 class StreamedOutput:
-    """What was streamed of one prediction's output, and where the run under way stands in it.
+    """What was streamed of one prediction's output, and the place of the current run in it.
 
-    What was streamed cannot be taken back. A run that comes after another one is silent as long as it
-    repeats that, says what goes beyond it, and falls silent for good where it differs.
+    What was streamed cannot be taken back. So a later run sends nothing while it repeats what was streamed, then what
+    goes beyond it, and nothing any more once it differs.
     """
 
     def __init__(self, attempt: int, streamed: str = "") -> None:

@@ -1,4 +1,4 @@
-"""What a worker that cannot start leaves in the ledger, for those who see the API and not its log."""
+"""Why a worker could not start, recorded in the ledger for those who see the API and not the log."""
 
 import logging
 import re
@@ -31,8 +31,8 @@ PATH = re.compile(r"(?<![\w.…])(?:~|[A-Za-z]:)?(?:[\\/][\w.@+~-]+)*[\\/]([\w.@
 
 
 def redact(text: str) -> str:
-    """A sentence for everybody who may ask: without secrets, addresses and where files lie on the machine, and
-    no longer than the ledger keeps. Of a path its last part stays, of a URL its scheme.
+    """A sentence that everybody may read: without secrets, addresses and folders of the machine, and no longer than
+    the ledger keeps. Of a path its last part stays, of a URL its scheme.
     """
     for secret in sorted(secret_values(), key=len, reverse=True):
         text = text.replace(secret, CUT)
@@ -49,8 +49,8 @@ def redact(text: str) -> str:
 
 
 def record_start_failure(model: str, error: StartRefused, worker: str = "") -> None:
-    """Say in the ledger why a worker of this model does not start. Best effort, and soon over: a ledger that is
-    away, or wrong for us, gets nothing.
+    """Record in the ledger why a worker of this model does not start. Best effort, and soon over: nothing is recorded in
+    a ledger that is away, or wrong for this worker.
     """
     if isinstance(error, LedgerUnsafe | LedgerNewer):
         return
@@ -59,12 +59,12 @@ def record_start_failure(model: str, error: StartRefused, worker: str = "") -> N
     except StartRefused:  # it does not say where the ledger is
         return
     # In a thread: a name may take long to be looked up.
-    thread = Thread(target=_say, args=(settings, model, error, worker), daemon=True)
+    thread = Thread(target=_record, args=(settings, model, error, worker), daemon=True)
     thread.start()
     thread.join(2 * settings.ledger_timeout_seconds)
 
 
-def _say(settings: Settings, model: str, error: StartRefused, worker: str) -> None:
+def _record(settings: Settings, model: str, error: StartRefused, worker: str) -> None:
     ledger = Ledger(settings)
     try:
         ledger.check()

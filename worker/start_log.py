@@ -1,4 +1,4 @@
-"""What a worker says once when it is ready: what it has loaded, on what, in which time and in how much memory."""
+"""The log line of a worker that is ready: what it has loaded, on which device, in which time and memory."""
 
 import logging
 import os

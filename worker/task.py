@@ -101,16 +101,16 @@ class Predict(Task):  # type: ignore[misc]
     def run(self, wakeup: int) -> None:
         """Look for work once; `wakeup` is the number of the message that asked for it."""
         if draining():
-            # Taken from the broker a moment too late: let another worker hear it.
+            # The message came after the signal: send it on to another worker.
             self._notifier.send_wakeups(self._spec.name, [wakeup])
             return
-        # What waits for this version alone is its own to fetch: a message may have reached a worker of
-        # another version, to whom it meant nothing.
+        # Predictions that only this version may take are claimed without a further message, as a message may
+        # have reached a worker of another version.
         while self._run_once(wakeup) and not draining():
             wakeup = 0
 
     def _run_once(self, wakeup: int) -> bool:
-        """Claim and serve one batch; whether others wait that only workers of this version may take."""
+        """Claim and run one batch. True if others wait that only workers of this version may take."""
         started = time.monotonic()
         claimed = self._claim(wakeup)
         if claimed is None:

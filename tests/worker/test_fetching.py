@@ -316,7 +316,10 @@ def test_how_much_has_come_is_told_every_few_seconds(
 ) -> None:
     monkeypatch.setattr(fetching, "TELL_SECONDS", 0.01)
     (tmp_path / "before").write_bytes(b"." * 50)
-    with caplog.at_level(logging.INFO), fetching._telling(tmp_path, 100, {"model": "tiny"}):
+    with (
+        caplog.at_level(logging.INFO),
+        fetching._logging_progress(tmp_path, 100, {"model": "tiny"}),
+    ):
         (tmp_path / "part.incomplete").write_bytes(b"." * 30)
         until(
             "it is told",

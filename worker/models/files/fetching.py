@@ -173,7 +173,7 @@ def _download(repository: str, revision: str | None, facts: dict[str, Any]) -> N
     missing = sum(sizes[name] for name in wanted if not (folder / name).is_file())
     parts = folder.parents[1] / "blobs"
     _sweep(parts)
-    with _telling(parts, missing, facts):
+    with _logging_progress(parts, missing, facts):
         snapshot_download(
             repository, revision=commit, allow_patterns=[escape(name) for name in wanted]
         )
@@ -201,17 +201,17 @@ def _sweep(parts: Path) -> None:
 
 
 @contextmanager
-def _telling(parts: Path, total: int, facts: dict[str, Any]) -> Iterator[None]:
+def _logging_progress(parts: Path, total: int, facts: dict[str, Any]) -> Iterator[None]:
     """Says every few seconds how much has come; where several fetch into one cache, all of it."""
     over = Event()
     before = _bytes(parts)
 
-    def tell() -> None:
+    def log_progress() -> None:
         while not over.wait(TELL_SECONDS):
             done = min(_bytes(parts) - before, total)
             logger.info("fetching", extra={**facts, "fetched_bytes": done, "total_bytes": total})
 
-    thread = Thread(target=tell, name="telling", daemon=True)
+    thread = Thread(target=log_progress, name="progress", daemon=True)
     thread.start()
     try:
         yield

@@ -17,7 +17,7 @@ START = 1
 
 
 class ImageDecoder:
-    """A model that writes of what it sees, through its own `generate`."""
+    """A model that writes a text about an image."""
 
     def __init__(self, images: ImageModel, tokenizer: Any) -> None:
         self.images = images

@@ -1,7 +1,7 @@
 """Which rows may share a pass of a model: it is tried when the model is loaded.
 
 An answer must not depend on the rows beside it. No file of a model says what that takes: most models heed the
-padding mask, some are not told of it or read past it, a few mix up whole rows. So each is asked alone and in a
+padding mask, some take none or read the padding all the same, a few mix up whole rows. So each is asked alone and in a
 batch, and gets the largest batches in which it answers the same.
 """
 

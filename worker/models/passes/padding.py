@@ -1,4 +1,4 @@
-"""Rows of unequal length as one rectangle of numbers, filled with what the model takes for padding."""
+"""Rows of unequal length as one rectangle, padded with a token that the model takes for padding."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ def pad_rows(mask: Rectangle, rows: Sequence[Sequence[int]], padding: int) -> Re
 
 @dataclass(slots=True)
 class PaddingToken:
-    """The one token that fills up rows and that the model itself takes for padding.
+    """The token that pads rows and that the model itself takes for padding.
 
     Decoders that classify look for a row's last token by `config.pad_token_id`: what fills must be what
     they look for. Where the model names none, alone it reads the very last token of a text, whichever
@@ -66,7 +66,7 @@ class PaddingToken:
         return cls(config, embedded, token, free=not known)
 
     def choose(self, rows: Sequence[Sequence[int]]) -> int:
-        """The token to fill these rows with; the model is told where it did not name one."""
+        """The token to pad these rows with. It is set in the model's configuration where that names none."""
         if not self.free:
             return self.token
         ends = {row[-1] for row in rows}

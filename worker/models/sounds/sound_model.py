@@ -1,4 +1,4 @@
-"""What a model hears: the features of a sound, and which sounds may share a pass.
+"""A model that reads sounds: the features of each sound, and which sounds share a pass.
 
 Features are made sound by sound, as if each were asked alone. Sounds of different lengths share a pass
 only if the model was seen, when it was loaded, to answer a padded sound as it does the same one alone:
@@ -49,7 +49,7 @@ class SoundModel:
     ) -> None:
         """`attempt(self, [features])`, where a forward pass of `model` is not how it answers.
 
-        `options`: what the extractor is told besides the sound.
+        `options`: further arguments of the extractor.
         """
         self.device = device
         self._options = options
@@ -77,7 +77,7 @@ class SoundModel:
 
     @timed("preprocess")
     def extract_features(self, samples: Samples, **more: Any) -> Features:
-        """The features of a sound; `more` is what the extractor is told for this one.
+        """The features of a sound; `more`: further arguments of the extractor for this sound.
 
         Raises:
             BadItem: the sound is too short, or the extractor makes nothing of it, or NaN.
@@ -103,13 +103,13 @@ class SoundModel:
         return features
 
     def passes(
-        self, sounds: Sequence[Samples], wishes: Sequence[Hashable] | None = None
+        self, sounds: Sequence[Samples], keys: Sequence[Hashable] | None = None
     ) -> Iterator[list[int]]:
-        """Indexes of the sounds that may share a pass; those of one pass have equal wishes."""
+        """Indexes of the sounds that may share a pass; those of one pass have equal `keys`."""
         groups: dict[Any, list[int]] = {}
         for index, samples in enumerate(sounds):
             length = None if self.fixed else self.batching.pass_key(len(samples), index)
-            groups.setdefault((length, wishes[index] if wishes else None), []).append(index)
+            groups.setdefault((length, keys[index] if keys else None), []).append(index)
         for members in groups.values():
             for one in cut_into_passes(
                 [self.count_tokens(sounds[index]) for index in members], self.budget

@@ -26,7 +26,7 @@ from worker.models.writing.sampling import find_seed
 from worker.models.writing.text_stream import StopIfUnwanted
 
 KINDS = ("whisper", "speech_to_text", "speech-encoder-decoder", "moonshine", "speecht5")
-"""Models that need no more than a sound; others are told what to do in words or with more files."""
+"""Models that need no more than a sound; others need a prompt or further files."""
 OPTIONS = SAMPLING | {
     "do_sample",
     "early_stopping",
@@ -64,7 +64,7 @@ class NobodyWaits(Exception):
 
 
 class SpeechDecoder:
-    """A model that hears a sound and writes what is said."""
+    """A model that reads a sound and writes what is said."""
 
     def __init__(self, checkpoint: Checkpoint, device: str) -> None:
         kind = checkpoint.load_part("AutoConfig").model_type
@@ -122,12 +122,12 @@ class SpeechDecoder:
 
     def transcribe(self, pieces: Sequence[Piece]) -> None:
         """Give each piece its output."""
-        wishes = [self._wish(piece) for piece in pieces]
-        for some in self.sounds.passes([piece.samples for piece in pieces], wishes):
+        keys = [self._pass_key(piece) for piece in pieces]
+        for some in self.sounds.passes([piece.samples for piece in pieces], keys):
             self._pass([pieces[index] for index in some])
 
     def _options(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """What `generate` of a model that is not Whisper is told; raises BadItem."""
+        """The arguments of `generate` for a model that is not Whisper; raises BadItem."""
         options, own, draws = {**given}, self._model.generation_config, self._draws(given)
         shaped = sorted((SAMPLING | {"temperature"}) & given.keys())
         if shaped and not draws:
@@ -142,12 +142,12 @@ class SpeechDecoder:
         for name, most in (("max_new_tokens", (room or 0) - 1), ("max_length", room or 0)):
             if room and given.get(name, 0) > most:  # the start token has a position too
                 raise BadItem(f"`{name}` is more than {most}, which this model has room for")
-        told = asked or given.get("max_length") or own.max_length or own.max_new_tokens
-        if not told:
+        limit = asked or given.get("max_length") or own.max_length or own.max_new_tokens
+        if not limit:
             options["max_new_tokens"] = min(NEW_TOKENS, (room or NEW_TOKENS + 1) - 1)
         return options
 
-    def _wish(self, piece: Piece) -> Any:
+    def _pass_key(self, piece: Piece) -> Any:
         """Equal for pieces that may share a call of `generate`."""
         options = piece.options
         alone = self._draws(options)

@@ -27,7 +27,7 @@ class Piece:
     """False, True, `word` or `char`: what is to be timed."""
     stride: Stride | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
-    """What `generate` is told."""
+    """The arguments of `generate`."""
     output: Any = None
     """What transformers' own pipeline takes to make a text of, or the exception that fails the row."""
 

@@ -53,7 +53,7 @@ class Whisper:
         return hasattr(self._own, "no_timestamps_token_id")
 
     def options(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """What `generate` is told.
+        """The arguments of `generate`.
 
         Raises:
             BadItem: the model cannot, or the options contradict each other.
@@ -61,7 +61,7 @@ class Whisper:
         options = {**given}
         self._speaks(given)
         for name in (*THRESHOLDS, "condition_on_prev_tokens"):
-            # told anew, as `generate` keeps the scores only for thresholds that it is told
+            # given again, as `generate` keeps the scores only for thresholds among its arguments
             value = given.get(name, getattr(self._own, name, None))
             if value is not None:
                 options[name] = value

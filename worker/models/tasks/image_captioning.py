@@ -1,4 +1,4 @@
-"""What is in an image, written: image-to-text, and what else writes of images."""
+"""Captions of images: image-to-text."""
 
 from typing import Any
 
@@ -51,25 +51,25 @@ class ImageToText:
 
     def predict(self, items: list[Item]) -> list[Any]:
         rows = Rows(items, "image")
-        wishes: dict[Any, tuple[GenerationPlan, int | None]] = {}
+        plans: dict[Any, tuple[GenerationPlan, int | None]] = {}
 
         def read(row: Row) -> PreparedImage:
-            plan, seed = self._wish(row)
-            # who draws its tokens is alone with its seed
-            wish = (plan.key, plan.most, None if seed is None else id(row))
-            wishes[wish] = plan, seed
+            plan, seed = self._plan(row)
+            # a row that is sampled runs alone, with its own seed
+            key = (plan.key, plan.most, None if seed is None else id(row))
+            plans[key] = plan, seed
             prepared = self._images.prepare(row.value)
-            prepared.group = wish
+            prepared.group = key
             return prepared
 
         for some, inputs in self._images.passes(rows, read):
-            plan, seed = wishes[some[0].value.group]
+            plan, seed = plans[some[0].value.group]
             found = self._decoder.generate(inputs, seed, generation_config=plan.config)
             for row, text in zip(some, found, strict=True):
                 row.result = {"generated_text": text} if isinstance(text, str) else text
         return rows.outputs()
 
-    def _wish(self, row: Row) -> tuple[GenerationPlan, int | None]:
+    def _plan(self, row: Row) -> tuple[GenerationPlan, int | None]:
         given = flatten_parameters(row.parameters, NESTED)
         plan = self._planner.plan(given, START, self._room)
         if not plan.config.do_sample:

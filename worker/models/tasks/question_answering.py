@@ -32,7 +32,7 @@ class QuestionAnswering:
     def load(self, spec: ModelSpec, device: str) -> None:
         checkpoint = Checkpoint(spec)
         tokenizer = checkpoint.load_tokenizer()
-        # models that are filled up at the left were trained with the context in front
+        # models that are padded at the left were trained with the context in front
         self._context_first = tokenizer.padding_side == "left"
         self._special = tokenizer.num_special_tokens_to_add(pair=True)
         self._encoder = Encoder(

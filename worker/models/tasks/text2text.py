@@ -75,7 +75,7 @@ class Text2Text:
         """What a row asks of `generate`.
 
         Raises:
-            BadItem: the text or its wishes are more than the model has positions for.
+            BadItem: the text, or what is asked for, is longer than the model has positions for.
         """
         if len(text) > self._limit:
             raise BadItem(
@@ -173,7 +173,7 @@ class Translation(Text2Text):
     def _prefix(self, row: Row) -> str:
         """What the text begins with: Marian's code of the language, or T5's task.
 
-        T5 is told the languages in words, if its own file has none for them.
+        T5 reads the languages in words, if its own file has no prefix for them.
         """
         given = self.decoder.parameters_of(row)
         source, target = given.get("src_lang"), given.get("tgt_lang")

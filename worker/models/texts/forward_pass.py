@@ -1,4 +1,4 @@
-"""One forward pass: the inputs that a model takes, filled up the way that it reads them."""
+"""One forward pass of an encoder: the inputs that the model takes, padded as it reads them."""
 
 import inspect
 import time

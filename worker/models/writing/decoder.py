@@ -186,7 +186,7 @@ class Decoder:
     def _within(self, requests: list[Request]) -> list[list[Request]]:
         """Passes none of whose rows comes to run beyond the model's positions.
 
-        A row that is over is carried along, filled up, until the last one of its pass is.
+        A row that is over stays in its pass, padded, until the last one is over.
         """
         most = max(plan.most for _, _, plan in requests)
         longest = max(plan.start for _, _, plan in requests)

@@ -1,6 +1,6 @@
 """Trials of a decoder: the batches in which it continues a text as it does alone, and whether it can search.
 
-Some models are not told the padding (XLNet), others count positions through it (the decoders of BART and its
+Some models take no padding mask (XLNet), others count positions through it (the decoders of BART and its
 kin, alone), RWKV in transformers mixes up whole rows.
 """
 
