@@ -4,14 +4,12 @@ import contextlib
 import signal
 import sys
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import httpx
 
 from local.processes import PROJECT, Process, free_port
 from tests.support.waiting import until
-
-T = TypeVar("T")
 
 START_SECONDS = 120.0
 
