@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from contract.errors import CatalogInvalid, ModelNotFound
+from contract.ledger.lease_terms import TIMEOUT_SECONDS
 from contract.tasks import TASKS, Schema, TaskName
 from contract.versions import HALF, UNTOLD, entry_of, is_version
 
@@ -89,7 +90,7 @@ class ModelSpec(BaseModel):
     max_batch_tokens: int = Field(
         16384, ge=1, description="Most tokens, padding included, in one forward pass."
     )
-    timeout_seconds: float = Field(300.0, gt=0, description="Hard limit of one batch.")
+    timeout_seconds: float = Field(TIMEOUT_SECONDS, gt=0, description="Hard limit of one batch.")
     max_queue: int = Field(10_000, ge=1, description="Predictions that may wait; then 429.")
     result_ttl_seconds: float = Field(
         3600.0, gt=0, description="How long a prediction is kept after it is over."

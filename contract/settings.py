@@ -11,8 +11,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contract import addresses
 from contract.errors import SettingsInvalid
+from contract.ledger.lease_terms import LEASE_SECONDS
 from contract.ledger.retry import DEAD_TTL_SECONDS, MAX_ATTEMPTS, RetryPolicy
-from contract.ledger.workers import LEASE_SECONDS
 
 PREFIX = "SOLOIST_"
 REDIS = ("redis", "rediss", "redis+sentinel", "rediss+sentinel")

@@ -8,7 +8,8 @@ from typing import NoReturn, TypeVar
 from contract.broker import Notifier
 from contract.errors import LedgerUnavailable, Refused
 from contract.ledger.client import Ledger
-from contract.ledger.transitions import LeaseTerms, Outcome, finish_in_parts, release
+from contract.ledger.lease_terms import LeaseTerms
+from contract.ledger.transitions import Outcome, finish_in_parts, release
 from contract.telemetry.endings import log_endings
 from contract.telemetry.tracing import Tracing
 from worker import metrics

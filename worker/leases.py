@@ -11,7 +11,8 @@ from typing import NoReturn
 
 from contract.errors import SoloistError
 from contract.ledger.client import Ledger
-from contract.ledger.transitions import LeaseTerms, extend
+from contract.ledger.lease_terms import LeaseTerms
+from contract.ledger.transitions import extend
 from worker.batch import Batch
 
 logger = logging.getLogger(__name__)

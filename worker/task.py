@@ -11,7 +11,8 @@ from contract.broker import TASK, Notifier
 from contract.catalog import ModelSpec
 from contract.errors import DeviceLost, SoloistError
 from contract.ledger.client import Ledger
-from contract.ledger.transitions import Claim, LeaseTerms, Outcome, claim
+from contract.ledger.lease_terms import LeaseTerms
+from contract.ledger.transitions import Claim, Outcome, claim
 from contract.settings import Settings
 from contract.telemetry.endings import log_endings
 from contract.telemetry.tracing import open_tracing

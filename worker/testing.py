@@ -18,7 +18,8 @@ from contract import exact_json
 from contract.catalog import ModelSpec, load_catalog, read_entry
 from contract.input_schema import InputSchema
 from contract.ledger.client import Ledger
-from contract.ledger.transitions import Claimed, LeaseTerms, Transition, finish_in_parts
+from contract.ledger.lease_terms import LeaseTerms
+from contract.ledger.transitions import Claimed, Transition, finish_in_parts
 from contract.prediction import Prediction, Status, new_id
 from worker.batch import Batch
 from worker.fingerprint import compute_fingerprint

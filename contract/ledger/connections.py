@@ -20,7 +20,7 @@ from redis.exceptions import NoScriptError
 from redis.sentinel import SentinelManagedConnection
 
 from contract.ledger.redis_errors import is_answer, is_demoted, is_elsewhere, translate
-from contract.ledger.resolver import Names
+from contract.ledger.resolver import LookUps
 
 Command = tuple[Any, ...]
 
@@ -140,7 +140,7 @@ class Connections:
     def _reset(self) -> None:
         self._shelf = _Shelf(self._make)
         self._room = BoundedSemaphore(self._most)
-        self._names = Names()
+        self._look_ups = LookUps()
         self._process = os.getpid()
 
     def exchange(self, call: Call) -> list[Any]:
@@ -190,7 +190,7 @@ class Connections:
         if not connection.is_connected:
             self._shelf.opens(held)
             if not isinstance(connection, SentinelManagedConnection):  # which does not know it yet
-                self._names.look_up(connection.host, tries.left)
+                self._look_ups.look_up(connection.host, tries.left)
             connection.connect()
 
     def _stale(self, held: _Held) -> bool:

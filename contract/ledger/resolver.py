@@ -24,7 +24,7 @@ class _LookUp:
             self.answered.set()
 
 
-class Names:
+class LookUps:
     """For threads. Asks once at a time for each name, however many wait."""
 
     def __init__(self) -> None:

@@ -4,8 +4,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Self
 
-LEASE_SECONDS = 15.0
-"""How long a claim, or a heartbeat, holds unless the settings say otherwise."""
 REPEAT_SHARE = 0.3
 """Of a lease, after which everybody sends a heartbeat who sent nothing else: a bit less than the third of which a
 silence counts as an outage."""

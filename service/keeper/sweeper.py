@@ -131,7 +131,7 @@ class Sweeper:
         if models:
             await self._expire()
         await self._name(started)
-        settle = self._has_watched(started)
+        end_gone = self._has_watched(started)
         asking, busy, loaded = True, dict[str, float](), dict[str, str]()
         for model in models:
             # A broker that is away costs a sweep one timeout, not one for every model.
@@ -142,7 +142,7 @@ class Sweeper:
             busy |= seen.workers
             loaded |= seen.loaded
             if seen.pins:
-                await self._sweep_pins(model, settle)
+                await self._sweep_pins(model, end_gone)
         if self._pods is not None:
             self._pods.update_workers(busy, loaded)
         await self._measure(started)
@@ -221,12 +221,12 @@ class Sweeper:
             self._watched_since = now
         return now - self._watched_since >= patience
 
-    async def _sweep_pins(self, model: str, settle: bool) -> None:
+    async def _sweep_pins(self, model: str, end_gone: bool) -> None:
         spec = self._catalog.get(model)
         batch = spec.max_batch_size if spec else 1
         while True:
             found = await self._ledger.run(
-                sweep_pins(model, max_batch_size=batch, settle=settle, most=MOST_AT_ONCE)
+                sweep_pins(model, max_batch_size=batch, end_gone=end_gone, most=MOST_AT_ONCE)
             )
             self._notifier.send_wakeups(model, found.wakeups)
             metrics.WAKEUPS_REPEATED.labels(model).inc(len(found.wakeups))

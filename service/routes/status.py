@@ -25,7 +25,7 @@ async def get_status(request: Request) -> Response:
     states, recent = await asyncio.gather(
         context.predictions.run_transition(read_models(list(context.catalog))),
         context.predictions.run_transition(
-            list_page(owner_of(request), limit=RECENT, look=RECENT, brief=True)
+            list_page(owner_of(request), limit=RECENT, most_read=RECENT, brief=True)
         ),
     )
     body: schemas.StatusReport = {

@@ -7,10 +7,10 @@ import pytest
 
 from contract.errors import LedgerUnavailable
 from contract.ledger.client import Ledger
+from contract.ledger.lease_terms import LeaseTerms
 from contract.ledger.new_prediction import NewPrediction
 from contract.ledger.retry import RetryPolicy
 from contract.ledger.transitions import (
-    LeaseTerms,
     claim,
     create,
     list_page,

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from contract.ledger.client import Ledger
+from contract.ledger.lease_terms import LeaseTerms
 from contract.ledger.new_prediction import NewPrediction
 from contract.ledger.transitions import (
-    LeaseTerms,
     Outcome,
     cancel,
     claim,

@@ -12,10 +12,10 @@ import pytest
 import redis
 
 from contract.ledger.client import Ledger
+from contract.ledger.lease_terms import LeaseTerms
 from contract.ledger.new_prediction import NewPrediction
 from contract.ledger.retry import RetryPolicy
 from contract.ledger.transitions import (
-    LeaseTerms,
     Outcome,
     claim,
     create,

@@ -14,9 +14,9 @@ import redis
 from contract.broker import queue_name
 from contract.catalog import Catalog
 from contract.ledger.client import Ledger
+from contract.ledger.lease_terms import LeaseTerms
 from contract.ledger.transitions import (
     Claimed,
-    LeaseTerms,
     Outcome,
     Report,
     claim,

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from contract.ledger.client import Ledger
+from contract.ledger.lease_terms import LeaseTerms
 from contract.ledger.new_prediction import NewPrediction
 from contract.ledger.retry import DEFAULT_RETRY
 from contract.ledger.transitions import (
@@ -11,7 +12,6 @@ from contract.ledger.transitions import (
     Created,
     Creation,
     Expired,
-    LeaseTerms,
     Outcome,
     Sweep,
     Transition,

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from contract.errors import LedgerUnavailable
-from contract.ledger.transitions import Claimed, LeaseTerms, Outcome, Transition
+from contract.ledger.lease_terms import LeaseTerms
+from contract.ledger.transitions import Claimed, Outcome, Transition
 from contract.telemetry.tracing import OFF
 from tests.support.fake_ledger import FakeLedger
 from tests.support.fake_notifier import FakeNotifier

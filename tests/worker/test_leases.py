@@ -8,10 +8,10 @@ import pytest
 
 from contract.errors import LedgerUnavailable
 from contract.ledger.client import Ledger
+from contract.ledger.lease_terms import LeaseTerms
 from contract.ledger.new_prediction import NewPrediction
 from contract.ledger.transitions import (
     Claimed,
-    LeaseTerms,
     cancel,
     claim,
     create,

@@ -6,12 +6,12 @@ import pytest
 
 from contract.errors import LedgerUnavailable
 from contract.ledger.client import Ledger
+from contract.ledger.lease_terms import LeaseTerms
 from contract.ledger.new_prediction import NewPrediction
 from contract.ledger.transitions import (
     MOST_LOG_BYTES,
     MOST_STREAMED_BYTES,
     Claimed,
-    LeaseTerms,
     Outcome,
     claim,
     create,

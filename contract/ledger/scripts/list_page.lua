@@ -1,14 +1,14 @@
--- A page of an owner's predictions, newest first. {owner, before?, after?, model?, status?, limit, look, most_bytes,
--- brief} -> {records, last, more, now}; `look` bounds how many records one call reads to find `limit` that fit,
--- and `most_bytes` how large they are together, unless a single one is larger
+-- A page of an owner's predictions, newest first, or oldest first with `after`. {owner, before?, after?, model?, status?,
+-- limit, most_read, most_bytes, brief} -> {records, last, more, now}. `most_read` bounds how many records one call
+-- reads to find `limit` that fit, and `most_bytes` how large they are together, unless a single one is larger.
 require 'record'
 
 local ids
 if a.after then
-  ids = redis.call('ZRANGEBYSCORE', K.created .. a.owner, '(' .. a.after, '+inf', 'LIMIT', 0, a.look)
+  ids = redis.call('ZRANGEBYSCORE', K.created .. a.owner, '(' .. a.after, '+inf', 'LIMIT', 0, a.most_read)
 else
   local top = a.before and '(' .. a.before or '+inf'
-  ids = redis.call('ZREVRANGEBYSCORE', K.created .. a.owner, top, '-inf', 'LIMIT', 0, a.look)
+  ids = redis.call('ZREVRANGEBYSCORE', K.created .. a.owner, top, '-inf', 'LIMIT', 0, a.most_read)
 end
 local records, read, last, bytes = {}, 0, nil, 0
 for _, id in ipairs(ids) do
@@ -25,5 +25,5 @@ for _, id in ipairs(ids) do
   last = sequence or last
 end
 return cmsgpack.pack({
-  records = records, last = last or false, more = read < #ids or #ids == a.look, now = now,
+  records = records, last = last or false, more = read < #ids or #ids == a.most_read, now = now,
 })

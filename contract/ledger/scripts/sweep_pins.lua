@@ -1,5 +1,5 @@
--- The keeper's look at what waits for one version alone: wakes where a worker of it is there, and, with
--- `settle`, ends what no worker will come for. {model, batch, most, settle} -> {ended, wakeups, endings}
+-- The keeper's sweep of what waits for one version alone: wakes its workers, where there are any, and, with
+-- `end_gone`, ends what no worker will come for. {model, batch, most, end_gone} -> {ended, wakeups, endings}
 require 'lifecycle'
 require 'wakeups'
 require 'workers'
@@ -33,7 +33,7 @@ end
 
 local waiting, ended = 0, 0
 for _, version in ipairs(redis.call('SMEMBERS', K.pins .. model)) do
-  if a.settle and gone(version) then
+  if a.end_gone and gone(version) then
     for _, id in ipairs(redis.call('ZRANGE', K.pinned .. place_of(model, version), 0, a.most - ended - 1)) do
       finish(id, version)
       ended = ended + 1

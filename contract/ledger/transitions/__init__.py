@@ -65,7 +65,6 @@ from contract.ledger.transitions.reporting import (
 from contract.ledger.transitions.running import (
     Claim,
     Claimed,
-    LeaseTerms,
     Released,
     claim,
     extend,
@@ -109,7 +108,6 @@ __all__ = [
     "Expired",
     "Full",
     "Late",
-    "LeaseTerms",
     "Memory",
     "ModelSnapshot",
     "NoRoom",

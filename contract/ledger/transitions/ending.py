@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from contract.ledger.lease_terms import LeaseTerms
 from contract.ledger.transitions.registering import MOST_CODE_CHARACTERS
-from contract.ledger.transitions.running import LeaseTerms
 from contract.ledger.transitions.transition import Transition, unchanged
 from contract.prediction import Prediction
 

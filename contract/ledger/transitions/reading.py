@@ -119,21 +119,21 @@ def list_page(
     model: str | None = None,
     status: str | None = None,
     limit: int = 100,
-    look: int = 1000,
+    most_read: int = 1000,
     most_bytes: int = MOST_PAGE_BYTES,
     brief: bool = False,
 ) -> Transition[Page]:
     """A page of an owner's predictions: newest first, or oldest first when `after` is given.
 
     Args:
-        look: how many records one call may read to find `limit` that fit.
+        most_read: how many records one call may read to find `limit` that fit.
         most_bytes: of inputs, outputs, logs and errors; the page ends early, but has at least one record.
         brief: without what may be large: input, output, logs, error.
     """
     args: dict[str, Any] = {
         "owner": owner,
         "limit": limit,
-        "look": look,
+        "most_read": most_read,
         "most_bytes": most_bytes,
         "brief": brief,
     }

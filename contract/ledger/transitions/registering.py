@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 
+from contract.ledger.lease_terms import LEASE_SECONDS
 from contract.ledger.transitions.transition import Transition, unchanged
-from contract.ledger.workers import LEASE_SECONDS, Worker
+from contract.ledger.workers import Worker
 
 MOST_CODE_CHARACTERS = 64
 MOST_FAILURE_CHARACTERS = 500

@@ -1,34 +1,16 @@
 """What a worker does with predictions: claims a batch under a lease, renews the leases, hands back."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from contract.ledger.endings import Ending
-from contract.ledger.retry import DEFAULT_RETRY, RetryPolicy
+from contract.ledger.lease_terms import LeaseTerms
 from contract.ledger.transitions.transition import Transition, unchanged
-from contract.ledger.workers import LEASE_SECONDS
 from contract.prediction import new_id
 
-TIMEOUT_SECONDS = 300.0
-"""The hard limit of a prediction of a model that sets none."""
 MOST_CLAIM_BYTES = 16 * 1024 * 1024
 """Of the inputs that one claim takes, unless a single one has more."""
-
-
-@dataclass(frozen=True, slots=True)
-class LeaseTerms:
-    """The terms on which one worker claims predictions of one model."""
-
-    model: str
-    worker: str
-    max_batch_size: int
-    _: KW_ONLY
-    version: str = ""
-    """Of the model, as this worker has it; without one it takes nothing that names a version."""
-    lease_seconds: float = LEASE_SECONDS
-    timeout_seconds: float = TIMEOUT_SECONDS
-    retry: RetryPolicy = DEFAULT_RETRY
 
 
 @dataclass(frozen=True, slots=True)

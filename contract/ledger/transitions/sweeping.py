@@ -94,15 +94,15 @@ class Pins:
 
 
 def sweep_pins(
-    model: str, *, max_batch_size: int, settle: bool = False, most: int = 500
+    model: str, *, max_batch_size: int, end_gone: bool = False, most: int = 500
 ) -> Transition[Pins]:
     """Send wake-ups for what waits for one version and has workers.
 
     Args:
-        settle: end, as `version_gone`, what waits for a version that no worker and no catalog has.
+        end_gone: end, as `version_gone`, what waits for a version that no worker and no catalog has.
         most: how many predictions one call may end.
     """
-    args = {"model": model, "batch": max_batch_size, "settle": settle, "most": most}
+    args = {"model": model, "batch": max_batch_size, "end_gone": end_gone, "most": most}
 
     def read_pins(answer: Any) -> Pins:
         return Pins(**{**answer, "endings": Ending.read_all(answer["endings"])})

@@ -13,10 +13,10 @@ import redis
 
 from contract.errors import LedgerFull, LedgerUnavailable
 from contract.ledger.client import AsyncLedger, Ledger
+from contract.ledger.lease_terms import LeaseTerms
 from contract.ledger.new_prediction import NewPrediction
 from contract.ledger.transitions import (
     Claim,
-    LeaseTerms,
     Transition,
     claim,
     create,

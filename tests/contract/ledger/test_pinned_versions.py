@@ -52,11 +52,11 @@ def taken(harness: LedgerHarness, version: str, **more: Any) -> list[str]:
 
 
 def look(
-    harness: LedgerHarness, *, settle: bool = True, entries: str = ENTRY, most: int = 500
+    harness: LedgerHarness, *, end_gone: bool = True, entries: str = ENTRY, most: int = 500
 ) -> Pins:
     """What a keeper does whose catalog has this entry."""
     harness.run(register_catalog({"m": entries}, LIFETIME))
-    return harness.run(sweep_pins("m", max_batch_size=4, settle=settle, most=most))
+    return harness.run(sweep_pins("m", max_batch_size=4, end_gone=end_gone, most=most))
 
 
 def test_a_pinned_prediction_is_run_by_its_version_only(harness: LedgerHarness) -> None:
@@ -291,7 +291,7 @@ def test_the_keeper_wakes_workers_for_what_waits_for_a_version_that_is_there(
     harness.advance(16)
     say(harness, B, "w2")
     harness.redis.delete(harness.ledger.key("wakeups", "m"))
-    assert look(harness, settle=False).wakeups == [], "nobody is there to hear it"
+    assert look(harness, end_gone=False).wakeups == [], "nobody is there to hear it"
 
 
 def test_a_claim_tells_that_more_waits_for_its_version(harness: LedgerHarness) -> None:
@@ -410,7 +410,7 @@ def test_a_catalog_that_another_process_has_counts_like_the_keepers_own(
     harness.run(register_catalog({"m": ENTRY}, LIFETIME))
     assert look(harness, entries=OTHER).ended == 0
     harness.advance(16)
-    assert look(harness, entries=OTHER, settle=False).ended == 0
+    assert look(harness, entries=OTHER, end_gone=False).ended == 0
     assert look(harness, entries=OTHER).ended == 1
 
 

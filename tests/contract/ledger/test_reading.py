@@ -120,7 +120,7 @@ def test_a_search_looks_at_a_bounded_number_of_records_and_can_go_on(
     harness.cancel("p0")
     found, before, pages = [], None, 0
     while True:
-        page = harness.run(list_page("local", status="canceled", before=before, look=4))
+        page = harness.run(list_page("local", status="canceled", before=before, most_read=4))
         found += ids(page)
         before = page.last
         pages += 1

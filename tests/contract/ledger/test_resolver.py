@@ -10,7 +10,7 @@ import pytest
 
 from contract.errors import LedgerUnavailable
 from contract.ledger.client import Ledger
-from contract.ledger.resolver import Names
+from contract.ledger.resolver import LookUps
 from contract.ledger.transitions import expire
 from contract.settings import Settings
 from local.redis import EmbeddedRedis
@@ -73,7 +73,7 @@ def test_what_the_resolver_says_is_said(resolver: Resolver) -> None:
     resolver.speaks.set()
     for _ in range(2):  # asked anew, as it may know better now
         with pytest.raises(OSError, match="Temporary failure"):
-            Names().look_up(NAME, 10)
+            LookUps().look_up(NAME, 10)
     assert resolver.asked == 2
 
 
@@ -94,4 +94,4 @@ def test_the_name_of_a_primary_that_is_gone_does_not_keep_anybody_from_its_senti
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "10.1.2.3"])
 def test_an_address_is_asked_of_nobody(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_: pytest.fail("it was asked"))
-    Names().look_up(address, 0)
+    LookUps().look_up(address, 0)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from contract.errors import PredictionFailed
 from contract.ledger.client import Ledger
 from contract.ledger.scripts import REQUIRE, load_script
 
@@ -85,3 +86,14 @@ def test_a_script_is_the_same_each_time_and_named_by_its_hash() -> None:
     assert load_script("claim") is load_script("claim")
     assert len(load_script("claim").sha) == 40
     assert load_script("claim").sha != load_script("claim", "local now = 0\n").sha
+
+
+def test_an_ending_has_a_code_that_the_errors_know() -> None:
+    named = re.compile(r"(?:error_code|code) = '(\w+)'|note_ending\(\w+, [\w.]+, '(\w+)'\)")
+    found = {
+        one or other
+        for text in [*SCRIPTS.values(), *PARTS.values()]
+        for one, other in named.findall(text)
+    }
+    assert found >= {"deadline_exceeded", "too_many_hand_backs", "version_gone"}
+    assert found <= {error.code for error in PredictionFailed.__subclasses__()}

@@ -24,12 +24,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from contract.ledger.lease_terms import LeaseTerms
 from contract.ledger.retry import RetryPolicy
 from contract.ledger.transitions import (
     Claimed,
     Created,
     Full,
-    LeaseTerms,
     Outcome,
     Report,
     claim,

@@ -15,9 +15,9 @@ from contract.broker import Notifier, queue_name
 from contract.catalog import Catalog
 from contract.errors import LedgerUnavailable
 from contract.ledger.client import AsyncLedger, Ledger
+from contract.ledger.lease_terms import LeaseTerms
 from contract.ledger.new_prediction import NewPrediction
 from contract.ledger.transitions import (
-    LeaseTerms,
     Outcome,
     claim,
     create,
