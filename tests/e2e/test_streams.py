@@ -12,7 +12,7 @@ from stack import Stack
 
 from contract.prediction import Status
 from service.http.sse import DIFFERS
-from tests.clients import official
+from tests.clients import official_clients
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
@@ -33,16 +33,18 @@ def python_1(url: str, input: dict[str, object]) -> str:
 
 def python_2(url: str, input: dict[str, object]) -> str:
     own = {"REPLICATE_API_TOKEN": "x", "REPLICATE_BASE_URL": f"{url}/v1"}
-    path = {"PYTHONPATH": str(official.python_2()), "REPLICATE_POLL_INTERVAL": "0.1"}
-    return official.tell(
-        [sys.executable, str(official.HERE / "stream_2.py"), json.dumps(input)], **own, **path
+    path = {"PYTHONPATH": str(official_clients.python_2()), "REPLICATE_POLL_INTERVAL": "0.1"}
+    return official_clients.run_client(
+        [sys.executable, str(official_clients.HERE / "stream_2.py"), json.dumps(input)],
+        **own,
+        **path,
     )
 
 
 def javascript(url: str, input: dict[str, object]) -> str:
-    node, folder = official.javascript()
-    return official.tell(
-        [node, str(official.HERE / "stream.mjs"), url, str(folder), json.dumps(input)]
+    node, folder = official_clients.javascript()
+    return official_clients.run_client(
+        [node, str(official_clients.HERE / "stream.mjs"), url, str(folder), json.dumps(input)]
     )
 
 
@@ -63,7 +65,7 @@ class Hearing(threading.Thread):
 
     def heard(self) -> str:
         """The text, once the stream has ended."""
-        self.join(official.SECONDS)
+        self.join(official_clients.SECONDS)
         if isinstance(self._heard, Exception):
             raise self._heard
         return self._heard
