@@ -17,6 +17,8 @@ NO_SPINNING = "+sbwt none +sbwtdcpu none +sbwtdio none"
 class RabbitMQ(Server):
     """One RabbitMQ node without plugins, with an epmd of its own: ``with RabbitMQ(folder) as broker: broker.url``."""
 
+    stop_seconds = 30.0
+
     def __init__(self, folder: Path, port: int = 0) -> None:
         super().__init__(folder, port)
         self._node = f"soloist{self.port}@localhost"

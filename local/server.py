@@ -6,11 +6,12 @@ from typing import Self
 
 from local.processes import Process, free_port
 
-STOP_SECONDS = 30.0
-
 
 class Server:
     """Runs as long as the `with` block, on one port; what it keeps survives a stop and a kill."""
+
+    stop_seconds = 10.0
+    """How long it may take to end in good order."""
 
     def __init__(self, folder: Path, port: int = 0) -> None:
         self.folder = folder.resolve()
@@ -50,7 +51,7 @@ class Server:
         """End it in good order: what it should keep is on the disk when this returns."""
         if self._process:
             self.resume()
-            self._process.terminate(STOP_SECONDS)
+            self._process.terminate(self.stop_seconds)
         self.kill()
 
     def kill(self) -> None:
