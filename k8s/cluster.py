@@ -99,7 +99,7 @@ class Cluster:
         self.address: str = configuration.host
         self._api = ApiClient(configuration)
 
-    def ask(
+    def request(
         self,
         method: str,
         path: str,
@@ -128,18 +128,18 @@ class Cluster:
             )
         return answer
 
-    def get(self, path: str) -> Object | None:
+    def get_object(self, path: str) -> Object | None:
         """An object, or None if there is no such thing.
 
         Raises:
             Denied, Unanswered: the API server refused.
         """
-        answer = self.ask("GET", path)
+        answer = self.request("GET", path)
         return None if answer.status == 404 else _object(answer, path)
 
-    def items(self, path: str, labels: str = "") -> list[Object]:
+    def list_objects(self, path: str, labels: str = "") -> list[Object]:
         """The objects of a kind; none if the kind does not exist."""
-        answer = self.ask("GET", path, {"labelSelector": labels} if labels else None)
+        answer = self.request("GET", path, {"labelSelector": labels} if labels else None)
         if answer.status == 404:
             return []
         listed = _object(answer, path)
@@ -147,29 +147,29 @@ class Cluster:
         kind = str(listed.get("kind", "")).removesuffix("List")
         return [{"kind": kind, **each} for each in listed.get("items") or []]
 
-    def create(self, path: str, body: Object) -> Object:
+    def create_object(self, path: str, body: Object) -> Object:
         """Post an object; for questions like SubjectAccessReview."""
-        return _object(self.ask("POST", path, body=body), path)
+        return _object(self.request("POST", path, body=body), path)
 
-    def text(self, path: str, query: Mapping[str, str] | None = None) -> str:
+    def read_text(self, path: str, query: Mapping[str, str] | None = None) -> str:
         """A log, or what a pod says through the API server's proxy."""
-        answer = self.ask("GET", path, query, {"Accept": "*/*"})
+        answer = self.request("GET", path, query, {"Accept": "*/*"})
         _refuse(answer, path)
         return answer.content.decode(errors="replace")
 
-    def serves(self, version: str, resource: str) -> bool:
-        """Whether the API server knows a kind, as in ``serves("keda.sh/v1alpha1", "scaledobjects")``."""
-        found = self.get(f"/apis/{version}") or {}
+    def serves_kind(self, version: str, resource: str) -> bool:
+        """Whether the API server knows a kind, as in ``serves_kind("keda.sh/v1alpha1", "scaledobjects")``."""
+        found = self.get_object(f"/apis/{version}") or {}
         return any(entry.get("name") == resource for entry in found.get("resources", []))
 
-    def here(self, resource: str, group: str = "v1") -> str:
+    def path_of(self, resource: str, group: str = "v1") -> str:
         """The path of a kind in our namespace; `group` as in ``apps/v1``."""
         root = "/api/v1" if group == "v1" else f"/apis/{group}"
         return f"{root}/namespaces/{self.namespace}/{resource}"
 
-    def behind_service(self, service: str, port: str = "http") -> str:
+    def service_path(self, service: str, port: str = "http") -> str:
         """The path under which the API server passes requests on to a Service."""
-        return self.here(f"services/{service}:{port}/proxy")
+        return self.path_of(f"services/{service}:{port}/proxy")
 
     def close(self) -> None:
         self._api.close()

@@ -15,7 +15,7 @@ def check_gpus(cluster: Cluster, plan: Plan) -> Findings:
     if not asking:
         return
     claiming = {name: model for name, model in asking.items() if model["gpu"]["mode"] == "dra"}
-    nodes = cluster.items("/api/v1/nodes") if len(claiming) < len(asking) else []
+    nodes = cluster.list_objects("/api/v1/nodes") if len(claiming) < len(asking) else []
     for name, model in asking.items():
         if name in claiming:
             yield from _claimed(cluster, name, model["gpu"]["deviceClass"])
@@ -114,14 +114,14 @@ def _unfit(nodes: list[Object], model: Values) -> str:
 def _claimed(cluster: Cluster, name: str, device_class: str) -> Findings:
     """dra: the class, and that a driver publishes devices at all; its CEL is the scheduler's to judge."""
     subject = f"gpus of {name}"
-    if cluster.get(f"{DEVICES}/deviceclasses/{device_class}") is None:
+    if cluster.get_object(f"{DEVICES}/deviceclasses/{device_class}") is None:
         yield error(
             subject,
             f"there is no DeviceClass {device_class}",
             "install the DRA driver of the GPUs, or set gpu.deviceClass",
         )
         return
-    slices = cluster.items(f"{DEVICES}/resourceslices")
+    slices = cluster.list_objects(f"{DEVICES}/resourceslices")
     devices = sum(len(each["spec"].get("devices") or []) for each in slices)
     if devices:
         yield ok(

@@ -24,12 +24,12 @@ def last_words(cluster: Cluster, pod: str, container: dict[str, Any]) -> str:
     said = _last_line(str(ended.get("message") or ""))
     if said:
         return said
-    path, name = cluster.here(f"pods/{pod}/log"), container["name"]
+    path, name = cluster.path_of(f"pods/{pod}/log"), container["name"]
     why = "is empty"
     for previous in _previous(container):
         query = {"container": name, "tailLines": "1", "previous": previous}
         try:
-            text = cluster.text(path, query)
+            text = cluster.read_text(path, query)
         except Denied as refused:
             why = f"cannot be read: {refused}"
             continue

@@ -58,16 +58,16 @@ def needs_of_release(cluster: Cluster, release: Release) -> Needs:
 
 def _has_scaled_objects(cluster: Cluster, release: Release) -> bool:
     try:
-        return bool(cluster.items(cluster.here(*SCALED), release.labels()))
+        return bool(cluster.list_objects(cluster.path_of(*SCALED), release.labels()))
     except Unanswered:
         return False  # whoever looks at them next says why they cannot be seen
 
 
 def _let_in(cluster: Cluster, release: Release) -> str | None:
     """The namespace beside ours that the ledger's NetworkPolicy names."""
-    path = cluster.here(f"networkpolicies/{release.ledger}", "networking.k8s.io/v1")
+    path = cluster.path_of(f"networkpolicies/{release.ledger}", "networking.k8s.io/v1")
     try:
-        policy = cluster.get(path)
+        policy = cluster.get_object(path)
     except Unanswered:
         return None
     return next(_namespaces(policy or {}), None)
@@ -98,7 +98,7 @@ def _written(version: Version) -> str:
 
 
 def check_kubernetes(cluster: Cluster, needs: Needs) -> Findings:
-    text = str((cluster.get("/version") or {}).get("gitVersion", ""))
+    text = str((cluster.get_object("/version") or {}).get("gitVersion", ""))
     version = version_of(text)
     if version is None:
         yield warn("kubernetes", f"the API server calls itself {text!r}", "see that it is >= 1.30")
@@ -122,7 +122,9 @@ def check_keda(cluster: Cluster, needs: Needs) -> Findings:
     if missing:
         yield error("keda", f"KEDA's {' and '.join(missing)} are unknown here", _install())
         return
-    found = cluster.items("/apis/apps/v1/deployments", "app.kubernetes.io/name=keda-operator")
+    found = cluster.list_objects(
+        "/apis/apps/v1/deployments", "app.kubernetes.io/name=keda-operator"
+    )
     if not found:
         yield warn(
             "keda",
@@ -143,7 +145,7 @@ def check_keda(cluster: Cluster, needs: Needs) -> Findings:
 def _missing(cluster: Cluster) -> list[str]:
     """Which of KEDA's kinds the API server does not know."""
     kinds = ("scaledobjects", "triggerauthentications")
-    return [kind for kind in kinds if not cluster.serves("keda.sh/v1alpha1", kind)]
+    return [kind for kind in kinds if not cluster.serves_kind("keda.sh/v1alpha1", kind)]
 
 
 def _operator(operator: Object) -> Findings:
@@ -181,7 +183,7 @@ def check_external_metrics(cluster: Cluster, needs: Needs) -> Findings:
     """The one API of its kind in a cluster: HPAs read KEDA's numbers there."""
     if not needs.keda:
         return
-    service = cluster.get(
+    service = cluster.get_object(
         "/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.external.metrics.k8s.io"
     )
     if service is None:

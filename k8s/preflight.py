@@ -26,7 +26,7 @@ def check_optional_kinds(cluster: Cluster, plan: Plan) -> Findings:
         if found != value if value else not found:
             continue
         asked = switch.replace("=", ": ")
-        if cluster.serves(version, kind):
+        if cluster.serves_kind(version, kind):
             yield ok(kind, f"served as {version}")
         else:
             yield error(
@@ -40,7 +40,7 @@ def check_metrics_server(cluster: Cluster, plan: Plan) -> Findings:
     values = list(_by_cpu_or_memory(plan))
     if not values:
         return
-    if cluster.serves("metrics.k8s.io/v1beta1", "pods"):
+    if cluster.serves_kind("metrics.k8s.io/v1beta1", "pods"):
         yield ok("metrics server", "HPAs can read CPU and memory")
     else:
         yield error(
@@ -71,7 +71,7 @@ def check_network_policy(cluster: Cluster, plan: Plan) -> Findings:
         )
         return
     monitoring = policy["monitoringNamespace"]
-    if plan.values["monitoring"]["podMonitor"]["enabled"] and not cluster.get(
+    if plan.values["monitoring"]["podMonitor"]["enabled"] and not cluster.get_object(
         f"/api/v1/namespaces/{monitoring}"
     ):
         yield error(

@@ -28,7 +28,7 @@ def volumes_of(plan: Plan) -> Iterator[tuple[str, str]]:
 
 def check_storage(cluster: Cluster, plan: Plan) -> Findings:
     asked = list(volumes_of(plan))
-    classes = cluster.items(CLASSES) if asked else []
+    classes = cluster.list_objects(CLASSES) if asked else []
     names = {found["metadata"]["name"] for found in classes}
     default = [
         found["metadata"]["name"]
@@ -60,7 +60,7 @@ def _caches(cluster: Cluster, plan: Plan) -> Findings:
         if cache["type"] != "pvc":
             continue
         claim = cache["existingClaim"]
-        if claim and cluster.get(cluster.here(f"persistentvolumeclaims/{claim}")) is None:
+        if claim and cluster.get_object(cluster.path_of(f"persistentvolumeclaims/{claim}")) is None:
             yield error(
                 f"storage of cache of {name}",
                 f"there is no PersistentVolumeClaim {claim} in namespace {cluster.namespace}",
@@ -152,7 +152,7 @@ def _of_stores(plan: Plan) -> Iterator[Wanted]:
 def check_secrets(cluster: Cluster, plan: Plan) -> Findings:
     for wanted in secrets_of(plan):
         subject = f"secret {wanted.name}"
-        found = cluster.get(cluster.here(f"secrets/{wanted.name}"))
+        found = cluster.get_object(cluster.path_of(f"secrets/{wanted.name}"))
         if found is None:
             yield (warn if wanted.made_later else error)(
                 subject,
@@ -229,7 +229,7 @@ def check_classes(cluster: Cluster, plan: Plan) -> Findings:
     for (kind, name), paths in asked.items():
         word = {PRIORITY: "PriorityClass", RUNTIME: "RuntimeClass", INGRESS: "IngressClass"}[kind]
         by = " and ".join(paths)
-        if cluster.get(f"{kind}/{name}") is None:
+        if cluster.get_object(f"{kind}/{name}") is None:
             yield error(
                 f"class {name}",
                 f"{asking(by)} for it, and there is no such {word}",

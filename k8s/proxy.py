@@ -15,13 +15,13 @@ class ServiceProxy(httpx.AsyncBaseTransport):
 
     def __init__(self, cluster: Cluster, service: str) -> None:
         self._cluster = cluster
-        self._root = cluster.behind_service(service)
+        self._root = cluster.service_path(service)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         content = await request.aread()
         headers = {name: request.headers[name] for name in PASSED_ON if name in request.headers}
         answer = await asyncio.to_thread(
-            self._cluster.ask,
+            self._cluster.request,
             request.method,
             self._root + request.url.raw_path.decode(),
             None,

@@ -40,10 +40,10 @@ class Release:
         return f"{self.name}-catalog"
 
     def deployments(self, cluster: Cluster) -> list[Object]:
-        return cluster.items(cluster.here("deployments", "apps/v1"), self.labels())
+        return cluster.list_objects(cluster.path_of("deployments", "apps/v1"), self.labels())
 
     def pods(self, cluster: Cluster, component: str = "", model: str = "") -> list[Object]:
-        return cluster.items(cluster.here("pods"), self.labels(component, model))
+        return cluster.list_objects(cluster.path_of("pods"), self.labels(component, model))
 
 
 def name_of(thing: Object) -> str:

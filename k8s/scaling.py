@@ -47,7 +47,7 @@ def check_scaling(cluster: Cluster, snapshot: Snapshot) -> Findings:
 
 def _left_alone(cluster: Cluster, snapshot: Snapshot) -> Iterator[Finding]:
     """Workers that were left to KEDA, without a ScaledObject: nobody starts them."""
-    if snapshot.kinds.get(SCALED[0]) is None or not cluster.serves(SCALED[1], SCALED[0]):
+    if snapshot.kinds.get(SCALED[0]) is None or not cluster.serves_kind(SCALED[1], SCALED[0]):
         return  # that finding is KEDA's, or the one on our rights
     for found in snapshot.workloads:
         if scaled_by_keda(found) and snapshot.scaled(model_of(found)) is None:
@@ -61,7 +61,7 @@ def _left_alone(cluster: Cluster, snapshot: Snapshot) -> Iterator[Finding]:
 def hpa_of(cluster: Cluster, scaled: Object) -> Object | None:
     """The HPA that KEDA made of a ScaledObject."""
     name = scaled.get("status", {}).get("hpaName") or f"keda-hpa-{name_of(scaled)}"
-    return cluster.get(cluster.here(f"{HPAS[0]}/{name}", HPAS[1]))
+    return cluster.get_object(cluster.path_of(f"{HPAS[0]}/{name}", HPAS[1]))
 
 
 def is_paused(scaled: Object) -> bool:
@@ -153,7 +153,7 @@ def judge_hpa(hpa: Object, subject: str, most: str, target: Object | None) -> Fi
 
 
 def check_gateway_hpa(cluster: Cluster, snapshot: Snapshot) -> Findings:
-    hpa = cluster.get(cluster.here(f"{HPAS[0]}/{snapshot.release.gateway}", HPAS[1]))
+    hpa = cluster.get_object(cluster.path_of(f"{HPAS[0]}/{snapshot.release.gateway}", HPAS[1]))
     if hpa is not None:
         workload = snapshot.workload("gateway")
         yield judge_hpa(hpa, "scaling of gateway", "gateway.hpa.max", workload)
@@ -168,7 +168,7 @@ def _metrics(cluster: Cluster, snapshot: Snapshot) -> str | Finding | None:
     if not pods:
         return None
     try:
-        return cluster.text(cluster.here(f"pods/{name_of(pods[0])}:8001/proxy/metrics"))
+        return cluster.read_text(cluster.path_of(f"pods/{name_of(pods[0])}:8001/proxy/metrics"))
     except Unanswered as refused:
         return warn(
             "numbers",

@@ -14,8 +14,8 @@ Answer = tuple[Level, str, str]
 
 def serves(cluster: Cluster, release: Release) -> Answer:
     """Whether the gateway answers, asked through the API server, as `kubectl get --raw` does."""
-    root = cluster.behind_service(release.gateway)
-    answer = cluster.ask("GET", f"{root}/readyz")
+    root = cluster.service_path(release.gateway)
+    answer = cluster.request("GET", f"{root}/readyz")
     if answer.refusal and answer.status in (401, 403):
         return (
             "warn",
@@ -29,7 +29,7 @@ def serves(cluster: Cluster, release: Release) -> Answer:
             f"it answers that it is not ready: {said}",
             "see the ledger, then its own log",
         )
-    found = cluster.ask("GET", f"{root}/v1/models").json
+    found = cluster.request("GET", f"{root}/v1/models").json
     models = found.get("results") if isinstance(found, dict) else None
     if not isinstance(models, list):
         return (
@@ -43,7 +43,7 @@ def serves(cluster: Cluster, release: Release) -> Answer:
 def not_ready_because(cluster: Cluster, pods: list[Object]) -> str:
     """What a gateway that runs and is not ready says itself; nothing where it cannot be asked."""
     for pod in pods:
-        answer = cluster.ask("GET", cluster.here(f"pods/{name_of(pod)}:8000/proxy/readyz"))
+        answer = cluster.request("GET", cluster.path_of(f"pods/{name_of(pod)}:8000/proxy/readyz"))
         if answer.refusal is None and answer.status >= 500:
             return _detail(answer.json)
     return ""
@@ -72,8 +72,8 @@ def _marks(deployment: Object) -> bool:
 def _may_patch(cluster: Cluster, deployment: Object) -> Findings:
     account = deployment["spec"]["template"]["spec"].get("serviceAccountName", "default")
     namespace = cluster.namespace
-    review = cluster.create(
-        cluster.here(*REVIEW),
+    review = cluster.create_object(
+        cluster.path_of(*REVIEW),
         {
             "apiVersion": REVIEW[1],
             "kind": "LocalSubjectAccessReview",

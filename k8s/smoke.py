@@ -75,7 +75,7 @@ def smoke(
 def _catalog(cluster: Cluster | None, release: Release) -> Catalog:
     assert cluster is not None  # noqa: S101
     try:
-        found = cluster.get(cluster.here(f"configmaps/{release.catalog}"))
+        found = cluster.get_object(cluster.path_of(f"configmaps/{release.catalog}"))
     except Unanswered as refused:
         raise Failure(f"the catalog cannot be read: {refused}; give --catalog FILE") from None
     if found is None:

@@ -59,7 +59,9 @@ def take_snapshot(cluster: Cluster, release: Release) -> Snapshot:
     snapshot = Snapshot(release, cluster.namespace)
     for kind, group in KINDS.items():
         try:
-            snapshot.kinds[kind] = cluster.items(cluster.here(kind, group), release.labels())
+            snapshot.kinds[kind] = cluster.list_objects(
+                cluster.path_of(kind, group), release.labels()
+            )
         except Unanswered as refused:
             snapshot.kinds[kind] = None
             snapshot.refused.append(warn(kind, str(refused), refused.way_out))

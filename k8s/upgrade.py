@@ -13,7 +13,7 @@ PRIORITIES = "/apis/scheduling.k8s.io/v1/priorityclasses"
 def check_ledger_volume(cluster: Cluster, plan: Plan) -> Findings:
     """The volume of the bundled Redis stands in its StatefulSet as it was at the install."""
     ledger, name = plan.values["ledger"], f"{plan.release}-ledger"
-    found = cluster.get(cluster.here(f"statefulsets/{name}", "apps/v1"))
+    found = cluster.get_object(cluster.path_of(f"statefulsets/{name}", "apps/v1"))
     if ledger["mode"] != "bundled" or found is None:
         return
     wanted = ledger["bundled"]["persistence"]
@@ -57,7 +57,7 @@ def check_caches(cluster: Cluster, plan: Plan) -> Findings:
         cache, claim = model["cache"], f"{plan.release}-worker-{name}"
         if cache["type"] != "pvc" or cache["existingClaim"]:
             continue
-        found = cluster.get(cluster.here(f"persistentvolumeclaims/{claim}"))
+        found = cluster.get_object(cluster.path_of(f"persistentvolumeclaims/{claim}"))
         if found is not None:
             yield from _of_cache(name, claim, found["spec"], cache)
 
@@ -86,7 +86,7 @@ def check_placeholders(cluster: Cluster, plan: Plan) -> Findings:
     if not any(model["placeholders"] for model in plan.models.values()):
         return
     name = f"{cluster.namespace}-{plan.release}-placeholder"
-    found = cluster.get(f"{PRIORITIES}/{name}")
+    found = cluster.get_object(f"{PRIORITIES}/{name}")
     wanted = plan.values["placeholderPriority"]
     if found is not None and found["value"] != wanted:
         yield error(

@@ -89,8 +89,8 @@ class Watch:
         assert cluster is not None  # noqa: S101
         labels = release.labels("worker", self._model)
         try:
-            workers = cluster.items(cluster.here("deployments", "apps/v1"), labels)
-            scaled = cluster.items(cluster.here(*SCALED), labels)
+            workers = cluster.list_objects(cluster.path_of("deployments", "apps/v1"), labels)
+            scaled = cluster.list_objects(cluster.path_of(*SCALED), labels)
         except Unanswered:
             return None
         refused = condition_of(workers[0], "ReplicaFailure") if workers else {}

@@ -63,7 +63,7 @@ def namespaces() -> Iterator[tuple[SuiteNamespace, SuiteNamespace]]:
     name = f"soloist-test-{secrets.token_hex(3)}"
     ours, devices = Cluster(name), Cluster(f"{name}-devices")
     try:
-        assert ours.serves("keda.sh/v1alpha1", "scaledobjects"), "KEDA is not installed"
+        assert ours.serves_kind("keda.sh/v1alpha1", "scaledobjects"), "KEDA is not installed"
         with (
             SuiteNamespace(devices, kubectl, helm) as second,
             SuiteNamespace(ours, kubectl, helm) as first,
@@ -88,7 +88,7 @@ def namespace(namespaces: tuple[SuiteNamespace, SuiteNamespace]) -> SuiteNamespa
 
 def offered(cluster: Cluster) -> int:
     """How many pretend devices the nodes have."""
-    nodes = cluster.items("/api/v1/nodes")
+    nodes = cluster.list_objects("/api/v1/nodes")
     return sum(int(node["status"].get("allocatable", {}).get(RESOURCE, 0)) for node in nodes)
 
 

@@ -161,7 +161,9 @@ class Release:
     def _controllers(self, kind: str, component: str = "") -> list[Object]:
         labels = f"app.kubernetes.io/instance={self.name}"
         labels += f",app.kubernetes.io/component={component}" if component else ""
-        return self.namespace.cluster.items(self.namespace.cluster.here(kind, "apps/v1"), labels)
+        return self.namespace.cluster.list_objects(
+            self.namespace.cluster.path_of(kind, "apps/v1"), labels
+        )
 
     # Its workers.
 
@@ -198,8 +200,8 @@ class Release:
             NotYet: it cannot answer at the moment.
         """
         cluster = self.namespace.cluster
-        root = cluster.behind_service(f"{self.name}-gateway")
-        answer = cluster.ask(method, root + path, None, headers, body)
+        root = cluster.service_path(f"{self.name}-gateway")
+        answer = cluster.request(method, root + path, None, headers, body)
         if answer.status >= 500 or answer.status == 429:
             raise NotYet(f"{method} {path}: {answer.status} {answer.content[:200]!r}")
         assert answer.status < 300, f"{method} {path}: {answer.status} {answer.content[:500]!r}"

@@ -84,7 +84,7 @@ class SuiteNamespace:
         """A busy worker would be waited for; here nobody wants its answer any more."""
         with contextlib.suppress(*PASSING):
             self.kubectl("delete", "pods", "--all", "--grace-period=0", "--force", "--wait=false")
-        return self.cluster.get(f"/api/v1/namespaces/{self.name}") is None
+        return self.cluster.get_object(f"/api/v1/namespaces/{self.name}") is None
 
     def kubectl(self, *arguments: str, stdin: str | None = None, seconds: float = 120) -> str:
         return self.run("kubectl", *arguments, stdin=stdin, seconds=seconds).stdout
@@ -127,10 +127,10 @@ class SuiteNamespace:
             f"{long.get(name, f'app.kubernetes.io/{name}')}={value}"
             for name, value in labels.items()
         ]
-        path = self.cluster.here("pods")
+        path = self.cluster.path_of("pods")
 
         def look() -> tuple[list[Object]]:
-            return (self.cluster.items(path, ",".join(wanted)),)
+            return (self.cluster.list_objects(path, ",".join(wanted)),)
 
         return wait_until("the API server lists pods", look, 120)[0]
 
@@ -140,7 +140,7 @@ class SuiteNamespace:
         Raises:
             NotYet: it is not there.
         """
-        found = self.cluster.get(f"{self.cluster.here(kind, group)}/{name}")
+        found = self.cluster.get_object(f"{self.cluster.path_of(kind, group)}/{name}")
         if found is None:
             raise NotYet(f"there is no {name} among the {kind}")
         return found
@@ -148,7 +148,7 @@ class SuiteNamespace:
     def stores(self) -> bool:
         """Whether volume claims are filled without anybody's doing."""
         default = "storageclass.kubernetes.io/is-default-class"
-        classes = self.cluster.items("/apis/storage.k8s.io/v1/storageclasses")
+        classes = self.cluster.list_objects("/apis/storage.k8s.io/v1/storageclasses")
         return any((c["metadata"].get("annotations") or {}).get(default) == "true" for c in classes)
 
     def report(self) -> Iterator[tuple[str, str]]:

@@ -13,7 +13,7 @@ def claims(release: Release) -> set[str]:
     labels = f"app.kubernetes.io/instance={release.name}"
     return {
         f"persistentvolumeclaim/{claim['metadata']['name']}-{stateful['metadata']['name']}-{number}"
-        for stateful in cluster.items(cluster.here("statefulsets", "apps/v1"), labels)
+        for stateful in cluster.list_objects(cluster.path_of("statefulsets", "apps/v1"), labels)
         for claim in stateful["spec"].get("volumeClaimTemplates", [])
         for number in range(stateful["spec"]["replicas"])
     }

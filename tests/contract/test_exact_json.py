@@ -19,6 +19,7 @@ INTEGERS = st.integers(-(10**25), 10**25) | st.sampled_from(
 VALUES = st.recursive(
     INTEGERS | st.floats(allow_nan=False, allow_infinity=False) | st.text() | st.booleans(),
     lambda some: st.lists(some) | st.dictionaries(st.text(), some),
+    max_leaves=30,
 )
 
 

@@ -74,7 +74,7 @@ class Direct(Cluster):
         self.address = "here"
         self.fake = fake
 
-    def ask(self, method: str, path: str, *more: Any, **named: Any) -> Answer:
+    def request(self, method: str, path: str, *more: Any, **named: Any) -> Answer:
         query = more[0] if more else None
         target = f"{path}?{urlencode(query or {})}"
         headers = {"authorization": f"Bearer {self.fake.token}"}

@@ -112,10 +112,9 @@ def test_without_any_cluster_one_sentence_says_so(run: Run) -> None:
     assert result.err.count("\n") == 1
 
 
-def test_a_cluster_that_does_not_answer(run: Run, kubeconfig: Path) -> None:
+def test_a_cluster_that_does_not_answer(run: Run, cluster: FakeCluster, kubeconfig: Path) -> None:
     text = kubeconfig.read_text()
-    address = text.partition("server: ")[2].partition("\n")[0]
-    kubeconfig.write_text(text.replace(address, "http://127.0.0.1:1"))
+    kubeconfig.write_text(text.replace(cluster.url, "http://127.0.0.1:1"))
     result = run("check", "--kubeconfig", kubeconfig)
 
     assert (result.code, result.out) == (2, "")

@@ -198,7 +198,7 @@ def test_an_error_that_nobody_expected_ends_a_process_without_a_device_too(
     assert process.ledger.ids("release") == [["b"]]
 
 
-@pytest.mark.parametrize("hours", [1 / 6, 24])
+@pytest.mark.parametrize("hours", [1 / 6, pytest.param(24, marks=pytest.mark.slow)])
 def test_outcomes_are_kept_for_as_long_as_the_ledger_is_away_and_told_of_once(
     process: WorkerProcess,
     monkeypatch: pytest.MonkeyPatch,
