@@ -1,0 +1,75 @@
+"""The words of the house: the glossary is short and true, and words that were given up do not come back."""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MOST_WORDS = 30
+GIVEN_UP = {
+    r"rings?|ringing|rang|bell|doorbell|rings_short": "wake-up, wakeups, missing_wakeups, Notifier",
+    r"fates?": "ending",
+    r"intake": "predictions",
+    r"wish(es)?": "NewPrediction, or what is asked for",
+    r"hot_routes": "fast_routes",
+    r"presence": "heartbeat",
+    r"last_words": "start_failure, or what a container said at its end",
+    r"insist|settle|give_back": "allow_over_maxmemory, end_prediction, requeue_or_bury",
+    r"desk|furniture": "what it holds",
+}
+"""Words that had a meaning of ours only, and what stands in their place."""
+ON_THE_WIRE = {
+    "contract/ledger/keys.py": {"rings", "ring"},
+}
+"""Names in Redis outlive their words: a worker of an older version uses the same."""
+LEFT_OUT = ("tests/contract/ledger/golden/", "tests/contract/golden/", "tests/test_words.py")
+
+
+def texts() -> Iterator[tuple[str, str]]:
+    """Every text of the project that people read, by its path from the root."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    for name in listed.splitlines():
+        suffixes = (".py", ".lua", ".md", ".yaml", ".toml", ".tpl", ".js")
+        if name.endswith(suffixes) and not name.startswith(LEFT_OUT) and (ROOT / name).is_file():
+            yield name, (ROOT / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("words", "instead"), GIVEN_UP.items(), ids=lambda text: str(text)[:20])
+def test_a_word_that_was_given_up_does_not_come_back(words: str, instead: str) -> None:
+    # A part of a name in code is a word, too: `missing_rings`, `RingSent`.
+    pattern = re.compile(rf"(?<![a-z])({words})(?![a-z])", re.IGNORECASE)
+    found = [
+        f"{name}: {match[0]}"
+        for name, text in texts()
+        for match in pattern.finditer(re.sub(r"([a-z])([A-Z])", r"\1_\2", text))
+        if match[0] not in ON_THE_WIRE.get(name, ())
+    ]
+
+    assert not found, f"say {instead}: {found}"
+
+
+def test_the_glossary_is_short_and_sorted_by_the_path_of_a_prediction() -> None:
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    section = page.partition("## The words\n")[2].partition("\n## ")[0]
+    words = re.findall(r"^\| ([a-z -]+) \| \S", section, re.MULTILINE)[1:]
+
+    assert 10 < len(words) <= MOST_WORDS
+    assert len(words) == len(set(words))
+
+
+def test_a_word_of_the_glossary_is_used_in_the_code() -> None:
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    section = page.partition("## The words\n")[2].partition("\n## ")[0]
+    code = "\n".join(text for name, text in texts() if name.endswith((".py", ".lua"))).lower()
+    words = re.findall(r"^\| ([a-z -]+) \| \S", section, re.MULTILINE)[1:]
+
+    assert [word for word in words if not re.search(re.sub("[ -]", "[ _-]?", word), code)] == []
