@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from contract.errors import EXIT_REFUSED
 from k8s.cluster import Cluster, Object
-from k8s.logs import ended_of, last_words, log_command, runs
+from k8s.logs import ended_of, log_command, runs, what_it_said
 from k8s.release import component_of, condition_of, is_true, name_of
 
 IMAGE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
@@ -121,7 +121,7 @@ def _ended(cluster: Cluster, pod: Object, container: dict[str, Any]) -> Fault:
     if ended.get("reason") == "OOMKilled":
         what = f"{name} was killed for its memory, {restarts} restarts"
         return Fault(f"memory of {name}", what, "raise resources.limits.memory", patience=patience)
-    said = last_words(cluster, name_of(pod), container)
+    said = what_it_said(cluster, name_of(pod), container)
     if ended.get("exitCode") == EXIT_REFUSED:
         way_out = "mend that; it is started again by itself"
         return Fault("refusal", f"refused to start: {said}", way_out, patience=patience)

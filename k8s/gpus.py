@@ -37,10 +37,10 @@ def _counted(nodes: list[Object], name: str, model: Values) -> Finding:
     if total >= most:
         return ok(subject, f"{total} {resource} on {len(fitting)} nodes, for up to {most} workers")
     if total:
-        wish = f"and it keeps at least {least}" if least > total else f"for up to {most}"
+        span = f"and it keeps at least {least}" if least > total else f"for up to {most}"
         return warn(
             subject,
-            f"the nodes have {total} {resource}, {wish} workers",
+            f"the nodes have {total} {resource}, {span} workers",
             "nothing to do where nodes come on demand; elsewhere add nodes, or some workers will wait",
         )
     if having:

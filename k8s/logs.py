@@ -14,7 +14,7 @@ GONE = (
 """With these words, and not always with an error, the kubelet says that a container's log is no more."""
 
 
-def last_words(cluster: Cluster, pod: str, container: dict[str, Any]) -> str:
+def what_it_said(cluster: Cluster, pod: str, container: dict[str, Any]) -> str:
     """The last thing that an ended container said; its exit code's reason where nothing is left of it.
 
     Args:

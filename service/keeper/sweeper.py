@@ -275,4 +275,4 @@ class Sweeper:
                 extra={"model": model, "predictions": seen.taken_back, "dead": seen.dead},
             )
         if seen.wakeups:
-            logger.info("rang again", extra={"model": model, "rings": len(seen.wakeups)})
+            logger.info("wake-ups sent again", extra={"model": model, "wakeups": len(seen.wakeups)})

@@ -51,7 +51,7 @@ class PretendCluster:
         self._prefix = settings.prefix
         self._redis = redis.Redis.from_url(settings.ledger)
         self._numbers = itertools.count()
-        self._wishes: deque[tuple[float, int]] = deque()
+        self._desired: deque[tuple[float, int]] = deque()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="controllers")
         self.least = 0
@@ -130,12 +130,12 @@ class PretendCluster:
     def _scale(self) -> None:
         sizes = {name: self._redis.zcard(self._key(name)) for name in ("queued", "running", "busy")}
         now = time.monotonic()
-        wish = max(self.least, sizes["queued"] + sizes["running"], sizes["busy"])
-        wish = min(DEVICES, wish)
-        self._wishes.append((now, wish))
-        while self._wishes[0][0] < now - STABILIZATION_SECONDS:
-            self._wishes.popleft()
-        wanted = max(count for _, count in self._wishes)
+        desired = max(self.least, sizes["queued"] + sizes["running"], sizes["busy"])
+        desired = min(DEVICES, desired)
+        self._desired.append((now, desired))
+        while self._desired[0][0] < now - STABILIZATION_SECONDS:
+            self._desired.popleft()
+        wanted = max(count for _, count in self._desired)
         self._deployment["spec"]["replicas"] = wanted
         naps = [pod for pod in self.pods.values() if pod.model == "nap"]
         stay = [pod for pod in naps if not pod.leaving]

@@ -43,14 +43,17 @@ def test_the_demo_model_answers(release: Release) -> None:
         "resources": {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"memory": "3Gi"}},
     }
     release.upgrade(models={"minilm": demo})
-    if wait_until("the demo model is loaded or refused", lambda: fate(release), 900) == NO_WEIGHTS:
+    if (
+        wait_until("the demo model is loaded or refused", lambda: started_or_refused(release), 900)
+        == NO_WEIGHTS
+    ):
         release.upgrade(models={"minilm": {"enabled": False}})
         pytest.skip("the worker image was built without --build-arg DEMO=true")
     vector = release.predict("minilm", text="Everything flows.")
     assert len(vector) == 384
 
 
-def fate(release: Release) -> str | None:
+def started_or_refused(release: Release) -> str | None:
     """Whether the demo's first worker is ready, or what it ended with."""
     for pod in release.workers("minilm"):
         if ready(pod):

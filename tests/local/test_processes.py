@@ -61,7 +61,7 @@ def test_the_end_of_a_process_takes_its_children_along(tmp_path: Path) -> None:
     process.kill()
 
 
-def test_a_process_that_ends_before_it_is_ready_tells_its_last_words(tmp_path: Path) -> None:
+def test_a_process_that_ends_before_it_is_ready_says_what_it_said_last(tmp_path: Path) -> None:
     process = python(tmp_path, "raise SystemExit('no such model')")
     with pytest.raises(StartFailed, match="no such model"):
         process.wait_until(lambda: False, 20)

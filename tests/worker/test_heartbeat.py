@@ -157,7 +157,7 @@ def test_an_announcement_that_is_on_its_way_at_the_end_is_taken_back_too(
     assert said == ["register", "deregister"]
 
 
-def test_nothing_comes_after_the_last_words_of_a_worker_that_cannot_start(
+def test_nothing_comes_after_the_start_failure_of_a_worker(
     settings: Settings, ledger: Ledger
 ) -> None:
     heartbeat = Heartbeat(settings, "m", VERSION, GPU, Health(phase="loading"))

@@ -64,11 +64,11 @@ def transcribed(folder: Path, **defaults: Any) -> Answering:
     def answer(data: Any, parameters: Any) -> Any:
         samples = sound_files.decode_sound(data, pipe.feature_extractor.sampling_rate)
         options = {**defaults, **parameters}
-        wishes = {**greedy, **options.pop("generation_parameters", {})}
+        parameters = {**greedy, **options.pop("generation_parameters", {})}
         if not writes and options.get("return_timestamps") is True:
             options["return_timestamps"] = "word"
-        seeds["now"] = find_seed(ROW, wishes.pop("seed", 0))
-        found = pipe(samples, **options, generate_kwargs=wishes)
+        seeds["now"] = find_seed(ROW, parameters.pop("seed", 0))
+        found = pipe(samples, **options, generate_kwargs=parameters)
         return {name: found[name] for name in ("text", "chunks") if name in found}
 
     return listed(answer)
@@ -102,9 +102,9 @@ def silence(seconds: float) -> str:
     return pcm(np.zeros(int(seconds * 16_000)))
 
 
-def asked(data: Any, **wishes: Any) -> Asked:
+def asked(data: Any, **parameters: Any) -> Asked:
     """With these generation parameters."""
-    return Asked(data, {"generation_parameters": wishes})
+    return Asked(data, {"generation_parameters": parameters})
 
 
 NOTHING = Asked(pcm(np.zeros(0)), fails="no samples")
@@ -273,10 +273,10 @@ THRESHOLDS = {
 }
 
 
-def refusing(name: str, **wishes: Any) -> list[Asked]:
+def refusing(name: str, **parameters: Any) -> list[Asked]:
     return [
         Asked(noise(0.4, 1)),
-        Asked(noise(0.5, 2), {"generation_parameters": wishes}, fails=name),
+        Asked(noise(0.5, 2), {"generation_parameters": parameters}, fails=name),
     ]
 
 

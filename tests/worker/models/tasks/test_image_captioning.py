@@ -55,7 +55,7 @@ def test_a_sampled_text_is_the_predictions_own_whoever_is_beside_it(
     assert torch.initial_seed() == 7  # the process's own draws go on as if nothing was
 
 
-WISHES: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = [
+PARAMETERS: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = [
     ({"max_new_tokens": 6}, {}, {"max_new_tokens": 3}),
     ({"max_new_tokens": 6}, {}, {"max_new_tokens": 9}),
     ({"max_new_tokens": 6}, {"max_new_tokens": 4}, {}),
@@ -68,7 +68,11 @@ WISHES: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = [
 @pytest.mark.parametrize(
     ("builder", "own", "catalog", "asked"),
     [
-        *((builder, *wish) for builder in ("git", "vision_encoder_decoder") for wish in WISHES),
+        *(
+            (builder, *parameters)
+            for builder in ("git", "vision_encoder_decoder")
+            for parameters in PARAMETERS
+        ),
         ("vision_encoder_decoder", {"max_new_tokens": 12, "stop_strings": ["a", "o"]}, {}, {}),
     ],
 )

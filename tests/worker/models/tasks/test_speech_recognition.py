@@ -271,7 +271,7 @@ def test_a_kind_that_is_told_what_to_do_in_words_is_refused(
 
 def test_a_draw_is_the_predictions_own(tmp_path: Path) -> None:
     model = opened(sound_models.whisper(tmp_path / "model"))
-    wishes = {"generation_parameters": {"temperature": 1.0}}
-    first = model.predict([item(SOUNDS[0], "a", **wishes), item(SOUNDS[0], "b", **wishes)])
+    parameters = {"generation_parameters": {"temperature": 1.0}}
+    first = model.predict([item(SOUNDS[0], "a", **parameters), item(SOUNDS[0], "b", **parameters)])
     assert first[0] != first[1]
-    assert model.predict([item(SOUNDS[0], "b", **wishes)]) == first[1:]
+    assert model.predict([item(SOUNDS[0], "b", **parameters)]) == first[1:]

@@ -68,14 +68,14 @@ def test_a_model_of_many_languages_writes_the_one_asked_for(
     model = loaded("translation", path)
     tokenizer = tf.AutoTokenizer.from_pretrained(path)
     plain = tf.AutoModelForSeq2SeqLM.from_pretrained(path).eval()
-    wishes = [("eng_Latn", "fra_Latn"), ("deu_Latn", "eng_Latn"), ("eng_Latn", "deu_Latn")]
+    languages = [("eng_Latn", "fra_Latn"), ("deu_Latn", "eng_Latn"), ("eng_Latn", "deu_Latn")]
     outputs = model.predict(
         [
             item("ab cd", f"id{n}", src_lang=source, tgt_lang=target, max_new_tokens=8)
-            for n, (source, target) in enumerate(wishes)
+            for n, (source, target) in enumerate(languages)
         ]
     )
-    for (source, target), output in zip(wishes, outputs, strict=True):
+    for (source, target), output in zip(languages, outputs, strict=True):
         tokenizer.src_lang = source
         tokens = plain.generate(
             **tokenizer("ab cd", return_tensors="pt"),

@@ -56,13 +56,13 @@ def test_a_batch_writes_what_plain_generate_writes(
 
 
 def test_items_with_different_wishes_share_a_batch(folder: Callable[..., Path], gpt: Model) -> None:
-    wishes: list[dict[str, Any]] = [
+    parameters: list[dict[str, Any]] = [
         {"max_new_tokens": 4},
         {"max_new_tokens": 9},
         {"max_new_tokens": 9, "num_beams": 2},
         {"max_new_tokens": 4, "return_full_text": True},
     ]
-    requests = [item("hello", f"id{n}", **wish) for n, wish in enumerate(wishes)]
+    requests = [item("hello", f"id{n}", **given) for n, given in enumerate(parameters)]
     texts = [output["generated_text"] for output in gpt.predict(requests)]
     plain = [
         written(folder("gpt"), tf.AutoModelForCausalLM, "hello", do_sample=False, max_new_tokens=n)
@@ -142,13 +142,13 @@ def test_when_nobody_waits_any_more_the_model_stops(
 
 
 def test_the_same_seed_writes_the_same_text_whoever_shares_the_batch(gpt: Model) -> None:
-    wish = {**LONG, "temperature": 1.2, "top_p": 0.95, "top_k": 0}
-    alone = gpt.predict([item("hello", "any", **wish, seed=7)])[0]
+    parameters = {**LONG, "temperature": 1.2, "top_p": 0.95, "top_k": 0}
+    alone = gpt.predict([item("hello", "any", **parameters, seed=7)])[0]
     among = gpt.predict(
         [
-            item("a longer prompt than the other", "x", **wish, seed=3),
-            item("hello", "other", **wish, seed=7),
-            item("hello", "y", **wish, seed=8),
+            item("a longer prompt than the other", "x", **parameters, seed=3),
+            item("hello", "other", **parameters, seed=7),
+            item("hello", "y", **parameters, seed=8),
         ]
     )
     assert among[1] == alone
@@ -156,9 +156,11 @@ def test_the_same_seed_writes_the_same_text_whoever_shares_the_batch(gpt: Model)
 
 
 def test_a_second_attempt_writes_the_same_text_without_a_seed(gpt: Model) -> None:
-    wish = {**LONG, "do_sample": True}
-    first, other = gpt.predict([item("hello", "one", **wish), item("hello", "two", **wish)])
-    assert gpt.predict([item("hello", "one", **wish)])[0] == first
+    parameters = {**LONG, "do_sample": True}
+    first, other = gpt.predict(
+        [item("hello", "one", **parameters), item("hello", "two", **parameters)]
+    )
+    assert gpt.predict([item("hello", "one", **parameters)])[0] == first
     assert other != first
 
 

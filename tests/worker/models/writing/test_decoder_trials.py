@@ -53,7 +53,7 @@ def test_unlike_wishes_share_one_pass_and_beams_take_their_own(
         return generate(**options)
 
     monkeypatch.setattr(model._decoder.model, "generate", count)
-    wishes = [
+    parameters = [
         {"max_new_tokens": 3},
         {"max_new_tokens": 5, "temperature": 0.8, "seed": 1},
         {"max_new_tokens": 4, "repetition_penalty": 1.3},
@@ -61,7 +61,7 @@ def test_unlike_wishes_share_one_pass_and_beams_take_their_own(
         {"max_new_tokens": 4, "num_beams": 2},
     ]
     outputs = model.predict(
-        [item("hello"[: n + 1], f"p{n}", **one) for n, one in enumerate(wishes)]
+        [item("hello"[: n + 1], f"p{n}", **one) for n, one in enumerate(parameters)]
     )
     assert not any(isinstance(one, Exception) for one in outputs)
     assert sorted(passes) == [2, 3]

@@ -51,13 +51,13 @@ def test_sampling_that_is_asked_for_takes_the_place_of_beams(
     tmp_path: Path, loaded: Callable[..., Model]
 ) -> None:
     plain = loaded("text-generation", made.writer(tmp_path / "plain", "gpt2"))
-    wish = {"max_new_tokens": 6, "temperature": 1.2, "seed": 4}
-    drawn = ask(plain, "hello", **wish)
+    parameters = {"max_new_tokens": 6, "temperature": 1.2, "seed": 4}
+    drawn = ask(plain, "hello", **parameters)
     path = made.writer(tmp_path / "model", "gpt2", {"num_beams": 3})
-    assert ask(loaded("text-generation", path), "hello", **wish) == drawn
+    assert ask(loaded("text-generation", path), "hello", **parameters) == drawn
     by_catalog = loaded("text-generation", path, generation={"num_beams": 2})
-    assert ask(by_catalog, "hello", **wish) == drawn
-    (refused,) = ask(by_catalog, "hello", **wish, num_beams=2)
+    assert ask(by_catalog, "hello", **parameters) == drawn
+    (refused,) = ask(by_catalog, "hello", **parameters, num_beams=2)
     assert isinstance(refused, BadItem)
     assert "do_sample: false" in str(refused)
 

@@ -18,7 +18,7 @@ from worker.models import Item, Model
 
 pytestmark = pytest.mark.slow
 
-WISHES: list[dict[str, Any]] = [
+PARAMETERS: list[dict[str, Any]] = [
     {},
     {"num_beams": 3},
     {"temperature": 1.3, "seed": 1},
@@ -36,19 +36,19 @@ def spoilt(path: Path, name: str, letter: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("wish", WISHES, ids=str)
+@pytest.mark.parametrize("parameters", PARAMETERS, ids=str)
 def test_a_text_whose_logits_are_nan_fails_alone(
-    wish: dict[str, Any], tmp_path: Path, loaded: Callable[..., Model]
+    parameters: dict[str, Any], tmp_path: Path, loaded: Callable[..., Model]
 ) -> None:
     path = made.writer(tmp_path / "model", "gpt2", tie_word_embeddings=False)
     model = loaded("text-generation", spoilt(path, "transformer.wte.weight", "q"))
     texts = ["hello", "quiet", "a longer text", "no q"]
-    alone = [ask(model, text, max_new_tokens=6, **wish)[0] for text in texts]
-    together = ask(model, *texts, max_new_tokens=6, **wish)
+    alone = [ask(model, text, max_new_tokens=6, **parameters)[0] for text in texts]
+    together = ask(model, *texts, max_new_tokens=6, **parameters)
     for one, output in zip(alone, together, strict=True):
         assert type(one) is type(output)
     assert [type(output) for output in together] == [dict, OutputInvalid, dict, OutputInvalid]
-    if "seed" not in wish:
+    if "seed" not in parameters:
         assert together[0] == alone[0]
     assert "NaN" in str(together[1])
 
