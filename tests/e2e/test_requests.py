@@ -86,7 +86,7 @@ def test_a_gateway_killed_at_any_moment_leaves_no_orphan_and_no_double(stack: St
 
         with ThreadPoolExecutor(8) as threads:
             asked = [threads.submit(ask, key) for key in keys]
-            until("half are asked", lambda k=keys: sum(x in answered for x in k) > 15, 20, 0.001)
+            until("half are asked", lambda k=keys: sum(x in answered for x in k) > 15, 20)
             stack.gateway.kill()
             stack.heal()
             for one in asked:

@@ -147,7 +147,7 @@ class BadDay:
 
     def _sees(self, expr: str, value: float) -> None:
         prometheus = self.scene.prometheus
-        until(f"{expr} is {value:g}", lambda: prometheus.number(expr) == value, 40, 0.1)
+        until(f"{expr} is {value:g}", lambda: prometheus.number(expr) == value, 40)
 
     def _freeze(self) -> None:
         """A queue that nobody takes from, full: the moment at which its numbers must be exact."""
@@ -246,7 +246,7 @@ class BadDay:
         scene, told = self.scene, self.told
         scene.succeeded([self.post("echo", text="last")])
         alert = 'count(ALERTS{alertname="SoloistStuckAtZero", alertstate="firing"})'
-        until("an alert fires", lambda: scene.prometheus.number(alert), 60, 0.2)
+        until("an alert fires", lambda: scene.prometheus.number(alert), 60)
         for model, ids in told.accepted.items():
             records = scene.records(ids)
             told.outcomes[model] = Counter(p.status.value for p in records)
