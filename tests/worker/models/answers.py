@@ -42,6 +42,18 @@ def close(found: Any, wanted: Any, tolerance: float = 1e-5) -> None:
         assert found == wanted, pytest.fail(f"{found!r} is not {wanted!r}")
 
 
+def computed(folder: Path, auto: Any, *texts: Any) -> tuple[Any, Any]:
+    """What plain transformers gives for one text or pair: (encoding, output)."""
+    import torch
+    import transformers as tf
+
+    tokenizer = tf.AutoTokenizer.from_pretrained(folder)
+    model = auto.from_pretrained(folder).eval()
+    encoding = tokenizer(*texts, truncation=True, return_tensors="pt")
+    with torch.inference_mode():
+        return encoding, model(**encoding)
+
+
 def written(folder: Path, auto: Any, prompt: str, **options: Any) -> str:
     """What plain transformers writes for one text."""
     import torch
