@@ -37,7 +37,7 @@ def decode_base64(text: Any) -> bytes:
 
 
 def decoding_error(error: Exception) -> str:
-    """What a decoder says of a broken file, unless it speaks of what is inside the worker."""
+    """What a decoder says of a broken file, if that reveals nothing of the worker's insides."""
     for name in ("error_string", "strerror"):  # libsndfile's and ffmpeg's, without the file's name
         if text := getattr(error, name, None):
             break

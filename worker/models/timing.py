@@ -1,4 +1,4 @@
-"""Where the time of a batch goes, as the models mark it. Does not import torch itself."""
+"""The seconds that each phase of a batch takes, as the models time them. Imports no torch itself."""
 
 import sys
 import time
@@ -24,7 +24,7 @@ _marks = _Marks()
 
 @contextmanager
 def timed(phase: Phase) -> Iterator[None]:
-    """Around a part of a model's work, or as its decorator. What is marked within it belongs to it."""
+    """Time a part of a model's work, as a context or a decorator. Phases inside of it count as this one."""
     if _marks.open:
         yield
         return
@@ -41,13 +41,13 @@ def timed(phase: Phase) -> Iterator[None]:
 
 
 def take_seconds() -> dict[str, float]:
-    """The seconds of each phase that this thread marked since it was asked last."""
+    """The seconds of each phase in this thread since the last call."""
     seconds, _marks.seconds = _marks.seconds, {}
     return seconds
 
 
 def _wait_for_device() -> None:
-    """A GPU computes on after the call. Whoever reads the output next would wait for it, and be blamed."""
+    """A GPU computes on after the call. Without this the next phase, which reads the output, would be charged."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         torch.cuda.synchronize()

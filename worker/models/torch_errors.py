@@ -41,7 +41,7 @@ must be terminated and relaunched".
 
 
 def translate_error(exc: BaseException) -> SoloistError:
-    """The error of ours that says what the worker is to do: split, hand back and exit, or fail."""
+    """The exception as one of ours, which decides what the worker does: split, hand back and exit, or fail."""
     if isinstance(exc, SoloistError):
         return exc
     text = str(exc).lower()
@@ -86,7 +86,7 @@ NEEDED = (
 
 
 def explain_load_error(exc: BaseException, length: int = 500) -> str:
-    """What went wrong at a load, with the remedy: a package that is missing by its name, else the error."""
+    """Why a load failed, in one line: the package that is missing and how to install it, else the error."""
     text = " ".join(str(exc).split())
     package = next((found[1] for one in NEEDED if (found := one.search(text))), None)
     if package is None or find_spec(package.lower()) is not None:
@@ -95,7 +95,7 @@ def explain_load_error(exc: BaseException, length: int = 500) -> str:
 
 
 def name_missing_package(package: str) -> str:
-    """That a package is missing, and what brings it."""
+    """The sentence for a missing package, with the command that installs it."""
     name = package.lower()
     pip, extra = PIP.get(name, name), EXTRAS.get(name)
     way = f"`pip install {pip}`"

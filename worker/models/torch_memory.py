@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 MOST_STEPS = 4
-"""From a model to the torch module in it: a task, its vectors, their encoder, the module."""
+"""How deep the torch module may lie in a model's attributes: task, embedding model, encoder, module."""
 
 
 def read_device_memory() -> dict[str, int]:
@@ -39,6 +39,6 @@ def find_weights_type(model: Any) -> str | None:
 
 
 def _attributes(part: Any, home: str) -> Iterator[Any]:
-    """Of objects whose class comes from where the model's comes from: others are no part of how it is built."""
+    """The attributes of objects whose class is of the same package as the model's."""
     if type(part).__module__.partition(".")[0] == home:
         yield from getattr(part, "__dict__", {}).values()

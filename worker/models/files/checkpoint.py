@@ -45,11 +45,11 @@ class Checkpoint:
         _silence()
         self.spec = spec
         self.overflow = ""
-        """The way out where the model computes infinities: they may come of its type of numbers."""
+        """What to try where the model computes infinities: another type of numbers."""
         with self.reading("its source"):
             self.source = source_folder(spec.source or "")
         self._check()
-        # of any subclass before its own files are read
+        # before a subclass reads its own files
         config = Checkpoint.load_part(self, "AutoConfig")
         if unfit := purpose.find_objection(config, spec.task):
             raise self.refusal(unfit)
@@ -103,7 +103,7 @@ class Checkpoint:
         return found
 
     def _lacking_package(self) -> str | None:
-        """What reads the tokenizer's file, if it is one of sentencepiece and that is not installed."""
+        """The package that is missing, if the tokenizer's file needs sentencepiece."""
         if self.find_file("tokenizer.json") or not any(self.find_file(name) for name in PIECES):
             return None
         lacking = (name for name in ("sentencepiece", "google") if find_spec(name) is None)
@@ -149,7 +149,7 @@ class Checkpoint:
         return model
 
     def _load(self, auto: Any, config: Any, device: str) -> tuple[Any, dict[str, Any]]:
-        """The model and what transformers tells of its loading.
+        """The model and what transformers reports of its loading.
 
         Weights may have been saved with a wrapper around the model (torch.compile, DataParallel,
         Lightning), whose name stands before all of theirs and is taken away.

@@ -1,4 +1,4 @@
-"""The type of a model's numbers: what is loaded, and computed in. The table in docs/models.md says the same."""
+"""The type of numbers that a model is loaded and computed in, as the table in docs/models.md has it."""
 
 from typing import Any
 

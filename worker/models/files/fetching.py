@@ -52,7 +52,7 @@ WEIGHTY = ("Dense", "LayerNorm")
 
 TELL_SECONDS = 5.0
 STALE_SECONDS = 600.0
-"""Nobody writes a part of a file any more that has not grown for so long."""
+"""A part of a file that has not grown for so long was abandoned."""
 
 TOKEN = "HF_TOKEN (in a cluster: hub.tokenSecret)"  # noqa: S105 - where it is, not what
 AGAIN = "save it anew with `SentenceTransformer(folder).save_pretrained(folder)`"
@@ -83,7 +83,7 @@ def find_module_files(folder: Path) -> dict[str, list[str]]:
     try:
         listed = json.loads((folder / MODULES).read_text(encoding="utf-8"))
         modules = {str(one["path"]): str(one["type"]).rpartition(".")[2] for one in listed}
-    except (OSError, ValueError, TypeError, KeyError):  # there is none, or loading will say so
+    except (OSError, ValueError, TypeError, KeyError):  # there is none, or loading refuses it
         return {}
     return {
         path: [f"{path}/{CONFIG}", *([f"{path}/{SINGLE}"] if kind in WEIGHTY else [])]
@@ -93,7 +93,7 @@ def find_module_files(folder: Path) -> dict[str, list[str]]:
 
 
 def find_cached_commit(repository: str, revision: str | None) -> str | None:
-    """The commit that a worker will load out of the cache; None if it is not there. Asks nobody."""
+    """The commit that a worker will load out of the cache; None if it is not there. Without the network."""
     found = try_to_load_from_cache(repository, CONFIG, revision=revision)
     return Path(found).parent.name if isinstance(found, str) else None
 
@@ -127,7 +127,7 @@ def fetch_model(spec: ModelSpec) -> None:
 
 
 def _prepare() -> None:
-    # Images say HF_HUB_OFFLINE=1 for the sake of workers; who asks for a fetch wants the network.
+    # Images set HF_HUB_OFFLINE=1 for workers; a fetch needs the network.
     constants.HF_HUB_OFFLINE = False
     disable_progress_bars()
     logging.captureWarnings(True)
@@ -136,7 +136,7 @@ def _prepare() -> None:
 
 
 def _is_cached(repository: str, revision: str | None) -> bool:
-    """True if all that a worker needs is on this machine. Asks nobody."""
+    """True if all that a worker needs is on this machine. Without the network."""
     try:
         folder = Path(
             snapshot_download(

@@ -1,4 +1,4 @@
-"""Weights that a checkpoint lacks: whether an answer depends on them decides, not that they lack.
+"""Weights that a checkpoint lacks: a model is refused only if an answer depends on them.
 
 Passes over made-up input, with other numbers in place of what lacks, show whether the output changes where
 the task reads. NaN would not show it: fused attention swallows it. What no answer depends on is left as NaN
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 MOST_TRIED = 24
-"""Of so many it is found out one by one which of them an answer depends on: to name these."""
+"""At most so many are tried one by one, to name those that an answer depends on."""
 
 
 def find_needed_weights(
@@ -38,7 +38,7 @@ def find_needed_weights(
         if differs(weights.values()):
             few = weights if len(weights) <= MOST_TRIED else {}
             return sorted(name for name in few if differs([few[name]])) or sorted(weights)
-    except Exception:  # of whatever kind: it is a guess at what this architecture reads
+    except Exception:  # of any kind, as the input is a guess at what this architecture reads
         return sorted(weights)
     for tensor in weights.values():
         tensor.data.fill_(float("nan"))

@@ -18,7 +18,7 @@ SCALES = (
     *(".weight_scale", ".weight_scale_inv", ".input_scale", ".scales"),
     *(".qweight", ".qzeros", ".SCB", ".absmax", ".quant_state"),
 )
-"""How the names of what belongs to quantised weights end."""
+"""Endings of the names of tensors that belong to quantised weights."""
 TASKS = {
     "ForSequenceClassification": "text-classification",
     "ForTokenClassification": "token-classification",

@@ -1,4 +1,4 @@
-"""What a folder's model is made for, told by its config.json alone, before anything else of it is read.
+"""What a folder's model is made for, by its config.json alone, before other files are read.
 
 Head names of different tasks can match: `classifier` labels a whole text in one class and each token in
 another. So the class that the folder was saved from decides, where its name leaves no doubt.
@@ -41,7 +41,7 @@ HEADED = (
 Their weights can have its names and shapes; or it has none of its own, being tied to the embeddings.
 """
 WRITERS = (REWRITER, "AutoModelForSpeechSeq2Seq", "AutoModelForImageTextToText")
-"""Whose classes do more than one task: what they were saved for is not told by their name."""
+"""Model types whose classes do several tasks, so that the class does not say which one."""
 INPUTS = {"input_ids": "texts", "pixel_values": "images"}
 INPUTS |= dict.fromkeys(("input_values", "input_features"), "sounds")
 BOTH = "images and texts"
@@ -89,7 +89,7 @@ def _saved_for_another(config: Any, kinds: tuple[str, ...]) -> bool:
     """Whether it was saved with the head of another task, and of no task besides."""
     saved = config.architectures or []
     if len(saved) != 1 or "AutoModel" in kinds or _in(saved[0], kinds):
-        return False  # what reads the body alone may take it from beneath any head
+        return False  # a task without a head may use the body of any model
     if _in(saved[0], WRITERS):
         return False
     if _in(saved[0], HEADED):

@@ -22,7 +22,7 @@ class ImageDecoder:
     def __init__(self, images: ImageModel, tokenizer: Any) -> None:
         self.images = images
         self.tokenizer = tokenizer
-        # the part that writes: BLIP's own `generate` hands all settings on to it
+        # BLIP's own `generate` passes all settings on to this part
         self.text_part = getattr(images.model, "text_decoder", images.model)
         own = self.text_part.generation_config
         ends = own.eos_token_id
@@ -54,7 +54,7 @@ class ImageDecoder:
         ]
 
     def _text(self, tokens: Sequence[int]) -> str:
-        """Up to the end of this row: what follows it fills up to the longest of its pass."""
+        """Up to the row's end; what follows is padding."""
         written = next(
             (n for n, token in enumerate(tokens) if n >= START and token in self._ends), len(tokens)
         )

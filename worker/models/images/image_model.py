@@ -34,7 +34,7 @@ THEIRS = (
 )
 
 USUAL = 256
-"""Pixels of a side that every image processor takes."""
+"""Pixels of a side that every image processor accepts."""
 SIZE = "it is too small, or too long a strip, for this model's image processor"
 
 PROCESSORS = "preprocessor_config.json", "processor_config.json"
@@ -44,7 +44,7 @@ Inputs = dict[str, torch.Tensor]
 
 @dataclass(slots=True)
 class PreparedImage:
-    """One image as the model reads it, with what is read beside it."""
+    """One image as the model reads it, with the texts that are read with it."""
 
     inputs: Inputs
     """Each with one row."""
@@ -133,9 +133,8 @@ class ImageModel:
         return PreparedImage(filled, (picture.height, picture.width))
 
     def _unfit(self, picture: Image.Image) -> bool:
-        """Whether it is the image's size that its processor cannot take: one scaled to a square it can.
-
-        What a processor itself says of a side that it scaled to 0 is about something else.
+        """Whether the image's size is the reason: the processor accepts the same image scaled to a square. What a
+        processor itself says of a side that it scaled to 0 is misleading.
         """
         if min(picture.size) >= USUAL and max(picture.size) < 4 * min(picture.size):
             return False

@@ -1,4 +1,4 @@
-"""How a cross-encoder's makers score a pair of texts: sentence-transformers' files of it, read whole.
+"""How a cross-encoder's makers score a pair of texts: by sentence-transformers' files.
 
 Format and defaults: sentence_transformers 6.2, `cross_encoder/model.py`.
 """
@@ -25,7 +25,7 @@ from worker.models.vectors.sentence_files import (
 
 
 class CrossEncoderCheckpoint(EmbeddingCheckpoint):
-    """The checkpoint of a cross-encoder: `load_activation` makes scores of its logits, and `recipe` has its prompts."""
+    """The checkpoint of a cross-encoder: `activation` makes scores of its logits, and `recipe` has its prompts."""
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__(spec)

@@ -53,7 +53,7 @@ class Normalize(torch.nn.Module):
 
 
 class Dense(torch.nn.Module):
-    """A matrix, an activation and, where the model has one, the way around both."""
+    """A matrix and an activation, with a residual connection where the model has one."""
 
     def __init__(self, file: Path, activation: Any, *, residual: bool) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class LayerNorm(torch.nn.Module):
 
 
 def _tensors(file: Path, needed: set[str], more: set[str]) -> dict[str, torch.nn.Buffer]:
-    """The tensors of a file as float32, which are these and no others."""
+    """The tensors of a file as float32; others than these are refused."""
     found = load_file(file)
     if wrong := sorted((needed - set(found)) | (set(found) - needed - more)):
         raise ModelUnloadable(

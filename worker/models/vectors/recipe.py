@@ -37,7 +37,7 @@ LEGACY_MODES = {
 SHIFTED = ("bart", "mbart", "plbart", "mvp", "led", "bigbird_pegasus")
 """Encoder-decoders that make their decoder's input of the text by themselves; its states are their vectors."""
 PLACEMENT = {"revision", "cache_dir", "token", "local_files_only", "subfolder", "trust_remote_code"}
-"""Where files come from, and whose code runs: our own settings say that."""
+"""Keys about where files come from and whose code runs, which our own settings decide."""
 SAME_NUMBERS = PLACEMENT | {
     "add_pooling_layer",  # its weights stand behind the token vectors
     "attn_implementation",
@@ -255,7 +255,7 @@ class EmbeddingCheckpoint(Checkpoint):
         return found
 
     def load_model(self, kind: str, device: str, reads: tuple[str, ...] = ()) -> Any:
-        """Of an encoder-decoder that has a class for its encoder alone, that."""
+        """The model; of an encoder-decoder only the encoder, where transformers has a class for it."""
         config = self.load_part("AutoConfig")
         encoders: Any = transformers.AutoModelForTextEncoding._model_mapping
         if type(config) in encoders and encoders[type(config)].__name__.endswith("EncoderModel"):

@@ -1,4 +1,4 @@
-"""The files that sentence-transformers writes beside a model, and the refusal of what they say and we do not do.
+"""The files that sentence-transformers writes beside a model; what they ask for and we do not do is refused.
 
 Format: sentence_transformers 6.2, `base/model.py` and `base/modules/`.
 """

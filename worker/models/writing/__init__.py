@@ -1,1 +1,1 @@
-"""Texts that a model writes token by token."""
+"""Decoders: texts that a model writes token by token."""

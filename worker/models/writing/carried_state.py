@@ -1,19 +1,20 @@
-"""What a few classes of transformers keep from one text to the next, taken back before each pass."""
+"""State that a few models carry from one text to the next, reset before each pass."""
 
 from typing import Any
 
 KEPT = ("conv1d_state", "recurrent_states")
-"""RecurrentGemma goes on from the text before where as many rows come again."""
+"""RecurrentGemma continues the text before if the next pass has as many rows."""
 
 
 class CarriedState:
-    """What one model remembers."""
+    """The state that one model carries over."""
 
     def __init__(self, model: Any) -> None:
         self._kept = [(one, name) for one in model.modules() for name in KEPT if name in vars(one)]
         self.sparse = getattr(model.config, "attention_type", None) == "block_sparse"
-        """BigBird looks at blocks of a text that it chooses by the length, padding included, and stops
-        to choose for good at the first text that is short."""
+        """BigBird attends to blocks that it chooses by the length, padding included. After the first short text it
+        attends to everything for good.
+        """
         self._choosing = [
             one for one in model.modules() if self.sparse and hasattr(one, "set_attention_type")
         ]

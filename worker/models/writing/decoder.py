@@ -68,7 +68,7 @@ class Decoder:
         self.decoder_only = not self.config.is_encoder_decoder
         self.own_config = self.model.generation_config
         self.planner = self.planner_with({})
-        # what it says is in each row's plan; here `generate` would apply it to the padding, too
+        # it is in each row's plan already; here `generate` would apply it to the padding, too
         self.model.generation_config = make_config()
         self._carried = CarriedState(self.model)
         self._embedded = count_embeddings(self.model)
@@ -83,10 +83,10 @@ class Decoder:
             self._try_out()
 
     def planner_with(self, suggested: Mapping[str, Any]) -> GenerationPlanner:
-        """How this model writes, with a task's values for what its own file leaves open.
+        """The planner of this model, with a task's values where its own file has none.
 
         Raises:
-            ModelUnloadable: that is nothing that is served.
+            ModelUnloadable: it asks for something that is not served.
         """
         planner = GenerationPlanner(self.own_config, self.defaults, suggested)
         if unserved := planner.find_unserved():
@@ -123,7 +123,7 @@ class Decoder:
         return TEXT * (10 * wanted // len(ten) + 1) if isinstance(ten, list) else TEXT
 
     def parameters_of(self, row: Row) -> dict[str, Any]:
-        """What a row's caller says, or else the catalog."""
+        """The row's parameters over the catalog's."""
         return {**self.defaults, **row.parameters}
 
     def answer_rows(
@@ -159,7 +159,7 @@ class Decoder:
                 row.result = {name: row.result}
 
     def _objection(self, plan: GenerationPlan, text: list[int]) -> BadItem | None:
-        """Why this model cannot write by this plan, whatever the text."""
+        """Why this model cannot follow a plan, whatever the text."""
         if plan.beams > 1 and not self._searches:
             return BadItem("This model cannot search with beams; `num_beams: 1` is served")
         try:
@@ -239,7 +239,7 @@ class Decoder:
             stream.row.result = OutputInvalid(NOT_FINITE) if lost else stream.finish()
 
     def _pass(self, plans: Sequence[GenerationPlan]) -> GenerationConfig:
-        """What holds for all rows of a pass; the rest is done to each row's scores."""
+        """The settings that are one for all rows of a pass; the others are applied to each row's scores."""
         config = plans[0].config
         beams = {
             "num_beams": plans[0].beams,
@@ -274,7 +274,7 @@ class Decoder:
         return stream
 
     def _draws(self, requests: Sequence[Request]) -> SeededSampling | None:
-        """What draws the tokens; None where no row wants that."""
+        """The sampling of the rows; None if all are greedy."""
         seeds = [
             find_seed(row, self.parameters_of(row).get("seed")) if plan.config.do_sample else None
             for row, _, plan in requests
@@ -282,7 +282,7 @@ class Decoder:
         return SeededSampling(seeds) if any(seed is not None for seed in seeds) else None
 
     def _cleaning(self, wanted: bool | None) -> Callable[[str], str] | None:
-        """What the tokenizer does to a decoded text, by its own word if the caller has none."""
+        """The tokenizer's clean-up of a decoded text, if the caller or else its own file asks for it."""
         if wanted is None:
             wanted = getattr(self.tokenizer, "clean_up_tokenization_spaces", False)
         backend = getattr(self.tokenizer, "backend_tokenizer", None)
@@ -317,7 +317,7 @@ class Decoder:
         return StopStringCriteria(self.tokenizer, strings) if strings else None
 
     def _try_out(self) -> None:
-        """Find out what may share a pass, and how it may search."""
+        """Try which rows may share a pass, and whether the model can search with beams."""
         (tokens,) = self.tokenize([TEXT * 3])
         if isinstance(tokens, BadItem):
             raise tokens

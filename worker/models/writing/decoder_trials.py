@@ -18,11 +18,11 @@ from worker.models.writing.generation_plan import make_config
 
 TEXT = "This is a text. "
 STEPS = 2
-"""The first token comes of the whole prompt, the second of what the cache kept of it."""
+"""The first token is computed from the whole prompt, the second from the cache."""
 
 
 class ForcedToken(LogitsProcessor):
-    """Every next token is this one, so that runs can be compared."""
+    """Forces every next token to be this one, so that runs can be compared."""
 
     def __init__(self, token: int) -> None:
         self._token = token
@@ -91,7 +91,7 @@ def can_search(
 
 
 def _noise(model: Any) -> float:
-    """How far apart two runs may be, as a part of the largest logit, that differ in rounding alone.
+    """The largest difference of two runs that is only rounding, as a share of the largest logit.
 
     Passes of other shapes add up in another order. A wrong position is off by a tenth and more.
     """
@@ -102,7 +102,7 @@ def _noise(model: Any) -> float:
 def _scores(
     model: Any, prompts: list[list[int]], padding: int, start: int | None, **options: Any
 ) -> Any:
-    """What each step says of the first prompt's next token, (steps, vocabulary)."""
+    """The logits of the first prompt's next tokens, (steps, vocabulary)."""
     config = make_config(
         max_new_tokens=STEPS,
         do_sample=False,

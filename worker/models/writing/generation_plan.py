@@ -1,4 +1,4 @@
-"""What `generate` is to do for one text: the caller's word, then the catalog's, then the model's own file."""
+"""What `generate` does for one text: the caller's parameters over the catalog's over the model's own file."""
 
 import copy
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ NEW_TOKENS = 256
 """Most new tokens where neither the caller, the catalog nor the model says."""
 
 SAMPLING = frozenset({"temperature", "top_k", "top_p", "min_p", "typical_p"})
-"""Whoever names one of these asks for sampling, unless `do_sample` says otherwise."""
+"""Each of these asks for sampling, unless `do_sample` says otherwise."""
 
 LENGTHS = frozenset({"max_new_tokens", "max_length", "min_new_tokens", "min_length"})
 
@@ -43,7 +43,7 @@ SPEED = (
     "prompt_lookup_num_tokens",
     "use_mtp",
 )
-"""What a model's file may say about speed and memory. None of it changes a text; none is followed."""
+"""Settings of a model's file about speed and memory. They change no text, and are ignored."""
 
 MODES = {
     GenerationMode.GREEDY_SEARCH: None,
@@ -115,7 +115,7 @@ class GenerationPlanner:
         self._defaults = defaults
 
     def find_unserved(self) -> str:
-        """What of the model's own file and the catalog is not served, by name; empty if nothing is."""
+        """The setting of the model's own file or the catalog that is not served; empty if there is none."""
         own = self._own
         if self._cache == "quantized":
             return "`cache_implementation: quantized` (it changes what is computed)"
@@ -158,7 +158,7 @@ class GenerationPlanner:
             chosen["do_sample"] = True
         draws = given.get("do_sample") or SAMPLING & given.keys()
         if chosen.get("do_sample") and "num_beams" not in (given if draws else chosen):
-            # sampling that was asked for takes the place of the beams of whoever is asked after
+            # asking for sampling overrides beams that come from a lower level
             chosen["num_beams"] = 1
         if asked.get("watermark"):
             chosen["watermarking_config"] = WatermarkingConfig()

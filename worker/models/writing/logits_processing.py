@@ -1,4 +1,4 @@
-"""Between the logits and the next token: each row is treated as plain `generate` treats it alone.
+"""From the logits to the next token: each row is processed as plain `generate` processes it alone.
 
 What stands there in transformers looks at the tokens so far, so padding and neighbours would change a
 text: a penalty counts the padding, a shortest length counts it too. Here each row is handed its own
@@ -40,12 +40,12 @@ ALONE = frozenset(
         "UnbatchedClassifierFreeGuidanceLogitsProcessor",
     }
 )
-"""Processors that know the one input that they are for, or remember what they saw."""
+"""Processors that are bound to one input, or that keep state."""
 
 
 @dataclass(slots=True)
 class RowGroup:
-    """Rows that are processed in one call, their padding left away."""
+    """Rows that are processed in one call, without their padding."""
 
     processors: LogitsProcessorList
     rows: list[int]
@@ -125,7 +125,7 @@ def group_rows(
 def make_processors(
     model: Any, plan: GenerationPlan, prompt: Sequence[int], device: str
 ) -> LogitsProcessorList:
-    """What plain `generate` would put between the logits and the choice for this text alone."""
+    """The processors that plain `generate` would use for this text alone."""
     config = plan.config
     model._prepare_special_tokens(config, True, device=device, batch_size=1)
     return model._get_logits_processor(  # type: ignore[no-any-return]

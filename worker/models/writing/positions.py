@@ -1,4 +1,4 @@
-"""How many tokens each half of a model that writes has positions for."""
+"""How many tokens the encoder and the decoder of a model have positions for."""
 
 from typing import Any, Literal
 

@@ -1,4 +1,4 @@
-"""Sampling whose outcome depends on the prediction alone, not on who shares its batch."""
+"""Sampling whose outcome depends on the prediction alone, not on its batch."""
 
 from hashlib import blake2b
 from typing import Any

@@ -66,7 +66,7 @@ class TextStream:
         return self.text
 
     def add_text(self, piece: str) -> None:
-        """A piece of the text, sent to whoever listens."""
+        """Add a piece to the text, and stream it."""
         self.text += piece
         if self._emits and piece:
             self.row.item.emit(piece)
@@ -100,7 +100,7 @@ class TextStream:
 
 
 class StopIfUnwanted(StoppingCriteria):
-    """Ends a whole pass once nobody waits for any of its rows."""
+    """Ends a pass once all of its rows are unwanted."""
 
     def __init__(self, items: list[Item]) -> None:
         self._items = items
@@ -127,7 +127,7 @@ class StreamingCriteria(StoppingCriteria):
         stops: StoppingCriteria | None = None,
         padding: Sequence[int] = (),
     ) -> None:
-        """`lost` (rows): see `Choice`; `stops`: the stop strings of the model's own file, which see each
+        """`lost` (rows): see `RowwiseProcessor`; `stops`: the stop strings of the model's own file, which see each
         row without its `padding`, tokens at the left.
         """
         self._streams = streams
