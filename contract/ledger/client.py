@@ -58,14 +58,14 @@ class _Base:
         script = load_script(transition.script, self._clock)
         args = msgpack.packb(
             # Redis 6's Lua reads text and bytes alike, in the format's older form.
-            self.replicas.args(transition),
+            self.replicas.script_args(transition),
             use_bin_type=False,
             unicode_errors="replace",  # a model's text may hold half a surrogate pair
         )
         return Call(
             ("EVALSHA", script.sha, 0, self.prefix, args),
             lambda: ("EVAL", script.source, 0, self.prefix, args),
-            self.replicas.waits(transition, seconds),
+            self.replicas.wait_commands(transition, seconds),
             seconds=seconds,
             attempt=attempt,
         )
@@ -101,7 +101,7 @@ class Ledger(_Base):
         answer = self._answer(transition, packed)
         if not acknowledged:
             return answer
-        enough = self.replicas.enough(*acknowledged)
+        enough = self.replicas.are_enough(*acknowledged)
         if not enough:
             self.connections.renew()  # a primary that was replaced may be the last to know
         if announcing := self.replicas.announcement(transition, answer, enough):
@@ -153,7 +153,7 @@ class AsyncLedger(_Base):
         answer = self._answer(transition, packed)
         if not acknowledged:
             return answer
-        enough = self.replicas.enough(*acknowledged)
+        enough = self.replicas.are_enough(*acknowledged)
         if not enough:
             self.connections.renew()
         if announcing := self.replicas.announcement(transition, answer, enough):

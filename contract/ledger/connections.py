@@ -30,7 +30,7 @@ class Call:
     """What is sent over one connection, each command when the one before was answered."""
 
     first: Command
-    spare: Callable[[], Command] | None = None
+    fallback: Callable[[], Command] | None = None
     """What is sent in place of the first, if that names a script that Redis does not know."""
     then: tuple[Command, ...] = ()
     more_seconds: float = 0.0
@@ -86,47 +86,47 @@ class _Tries:
 
 
 @dataclass(slots=True, eq=False)
-class _Held:
+class _Pooled:
     """A connection, open or not, and the era in which it was opened."""
 
     connection: Any
     era: int = -1
 
 
-class _Shelf:
-    """Connections that nobody uses now, the one used last on top."""
+class _Pool:
+    """Connections that no call uses now; the one used last is taken first."""
 
     def __init__(self, make: Callable[[], Any]) -> None:
         self._make = make
-        self._idle: list[_Held] = []
+        self._idle: list[_Pooled] = []
         self._era = 0
         """Counts how often all that were open had to be given up."""
 
-    def pick(self) -> _Held:
+    def take(self) -> _Pooled:
         try:
             return self._idle.pop()
         except IndexError:
-            return _Held(self._make())
+            return _Pooled(self._make())
 
-    def put(self, held: _Held) -> None:
-        self._idle.append(held)
+    def put_back(self, pooled: _Pooled) -> None:
+        self._idle.append(pooled)
 
-    def opens(self, held: _Held) -> None:
-        held.era = self._era
+    def mark_opened(self, pooled: _Pooled) -> None:
+        pooled.era = self._era
 
-    def outdated(self, held: _Held) -> bool:
+    def is_outdated(self, pooled: _Pooled) -> bool:
         """Whether it was opened before the last `renew`."""
-        return held.era != self._era
+        return pooled.era != self._era
 
     def renew(self) -> None:
         """Use none again that is open now: the ledger's name may lead elsewhere meanwhile."""
         self._era += 1
 
     def clear(self) -> list[Any]:
-        """Take all off."""
+        """Take all of them out."""
         self.renew()
         idle, self._idle = self._idle, []
-        return [held.connection for held in idle]
+        return [pooled.connection for pooled in idle]
 
 
 class Connections:
@@ -138,7 +138,7 @@ class Connections:
         self._reset()
 
     def _reset(self) -> None:
-        self._shelf = _Shelf(self._make)
+        self._pool = _Pool(self._make)
         self._room = BoundedSemaphore(self._most)
         self._look_ups = LookUps()
         self._process = os.getpid()
@@ -159,44 +159,44 @@ class Connections:
                 return self._try(call, tries)
             except Exception as error:
                 if _leads_away(error):
-                    self._shelf.renew()
+                    self._pool.renew()
                 if fault := tries.fault(error):
                     raise fault from error
 
     def _try(self, call: Call, tries: _Tries) -> list[Any]:
-        shelf, room = self._shelf, self._room
+        pool, room = self._pool, self._room
         if not room.acquire(timeout=tries.left):
             raise redis.ConnectionError("no connection is free")
-        held, whole = shelf.pick(), False
+        pooled, whole = pool.take(), False
         try:
-            self._open(held, tries)
-            answers = self._converse(held.connection, call, tries)
+            self._open(pooled, tries)
+            answers = self._converse(pooled.connection, call, tries)
             whole = True
             return answers
         except Exception as error:
             whole = _leaves_whole(error)
             raise
         finally:
-            if not whole or shelf.outdated(held):
+            if not whole or pool.is_outdated(pooled):
                 with suppress(Exception):
-                    held.connection.disconnect()
-            shelf.put(held)
+                    pooled.connection.disconnect()
+            pool.put_back(pooled)
             room.release()
 
-    def _open(self, held: _Held, tries: _Tries) -> None:
-        connection = held.connection
-        if connection.is_connected and (tries.fresh or self._stale(held)):
+    def _open(self, pooled: _Pooled, tries: _Tries) -> None:
+        connection = pooled.connection
+        if connection.is_connected and (tries.fresh or self._stale(pooled)):
             connection.disconnect()
         if not connection.is_connected:
-            self._shelf.opens(held)
+            self._pool.mark_opened(pooled)
             if not isinstance(connection, SentinelManagedConnection):  # which does not know it yet
                 self._look_ups.look_up(connection.host, tries.left)
             connection.connect()
 
-    def _stale(self, held: _Held) -> bool:
+    def _stale(self, pooled: _Pooled) -> bool:
         """Given up, closed by the other side, or with something to read that nobody asked for."""
         try:
-            return self._shelf.outdated(held) or bool(held.connection.can_read())
+            return self._pool.is_outdated(pooled) or bool(pooled.connection.can_read())
         except Exception:
             return True
 
@@ -204,9 +204,9 @@ class Connections:
         try:
             self._ask(connection, call.first, tries)
         except NoScriptError:
-            if call.spare is None:
+            if call.fallback is None:
                 raise
-            self._ask(connection, call.spare(), tries)
+            self._ask(connection, call.fallback(), tries)
         for command in call.then:
             self._ask(connection, command, tries)
         return tries.answers
@@ -219,11 +219,11 @@ class Connections:
 
     def renew(self) -> None:
         """Use none again that is open now: what answers there may not be the primary any more."""
-        self._shelf.renew()
+        self._pool.renew()
 
     def close(self) -> None:
         """Close what nobody uses; what somebody does is closed when it is given back."""
-        for connection in self._shelf.clear():
+        for connection in self._pool.clear():
             connection.disconnect()
 
 
@@ -232,7 +232,7 @@ class AsyncConnections:
 
     def __init__(self, make: Callable[[], Any], most: int, seconds: float) -> None:
         """See `Connections`."""
-        self._shelf = _Shelf(make)
+        self._pool = _Pool(make)
         self._room = asyncio.Semaphore(most)
         self._seconds = seconds
         self.demotions = 0
@@ -250,16 +250,16 @@ class AsyncConnections:
                     raise
                 self.demotions += is_demoted(error)
                 if _leads_away(error):
-                    self._shelf.renew()
+                    self._pool.renew()
                 if fault := tries.fault(error):
                     raise fault from error
 
     async def _try(self, call: Call, tries: _Tries) -> list[Any]:
         async with self._room:
-            held, whole = self._shelf.pick(), False
+            pooled, whole = self._pool.take(), False
             try:
-                await self._open(held, tries)
-                answers = await self._converse(held.connection, call, tries)
+                await self._open(pooled, tries)
+                answers = await self._converse(pooled.connection, call, tries)
                 whole = True
                 return answers
             except Exception as error:
@@ -267,26 +267,26 @@ class AsyncConnections:
                 raise
             finally:
                 # Nothing here waits, so no second cancel can come between.
-                if not whole or self._shelf.outdated(held):
-                    await _drop(held.connection)
-                self._shelf.put(held)
+                if not whole or self._pool.is_outdated(pooled):
+                    await _drop(pooled.connection)
+                self._pool.put_back(pooled)
 
-    async def _open(self, held: _Held, tries: _Tries) -> None:
-        connection = held.connection
-        if connection.is_connected and (tries.fresh or await self._stale(held)):
+    async def _open(self, pooled: _Pooled, tries: _Tries) -> None:
+        connection = pooled.connection
+        if connection.is_connected and (tries.fresh or await self._stale(pooled)):
             await _drop(connection)
         if not connection.is_connected:
-            self._shelf.opens(held)
+            self._pool.mark_opened(pooled)
             # All of a call has one limit. redis-py's own would cost a task for each write.
             connection.socket_timeout = None
             await connection.connect()
 
-    async def _stale(self, held: _Held) -> bool:
+    async def _stale(self, pooled: _Pooled) -> bool:
         """As in `Connections`. A transport that was cut is closing before its reader knows."""
-        connection = held.connection
+        connection = pooled.connection
         try:
             return (
-                self._shelf.outdated(held)
+                self._pool.is_outdated(pooled)
                 or connection._writer.is_closing()
                 or await connection.can_read()
             )
@@ -297,9 +297,9 @@ class AsyncConnections:
         try:
             await self._ask(connection, call.first, tries)
         except NoScriptError:
-            if call.spare is None:
+            if call.fallback is None:
                 raise
-            await self._ask(connection, call.spare(), tries)
+            await self._ask(connection, call.fallback(), tries)
         for command in call.then:
             await self._ask(connection, command, tries)
         return tries.answers
@@ -312,11 +312,11 @@ class AsyncConnections:
 
     def renew(self) -> None:
         """See `Connections.renew`."""
-        self._shelf.renew()
+        self._pool.renew()
 
     async def close(self) -> None:
         """See `Connections.close`."""
-        for connection in self._shelf.clear():
+        for connection in self._pool.clear():
             await connection.disconnect()
 
 

@@ -28,14 +28,14 @@ class Replicas:
         self._seconds = settings.ledger_timeout_seconds
         self._in_step = True
 
-    def args(self, transition: Transition[Any]) -> dict[str, Any]:
+    def script_args(self, transition: Transition[Any]) -> dict[str, Any]:
         """The transition's, and for its script that others announce what ends, and whether it is awaited."""
         if not self.wanted:
             return transition.args
         more = {"replicas": self.wanted, "awaited": self._awaited(transition)}
         return {**transition.args, **more}
 
-    def waits(
+    def wait_commands(
         self, transition: Transition[Any], seconds: float | None = None
     ) -> tuple[tuple[Any, ...], ...]:
         """What follows it on its connection (https://redis.io/docs/latest/commands/wait/).
@@ -51,7 +51,7 @@ class Replicas:
     def _awaited(self, transition: Transition[Any]) -> bool:
         return self.wanted > 0 and (transition.promises or transition.ended is not None)
 
-    def enough(self, acknowledged: int) -> bool:
+    def are_enough(self, acknowledged: int) -> bool:
         """Whether so many are enough; says so in the log when that changes."""
         enough = acknowledged >= self.wanted
         if enough != self._in_step:

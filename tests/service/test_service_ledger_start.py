@@ -144,7 +144,7 @@ def test_a_wait_of_thousands_of_tries_leaves_nothing_behind(
             threads = threads or (checks.count > 200 and threading.active_count())
             assert len(asyncio.all_tasks()) < 10
         assert threading.active_count() <= threads
-        assert len(ledger.connections._shelf._idle) <= 1
+        assert len(ledger.connections._pool._idle) <= 1
         waiting.cancel()
         await asyncio.wait([waiting])
         await ledger.close()

@@ -82,9 +82,9 @@ def test_the_name_of_a_primary_that_is_gone_does_not_keep_anybody_from_its_senti
 ) -> None:
     settings = Settings(redis_url="redis+sentinel://127.0.0.1:1/ledger", ledger_timeout_seconds=5)
     ledger = Ledger(settings)
-    held = ledger.connections._shelf.pick()
+    held = ledger.connections._pool.take()
     held.connection.host = NAME  # where it led before
-    ledger.connections._shelf.put(held)
+    ledger.connections._pool.put_back(held)
     with pytest.raises(LedgerUnavailable, match="sentinels name no primary"):
         ledger.run(expire(1))
     assert resolver.asked == 0
