@@ -23,9 +23,9 @@ from tests.k8s.fake_cluster import FakeCluster
 NAMESPACE = "soloist-test-1"
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 DEPLOYMENTS = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
-FAST = {"LEASE_SECONDS": "3", "RENEW_SECONDS": "0.5", "SWEEP_SECONDS": "0.3"}
+FAST = {"LEASE_SECONDS": "3", "RENEW_SECONDS": "0.5", "SWEEP_SECONDS": "0.2"}
 LOOK_SECONDS = 0.2
-STABILIZATION_SECONDS = 5.0
+STABILIZATION_SECONDS = 4.0
 """Longer than a lease, as in the suite's values."""
 
 
