@@ -39,7 +39,7 @@ class LabelScores:
 
 
 def _choose_function(config: Any) -> str:
-    """What turns the logits into scores, as transformers' own pipeline chooses it."""
+    """The function from logits to scores, chosen as transformers' own pipeline chooses it."""
     if config.problem_type == "regression":
         return "none"
     if config.problem_type == "multi_label_classification" or config.num_labels == 1:

@@ -1,4 +1,4 @@
-"""Whether what a model computed is numbers: no answer is made of NaN."""
+"""Rows whose logits are NaN or infinite: no answer is made of them."""
 
 from typing import Any
 

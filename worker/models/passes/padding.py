@@ -38,7 +38,7 @@ class PaddingToken:
     embedded: int
     token: int
     free: bool
-    """Whether the model names none, so that any will do."""
+    """Whether the model names no padding token, so that any will do."""
 
     @classmethod
     def of_model(cls, tokenizer: Any, config: Any, embedded: int) -> "PaddingToken":
@@ -49,7 +49,7 @@ class PaddingToken:
         known = named is not None and 0 <= named < embedded
         if known and not (config.is_encoder_decoder and named == end):
             return cls(config, embedded, int(named or 0), free=False)
-        # encoder-decoders look for the end, which the filling must not be
+        # encoder-decoders look for the end token, which must not pad
         candidates = (
             _first(tokenizer.pad_token_id),
             None if config.is_encoder_decoder else end,

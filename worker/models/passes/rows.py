@@ -1,4 +1,4 @@
-"""The rows of a batch: every prediction asks for one answer or a list of them; rows are all of them."""
+"""The rows of a batch: a prediction asks for one answer or a list of them, and each of these is a row."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 from worker.models.interface import Item
 
 UNWANTED = object()
-"""The result of a row that nobody waits for any more; its prediction is over already."""
+"""The result of a row that is not computed, as its prediction is over already."""
 
 
 @dataclass(slots=True)
@@ -59,7 +59,7 @@ class Rows(list[Row]):
 
 
 def call_each(values: list[Any], call: Callable[[list[Any]], list[Any]]) -> list[Any]:
-    """`call(values)`; where it raises, value by value, so that only the bad ones end as exceptions."""
+    """`call(values)`; where that raises, one call for each value, so that only the bad ones become exceptions."""
     try:
         return call(values)
     except BaseException as error:

@@ -1,4 +1,4 @@
-"""The proof before a model is ready: it is asked, from input to JSON, what its clients will ask."""
+"""The warm-up: before a model is ready, it must answer typical inputs, from the input to JSON."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -18,7 +18,7 @@ PIECE = 30.0
 
 
 class CtcModel:
-    """A model that says a letter, or none, for each step of a sound."""
+    """A model that gives a letter, or none, for each step of a sound."""
 
     def __init__(self, checkpoint: Checkpoint, device: str) -> None:
         if checkpoint.spec.generation:
@@ -38,7 +38,7 @@ class CtcModel:
             )
         times = given.get("return_timestamps", False)
         if times is True:
-            times = "word"  # it knows no longer parts
+            times = "word"  # CTC has no longer parts
         step = self.transcriber.step
         seconds = given.get("chunk_length_s") or None
         if step is None and (times or seconds):
@@ -58,7 +58,7 @@ class CtcModel:
         return pieces
 
     def transcribe(self, pieces: Sequence[Piece]) -> None:
-        """Give each piece its output."""
+        """Set the output of each piece."""
         for some in self.sounds.passes([piece.samples for piece in pieces]):
             self._pass([pieces[index] for index in some])
 

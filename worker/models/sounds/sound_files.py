@@ -122,7 +122,7 @@ def _blocks(file: Any) -> Iterator[Any]:
 
 
 def _by_libsndfile(data: bytes) -> bool:
-    """Whether the file begins like one of a kind that libsndfile is asked for; it knows stranger ones."""
+    """Whether the file begins like one of the kinds that libsndfile is used for; it knows stranger ones."""
     if data[:4] == b"RIFF" and data[8:12] != b"WAVE":
         return False
     if data[:4] in (

@@ -30,7 +30,7 @@ from worker.models.torch_errors import first_line
 TOKENS_A_SECOND = 50
 """`max_batch_tokens` counts a sound by 20 ms, the step of both Wav2Vec2's and Whisper's encoder."""
 LEAK = {torch.float32: 2e-5, torch.float16: 1e-2, torch.bfloat16: 5e-2}
-"""Of the spread of the logits: what a padded sound may differ by from the same one alone."""
+"""How much the logits of a sound may differ padded and alone, as a share of their spread."""
 
 Features = dict[str, Any]
 """The features of one sound: tensors (1, ...) by the name that the model has for them."""
@@ -47,7 +47,7 @@ class SoundModel:
         attempt: Callable[["SoundModel", Sequence[Features]], Any] | None = None,
         **options: Any,
     ) -> None:
-        """`attempt(self, [features])`, where a forward pass of `model` is not how it answers.
+        """`attempt(self, [features])`: a trial of the model, if it does not answer by a forward pass.
 
         `options`: further arguments of the extractor.
         """
@@ -80,7 +80,7 @@ class SoundModel:
         """The features of a sound; `more`: further arguments of the extractor for this sound.
 
         Raises:
-            BadItem: the sound is too short, or the extractor makes nothing of it, or NaN.
+            BadItem: the sound is too short, or the extractor fails, or gives NaN.
         """
         if len(samples) < self.shortest:
             raise BadItem(
@@ -91,7 +91,7 @@ class SoundModel:
             with warnings.catch_warnings():
                 warnings.simplefilter(
                     "ignore"
-                )  # of what is divided by nothing: it is refused below
+                )  # divisions by zero give NaN, which is refused below
                 found = self.extractor(
                     samples, sampling_rate=self.rate, return_tensors="pt", **self._options, **more
                 )
@@ -140,11 +140,11 @@ class SoundModel:
     @timed("inference")
     def logits(self, features: Sequence[Features]) -> Any:
         with torch.inference_mode(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the model's own code, which nobody here can mend
+            warnings.simplefilter("ignore")  # warnings of the model's own code
             return self.model(**self.collate(features), return_dict=True).logits
 
     def _learn(self, attempt: Callable[["SoundModel", Sequence[Features]], Any] | None) -> None:
-        """What the model says of itself when it is tried: the shortest sound, whether padding is masked."""
+        """Try the model for the shortest sound that it reads, and for whether it masks padding."""
         short, long = (_noise(self.rate * part // 2) for part in (1, 2))
         one, other = self.extract_features(short), self.extract_features(long)
         shape = next(value.shape for name, value in one.items() if name != "attention_mask")
@@ -155,7 +155,7 @@ class SoundModel:
             self.shortest = _least(self.rate, lambda length: self._answers(length, lambda _: None))
             return
         answer = (lambda some: attempt(self, some)) if attempt else self.logits
-        answer([other])  # or it raises what is wrong
+        answer([other])  # raises if the model cannot be used
         self.shortest = _least(self.rate, lambda length: self._answers(length, answer))
         can_pad = attempt is None and "attention_mask" in one
         self.batching = find_batching(

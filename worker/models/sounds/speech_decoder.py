@@ -44,7 +44,7 @@ OPTIONS = SAMPLING | {
 
 
 class FiniteCheck(LogitsProcessor):
-    """Sees whether all scores of a call of `generate` are numbers."""
+    """Notes whether a call of `generate` computed NaN or infinity."""
 
     def __init__(self) -> None:
         self._lost: Any = False
@@ -60,7 +60,7 @@ class FiniteCheck(LogitsProcessor):
 
 
 class NobodyWaits(Exception):
-    """No one waits for any piece of a call of `generate`."""
+    """All pieces of a call of `generate` are unwanted."""
 
 
 class SpeechDecoder:
@@ -121,7 +121,7 @@ class SpeechDecoder:
         return [Piece(row, row.value, times, options=options)]
 
     def transcribe(self, pieces: Sequence[Piece]) -> None:
-        """Give each piece its output."""
+        """Set the output of each piece."""
         keys = [self._pass_key(piece) for piece in pieces]
         for some in self.sounds.passes([piece.samples for piece in pieces], keys):
             self._pass([pieces[index] for index in some])
@@ -179,7 +179,7 @@ class SpeechDecoder:
             self._write(ready, features)
 
     def _write(self, pieces: Sequence[Piece], features: Sequence[Features]) -> None:
-        """One call of `generate`; if it computes what is no number, one for each piece."""
+        """One call of `generate`; if it computes NaN, one call for each piece."""
         numbers = FiniteCheck()
         try:
             found = self._generate(pieces, features, numbers)
@@ -225,7 +225,7 @@ class SpeechDecoder:
         return [{"tokens": self._ended(row).unsqueeze(0)} for row in sequences.cpu()]
 
     def _ended(self, tokens: Any) -> Any:
-        """A row's tokens without what fills it up to its neighbours' length."""
+        """A row's tokens without its padding."""
         if self._whisper is not None:
             return tokens
         ends = torch.tensor(self._model.generation_config.eos_token_id or -1).reshape(-1)
@@ -259,7 +259,7 @@ class SpeechDecoder:
 
 
 def _go_on(pieces: Sequence[Piece], progress: Any) -> None:
-    """Called by Whisper before each window, all of which it would read otherwise, a token each."""
+    """Called by Whisper before each window. Without this it would read all windows, one token each."""
     if not any(piece.row.open for piece in pieces):
         raise NobodyWaits
 

@@ -29,7 +29,7 @@ class Piece:
     options: Mapping[str, Any] = field(default_factory=dict)
     """The arguments of `generate`."""
     output: Any = None
-    """What transformers' own pipeline takes to make a text of, or the exception that fails the row."""
+    """The output for transformers' own pipeline to make a text of, or the exception that fails the row."""
 
 
 class Transcriber:

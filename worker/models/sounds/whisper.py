@@ -1,4 +1,4 @@
-"""What Whisper's own `generate` may be asked: languages and tasks, times, thresholds, temperatures.
+"""The arguments of Whisper's own `generate`: languages and tasks, times, thresholds, temperatures.
 
 Radford et al. 2022, https://arxiv.org/abs/2212.04356, section 4.5 for sounds longer than its window.
 """
@@ -112,7 +112,7 @@ class Whisper:
             raise BadItem("`task` is `transcribe` or `translate`")
 
     def _samples(self, options: dict[str, Any]) -> None:
-        """Raises BadItem if what is asked of sampling contradicts itself."""
+        """Raises BadItem if the parameters for sampling contradict each other."""
         draws = self.draws(options)
         if options.get("do_sample") is False and draws:
             raise BadItem("`do_sample: false` contradicts a `temperature` above 0")

@@ -1,4 +1,4 @@
-"""How far away things are in an image: depth-estimation."""
+"""The depth of each pixel of an image: depth-estimation."""
 
 from importlib.util import find_spec
 from typing import Any
@@ -42,7 +42,7 @@ class DepthEstimation:
         for some, inputs in self._images.passes(rows):
             output = self._images.forward(inputs)
             for index in find_answerable(some, output.predicted_depth):
-                # the second is what ZoeDepth calls otherwise than the rest do
+                # by place, as ZoeDepth names the second argument otherwise than the others
                 (found,) = self._images.processor.post_process_depth_estimation(
                     take_row(output, index), [some[index].value.size]
                 )

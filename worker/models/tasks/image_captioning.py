@@ -45,7 +45,7 @@ class ImageToText:
         self._planner = GenerationPlanner(part.generation_config, spec.generation)
         if unserved := self._planner.find_unserved():
             raise checkpoint.refusal(f"its generation_config.json asks for {unserved}, not served")
-        # what it says is in each row's plan; here `generate` would fill in what a plan leaves out
+        # it is in each row's plan already; here `generate` would fill in what a plan leaves out
         part.generation_config = make_config()
         warm_up(checkpoint, self, sample_images(max_new_tokens=min(8, self._room)))
 

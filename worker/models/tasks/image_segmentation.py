@@ -1,4 +1,4 @@
-"""What each pixel of an image belongs to: image-segmentation."""
+"""A mask for each thing in an image: image-segmentation."""
 
 import inspect
 from typing import Any
@@ -118,7 +118,7 @@ class ImageSegmentation:
 
 
 NUMBERS = "logits", "class_queries_logits", "masks_queries_logits", "pred_masks"
-"""What an answer is made of, of all that the models give."""
+"""The outputs of the models that answers are made of."""
 
 
 def _mask(inside: Any) -> str:

@@ -15,7 +15,7 @@ from worker.models.torch_errors import first_line
 
 
 class ImageFeatureExtraction:
-    """What the model's last layer says of each patch of an image, or one vector for all of it."""
+    """The last hidden state of each patch of an image, or one vector for all of it."""
 
     def load(self, spec: ModelSpec, device: str) -> None:
         checkpoint = Checkpoint(spec)
@@ -30,7 +30,9 @@ class ImageFeatureExtraction:
             raise checkpoint.refusal(
                 f"it cannot read an image alone ({first_line(error)}); take a model that does, such as a ViT or CLIP"
             ) from error
-        self._pools = not isinstance(pooled, Exception)  # its weights lack, or it has none
+        self._pools = not isinstance(
+            pooled, Exception
+        )  # the model has no pooler, or no weights for it
         warm_up(checkpoint, self, sample_images(pool=self._pools))
         warm_up(checkpoint, self, sample_images())
 

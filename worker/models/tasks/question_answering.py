@@ -82,7 +82,7 @@ class QuestionAnswering:
         return rows.outputs()
 
     def _cut(self, row: Row) -> Cut:
-        """The windows of a row; it gets the error as its result where they are none."""
+        """The windows of a row. If they are impossible, the row gets the error as its result."""
         asked, most = row.parameters, self._encoder.max_length
         usual = min(WINDOW, most)
         length = asked.get("max_seq_len", usual)
@@ -110,7 +110,7 @@ class QuestionAnswering:
         )
         for index, (row, encoding) in enumerate(zip(rows, read, strict=True)):
             if isinstance(encoding, Exception):
-                continue  # tokenised with its context it says so again
+                continue  # it fails again when it is tokenised with its context
             most = row.parameters.get("max_question_len")
             tokens = len(encoding)
             if most is not None and tokens > most:

@@ -13,7 +13,7 @@ from worker.models.writing.generation_plan import GenerationPlan, flatten_parame
 from worker.models.writing.positions import find_positions
 
 CUTS = (True, "longest_first", "only_first")
-"""What `truncation` is where a text that is too long is to be cut. Otherwise it is refused."""
+"""The values of `truncation` by which a text that is too long is cut. Otherwise it is refused."""
 
 
 OWN = {"src_lang": "source_lang", "tgt_lang": "target_lang"}
@@ -72,7 +72,7 @@ class Text2Text:
         return [self._cut(*one) for one in zip(rows, asked, found, strict=True)]
 
     def plan(self, row: Row, text: list[int]) -> GenerationPlan:
-        """What a row asks of `generate`.
+        """The row's plan for `generate`.
 
         Raises:
             BadItem: the text, or what is asked for, is longer than the model has positions for.
@@ -194,7 +194,7 @@ class Translation(Text2Text):
         return list(getattr(self.tokenizer, "supported_language_codes", None) or [])
 
     def _refusal(self, row: Row) -> BadItem | None:
-        """Why the row's languages are none of this model's, which would translate as ever."""
+        """Why the row's languages are none of this model's. It would translate to its own all the same."""
         given = self.decoder.parameters_of(row)
         asked = {name: given[name] for name in ("src_lang", "tgt_lang") if given.get(name)}
         if not asked or self.own_task(row) in self._tasks:

@@ -76,7 +76,7 @@ class TokenClassification:
         strategy = AggregationStrategy(row.parameters.get("aggregation_strategy", "simple"))
         ignored = row.parameters.get("ignore_labels", ["O"])
         with warnings.catch_warnings():
-            # a tokenizer that does not know words is a fact of the model, not of this call
+            # whether the tokenizer knows words depends on the model, not on this call
             warnings.filterwarnings("ignore", "Tokenizer does not support real words", UserWarning)
             tokens = self._pipeline.gather_pre_entities(
                 row.value,

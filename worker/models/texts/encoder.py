@@ -71,7 +71,7 @@ class Encoder:
             offsets=offsets,
         )
         self._cut = Cut(self.max_length)
-        # classifiers of this kind read the place of the last end token, and want equally many in a pass
+        # these classifiers read the last end token, and all rows of a pass must have equally many of them
         ended = kind == CLASSIFIER and self.config.is_encoder_decoder
         self._end: int | None = self.config.eos_token_id if ended else None
         self._try_out(checkpoint, pairs)
@@ -123,7 +123,7 @@ class Encoder:
         return self._forward.compute(encodings, self.batching)
 
     def sample_inputs(self, **parameters: Any) -> dict[str, dict[str, Any]]:
-        """What a client would ask of the model with texts for inputs; see `prove`."""
+        """What a client would ask of the model with texts for inputs; see `warm_up`."""
         short, middle, longest = self.samples
         texts = {
             "a short text": short,
@@ -135,7 +135,7 @@ class Encoder:
 
     @timed("warm_up")
     def _try_out(self, checkpoint: Checkpoint, pairs: bool) -> None:
-        """Learn what rows may share a pass and what starting one costs; refuse a model that does not fit."""
+        """Try what rows may share a pass and what starting one costs. Refuse a model that cannot be used."""
         short, middle, _ = self.samples
         words = middle.split()
         texts = [short, *(" ".join(words[:most]) for most in (2, 3, 5, len(words)))]

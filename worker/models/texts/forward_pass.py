@@ -18,7 +18,7 @@ CLASSIFIER = "AutoModelForSequenceClassification"
 
 
 class ForwardPass:
-    """A model on its device, with the inputs that its tokenizer says it has."""
+    """A model on its device, with the inputs that its tokenizer names."""
 
     def __init__(self, model: Any, tokenizer: Any, kind: str, device: str) -> None:
         self._model, self._device = model, device
@@ -31,7 +31,7 @@ class ForwardPass:
         self.inputs = accepted & {"attention_mask", *tokenizer.model_input_names}
         self._padding = PaddingToken.of_model(tokenizer, model.config, count_embeddings(model))
         self._segment = tokenizer.pad_token_type_id
-        # CANINE pools so many characters into one place
+        # CANINE pools so many characters into one position
         self._least = getattr(model.config, "downsampling_rate", 1)
         self._restore = _restoring(model)
 

@@ -1,4 +1,4 @@
-"""What a tokenizer may say and the model can look up: its tokens, its segments and its positions."""
+"""The limits of a model that its tokenizer must keep: tokens, segments and positions."""
 
 from typing import Any
 
@@ -26,16 +26,22 @@ def find_longest_input(tokenizer: Any, model: Any) -> int:
         positions = getattr(model.config, name, None)
         if isinstance(positions, int) and positions > 0:
             limits.append(positions)
+    return min(limits + count_positions(model))
+
+
+def count_positions(model: Any) -> list[int]:
+    """How many tokens each table of positions in the model has room for."""
+    counts = []
     for name, module in model.named_modules():
         if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding):
-            # RoBERTa and its kin count positions from behind the padding's
+            # RoBERTa and models like it count positions from behind the padding's
             behind = 0 if module.padding_idx is None else module.padding_idx + 1
-            limits.append(module.num_embeddings - behind)
-    return min(limits)
+            counts.append(module.num_embeddings - behind)
+    return counts
 
 
 def check_tokenizer(checkpoint: Checkpoint, tokenizer: Any, model: Any, segments: int) -> None:
-    """That the tokenizer did not outgrow the model. `segments`: how many it marks, 0 if it is not asked.
+    """Check that the tokenizer has no more than the model can look up. `segments`: how many it marks, 0 if it is not asked.
 
     Words beyond the embeddings are refused here. Special tokens beyond them are mostly for padding, which
     is chosen among those that the model has; a text that names one is refused by itself.

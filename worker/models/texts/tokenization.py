@@ -1,4 +1,4 @@
-"""Texts to tokens: many in one call, each cut to what the model reads, each refused by itself."""
+"""Texts to tokens: many in one call, each cut to what the model reads. A bad one is refused alone."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -37,7 +37,7 @@ class TokenList:
 
 
 class TextTokenizer:
-    """A tokenizer with the way that a task cuts what is too long."""
+    """A tokenizer, and how a task cuts texts that are too long."""
 
     def __init__(
         self, tokenizer: Any, longest: int, embedded: int, *, truncation: str, offsets: bool

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from torch import nn
+from worker.models.texts.model_limits import count_positions
 
 Part = Literal["encoder", "decoder"]
 
@@ -22,12 +22,7 @@ def find_positions(model: Any, part: Part) -> int | None:
             found = getattr(one, name, None)
             if isinstance(found, int) and found > 0 and not limits:
                 limits.append(found)
-    for name, module in _part(model, part).named_modules():
-        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
-            # RoBERTa and its kin count positions from behind the padding's
-            behind = 0 if module.padding_idx is None else module.padding_idx + 1
-            limits.append(module.num_embeddings - behind)
-    return min(limits, default=None)
+    return min(limits + count_positions(_part(model, part)), default=None)
 
 
 def _part(model: Any, part: Part) -> Any:
