@@ -20,7 +20,7 @@ PER_MODEL = {
     "unannounced": "zset: prediction id -> time of its end, until the replicas have it and it is announced",
     "pace": "hash: seconds and items of a typical batch, bytes and number of typical outputs",
     "counts": "hash: what became of predictions -> how many; it only grows",
-    "served": "hash: entry of a catalog -> the version that a ready worker of it announced last",
+    "served": "hash: entry of a catalog -> the version that a ready worker of it registered last",
     "named": "zset: entry of a catalog -> until when a gateway or keeper says that it has it",
 }
 PER_VERSION = {

@@ -36,7 +36,7 @@ local function earlier(p)
   return {'repeated', read_record(id)}
 end
 
--- The version that a ready worker of the gateway's entry of a model announced last, if one was ever there.
+-- The version that a ready worker of the gateway's entry of a model registered last, if one was ever there.
 local function current(model)
   local entry = a.models[model].entry
   return entry and redis.call('HGET', K.served .. model, entry)

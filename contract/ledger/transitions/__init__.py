@@ -20,7 +20,6 @@ from contract.ledger.transitions.accepting import (
     replay,
 )
 from contract.ledger.transitions.ending import (
-    MOST_ERROR_CHARACTERS,
     MOST_FINISH_BYTES,
     Outcome,
     announce_endings,
@@ -48,7 +47,6 @@ from contract.ledger.transitions.reading import (
     read_stream,
 )
 from contract.ledger.transitions.registering import (
-    MOST_CODE_CHARACTERS,
     MOST_FAILURE_CHARACTERS,
     deregister,
     note_start_failure,
@@ -76,7 +74,6 @@ from contract.ledger.transitions.storage import (
     read_memory,
 )
 from contract.ledger.transitions.sweeping import (
-    LIMIT_SLACK_SECONDS,
     Expired,
     Pins,
     Sweep,
@@ -91,9 +88,6 @@ from contract.ledger.transitions.transition import (
 
 __all__ = [
     "EVENTS_AT_ONCE",
-    "LIMIT_SLACK_SECONDS",
-    "MOST_CODE_CHARACTERS",
-    "MOST_ERROR_CHARACTERS",
     "MOST_EVENTS",
     "MOST_FAILURE_CHARACTERS",
     "MOST_FINISH_BYTES",

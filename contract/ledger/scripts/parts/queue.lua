@@ -69,7 +69,7 @@ local function read_backlog(model)
   return {
     queued = queued,
     running = redis.call('ZCARD', K.running .. model),
-    oldest_seconds = oldest_seconds(model),
+    oldest_seconds = queued > 0 and oldest_seconds(model) or 0,
     eta_seconds = queued > 0 and eta_of(model, queued),
   }
 end
