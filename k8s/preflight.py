@@ -6,7 +6,7 @@ from k8s.cluster import Cluster
 from k8s.findings import Findings, error, ok, warn
 from k8s.gpus import check_gpus
 from k8s.needs import HOW
-from k8s.prerequisites import asking, check_classes, check_secrets, check_storage
+from k8s.required_objects import asking, check_classes, check_secrets, check_storage
 from k8s.values import Plan, look_up
 
 KINDS = (

@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name as canonical
 
 from contract.catalog import load_catalog
-from k8s.prerequisites import secrets_of
+from k8s.required_objects import secrets_of
 from k8s.values import Plan, load_values
 from tests import test_readme
 from tests.charts.rendering import HELM, render

@@ -43,7 +43,7 @@ def stored(key: tuple[str, ...], make: Callable[[], Any]) -> Any:
 
 
 def forget_old_renders() -> None:
-    """Delete what nobody asked for in a day."""
+    """Delete what nobody asked for in a day; somebody may hold a lock."""
     for file in FOLDER.glob("*"):
-        if time.time() - file.stat().st_mtime > KEPT_SECONDS:
+        if not file.name.startswith("lock-") and time.time() - file.stat().st_mtime > KEPT_SECONDS:
             file.unlink(missing_ok=True)

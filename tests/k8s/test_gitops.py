@@ -15,7 +15,7 @@ from fake_cluster import FakeCluster, Object
 from release_objects import SECRETS
 
 from k8s.__main__ import app
-from k8s.prerequisites import secrets_of
+from k8s.required_objects import secrets_of
 from k8s.values import Plan, load_values
 from tests.charts.objects import of_kind, pods
 from tests.charts.rendering import HELM, KUBERNETES, documents, render
