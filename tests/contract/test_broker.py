@@ -195,7 +195,7 @@ def test_a_broker_that_was_never_there_costs_no_more_than_its_timeout(
     assert notifier.open_queues(["m"]).result(10) == [None]
 
 
-def test_trouble_is_told_once_and_so_is_its_end(
+def test_trouble_is_logged_once_and_so_is_its_end(
     own_redis: EmbeddedRedis,
     open_notifier: Callable[..., Notifier],
     caplog: pytest.LogCaptureFixture,
@@ -232,7 +232,7 @@ def test_a_password_of_any_signs_opens_the_broker(
     assert open_notifier(shared).open_queues(["m"]).result(5) == [0]
 
 
-def test_a_broker_that_refuses_us_is_told_with_the_settings_that_decide_and_no_password(
+def test_a_broker_that_refuses_us_is_logged_with_the_settings_that_decide_and_no_password(
     own_redis: EmbeddedRedis,
     open_notifier: Callable[..., Notifier],
     caplog: pytest.LogCaptureFixture,
@@ -328,7 +328,7 @@ def test_wakeups_follow_the_primary_that_the_sentinels_name(
         (ConnectionRefusedError(), "the broker does not answer"),
     ],
 )
-def test_what_a_transport_says_is_told_in_our_words_however_it_is_wrapped(
+def test_what_a_transport_says_is_logged_in_our_words_however_it_is_wrapped(
     error: Exception, told: str
 ) -> None:
     wrapped = kombu.exceptions.OperationalError("it failed")

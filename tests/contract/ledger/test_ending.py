@@ -143,7 +143,7 @@ def test_a_batch_is_announced_to_a_gateway_in_one_message_after_it_is_recorded(
     assert (told.status, told.output, told.attempt) == (Status.SUCCEEDED, '"é"', 1)
 
 
-def test_every_gateway_that_asked_is_told_once(harness: LedgerHarness) -> None:
+def test_every_gateway_that_asked_hears_once(harness: LedgerHarness) -> None:
     harness.accept(id="a", watcher="one", digest="d")
     harness.create(harness.new_prediction(id="a", watcher="two", digest="d"))
     harness.create(harness.new_prediction(id="a", watcher="two", digest="d"))

@@ -41,7 +41,7 @@ def test_a_lost_worker_gives_back_what_it_had_and_at_last_it_is_dead(
     ]
 
 
-def test_a_deadline_is_told_by_whoever_finds_it_over(harness: LedgerHarness) -> None:
+def test_a_deadline_is_reported_by_whoever_finds_it_over(harness: LedgerHarness) -> None:
     harness.accept(id="a", deadline_seconds=5)
     harness.advance(6)
     assert harness.run(expire()).endings == [Ending("a", "m", "deadline_exceeded", 0)]
@@ -53,7 +53,7 @@ def test_a_deadline_is_told_by_whoever_finds_it_over(harness: LedgerHarness) -> 
     assert found.endings == [Ending("b", "m", "deadline_exceeded", 0, TRACE)]
 
 
-def test_a_hard_limit_is_told_of_one_alone_and_of_several(harness: LedgerHarness) -> None:
+def test_a_hard_limit_is_reported_for_one_alone_and_for_several(harness: LedgerHarness) -> None:
     harness.accept(id="a")
     harness.claim(timeout_seconds=5)
     harness.advance(8)
@@ -66,7 +66,7 @@ def test_a_hard_limit_is_told_of_one_alone_and_of_several(harness: LedgerHarness
     assert harness.expire().endings == [Ending(id, "m", "queued", 1) for id in "bc"]
 
 
-def test_what_is_handed_back_is_told(harness: LedgerHarness) -> None:
+def test_what_is_handed_back_is_reported(harness: LedgerHarness) -> None:
     harness.accept(id="a", traceparent=TRACE)
     (claimed,) = harness.claim()
     done = harness.run(release(harness.terms(), [(claimed.id, 1)], idle=True, suspect=False))
@@ -74,7 +74,7 @@ def test_what_is_handed_back_is_told(harness: LedgerHarness) -> None:
     assert done.endings == [Ending("a", "m", "queued", 1, TRACE)]
 
 
-def test_one_call_tells_of_at_most_a_hundred(harness: LedgerHarness) -> None:
+def test_one_call_reports_at_most_a_hundred_endings(harness: LedgerHarness) -> None:
     harness.create(*(harness.new_prediction() for _ in range(150)))
     harness.claim(limit=150, max_batch_size=150)
     harness.advance(16)

@@ -55,7 +55,7 @@ def test_a_full_queue_still_finds_what_an_earlier_try_recorded(harness: LedgerHa
 
 
 @pytest.mark.parametrize("key", [None, "k"])
-def test_whose_create_made_a_record_is_told_by_its_receipt(
+def test_whose_create_made_a_record_is_known_by_its_receipt(
     harness: LedgerHarness, key: str | None
 ) -> None:
     mine, other = (
@@ -122,7 +122,9 @@ def test_nobody_is_woken_when_what_was_found_is_over(harness: LedgerHarness) -> 
     assert harness.create(new).wakeups == {}
 
 
-def test_a_create_that_is_sent_again_tells_its_gateway_once(harness: LedgerHarness) -> None:
+def test_a_create_that_is_sent_again_is_announced_to_its_gateway_once(
+    harness: LedgerHarness,
+) -> None:
     call = create([harness.new_prediction(id="a", watcher="gw")])
     harness.run(call)
     harness.run(call)

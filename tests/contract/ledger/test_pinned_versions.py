@@ -51,7 +51,7 @@ def taken(harness: LedgerHarness, version: str, **more: Any) -> list[str]:
     return [c.id for c in harness.claim(version=version, **more)]
 
 
-def look(
+def sweep_pinned(
     harness: LedgerHarness, *, end_gone: bool = True, entries: str = ENTRY, most: int = 500
 ) -> Pins:
     """What a keeper does whose catalog has this entry."""
@@ -90,7 +90,7 @@ def test_before_any_worker_was_there_it_says_what_the_gateway_knows(harness: Led
     assert created.prediction.version == harness.get("a").version == ENTRY + UNTOLD
 
 
-def test_who_waits_is_told_which_version_ran(harness: LedgerHarness) -> None:
+def test_who_waits_hears_which_version_ran(harness: LedgerHarness) -> None:
     pubsub = harness.redis.pubsub()
     pubsub.subscribe(harness.ledger.key("answers", "gw"))
     pubsub.get_message(timeout=5)
@@ -184,7 +184,7 @@ def test_nothing_is_left_of_what_no_longer_waits(harness: LedgerHarness, how: st
             harness.claim(version=A)
         case "gone":
             harness.advance(16)
-            look(harness, entries=OTHER)
+            sweep_pinned(harness, entries=OTHER)
 
     assert harness.members("queued") == harness.members("pinned", f"m@{A}") == []
     assert harness.redis.smembers(harness.ledger.key("pins", "m")) == set()
@@ -286,15 +286,15 @@ def test_the_keeper_wakes_workers_for_what_waits_for_a_version_that_is_there(
         harness.claim("w2", version=B, wakeup=wakeup)
 
     assert harness.sweep().pins == 1
-    assert len(look(harness).wakeups) == 2, "as many as there are workers"
-    assert look(harness).wakeups == []
+    assert len(sweep_pinned(harness).wakeups) == 2, "as many as there are workers"
+    assert sweep_pinned(harness).wakeups == []
     harness.advance(16)
     say(harness, B, "w2")
     harness.redis.delete(harness.ledger.key("wakeups", "m"))
-    assert look(harness, end_gone=False).wakeups == [], "nobody is there to hear it"
+    assert sweep_pinned(harness, end_gone=False).wakeups == [], "nobody is there to hear it"
 
 
-def test_a_claim_tells_that_more_waits_for_its_version(harness: LedgerHarness) -> None:
+def test_a_claim_says_that_more_waits_for_its_version(harness: LedgerHarness) -> None:
     say(harness, A)
     for id in "abcde":
         accept(harness, id, A)
@@ -363,7 +363,7 @@ def test_what_waits_for_a_version_that_is_gone_fails_and_says_so(harness: Ledger
     accept(harness, "a", A)
     accept(harness, "b")
     harness.advance(16)
-    found = look(harness, entries=OTHER)
+    found = sweep_pinned(harness, entries=OTHER)
 
     assert found.ended == 1
     assert [(ending.id, ending.what, ending.outcome) for ending in found.endings] == [
@@ -379,9 +379,9 @@ def test_what_waits_for_a_version_that_is_gone_fails_and_says_so(harness: Ledger
 def test_a_worker_of_an_older_catalog_keeps_its_version(harness: LedgerHarness) -> None:
     say(harness, A)
     accept(harness, "a", A)
-    assert look(harness, entries=OTHER).ended == 0
+    assert sweep_pinned(harness, entries=OTHER).ended == 0
     say(harness, A, state="draining")
-    assert look(harness, entries=OTHER).ended == 1
+    assert sweep_pinned(harness, entries=OTHER).ended == 1
 
 
 def test_a_version_that_the_catalog_names_waits_without_any_worker(harness: LedgerHarness) -> None:
@@ -389,7 +389,7 @@ def test_a_version_that_the_catalog_names_waits_without_any_worker(harness: Ledg
     accept(harness, "a", A)
     harness.advance(1000)
 
-    assert look(harness).ended == 0
+    assert sweep_pinned(harness).ended == 0
 
 
 def test_files_that_changed_since_are_another_version(harness: LedgerHarness) -> None:
@@ -397,9 +397,9 @@ def test_files_that_changed_since_are_another_version(harness: LedgerHarness) ->
     accept(harness, "a", A)
     harness.advance(16)
     say(harness, B, state="starting")
-    assert look(harness).ended == 0, "it has not proved that it loads"
+    assert sweep_pinned(harness).ended == 0, "it has not proved that it loads"
     say(harness, B)
-    assert look(harness).ended == 1
+    assert sweep_pinned(harness).ended == 1
 
 
 def test_a_catalog_that_another_process_has_counts_like_the_keepers_own(
@@ -408,15 +408,15 @@ def test_a_catalog_that_another_process_has_counts_like_the_keepers_own(
     """A gateway rolls before the keeper: the keeper does not know yet what was just accepted."""
     accept(harness, "a", A)
     harness.run(register_catalog({"m": ENTRY}, LIFETIME))
-    assert look(harness, entries=OTHER).ended == 0
+    assert sweep_pinned(harness, entries=OTHER).ended == 0
     harness.advance(16)
-    assert look(harness, entries=OTHER, end_gone=False).ended == 0
-    assert look(harness, entries=OTHER).ended == 1
+    assert sweep_pinned(harness, entries=OTHER, end_gone=False).ended == 0
+    assert sweep_pinned(harness, entries=OTHER).ended == 1
 
 
-def test_one_look_ends_so_many_at_most(harness: LedgerHarness) -> None:
+def test_one_sweep_ends_so_many_at_most(harness: LedgerHarness) -> None:
     say(harness, A)
     harness.create(*(harness.new_prediction(pinned=A, entry=ENTRY) for _ in range(25)))
     harness.advance(16)
 
-    assert [look(harness, entries=OTHER, most=10).ended for _ in range(4)] == [10, 10, 5, 0]
+    assert [sweep_pinned(harness, entries=OTHER, most=10).ended for _ in range(4)] == [10, 10, 5, 0]

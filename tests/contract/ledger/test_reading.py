@@ -36,7 +36,7 @@ def test_another_owners_prediction_reads_like_one_that_does_not_exist(
     assert b"watchers" not in harness.record("a")
 
 
-def test_who_reads_with_a_watcher_is_told_of_all_that_follows(harness: LedgerHarness) -> None:
+def test_who_reads_with_a_watcher_hears_of_all_that_follows(harness: LedgerHarness) -> None:
     harness.accept(id="a")
     harness.view("a", watcher="gw")
     with harness.redis.pubsub(ignore_subscribe_messages=True) as channel:
@@ -227,7 +227,9 @@ def test_what_streamed_stays_readable_after_the_end(harness: LedgerHarness) -> N
     assert harness.view("a").events == [("output", "Hi")]
 
 
-def test_a_prediction_that_many_gateways_watched_tells_the_latest(harness: LedgerHarness) -> None:
+def test_a_prediction_that_many_gateways_watched_is_announced_to_the_latest(
+    harness: LedgerHarness,
+) -> None:
     harness.accept(id="a")
     names = [f"{n:016x}" for n in range(200)]
     for name in names:
@@ -265,7 +267,7 @@ def test_a_listener_reads_what_is_new_and_nothing_of_the_record(harness: LedgerH
     assert harness.run(read_stream("b", "local", 0)) is None
 
 
-def test_a_listener_may_ask_to_be_told_of_the_rest(harness: LedgerHarness) -> None:
+def test_a_listener_may_ask_to_hear_of_the_rest(harness: LedgerHarness) -> None:
     harness.accept(id="a")
     claimed = harness.claim()
     harness.run(read_stream("a", "local", 0, watcher="gw"))

@@ -321,7 +321,7 @@ def test_an_event_loop_waits_for_replicas_too(
     asyncio.run(story())
 
 
-def test_trouble_with_replicas_is_told_once_and_so_is_its_end(
+def test_trouble_with_replicas_is_logged_once_and_so_is_its_end(
     harness: LedgerHarness, replica: Node, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "contract.ledger.replicas")

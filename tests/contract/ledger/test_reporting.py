@@ -74,7 +74,7 @@ def say(harness: LedgerHarness, attempt: int, offset: int, *pieces: str) -> None
     harness.run(report([Report("a", attempt, events=events, offset=offset)]))
 
 
-def test_what_was_streamed_stays_and_a_new_attempt_is_told_of_it(harness: LedgerHarness) -> None:
+def test_what_was_streamed_stays_and_a_new_attempt_gets_it(harness: LedgerHarness) -> None:
     harness.accept(id="a")
     (claimed,) = harness.claim()
     assert claimed.streamed == ""

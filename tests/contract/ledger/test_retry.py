@@ -41,7 +41,7 @@ def test_the_mate_of_one_that_is_over_by_the_limit_runs_again(
     assert harness.status("mate") is Status.SUCCEEDED
 
 
-def test_none_of_a_batch_that_is_larger_than_one_look_is_to_blame(harness: LedgerHarness) -> None:
+def test_none_of_a_batch_that_is_larger_than_one_call_is_to_blame(harness: LedgerHarness) -> None:
     harness.create(*(harness.new_prediction() for _ in range(501)))
     claimed = harness.claim(limit=501, timeout_seconds=LIMIT)
     assert len(claimed) == 501

@@ -38,7 +38,7 @@ def created(harness: LedgerHarness) -> Created:
     return result
 
 
-def test_what_a_worker_said_before_it_ended_is_told_with_its_age(harness: LedgerHarness) -> None:
+def test_what_a_worker_said_before_it_ended_is_shown_with_its_age(harness: LedgerHarness) -> None:
     say(harness, state="starting", phase="loading")
     break_down(harness)
     harness.advance(40)
@@ -86,7 +86,7 @@ def test_it_is_bounded(harness: LedgerHarness) -> None:
     assert (len(failure.code), len(failure.detail)) == (64, MOST_FAILURE_CHARACTERS)
 
 
-def test_a_create_is_accepted_and_told_of_it_as_long_as_nobody_serves(
+def test_a_create_is_accepted_with_the_failure_as_long_as_nobody_serves(
     harness: LedgerHarness,
 ) -> None:
     assert created(harness).failure is None
@@ -102,7 +102,7 @@ def test_a_create_is_accepted_and_told_of_it_as_long_as_nobody_serves(
     assert created(harness).failure is None
 
 
-def test_a_worker_that_vanished_while_it_started_is_told_by_the_sweep(
+def test_a_worker_that_vanished_while_it_started_is_noted_by_the_sweep(
     harness: LedgerHarness,
 ) -> None:
     say(harness, state="starting", phase="loading")
@@ -126,7 +126,7 @@ def test_a_worker_that_vanished_when_it_was_ready_is_no_failure_of_a_start(
 
 
 @pytest.mark.parametrize("phase", ["starting", "importing", "loading"])
-def test_the_next_container_of_a_pod_tells_that_the_one_before_was_killed(
+def test_the_next_container_of_a_pod_notes_that_the_one_before_was_killed(
     harness: LedgerHarness, phase: str
 ) -> None:
     """Whatever either was at when it was heard first."""
@@ -141,7 +141,7 @@ def test_the_next_container_of_a_pod_tells_that_the_one_before_was_killed(
     assert "while it was importing" in failure.detail
 
 
-def test_the_next_container_of_one_that_served_tells_of_no_failed_start(
+def test_the_next_container_of_one_that_served_notes_no_failed_start(
     harness: LedgerHarness,
 ) -> None:
     say(harness)
@@ -150,7 +150,7 @@ def test_the_next_container_of_one_that_served_tells_of_no_failed_start(
     assert seen(harness).failure is None
 
 
-def test_a_worker_that_left_before_it_was_ready_without_words_is_told_of_and_one_that_had_words_is_not(
+def test_a_worker_that_left_before_it_was_ready_without_words_is_noted_and_one_that_had_words_is_not(
     harness: LedgerHarness,
 ) -> None:
     say(harness, state="starting", phase="importing")

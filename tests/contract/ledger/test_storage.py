@@ -68,7 +68,7 @@ def fill(harness: LedgerHarness) -> list[str]:
     return ids
 
 
-def look(harness: LedgerHarness, reserve_bytes: int | None = None) -> Memory:
+def memory_of(harness: LedgerHarness, reserve_bytes: int | None = None) -> Memory:
     return harness.run(read_memory(reserve_bytes))
 
 
@@ -76,7 +76,7 @@ def test_creates_are_refused_before_the_memory_is_full_and_leave_room_for_the_ou
     small: LedgerHarness,
 ) -> None:
     ids = fill(small)
-    seen = look(small)
+    seen = memory_of(small)
     assert seen.limit == LIMIT
     assert LIMIT - seen.used > RESERVE + len(ids) * MIB // 2
     assert 10 < len(ids) < 40
@@ -89,7 +89,7 @@ def test_all_that_was_accepted_ends_with_outputs_as_large_as_its_inputs_and_memo
     while claimed := small.claim():
         assert small.finish(claimed, '"' + "y" * (MIB // 2) + '"') == []
     assert {small.status(id) for id in ids} == {Status.SUCCEEDED}
-    assert LIMIT - look(small).used > RESERVE - 4 * MIB
+    assert LIMIT - memory_of(small).used > RESERVE - 4 * MIB
     small.redis.set("a broker", "x" * 1000)
 
 
@@ -131,7 +131,7 @@ def test_a_create_that_is_sent_again_gets_the_original_also_when_there_is_no_roo
     assert small.record("mine")[b"watchers"] == b"g1 g2"
 
 
-def test_one_look_serves_for_a_moment_and_counts_what_is_accepted_in_it(
+def test_one_reading_serves_for_a_moment_and_counts_what_is_accepted_in_it(
     small: LedgerHarness,
 ) -> None:
     small.advance(1)
@@ -143,37 +143,37 @@ def test_one_look_serves_for_a_moment_and_counts_what_is_accepted_in_it(
         for one in many:
             one.prediction.id += "x"
     assert isinstance(results[-1], NoRoom)
-    left = LIMIT - look(small).used
+    left = LIMIT - memory_of(small).used
     assert left > RESERVE + accepted * MIB // 8
 
 
 def test_outputs_are_expected_to_be_as_the_last_ones_were(small: LedgerHarness) -> None:
-    reserve = look(small).reserved
+    reserve = memory_of(small).reserved
     assert reserve == RESERVE
     for _ in range(2):
         big(small, 100_000)
         small.finish(small.claim(), '"' + "y" * 300_000 + '"')
-    assert look(small).reserved == reserve
+    assert memory_of(small).reserved == reserve
     big(small, 100_000)
-    assert look(small).reserved == pytest.approx(reserve + 300_000, rel=0.01)
+    assert memory_of(small).reserved == pytest.approx(reserve + 300_000, rel=0.01)
     small.claim()
-    assert look(small).reserved == pytest.approx(reserve + 300_000, rel=0.01)
+    assert memory_of(small).reserved == pytest.approx(reserve + 300_000, rel=0.01)
 
 
 def test_before_any_output_one_is_expected_to_be_as_large_as_its_input(
     small: LedgerHarness,
 ) -> None:
     big(small, 100_000)
-    assert look(small).reserved == RESERVE + 100_000
+    assert memory_of(small).reserved == RESERVE + 100_000
     big(small, 10)
-    assert look(small).reserved == RESERVE + 200_000
+    assert memory_of(small).reserved == RESERVE + 200_000
 
 
 def test_the_reserve_is_a_share_or_what_the_settings_say(small: LedgerHarness) -> None:
-    assert look(small, 5 * MIB).reserved == 5 * MIB
+    assert memory_of(small, 5 * MIB).reserved == 5 * MIB
     for limit, reserve in ((10 * MIB, 5 * MIB), (800 * MIB, 100 * MIB), (LIMIT, RESERVE)):
         small.redis.config_set("maxmemory", limit)
-        assert look(small).reserved == reserve
+        assert memory_of(small).reserved == reserve
     new = small.new_prediction()
     refused = small.run(create([new], reserve_bytes=LIMIT)).results
     assert refused == [NoRoom(None)]
@@ -184,9 +184,9 @@ def test_the_reserve_is_a_share_or_what_the_settings_say(small: LedgerHarness) -
 
 
 def test_the_ledger_says_how_full_it_is(small: LedgerHarness) -> None:
-    before = look(small)
+    before = memory_of(small)
     small.redis.mset({"a": "x" * 100_000, "b": 1})
-    after = look(small)
+    after = memory_of(small)
     assert after.keys - before.keys == 2
     assert after.used - before.used > 90_000
     assert after.room == after.limit - after.used - after.reserved
@@ -194,7 +194,7 @@ def test_the_ledger_says_how_full_it_is(small: LedgerHarness) -> None:
 
 
 def test_without_a_limit_there_is_always_room(harness: LedgerHarness) -> None:
-    assert look(harness).limit == 0
+    assert memory_of(harness).limit == 0
     assert isinstance(big(harness, 4 * MIB), Created)
 
 
@@ -216,7 +216,7 @@ def test_a_dead_prediction_stays_dead_while_there_is_no_room_for_its_replay(
 def full(harness: LedgerHarness, seconds: float = 0) -> None:
     """Some seconds later the memory is full: no plain write works."""
     harness.advance(seconds)
-    harness.redis.config_set("maxmemory", look(harness).used // 2)
+    harness.redis.config_set("maxmemory", memory_of(harness).used // 2)
     with pytest.raises(redis.ResponseError):
         harness.redis.set("anything", "at all")
 

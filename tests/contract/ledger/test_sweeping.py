@@ -73,7 +73,7 @@ def test_a_lost_worker_is_no_longer_busy(harness: LedgerHarness) -> None:
     assert harness.sweep().busy == 0
 
 
-def test_a_sweep_tells_how_long_each_busy_worker_has_its_batch(harness: LedgerHarness) -> None:
+def test_a_sweep_shows_how_long_each_busy_worker_has_its_batch(harness: LedgerHarness) -> None:
     assert harness.sweep().workers == {}
     harness.create(*(harness.new_prediction() for _ in range(12)))
     first = harness.claim("w1")
@@ -145,7 +145,7 @@ def test_a_claim_is_forgotten_with_its_worker(harness: LedgerHarness) -> None:
     harness.finish(kept, worker="kept")
 
 
-def test_a_thousand_busy_workers_are_told_in_one_sweep(harness: LedgerHarness) -> None:
+def test_a_thousand_busy_workers_are_found_in_one_sweep(harness: LedgerHarness) -> None:
     names = [f"w-{n}" for n in range(1000)]
     harness.redis.zadd(harness.ledger.key("busy", "m"), dict.fromkeys(names, harness.now + 15))
     harness.redis.zadd(harness.ledger.key("claimed", "m"), dict.fromkeys(names, harness.now - 60))
@@ -209,7 +209,7 @@ def test_wakeups_of_a_queue_that_is_empty_are_forgotten(harness: LedgerHarness) 
     assert harness.members("wakeups") == []
 
 
-def test_a_sweep_tells_how_long_the_oldest_waits_and_the_queue_takes(
+def test_a_sweep_shows_how_long_the_oldest_waits_and_the_queue_takes(
     harness: LedgerHarness,
 ) -> None:
     assert harness.sweep().oldest_seconds == 0

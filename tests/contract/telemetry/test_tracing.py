@@ -235,7 +235,7 @@ def stdout(caplog: pytest.LogCaptureFixture) -> Iterator[list[logging.LogRecord]
     logging.getLogger().removeHandler(handler)
 
 
-def test_an_outage_is_told_once_and_so_is_its_end(
+def test_an_outage_is_logged_once_and_so_is_its_end(
     collector: TraceCollector, stdout: list[logging.LogRecord]
 ) -> None:
     collector.status = 401  # not tried again
