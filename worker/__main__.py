@@ -8,6 +8,33 @@ from worker import drain
 def main(argv: list[str] | None = None) -> int:
     """Parse the command line, serve, and answer the exit code."""
     drain.install_handlers()
+    model, pool, concurrency, fetch = _parse_arguments(argv)
+    from worker import pools
+
+    pools.patch_sockets(pool)
+
+    from contract.errors import EXIT_REFUSED, StartRefused
+    from worker import start_failure
+    from worker.process import fetch_to_cache, serve_model
+
+    try:
+        if fetch:
+            return fetch_to_cache(model)
+        return serve_model(model, pool, concurrency)
+    except StartRefused as error:
+        if drain.draining():
+            return 0
+        print(f"soloist worker: {error.detail}", file=sys.stderr, flush=True)
+        start_failure.record_start_failure(model, error)
+        return EXIT_REFUSED
+    except Exception:
+        if drain.draining():  # what it was just at took the end for an error of its own
+            return 0
+        raise
+
+
+def _parse_arguments(argv: list[str] | None) -> tuple[str, str, int, bool]:
+    """(model, pool, concurrency, whether the model is only fetched)."""
     import argparse
 
     from worker import pools
@@ -29,26 +56,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if wrong := pools.check_concurrency(args.pool, args.concurrency):
         parser.error(wrong)
-    pools.patch_sockets(args.pool)
-
-    from contract.errors import EXIT_REFUSED, StartRefused
-    from worker import start_failure
-    from worker.process import fetch_to_cache, serve_model
-
-    try:
-        if args.fetch:
-            return fetch_to_cache(args.model)
-        return serve_model(args.model, args.pool, args.concurrency)
-    except StartRefused as error:
-        if drain.draining():
-            return 0
-        print(f"soloist worker: {error.detail}", file=sys.stderr, flush=True)
-        start_failure.record_start_failure(args.model, error)
-        return EXIT_REFUSED
-    except Exception:
-        if drain.draining():  # what it was just at took the end for an error of its own
-            return 0
-        raise
+    return args.model, args.pool, args.concurrency, args.fetch
 
 
 if __name__ == "__main__":

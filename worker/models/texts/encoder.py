@@ -46,14 +46,7 @@ class Encoder:
         in pairs; `offsets`: encodings know the characters of their tokens.
         """
         spec = checkpoint.spec
-        self.tokenizer = checkpoint.load_tokenizer()
-        if offsets and not self.tokenizer.is_fast:
-            raise checkpoint.refusal(f"{spec.task} needs a fast tokenizer, and this model has none")
-        if self.tokenizer.model_max_length < 1:
-            raise checkpoint.refusal(
-                f"its tokenizer_config.json says `model_max_length` {self.tokenizer.model_max_length}; set it "
-                "to the tokens that the model reads at most, or take it out"
-            )
+        self.tokenizer = _load_tokenizer(checkpoint, offsets)
         self.model = checkpoint.load_model(kind, device)
         self.config = self.model.config
         most = spec.max_batch_tokens
@@ -204,3 +197,17 @@ class Encoder:
         """Rows of one kind may share a pass."""
         ends = encoding.ids.count(self._end) if self._end is not None else 0
         return ends, self.batching.pass_key(len(encoding), place)
+
+
+def _load_tokenizer(checkpoint: Checkpoint, offsets: bool) -> Any:
+    tokenizer = checkpoint.load_tokenizer()
+    if offsets and not tokenizer.is_fast:
+        raise checkpoint.refusal(
+            f"{checkpoint.spec.task} needs a fast tokenizer, and this model has none"
+        )
+    if tokenizer.model_max_length < 1:
+        raise checkpoint.refusal(
+            f"its tokenizer_config.json says `model_max_length` {tokenizer.model_max_length}; set it to the "
+            "tokens that the model reads at most, or take it out"
+        )
+    return tokenizer
