@@ -1,5 +1,6 @@
 """What Helm has made of a chart, kept in a folder: processes that test at once, and later runs, make it once."""
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -43,7 +44,9 @@ def stored(key: tuple[str, ...], make: Callable[[], Any]) -> Any:
 
 
 def forget_old_renders() -> None:
-    """Delete what nobody asked for in a day; somebody may hold a lock."""
+    """Delete what nobody asked for in a day; somebody may hold a lock, and another may delete too."""
     for file in FOLDER.glob("*"):
-        if not file.name.startswith("lock-") and time.time() - file.stat().st_mtime > KEPT_SECONDS:
-            file.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            old = time.time() - file.stat().st_mtime > KEPT_SECONDS
+            if old and not file.name.startswith("lock-"):
+                file.unlink()
