@@ -65,7 +65,7 @@ class Settings(BaseSettings):
         0,
         ge=0,
         description="How many replicas of the ledger must have a create or a cancel before it is answered, and "
-        "an ending before it is announced. At 0 a failover may lose what was answered last.",
+        "an outcome before it is announced. At 0 a failover may lose what was answered last.",
     )
     prefix: str = Field(
         "soloist:",

@@ -2,14 +2,14 @@
 
 Replication is asynchronous, so that a failover may take back what was answered a moment before. Where
 replicas are asked for, a call whose answer is something to rely on waits for them (WAIT, over the same
-connection), and an end is announced by a call of its own, when they have it.
+connection), and an outcome is announced by a call of its own, when they have it.
 """
 
 import logging
 from typing import Any, TypeVar
 
 from contract.errors import LedgerUnavailable
-from contract.ledger.transitions import Transition, announce_endings
+from contract.ledger.transitions import Transition, announce_outcomes
 from contract.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -76,4 +76,4 @@ class Replicas:
         if not enough or transition.ended is None:
             return None
         model, ids = transition.ended(answer)
-        return announce_endings(model, ids) if ids else None
+        return announce_outcomes(model, ids) if ids else None

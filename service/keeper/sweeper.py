@@ -18,7 +18,7 @@ from contract.errors import LedgerUnavailable, SoloistError
 from contract.ledger.client import AsyncLedger
 from contract.ledger.transitions import (
     Sweep,
-    announce_endings,
+    announce_outcomes,
     expire,
     forget_model,
     list_unannounced,
@@ -259,12 +259,12 @@ class Sweeper:
                 return seen
 
     async def _announce(self, model: str) -> None:
-        """Announce endings that nobody announced: the replicas were late, or the process died that was to announce
-        them.
+        """Announce outcomes that nobody announced: the replicas were late, or the process that was to announce
+        them died.
         """
         with suppress(LedgerUnavailable):  # still too few; the next sweep comes soon
             ids = await self._ledger.run(list_unannounced(model))
-            await self._ledger.run(announce_endings(model, ids))
+            await self._ledger.run(announce_outcomes(model, ids))
 
     def _report(self, model: str, seen: Sweep) -> None:
         metrics.export_model(model, self._catalog.get(model), seen)

@@ -19,10 +19,10 @@ from contract.ledger.transitions.accepting import (
     find_receipts,
     replay,
 )
-from contract.ledger.transitions.ending import (
+from contract.ledger.transitions.finishing import (
     MOST_FINISH_BYTES,
     Outcome,
-    announce_endings,
+    announce_outcomes,
     cancel,
     erase,
     finish,
@@ -116,7 +116,7 @@ __all__ = [
     "Transition",
     "Unserved",
     "View",
-    "announce_endings",
+    "announce_outcomes",
     "cancel",
     "claim",
     "create",

@@ -34,7 +34,7 @@ class Sweep:
     """How many versions have predictions waiting for them alone."""
     endings: list[Ending] = field(default_factory=list)
     unannounced: int = 0
-    """Endings that are not announced yet: the replicas were late, or who was to announce them died."""
+    """Outcomes that are not announced yet: the replicas were late, or the process that was to announce them died."""
     states: dict[str, int] = field(default_factory=dict)
     """How many workers are starting, ready, busy or draining; absent is none."""
     loaded: dict[str, str] = field(default_factory=dict)

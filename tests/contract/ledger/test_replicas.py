@@ -11,7 +11,7 @@ from contract.errors import LedgerUnavailable
 from contract.ledger.client import AsyncLedger, Ledger
 from contract.ledger.transitions import (
     Created,
-    announce_endings,
+    announce_outcomes,
     cancel,
     create,
     expire,
@@ -201,7 +201,7 @@ def test_an_outcome_without_its_replica_is_written_and_announced_when_it_is_back
     until("the replica is back", replica.in_step)
 
     ids = harness.run(list_unannounced("m"))
-    assert [harness.run(announce_endings("m", ids)), harness.run(announce_endings("m", ids))] == [
+    assert [harness.run(announce_outcomes("m", ids)), harness.run(announce_outcomes("m", ids))] == [
         1,
         0,
     ]
@@ -230,7 +230,7 @@ def test_what_ends_in_any_other_way_is_announced_by_the_next_sweep(
     assert announced() == []
 
     assert harness.sweep().unannounced == 1
-    assert harness.run(announce_endings("m", harness.run(list_unannounced("m")))) == 1
+    assert harness.run(announce_outcomes("m", harness.run(list_unannounced("m")))) == 1
     assert [(told[0], told[1]) for told in announced()] == [(id, "outcome")]
 
 

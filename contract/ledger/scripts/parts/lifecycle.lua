@@ -82,7 +82,7 @@ local function end_prediction(id, model, watchers, result_ttl, status, outcome)
   count(model, 'finished:' .. status)
   if status == 'failed' then count(model, 'failed:' .. outcome.error_code) end
   if watchers and a.replicas then
-    -- Nobody hears of an end that a failover may take back: announce_endings.lua sends it later.
+    -- Nobody hears of an outcome that a failover may take back: announce_outcomes.lua sends it later.
     redis.call('ZADD', K.unannounced .. model, instant(now), id)
   elseif watchers then
     for i, value in ipairs(read_fields(id, unpack(ALSO_SENT))) do outcome[ALSO_SENT[i]] = value end

@@ -118,10 +118,10 @@ def erase(id: str, owner: str) -> Transition[Prediction | None]:
 
 
 def list_unannounced(model: str, most: int = 100) -> Transition[list[str]]:
-    """The oldest endings that are not announced yet; the replicas have those that it answers."""
+    """The ids of the oldest outcomes that are not announced yet; the replicas have those that it answers."""
     return Transition("list_unannounced", {"model": model, "most": most}, list, promises=True)
 
 
-def announce_endings(model: str, ids: Sequence[str]) -> Transition[int]:
-    """Announce what ended and was not announced with its end; answers how many. Each is announced once."""
-    return Transition("announce_endings", {"model": model, "predictions": list(ids)}, unchanged)
+def announce_outcomes(model: str, ids: Sequence[str]) -> Transition[int]:
+    """Announce outcomes that were not announced when they were written; answers how many. Each is announced once."""
+    return Transition("announce_outcomes", {"model": model, "predictions": list(ids)}, unchanged)

@@ -1,4 +1,4 @@
--- Announces endings that the replicas have, each once. {model, predictions: [id]} -> how many
+-- Announces outcomes that the replicas have, each once. {model, predictions: [id]} -> how many
 require 'notify'
 
 allow_over_maxmemory()
