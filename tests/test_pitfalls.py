@@ -183,8 +183,8 @@ PITFALLS: dict[int, tuple[str, tuple[str, ...]]] = {
     23: (
         "NaN is written as NaN, which is no JSON; numpy and torch values do not encode",
         (
-            BATCH + "test_nan_and_infinity_never_become_null",
-            BATCH + "test_outputs_become_json",
+            "worker/models/test_output_json.py::test_nan_and_infinity_never_become_null",
+            "worker/models/test_output_json.py::test_outputs_become_json",
             BAD + "test_an_output_with_nan_never_reaches_a_client",
         ),
     ),
