@@ -359,6 +359,13 @@ class LedgerMachine(RuleBasedStateMachine):
         till = self.harness.redis.hget(self.harness.ledger.key("heard", "m"), "till")
         return till is not None and float(till) > self.harness.now
 
+    def is_lost_in_outage(self, record: Record) -> bool:
+        """Its lease ran out in the last outage, and nobody renewed it after that."""
+        heard = self.harness.redis.hgetall(self.harness.ledger.key("heard", "m"))
+        if b"till" not in heard or record.running is None:
+            return False
+        return float(heard[b"from"]) < record.running < float(heard[b"till"])
+
     @rule(asked=st.booleans())
     def sweep(self, asked: bool) -> None:
         late = {id for id, end in self.score("running").items() if end <= self.harness.now}
@@ -395,8 +402,8 @@ class LedgerMachine(RuleBasedStateMachine):
         for id, record in records.items():
             if not record.status.terminal:
                 assert record.deadline is None or record.deadline > self.harness.now
-            if not self.reprieve:
-                assert id not in limited or record.status is not Status.PROCESSING
+            if not self.reprieve and id in limited and record.status is Status.PROCESSING:
+                assert self.is_lost_in_outage(record), "the sweep gives it back"
         self.sweep(False)  # which wakes workers for the innocent of a batch that ran past its limit
 
     @rule()
