@@ -17,7 +17,6 @@ OpenPage = Callable[..., Page]
 ECHO, FEELINGS = "local/echo", "acme/feelings"
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 DESKTOP = {"width": 1200, "height": 900}
-PHONE = {"width": 360, "height": 740}
 
 
 def post(gateway: GatewayThread, model: str = ECHO, text: str = "hi") -> str:

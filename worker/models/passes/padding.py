@@ -78,13 +78,6 @@ class PaddingToken:
         return token
 
 
-def find_pad_id(tokenizer: Any, config: Any) -> int:
-    """A token to pad with; the attention mask hides it, so any will do where the model names none."""
-    end = _first(getattr(config, "eos_token_id", None))
-    known = (tokenizer.pad_token_id, getattr(config, "pad_token_id", None), end, 0)
-    return next(int(found) for found in known if found is not None)
-
-
 def _of_texts(config: Any) -> Any:
     """The part that is about texts, of a model that reads images, too."""
     return config if config.is_encoder_decoder else config.get_text_config()
