@@ -77,7 +77,7 @@ def _sentinel(entry: str, usual_port: int) -> tuple[str, int]:
     return host, port
 
 
-def split(url: str) -> SplitResult:
+def split_url(url: str) -> SplitResult:
     """The parts of a URL that names one host.
 
     Raises:
@@ -91,18 +91,18 @@ def split(url: str) -> SplitResult:
     raise ValueError(NO_URL)
 
 
-def read(url: str) -> SplitResult | Sentinels:
+def read_url(url: str) -> SplitResult | Sentinels:
     """Whichever of the two it is.
 
     Raises:
         ValueError: it is neither.
     """
-    return read_sentinels(url) if behind_sentinel(url) else split(url)
+    return read_sentinels(url) if behind_sentinel(url) else split_url(url)
 
 
-def place(url: str) -> str:
+def describe_place(url: str) -> str:
     """For people: where it leads, without its password."""
-    parts = read(url)
+    parts = read_url(url)
     if isinstance(parts, Sentinels):
         return parts.place
     return f"{parts.hostname or 'localhost'}:{parts.port or USUAL_PORTS[parts.scheme]}"

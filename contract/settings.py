@@ -201,7 +201,7 @@ class Settings(BaseSettings):
             beginnings = tuple(f"{scheme}://" for scheme in SCHEMES[str(info.field_name)])
             if not url.get_secret_value().startswith(beginnings):
                 raise ValueError(f"must begin with one of {', '.join(beginnings)}")
-            addresses.read(url.get_secret_value())
+            addresses.read_url(url.get_secret_value())
         return url
 
     @field_validator("redis_username", "redis_password", "broker_username", "broker_password")
@@ -213,7 +213,7 @@ class Settings(BaseSettings):
         name, url = f"{PREFIX}{field.upper()}_URL", info.data[f"{field}_url"]
         if url is None:
             raise ValueError(f"needs {name}; the ledger's credentials serve for the ledger's Redis")
-        if getattr(addresses.read(url.get_secret_value()), what):
+        if getattr(addresses.read_url(url.get_secret_value()), what):
             raise ValueError(f"{name} holds a {what} already; give it in one of the two")
         return value
 
@@ -275,7 +275,7 @@ class Settings(BaseSettings):
         if addresses.behind_sentinel(url):
             parts += ["SENTINEL_USERNAME", "SENTINEL_PASSWORD"]
         return {
-            "address": addresses.place(url),
+            "address": addresses.describe_place(url),
             "settings": ", ".join(f"{PREFIX}{name.upper()}_{part}" for part in parts),
         }
 

@@ -19,7 +19,7 @@ import redis.asyncio
 from redis.exceptions import NoScriptError
 from redis.sentinel import SentinelManagedConnection
 
-from contract.ledger.redis_errors import is_answer, is_demoted, is_elsewhere, translate
+from contract.ledger.redis_errors import is_answer, is_demoted, is_elsewhere, translate_error
 from contract.ledger.resolver import LookUps
 
 Command = tuple[Any, ...]
@@ -80,7 +80,7 @@ class _Tries:
         late = _is_timeout(error) or self.left < 0.01
         hopeless = (refused and not is_elsewhere(error)) or isinstance(error, redis.DataError)
         if self._last or late or hopeless or carried_out:
-            return translate(error, sent=self._sent)
+            return translate_error(error, sent=self._sent)
         self._last = self.fresh = True
         return None
 

@@ -68,7 +68,7 @@ def is_stranger(error: BaseException | None) -> bool:
     )
 
 
-def translate(error: BaseException, *, sent: bool) -> Exception:
+def translate_error(error: BaseException, *, sent: bool) -> Exception:
     """A fault of a call in our words. What is a mistake of ours stays as it is.
 
     Args:

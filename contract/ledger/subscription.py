@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import redis.asyncio
 
-from contract.ledger.redis_errors import translate
+from contract.ledger.redis_errors import translate_error
 
 
 class Subscription:
@@ -61,4 +61,4 @@ def _in_our_words() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise translate(error, sent=False) from error
+        raise translate_error(error, sent=False) from error
