@@ -213,10 +213,6 @@ def test_a_worker_says_once_what_it_has_loaded_on_what_and_in_which_time(
     assert (line["import_seconds"], line["connect_seconds"]) == (0.123, 3.123)
     assert line["memory_bytes"] > 2**20
     assert re.fullmatch(r"bfloat16 on NVIDIA H200, 6 s, \d[\d.]* [MG]iB", words)
-    sizes = {"memory_bytes": 3 * 2**29, "device_memory_bytes": 14 * 2**30}
-    assert start_log.summarise({"dtype": None, "device": "cpu", "load_seconds": 41.4, **sizes}) == (
-        "cpu, 41 s, 1.5 GiB, 14 GiB on the device"
-    )
 
 
 def test_a_process_begins_by_saying_what_it_is_and_no_secret() -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import transformers as tf
 
 from contract.catalog import ModelSpec
@@ -186,17 +185,6 @@ def test_the_best_token_only_is_drawn_where_top_k_is_one(gpt: Model) -> None:
         [item("hello", "a", **LONG), item("hello", "b", **LONG, top_k=1, do_sample=True)]
     )
     assert drawn == greedy
-
-
-def test_tokens_are_drawn_as_often_as_they_are_likely() -> None:
-    from worker.models.writing.sampling import SeededSampling
-
-    likely = torch.tensor([0.5, 0.3, 0.0, 0.2])
-    draw = SeededSampling(list(range(4000)))
-    chosen = draw(None, likely.log().repeat(4000, 1)).argmax(dim=1)
-    shares = torch.bincount(chosen, minlength=4) / 4000
-    assert shares[2] == 0
-    assert torch.allclose(shares, likely, atol=0.03)
 
 
 def test_a_models_own_sampling_is_its_default(
