@@ -79,15 +79,17 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
         return
     _Drain.since = time.monotonic()
     _Drain.started = True
+    if _Drain.signaled is not None:
+        from celery.worker import state  # imported only now: the handlers stand before Celery is loaded
+
+        state.should_stop = 0  # Celery's loop looks at it before it polls again
+        _Drain.signaled.set()
+    # Only now: a line that cannot be written must not lose the end.
     logger.info("draining", extra={"signal": signal.Signals(number).name})
     if _Drain.signaled is None:
         if not _Drain.by_exception:
             os._exit(0)
         sys.exit(0)
-    from celery.worker import state  # imported only now: the handlers stand before Celery is loaded
-
-    state.should_stop = 0  # Celery's loop looks at it before it polls again
-    _Drain.signaled.set()
 
 
 def _wake_loop() -> None:
