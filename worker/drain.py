@@ -80,7 +80,9 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
     _Drain.since = time.monotonic()
     _Drain.started = True
     if _Drain.signaled is not None:
-        from celery.worker import state  # imported only now: the handlers stand before Celery is loaded
+        from celery.worker import (
+            state,
+        )  # imported only now: the handlers stand before Celery is loaded
 
         state.should_stop = 0  # Celery's loop looks at it before it polls again
         _Drain.signaled.set()
