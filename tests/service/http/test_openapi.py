@@ -58,6 +58,24 @@ def test_the_document_is_well_formed(document: dict[str, Any]) -> None:
     assert len(ids) == len(set(ids))
 
 
+def test_operations_keep_their_names(document: dict[str, Any]) -> None:
+    """Generated clients have a method for each. FastAPI derives them from the names of our functions."""
+    ids = {op["operationId"] for *_, op in operations(document) if "operationId" in op}
+    assert ids == {
+        "cancel_prediction_v1_predictions__id__cancel_post",
+        "erase_prediction_v1_predictions__id__delete",
+        "get_account_v1_account_get",
+        "get_model_v1_models__owner___name__get",
+        "get_prediction_v1_predictions__id__get",
+        "get_status_v1_status_get",
+        "get_version_v1_models__owner___name__versions__version__get",
+        "list_models_v1_models_get",
+        "list_predictions_v1_predictions_get",
+        "list_versions_v1_models__owner___name__versions_get",
+        "stream_prediction_v1_predictions__id__stream_get",
+    }
+
+
 def schemas(operation: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for part in [*operation["responses"].values(), operation.get("requestBody", {})]:
         for content in part.get("content", {}).values():
