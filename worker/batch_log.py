@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from contract.ledger.transitions import Claimed, Outcome
 from contract.telemetry.logs import log_each
-from contract.telemetry.tracing import TraceContext, Tracing, recorded
+from contract.telemetry.tracing import TraceContext, Tracing, read_record_context
 from worker.batch import Batch
 
 logger = logging.getLogger(__name__)
@@ -109,5 +109,7 @@ class BatchLog:
 
     @staticmethod
     def _traced(batch: Batch) -> list[tuple[Claimed, TraceContext]]:
-        pairs = ((c, recorded(c.traceparent, c.tracestate)) for c in batch.claimed.values())
+        pairs = (
+            (c, read_record_context(c.traceparent, c.tracestate)) for c in batch.claimed.values()
+        )
         return [(claimed, trace) for claimed, trace in pairs if trace and trace.sampled]

@@ -6,7 +6,7 @@ from typing import Any
 
 from contract.ledger.endings import Ending
 from contract.telemetry.logs import log_each
-from contract.telemetry.tracing import Tracing, recorded
+from contract.telemetry.tracing import Tracing, read_record_context
 
 
 def log_endings(logger: logging.Logger, tracing: Tracing, endings: Sequence[Ending]) -> None:
@@ -16,7 +16,7 @@ def log_endings(logger: logging.Logger, tracing: Tracing, endings: Sequence[Endi
     log_each(logger, "prediction", failed, logging.WARNING)
     log_each(logger, "prediction", others)
     for ending in endings if tracing.on else ():
-        trace = recorded(ending.traceparent, None)
+        trace = read_record_context(ending.traceparent, None)
         if trace is None or not trace.sampled:
             continue
         back = ending.outcome == "queued"
@@ -39,6 +39,6 @@ def _extras(ending: Ending) -> dict[str, Any]:
     }
     if ending.what != "queued":
         line["error_code"] = ending.what
-    if trace := recorded(ending.traceparent, None):
+    if trace := read_record_context(ending.traceparent, None):
         line["trace_id"] = trace.trace_id
     return line

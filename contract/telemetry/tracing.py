@@ -54,7 +54,7 @@ class TraceContext:
         return bool(int(self.traceparent[53:55], 16) & 1)
 
 
-def incoming(headers: Iterable[tuple[bytes, bytes]]) -> TraceContext | None:
+def read_request_context(headers: Iterable[tuple[bytes, bytes]]) -> TraceContext | None:
     """The context that a request carries, as ASGI gives its headers; None without a valid one."""
     found = [value for name, value in headers if name == b"traceparent"]
     if len(found) != 1:
@@ -69,7 +69,7 @@ def incoming(headers: Iterable[tuple[bytes, bytes]]) -> TraceContext | None:
     return TraceContext(f"00{parent[2:55]}", state if TRACESTATE.fullmatch(state) else None)
 
 
-def recorded(traceparent: str | None, tracestate: str | None) -> TraceContext | None:
+def read_record_context(traceparent: str | None, tracestate: str | None) -> TraceContext | None:
     """The context that a record carries."""
     return TraceContext(traceparent, tracestate) if traceparent else None
 

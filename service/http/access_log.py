@@ -6,7 +6,7 @@ import time
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from contract.telemetry.tracing import OFF, Span, TraceContext, Tracing, incoming
+from contract.telemetry.tracing import OFF, Span, TraceContext, Tracing, read_request_context
 from service.gateway import metrics
 from service.http.problems import INTERNAL_ERROR, answer_problem
 
@@ -32,7 +32,7 @@ class AccessLog:
             return await self._app(scope, receive, send)
         started = time.monotonic()
         status = 0
-        sent = incoming(scope["headers"])
+        sent = read_request_context(scope["headers"])
         span = self._tracing.start(scope["method"], sent, kind="server")
         scope["trace"] = span.context or sent
 

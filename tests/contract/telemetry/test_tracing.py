@@ -17,9 +17,9 @@ from contract.telemetry.tracing import (
     OFF,
     TraceContext,
     Tracing,
-    incoming,
     open_tracing,
-    recorded,
+    read_record_context,
+    read_request_context,
 )
 from tests.support.ledger_harness import LedgerHarness
 from tests.support.trace_collector import TraceCollector
@@ -53,7 +53,7 @@ def headers(*parents: str, state: str | None = None) -> list[tuple[bytes, bytes]
 
 @pytest.mark.parametrize("parent", [SAMPLED, UNSAMPLED, f" {SAMPLED} "])
 def test_a_callers_context_is_read(parent: str) -> None:
-    context = incoming(headers(parent))
+    context = read_request_context(headers(parent))
 
     assert context == TraceContext(parent.strip())
     assert context.trace_id == ID
@@ -61,7 +61,9 @@ def test_a_callers_context_is_read(parent: str) -> None:
 
 
 def test_a_context_of_a_later_version_reads_as_ours() -> None:
-    assert incoming(headers(f"cc-{ID}-{PARENT}-01-what-will-be")) == TraceContext(SAMPLED)
+    assert read_request_context(headers(f"cc-{ID}-{PARENT}-01-what-will-be")) == TraceContext(
+        SAMPLED
+    )
 
 
 @pytest.mark.parametrize(
@@ -81,7 +83,7 @@ def test_a_context_of_a_later_version_reads_as_ours() -> None:
     ],
 )
 def test_what_is_no_context_is_passed_over(parents: tuple[str, ...]) -> None:
-    assert incoming(headers(*parents)) is None
+    assert read_request_context(headers(*parents)) is None
 
 
 @pytest.mark.parametrize(
@@ -89,7 +91,7 @@ def test_what_is_no_context_is_passed_over(parents: tuple[str, ...]) -> None:
     [("a=1,b=2", "a=1,b=2"), ("x" * 513, None), ("a=\x01", None), ("a=é", None)],
 )
 def test_a_state_is_kept_as_it_came_if_it_is_one(state: str, kept: str | None) -> None:
-    assert incoming(headers(SAMPLED, state=state)) == TraceContext(SAMPLED, kept)
+    assert read_request_context(headers(SAMPLED, state=state)) == TraceContext(SAMPLED, kept)
 
 
 def test_a_context_goes_with_its_prediction_to_every_claim(harness: LedgerHarness) -> None:
@@ -97,8 +99,8 @@ def test_a_context_goes_with_its_prediction_to_every_claim(harness: LedgerHarnes
     harness.accept(id="b")
     first, second = harness.claim()
 
-    assert recorded(first.traceparent, first.tracestate) == TraceContext(SAMPLED, "v=1")
-    assert recorded(second.traceparent, second.tracestate) is None
+    assert read_record_context(first.traceparent, first.tracestate) == TraceContext(SAMPLED, "v=1")
+    assert read_record_context(second.traceparent, second.tracestate) is None
     harness.release([first, second])
     assert harness.claim()[0].traceparent == SAMPLED
 
@@ -139,7 +141,7 @@ def test_without_traces_a_request_pays_no_more_than_for_a_few_copies_of_its_head
     usual = [(name, b"x") for name in (b"host", b"accept", b"user-agent", b"content-type")] * 2
 
     def without_traces() -> None:
-        sent = incoming(usual)
+        sent = read_request_context(usual)
         span = OFF.start("POST", sent, kind="server")
         assert (span.context or sent) is None
 
