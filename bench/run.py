@@ -22,7 +22,7 @@ from bench.stacks.stack import Stack
 from bench.stacks.usual import Usual, UsualWait
 from bench.texts import TEXTS, texts
 from bench.trial import CALLERS, Cores, Durations, WrongAnswers, generator_ceiling, measure_stack
-from local.processes import StartFailed, pinned
+from local.processes import StartFailed, restrict_to_cores
 
 STACKS: dict[str, type[Stack]] = {
     stack.name: stack for stack in (Ours, OursOnRabbitMQ, Mosec, LitServe, Usual, UsualWait)
@@ -63,7 +63,7 @@ class BenchRun:
         self._progress, self._bar = progress, progress.add_task("", total=total)
         self._step_began = time.monotonic()
         try:
-            with pinned(self.cores.load), ExitStack() as opened:
+            with restrict_to_cores(self.cores.load), ExitStack() as opened:
                 self._step("load generator")
                 self.results["generator"] = generator_ceiling(self.folder, self.cores, 1.0)
                 self._rounds([self._open_bound(model, opened) for model in self.models])
@@ -73,7 +73,7 @@ class BenchRun:
 
     def _open_bound(self, model: BenchModel, opened: ExitStack) -> tuple[Bound, list[Any]]:
         self._step(f"{model.name}: raw bound")
-        with pinned(self.cores.stack):
+        with restrict_to_cores(self.cores.stack):
             log = self.folder / f"raw-{model.name}.log"
             bound = opened.enter_context(Bound(model, self.texts, log))
         bound.calibrate(self.durations.raw_seconds)

@@ -21,7 +21,7 @@ from bench.run import FAILURES, machine, split_cores
 from bench.stacks.ours import Ours
 from bench.texts import TEXTS, texts
 from bench.trial import Cores, Durations, check_answers, measure_load
-from local.processes import pinned
+from local.processes import restrict_to_cores
 
 CALLERS = 64
 READY_SECONDS = 120.0
@@ -74,8 +74,8 @@ def measure_topologies(
     }
     bar = progress.add_task("raw bound", total=durations.rounds * len(chosen))
     try:
-        with pinned(cores.load), ExitStack() as opened:
-            with pinned(cores.stack):
+        with restrict_to_cores(cores.load), ExitStack() as opened:
+            with restrict_to_cores(cores.stack):
                 bound = opened.enter_context(Bound(model, texts(TEXTS), folder / "raw.log"))
             bound.calibrate(durations.raw_seconds)
             expected = bound.answers()
@@ -107,7 +107,7 @@ def _measure_setup(
     raw = bound.rate(durations.raw_seconds)["per_second"]
     stack = Ours(bound.model, folder, [(setup.pool, setup.concurrency)] * setup.workers)
     with ExitStack() as opened:
-        with pinned(cores.stack):
+        with restrict_to_cores(cores.stack):
             opened.enter_context(stack)
         stack.first_answer(bound.texts[0])
         stack.processes[-1].wait_until(stack.workers_ready, READY_SECONDS)

@@ -14,7 +14,7 @@ from bench.models import difference
 from bench.process_tree import ProcessTree
 from bench.stacks.stack import Stack
 from bench.target import Target
-from local.processes import PROJECT, Process, accepts, free_port, pinned
+from local.processes import PROJECT, Process, accepts, free_port, restrict_to_cores
 
 CALLERS = (1, 8, 64, 256)
 TOLERANCE = 1e-3
@@ -66,7 +66,7 @@ def measure_stack(
     """
     with ExitStack() as opened:
         step("start")
-        with pinned(cores.stack):
+        with restrict_to_cores(cores.stack):
             opened.enter_context(stack)
         cold_start = stack.first_answer(bound.texts[0])
         tree = ProcessTree(stack.pids)
@@ -139,7 +139,7 @@ def check_answers(stack: Stack, bodies: list[str], expected: list[Any]) -> float
 def generator_ceiling(folder: Path, cores: Cores, seconds: float) -> dict[str, Any]:
     """Requests a second of the load generator against a server that only answers."""
     port = free_port()
-    with pinned(cores.stack):
+    with restrict_to_cores(cores.stack):
         server = Process(
             [sys.executable, "-m", "bench.served.trivial", str(port)],
             log=folder / "trivial.log",

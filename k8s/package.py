@@ -55,7 +55,7 @@ def make(helm: str, out: Path, images: dict[str, Any], chart: Path = CHART) -> P
         copied = Path(folder) / chart.name
         shutil.copytree(chart, copied)
         values = copied / "values.yaml"
-        values.write_text(pinned(values.read_text("utf-8"), images), "utf-8")
+        values.write_text(fill_in_digests(values.read_text("utf-8"), images), "utf-8")
         command = [helm, "package", str(copied), "--destination", str(out)]
         done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603
     if done.returncode:
@@ -64,7 +64,7 @@ def make(helm: str, out: Path, images: dict[str, Any], chart: Path = CHART) -> P
     return out / f"{described['name']}-{described['version']}.tgz"
 
 
-def pinned(text: str, images: dict[str, Any]) -> str:
+def fill_in_digests(text: str, images: dict[str, Any]) -> str:
     """values.yaml with the registry and the digests in it, and every comment where it was."""
     registry = images["registry"]
     text = re.sub(r'^  registry: ""$', f'  registry: "{registry}"', text, flags=re.MULTILINE)

@@ -140,8 +140,8 @@ class Process:
 
 
 @contextlib.contextmanager
-def pinned(cores: Iterable[int]) -> Iterator[None]:
-    """What is started meanwhile runs on these cores, with its children, from its first instruction.
+def restrict_to_cores(cores: Iterable[int]) -> Iterator[None]:
+    """Restrict what is started meanwhile to these cores, with its children, from its first instruction.
 
     Thread pools are sized by the cores that a process may use, so it is done before it starts.
     """

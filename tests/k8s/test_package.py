@@ -111,7 +111,9 @@ def test_what_is_no_digest_is_refused(changes: dict, says: str, tmp_path: Path) 
 
 def test_values_without_a_place_for_digests_are_noticed() -> None:
     with pytest.raises(Failure, match="no `images` with a registry and two digests"):
-        package.pinned('images:\n  registry: ""\n  api: {digest: ""}\n  worker: {}\n', IMAGES)
+        package.fill_in_digests(
+            'images:\n  registry: ""\n  api: {digest: ""}\n  worker: {}\n', IMAGES
+        )
 
 
 def test_the_command_says_where_the_package_is(

@@ -16,7 +16,7 @@ from local.processes import (
     accepts,
     can_listen,
     free_port,
-    pinned,
+    restrict_to_cores,
     wait_for,
 )
 
@@ -39,7 +39,7 @@ def test_free_ports_are_outside_the_range_of_outgoing_connections() -> None:
 def test_what_starts_while_pinned_stays_on_its_cores(tmp_path: Path) -> None:
     before = os.sched_getaffinity(0)
     core = max(before)
-    with pinned([core]):
+    with restrict_to_cores([core]):
         process = python(
             tmp_path,
             "import os; print(os.sched_getaffinity(0), flush=True); import time; time.sleep(60)",
