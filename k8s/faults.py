@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from contract.errors import EXIT_REFUSED
 from k8s.cluster import Cluster, Object
-from k8s.logs import ended_of, log_command, runs, what_it_said
+from k8s.logs import ended_of, is_running, log_command, what_it_said
 from k8s.release import component_of, condition_of, is_true, name_of
 
 IMAGE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
@@ -117,7 +117,7 @@ def _ended(cluster: Cluster, pod: Object, container: dict[str, Any]) -> Fault:
     if container.get("ready"):
         what = f"runs, after {restarts} restarts; the last one ended with {_ending(ended)}"
         return Fault(f"restarts of {name}", what, log, "warn")
-    patience = SOON if restarts + (not runs(container)) >= ENDINGS else None
+    patience = SOON if restarts + (not is_running(container)) >= ENDINGS else None
     if ended.get("reason") == "OOMKilled":
         what = f"{name} was killed for its memory, {restarts} restarts"
         return Fault(f"memory of {name}", what, "raise resources.limits.memory", patience=patience)

@@ -49,13 +49,13 @@ def ended_of(container: dict[str, Any]) -> dict[str, Any]:
     return (container.get("state") or {}).get("terminated") or last.get("terminated") or {}
 
 
-def runs(container: dict[str, Any]) -> bool:
+def is_running(container: dict[str, Any]) -> bool:
     return "running" in (container.get("state") or {})
 
 
 def log_command(namespace: str, pod: str, container: dict[str, Any]) -> str:
     """The kubectl command that shows the log of the run that ended."""
-    previous = " --previous" if runs(container) else ""
+    previous = " --previous" if is_running(container) else ""
     return f"kubectl -n {namespace} logs {pod} -c {container['name']}{previous}"
 
 
@@ -63,7 +63,7 @@ def _previous(container: dict[str, Any]) -> Iterator[str]:
     """Which logs may hold the end. While a container waits for its next run the current one is the one that ended,
     and the one before may be gone, as init containers' are; once it runs, the current one is another run's.
     """
-    if not runs(container):
+    if not is_running(container):
         yield "false"
     yield "true"
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from k8s.cluster import Object
 from k8s.faults import Fault
-from k8s.logs import runs
+from k8s.logs import is_running
 from k8s.release import condition_of, is_true, name_of
 
 ASKING = "asking the gateway"
@@ -54,9 +54,9 @@ def pod_phase(pod: Object) -> str:
     reasons = [_reason(container) for container in (*first, *rest)]
     if any(reasons):
         return PULLING if any("Image" in reason for reason in reasons) else STARTING
-    if any(runs(container) for container in first):
+    if any(is_running(container) for container in first):
         return FETCHING
-    if any(runs(container) for container in rest):
+    if any(is_running(container) for container in rest):
         return LOADING
     # The sandbox and the volumes come first; then the kubelet pulls (Kubernetes 1.29 and later).
     return PULLING if is_true(pod, "PodReadyToStartContainers") else STARTING

@@ -29,7 +29,7 @@ def check_scaling(cluster: Cluster, snapshot: Snapshot) -> Findings:
     hpas = {model_of(each): hpa_of(cluster, each) for each in scaled}
     metrics = _metrics(cluster, snapshot)
     for each in scaled:
-        yield judge(snapshot, each, hpas[model_of(each)])
+        yield judge_scaling(snapshot, each, hpas[model_of(each)])
     if isinstance(metrics, Finding):
         yield metrics
         return
@@ -41,7 +41,7 @@ def check_scaling(cluster: Cluster, snapshot: Snapshot) -> Findings:
     for each in scaled:
         own = counts.get(model_of(each), {})
         # One whose scaling is at fault has no number to compare with.
-        healthy = judge(snapshot, each, hpas[model_of(each)]).level == "ok"
+        healthy = judge_scaling(snapshot, each, hpas[model_of(each)]).level == "ok"
         yield _compared(each, hpas[model_of(each)] if healthy else None, own)
 
 
@@ -71,7 +71,7 @@ def is_paused(scaled: Object) -> bool:
     )
 
 
-def judge(snapshot: Snapshot, scaled: Object, hpa: Object | None) -> Finding:
+def judge_scaling(snapshot: Snapshot, scaled: Object, hpa: Object | None) -> Finding:
     """The one finding on a model's scaling."""
     subject = f"scaling of {model_of(scaled)}"
     fault = keda_fault(scaled, subject, snapshot.namespace, short(snapshot.workload("ledger")))
