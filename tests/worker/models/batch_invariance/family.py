@@ -1,4 +1,4 @@
-"""A row of the table."""
+"""A family of models, as a row of the table: how it is built, what it is asked, and the answers to compare with."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
