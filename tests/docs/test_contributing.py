@@ -1,6 +1,7 @@
 """What contributors, their editors and a forge go by: it is valid, runs, and says the same as `make` and `.ci/run`."""
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -73,6 +74,14 @@ def test_an_issue_form_has_what_a_forge_asks_of_it(path: Path) -> None:
         assert each["attributes"]["label"]
     ids = [each["id"] for each in asked]
     assert len(ids) == len(set(ids))
+
+
+def test_the_test_that_contributors_are_shown_is_the_one_that_its_command_runs() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (name,) = re.findall(r"`(test_\w+)`", text)
+    ((path, words),) = re.findall(r"`\.venv/bin/python -m pytest (\S+) -k (\w+)`", text)
+    assert words in name
+    assert f"def {name}(" in (ROOT / path).read_text(encoding="utf-8")
 
 
 def test_the_pull_request_asks_for_commands_that_exist() -> None:
