@@ -1,4 +1,4 @@
-"""The one Celery task. Its instance lives once per process, so it holds the model."""
+"""The one Celery task: claims a batch, predicts, finishes. Its instance lives once per process, so it holds the model."""
 
 import atexit
 import logging

@@ -1,4 +1,4 @@
-"""Submit and wait: the one way in, under every HTTP convention."""
+"""Predictions of this gateway: submitted, waited for, read, canceled; the one way to them from every route."""
 
 import asyncio
 import time

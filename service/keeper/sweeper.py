@@ -1,4 +1,4 @@
-"""The keeper: puts right what a lost process or a lost message left behind. Stateless, harmless twice.
+"""The sweeper: the keeper's loop over the models, and what one sweep does. Stateless, harmless twice.
 
 Every sweep it takes expired leases back, wakes workers for what waits without a message, ends what ran past its
 deadline or hard limit or waits for a version that is gone, and deletes what outlived its retention; in a

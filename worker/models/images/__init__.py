@@ -1,1 +1,1 @@
-"""Images."""
+"""Images: files decoded within limits, and the models that read them."""

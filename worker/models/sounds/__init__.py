@@ -1,1 +1,1 @@
-"""Sounds."""
+"""Sounds: files decoded within limits, and the models that read them."""
