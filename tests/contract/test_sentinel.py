@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import msgpack
 import pytest
 
 from contract.errors import LedgerRefuses, LedgerUnavailable
@@ -17,7 +16,7 @@ from contract.ledger.transitions import (
 )
 from contract.settings import Settings
 from tests.support.ledger_harness import LedgerHarness
-from tests.support.sentinels import Guarded, Node
+from tests.support.sentinels import Guarded
 from tests.support.waiting import until
 
 ODD = "p@ss/w:rd#%"
@@ -33,15 +32,6 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
 
 
 @pytest.fixture
-def replica(guarded: Guarded) -> Iterator[Node]:
-    """The one replica. A test may freeze it for less than the sentinel's patience, and it wakes after."""
-    (node,) = [node for node in guarded.nodes if node.port != guarded.named()]
-    yield node
-    node.resume()
-    until("the replica is back", node.in_step)
-
-
-@pytest.fixture
 def ours(guarded: Guarded) -> Settings:
     guarded.primary.asked("flushall")
     return Settings(
@@ -51,41 +41,6 @@ def ours(guarded: Guarded) -> Settings:
         ledger_replicas=1,
         ledger_timeout_seconds=0.6,
     )
-
-
-@pytest.fixture
-def harness(ours: Settings) -> Iterator[LedgerHarness]:
-    opened = LedgerHarness(ours)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def announced(harness: LedgerHarness) -> Iterator[Callable[[], list[Any]]]:
-    """What the gateway `gw` is told, as often as it is called."""
-    with harness.redis.pubsub(ignore_subscribe_messages=True) as channel:
-        channel.subscribe(harness.ledger.key("answers", "gw"))
-        channel.get_message(timeout=5)
-
-        def told() -> list[Any]:
-            harness.redis.publish(harness.ledger.key("answers", "gw"), msgpack.packb("last"))
-            found = []
-            while True:
-                message = channel.get_message(timeout=5)
-                assert message
-                content = msgpack.unpackb(message["data"], unicode_errors="replace")
-                if content == "last":
-                    return found
-                found += content
-
-        yield told
-
-
-def waiting_for(harness: LedgerHarness) -> list[str]:
-    """The ids that are still to be announced."""
-    return [
-        id.decode() for id in harness.redis.zrange(harness.ledger.key("unannounced", "m"), 0, -1)
-    ]
 
 
 def again(act: Callable[[], Any]) -> int:

@@ -1,6 +1,6 @@
 """Predictions that name a version: run by that version only, counted with all that waits, and ended when it is gone."""
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgpack
 import pytest
@@ -9,46 +9,30 @@ from contract.ledger.keys import PER_VERSION
 from contract.ledger.transitions import (
     Created,
     Pins,
-    Unserved,
     claim,
     read_dead_list,
     read_models,
-    register,
     register_catalog,
     replay,
     sweep_pins,
 )
-from contract.ledger.workers import Worker
 from contract.prediction import Status
 from contract.versions import UNTOLD
+from tests.contract.ledger.pinning import (
+    ENTRY,
+    LIFETIME,
+    OTHER,
+    A,
+    B,
+    C,
+    accept,
+    say,
+    taken,
+    unserved,
+)
 from tests.support.ledger_harness import LedgerHarness
 
 T = TypeVar("T")
-ENTRY, OTHER = "a" * 32, "b" * 32
-A, B = ENTRY + "1" * 32, ENTRY + "2" * 32
-"""One entry of a catalog whose files changed: A was there first."""
-C = OTHER + "3" * 32
-"""Another entry for the same model."""
-LIFETIME = 15.0
-
-
-def say(harness: LedgerHarness, version: str, worker: str = "w1", state: str = "ready") -> None:
-    harness.run(register("m", Worker(worker, state, model_version=version), LIFETIME))
-
-
-def accept(harness: LedgerHarness, id: str, version: str | None = None, **more: Any) -> str:
-    return harness.accept(id=id, pinned=version, entry=ENTRY, **more)
-
-
-def unserved(harness: LedgerHarness, version: str, **more: Any) -> bool:
-    (result,) = (
-        harness.create(harness.new_prediction(pinned=version, entry=ENTRY, **more)).results or ()
-    )
-    return isinstance(result, Unserved)
-
-
-def taken(harness: LedgerHarness, version: str, **more: Any) -> list[str]:
-    return [c.id for c in harness.claim(version=version, **more)]
 
 
 def sweep_pinned(
