@@ -8,7 +8,7 @@ import msgpack
 import pytest
 
 from contract.errors import LedgerUnavailable
-from contract.ledger.client import AsyncLedger, Ledger
+from contract.ledger.client import AsyncLedger
 from contract.ledger.transitions import (
     Created,
     announce_outcomes,
@@ -344,34 +344,3 @@ def test_trouble_with_replicas_is_logged_once_and_so_is_its_end(
         "too few replicas of the ledger answer",
         "the ledger's replicas answer again",
     ]
-
-
-def again(act: Callable[[], Any]) -> int:
-    """Do it until it raises LedgerUnavailable no more; how often it did."""
-    failures = 0
-
-    def done() -> bool:
-        nonlocal failures
-        try:
-            act()
-        except LedgerUnavailable:
-            failures += 1
-            return False
-        return True
-
-    until("the ledger answers", done)
-    return failures
-
-
-def asked_sentinels(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The ports of the sentinels, as they are asked from now on."""
-    asked: list[int] = []
-    for sentinel in ledger.redis.connection_pool.sentinel_manager.sentinels:
-        port = sentinel.connection_pool.connection_kwargs["port"]
-
-        def ask(port: int = port, once: Callable[[], Any] = sentinel.sentinel_masters) -> Any:
-            asked.append(port)
-            return once()
-
-        monkeypatch.setattr(sentinel, "sentinel_masters", ask)
-    return asked
