@@ -9,7 +9,6 @@ from tests.charts.objects import MIB, asked, of_kind, pod, pods, scaled_object
 from tests.charts.rendering import CHART, render
 from tests.charts.scenarios import POOLS, PROFILES, SCENARIOS, SPAM, merged, model
 
-L4 = {"requests": {"cpu": "2", "memory": "8Gi"}}
 TOLERATED = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
 GOLDEN: dict[str, dict[str, Any]] = {
     "gke": {

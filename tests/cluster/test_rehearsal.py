@@ -30,7 +30,6 @@ from tests.k8s.fake_cluster import FakeCluster
 from tests.support.fake_api_server import served
 from tests.support.gateway_thread import GatewayThread
 
-READY = {"conditions": [{"type": "Ready", "status": "True"}]}
 ROLLED_OUT = {"replicas": 1, "updatedReplicas": 1, "availableReplicas": 1, "observedGeneration": 1}
 
 

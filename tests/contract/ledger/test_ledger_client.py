@@ -28,8 +28,6 @@ from contract.settings import Settings
 from local.redis import EmbeddedRedis
 from tests.support.ledger_harness import LedgerHarness
 
-SAFE = {"maxmemory_policy": "noeviction", "aof_enabled": 1}
-
 
 def new_prediction(**what: Any) -> NewPrediction:
     return NewPrediction(Prediction(**{"id": "a", "model": "m", **what}), 100, 4)
@@ -108,9 +106,6 @@ def test_a_ledger_that_is_gone_is_reported(own_redis: EmbeddedRedis) -> None:
 
     assert own_redis.url not in str(caught.value)
     ledger.close()
-
-
-ODD = "p@ss/w:rd#%"
 
 
 def test_a_full_ledger_records_nothing_new_but_what_runs_goes_on_and_ends(

@@ -4,24 +4,14 @@ import pytest
 
 from contract.ledger.transitions import (
     ModelSnapshot,
-    Page,
     read_models,
-    register,
 )
 from contract.ledger.workers import Worker
 from tests.support.ledger_harness import LedgerHarness
 
 
-def say(harness: LedgerHarness, name: str = "w1", state: str = "ready", **more: str) -> None:
-    harness.run(register("m", Worker(name, state, **more)))
-
-
 def seen(harness: LedgerHarness) -> ModelSnapshot:
     return harness.run(read_models(["m"]))["m"]
-
-
-def words(harness: LedgerHarness) -> dict[str, str]:
-    return {worker.name: worker.state for worker in seen(harness).workers}
 
 
 def test_the_state_estimates_the_time_of_what_waits(harness: LedgerHarness) -> None:
@@ -31,10 +21,6 @@ def test_the_state_estimates_the_time_of_what_waits(harness: LedgerHarness) -> N
     harness.finish(harness.claim())  # four of them in half a second
 
     assert seen(harness).eta_seconds == 1.0
-
-
-def ids(page: Page) -> list[str]:
-    return [prediction.id for prediction in page.predictions]
 
 
 def test_the_state_counts_what_waits_and_runs(harness: LedgerHarness) -> None:

@@ -32,15 +32,6 @@ def calls(harness: LedgerHarness) -> dict[str, int]:
     return {command: row["calls"] for command, row in stats.items()}
 
 
-def cost(harness: LedgerHarness, expected: list[str]) -> dict[str, int]:
-    """How many commands a claim by B runs in Redis."""
-    before = calls(harness)
-    assert taken(harness, B) == expected
-    after = calls(harness)
-    ran = {command: count - before.get(command, 0) for command, count in after.items()}
-    return {command: count for command, count in ran.items() if count and "info" not in command}
-
-
 RENAMED = {"told": "endings", "rings": "wakeups"}
 """What older scripts answer under another name."""
 OLDER_KEYS = "K.rings, K.ring = K.wakeups, K.last_wakeup\n"

@@ -1,7 +1,6 @@
 """The ledger at a start: safe, waited for, or refused in one line."""
 
 import asyncio
-import json
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -116,19 +115,6 @@ def test_a_ledger_that_refuses_us_says_so_and_shows_no_password(
     place = f"at 127.0.0.1:{own_redis.port}; see {told['settings']}"
     assert refused.value.detail == f"the ledger refuses our user or password {place}"
     ledger.close()
-
-
-STRINGS = [
-    '{"__type__": "datetime", "__value__": "2020-01-01T00:00:00"}',
-    '{"__type__": "uuid", "__value__": {"hex": "0"}}',
-    '{"text": "👩\u200d👩\u200d👧 🙂 é \u202e \\u0000 \\ud83d"}',
-    '{"text": "\u2028\u2029\x7f"}',
-    '{"n": 0.1, "big": 12345678901234567890123, "e": 1e400}',
-    '{ "spaces" :  [ ] }\n',
-    '"%s ${7*7} {{x}} \' \\" -- "',
-    json.dumps("x" * (1024 * 1024)),
-    json.dumps("🙂" * (256 * 1024), ensure_ascii=False),
-]
 
 
 def run_async(settings: Settings, act: Callable[[AsyncLedger], Any]) -> Any:
