@@ -44,7 +44,7 @@ def represent_created(
 def represent_prediction(
     prediction: Prediction, model_id: str, base: str, status: Status | None = None
 ) -> schemas.Prediction:
-    """One prediction, with `status` in place of its own.
+    """One prediction. `status`, where it is given, is shown instead of the record's.
 
     Input and output go out as they lie in the ledger, without being parsed.
     """

@@ -146,7 +146,7 @@ def test_the_probe_says_when_nothing_is_heard(
     with redis.Redis(port=store.port) as client:
         client.execute_command("ACL", "SETUSER", "default", "-subscribe")
         client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
-        until("it is told of", lambda: not harness.ready(), SECONDS)
+        until("the gateway is not ready", lambda: not harness.ready(), SECONDS)
         answer = harness.http.get("/readyz")
         assert (answer.status_code, answer.json()["state"]) == (503, "waiting")
         assert "subscription" in answer.json()["detail"]
