@@ -181,6 +181,7 @@ def test_a_kustomization_over_ours_is_built(block: Block, tmp_path: Path) -> Non
 # --- a model that is a Python class -------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_class_passes_its_test_from_a_folder_of_the_readers_own(tmp_path: Path) -> None:
     (model,), (test,) = of_kind("class"), of_kind("test")
     assert {model.page, test.page} == {"docs/models.md"}
@@ -222,6 +223,7 @@ sys.exit(run(["check", "--help"]))
 """
 
 
+@pytest.mark.slow
 def test_the_small_environment_has_all_that_it_needs() -> None:
     brought = installed_by("soloist", {"gateway", "cli"}) | {"soloist"}
     homes = metadata.packages_distributions()

@@ -89,6 +89,7 @@ def test_the_import_rules_know_every_room() -> None:
         ),
     ],
 )
+@pytest.mark.slow
 def test_a_fresh_process_loads_no_stranger(entry: str, strangers: str) -> None:
     code = f"import sys, {entry}\nprint(*sorted(set({strangers.split()!r}) & set(sys.modules)))"
     done = subprocess.run(

@@ -150,6 +150,7 @@ def without_made_up(scenario: str) -> dict[str, Any]:
     return merged(SCENARIOS[scenario], {"secrets": {"generate": False}})
 
 
+@pytest.mark.slow
 def test_two_renders_are_equal_in_all_but_the_passwords_that_are_made_up(helm: int) -> None:
     again = render_together(map(without_made_up, SCENARIOS), helm=helm)
 

@@ -28,6 +28,7 @@ def test_a_part_of_another_chart_is_what_it_is_alone(
 
 
 @pytest.mark.usefixtures("rendered")
+@pytest.mark.slow
 def test_parts_of_one_chart_are_what_they_are_alone() -> None:
     part = render_together(SCENARIOS.values())
 

@@ -56,6 +56,7 @@ def test_the_example_in_the_docs_runs_and_its_values_are_of_the_same_kind(solois
     assert result.out.count("\n#") == shown.count("\n#")
 
 
+@pytest.mark.slow
 def test_without_a_price_nothing_is_said_of_cost_and_the_same_seed_says_the_same(soloist) -> None:
     first, again = (soloist("plan", *SMALL).out for _ in range(2))
     assert first == again
@@ -82,6 +83,7 @@ def test_a_wait_that_cannot_be_kept_is_said_with_the_way_out(soloist) -> None:
     assert scaling_of(result.out)["max"] <= 8
 
 
+@pytest.mark.slow
 def test_the_picture_is_written(soloist, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     assert soloist("plan", *SMALL, "--picture", str(tmp_path / "plan.svg")).code == 0

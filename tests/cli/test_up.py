@@ -145,6 +145,7 @@ def test_a_process_that_refuses_to_start_ends_everything_with_its_reason(
     assert exit_code_of(failure.value) == 78
 
 
+@pytest.mark.slow
 def test_a_process_that_never_gets_ready_ends_everything(scene: Scene) -> None:
     with pytest.raises(StartFailed, match=r"^m-1: exit code 1: some trouble$") as failure:
         scene.run("crashes")

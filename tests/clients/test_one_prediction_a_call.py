@@ -45,6 +45,7 @@ def harness(settings: Settings, catalog: Catalog) -> Iterator[ClientHarness]:
             yield ClientHarness(gateway.url)
 
 
+@pytest.mark.slow
 def test_the_python_client_calls_once(harness: ClientHarness, catalog: Catalog) -> None:
     client = replicate.Client("x", base_url=harness.url)
     calls: list[Callable[[], object]] = [

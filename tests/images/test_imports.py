@@ -82,9 +82,10 @@ def strangers(brought: set[str]) -> set[str]:
     ("name", "rooms"),
     [
         ("api", ("contract", "service", "cli", "k8s", "local", "planner")),
-        pytest.param("worker", ("contract", "worker"), marks=pytest.mark.slow),
+        ("worker", ("contract", "worker")),
     ],
 )
+@pytest.mark.slow
 def test_an_image_has_all_that_its_code_imports(name: str, rooms: tuple[str, ...]) -> None:
     done = run(strangers(closure(extras(name))), rooms)
     assert done.returncode == 0, done.stderr

@@ -241,6 +241,7 @@ def grid() -> Iterator[Situation]:
         yield Situation(workers, "", scaled, "ok", None, numbers, broken)
 
 
+@pytest.mark.slow
 def test_no_two_findings_contradict_each_other() -> None:
     situations = list(grid())
     told = {tuple(findings(situation)): situation for situation in situations}

@@ -54,6 +54,7 @@ def test_a_child_is_asked_to_end_when_its_owner_is_killed(tmp_path: Path) -> Non
     assert (tmp_path / "ended").exists()
 
 
+@pytest.mark.slow
 def test_a_child_that_does_not_listen_is_killed_after_its_grace() -> None:
     assert has_ended(kill_owner_of(STUBBORN))
 

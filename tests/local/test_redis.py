@@ -128,6 +128,7 @@ def test_it_ends_when_its_owner_is_killed(tmp_path: Path) -> None:
     wait_gone(pid)
 
 
+@pytest.mark.slow
 def test_the_ledger_outlives_those_who_still_write_to_it(tmp_path: Path) -> None:
     script = OWNER.replace("print(", "ledger.end_after(int(sys.argv[3])); print(")
     with (

@@ -13,6 +13,7 @@ from local.redis import EmbeddedRedis
 
 
 @pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.slow
 def test_one_left_over_is_stopped_by_the_next_start_and_its_data_kept(
     tmp_path: Path, frozen: bool
 ) -> None:

@@ -55,6 +55,7 @@ raise SystemExit(worker.__main__.main(["--model", "m"]))
 
 @pytest.mark.parametrize("error", ["ModelUnloadable", "ValueError"])
 @pytest.mark.parametrize("entered", ["", "drain.end_by_exception()"])
+@pytest.mark.slow
 def test_a_worker_that_is_told_to_end_ends_with_0_whatever_takes_that_for_an_error(
     error: str, entered: str
 ) -> None:

@@ -120,6 +120,7 @@ def test_without_a_collector_nothing_is_traced(settings: Settings) -> None:
 @pytest.mark.parametrize(
     "entry", ["service.app, service.keeper.app", "worker.task, worker.process"]
 )
+@pytest.mark.slow
 def test_a_process_without_traces_loads_nothing_for_them(entry: str) -> None:
     code = (
         f"import sys, {entry}\n"

@@ -176,6 +176,7 @@ def test_the_probes_follow_the_ledger_away_and_back(
     assert [r.message for r in caplog.records].count("no sweep") == 2
 
 
+@pytest.mark.slow
 def test_a_keeper_exports_nothing_of_a_gateway() -> None:
     """Its `soloist_ledger_up` would be 0 for ever."""
     code = (

@@ -483,6 +483,7 @@ def test_in_a_cluster_the_service_account_is_used(
     assert configuration.retries is False
 
 
+@pytest.mark.slow
 def test_a_keeper_that_names_no_pods_does_not_load_the_client() -> None:
     code = "import sys, service.app, service.keeper.app; exit('kubernetes' in sys.modules)"
 
