@@ -91,6 +91,7 @@ class EmbeddedRedis(Server):
         if self.alive:
             return
         program = self._program or server_program()
+        self.kill()  # one that ended by itself has left its log and its lock open
         self._take_folder()
         try:
             stop_stale_redis(self._pidfile, self.folder, STALE_SECONDS)

@@ -21,7 +21,7 @@ from contract.errors import StartRefused
 from contract.settings import Settings, load_settings
 from local import supervisor, topology
 from local.log_stream import LogStream
-from local.processes import StartFailed, free_port
+from local.processes import PROJECT, StartFailed, free_port
 from local.redis import EmbeddedRedis
 from local.run_file import read_run_file
 from local.topology import Topology
@@ -197,7 +197,7 @@ def test_an_embedded_ledger_that_dies_is_started_again_with_its_data(
 def test_when_it_is_killed_nothing_stays_behind(tmp_path: Path) -> None:
     script = f"""
     import sys
-    sys.path.insert(0, {str(Path(__file__).parent)!r})
+    sys.path[:0] = [{str(Path(__file__).parent)!r}, {str(PROJECT)!r}]
     from pathlib import Path
     import pytest, test_up
     from local.redis import EmbeddedRedis

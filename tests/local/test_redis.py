@@ -1,8 +1,12 @@
 """The embedded Redis: it starts, keeps its data, and does not outlive its owner."""
 
+import gc
+import os
+import signal
 import socket
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +19,7 @@ from redis_owner import OWNER, ask, owner_killed, wait_gone
 
 from contract.errors import StartRefused
 from local.redis import EmbeddedRedis
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -59,6 +64,19 @@ def test_an_answered_write_survives_a_crash(ledger: EmbeddedRedis) -> None:
     assert not ledger.alive
     ledger.start()
     assert ask(ledger, "GET", "kept") == b"yes"
+
+
+def test_one_that_ended_by_itself_starts_again_and_leaves_nothing_open(
+    ledger: EmbeddedRedis,
+) -> None:
+    os.kill(ledger.pid, signal.SIGKILL)
+    until("it has ended", lambda: not ledger.alive)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        ledger.start()
+        gc.collect()
+    assert ask(ledger, "PING") in (b"PONG", True)
+    assert [str(one.message) for one in seen] == []
 
 
 def test_a_wiped_one_starts_empty(ledger: EmbeddedRedis) -> None:
