@@ -6,7 +6,7 @@ VERSION := $(shell sed -n 's/^appVersion: //p' charts/soloist/Chart.yaml)
 INSTALLED := $(VENV)/.installed
 # The tests of models need torch, which takes longer to import than most tests do; all of them run together.
 # The fast ones wait much, for other threads and for time to pass: three processes fill two cores.
-FAST := $(BIN)/python -m pytest -n 3 --dist worksteal -m "not slow and not cluster" --ignore=tests/worker/models
+FAST := $(BIN)/python -m pytest -n 4 --dist worksteal -m "not slow and not cluster" --ignore=tests/worker/models
 MODELS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup tests/worker/models
 PROCESSES := $(BIN)/python -m pytest -n 2 --dist loadfile -m "slow and not cluster" --ignore=tests/worker/models
 SECONDS ?= 180
