@@ -2,7 +2,7 @@
 
 import re
 import subprocess
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -31,7 +31,8 @@ LEFT_OUT = ("CHANGELOG.md", "tests/contract/golden/", "tests/test_words.py")
 """What says how things were called before."""
 
 
-def texts() -> Iterator[tuple[str, str]]:
+@cache
+def texts() -> dict[str, str]:
     """Every text of the project that people read, by its path from the root."""
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"],
@@ -40,39 +41,49 @@ def texts() -> Iterator[tuple[str, str]]:
         text=True,
         check=True,
     ).stdout
-    for name in listed.splitlines():
-        suffixes = (".py", ".lua", ".md", ".yaml", ".toml", ".tpl", ".js")
-        if name.endswith(suffixes) and not name.startswith(LEFT_OUT) and (ROOT / name).is_file():
-            yield name, (ROOT / name).read_text(encoding="utf-8")
+    suffixes = (".py", ".lua", ".md", ".yaml", ".toml", ".tpl", ".js")
+    return {
+        name: (ROOT / name).read_text(encoding="utf-8")
+        for name in listed.splitlines()
+        if name.endswith(suffixes) and not name.startswith(LEFT_OUT) and (ROOT / name).is_file()
+    }
+
+
+@cache
+def texts_by_words() -> dict[str, str]:
+    """The same, with names in code taken apart: a part of one is a word, too, as in `missing_rings` or `RingSent`."""
+    return {name: re.sub(r"([a-z])([A-Z])", r"\1_\2", text) for name, text in texts().items()}
+
+
+def glossary() -> list[str]:
+    """The words that docs/architecture.md explains, in its order."""
+    section = texts()["docs/architecture.md"].partition("## The words\n")[2].partition("\n## ")[0]
+    return re.findall(r"^\| ([a-z -]+) \| \S", section, re.MULTILINE)[1:]
 
 
 @pytest.mark.parametrize(("words", "instead"), GIVEN_UP.items(), ids=lambda text: str(text)[:20])
 def test_a_word_that_was_given_up_does_not_come_back(words: str, instead: str) -> None:
-    # A part of a name in code is a word, too: `missing_rings`, `RingSent`.
     pattern = re.compile(rf"(?<![a-z])({words})(?![a-z])", re.IGNORECASE)
     found = [
         f"{name}: {match[0]}"
-        for name, text in texts()
-        for match in pattern.finditer(re.sub(r"([a-z])([A-Z])", r"\1_\2", text))
+        for name, text in texts_by_words().items()
+        for match in pattern.finditer(text)
         if match[0] not in ON_THE_WIRE.get(name, ())
     ]
 
     assert not found, f"say {instead}: {found}"
 
 
-def test_the_glossary_is_short_and_sorted_by_the_path_of_a_prediction() -> None:
-    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
-    section = page.partition("## The words\n")[2].partition("\n## ")[0]
-    words = re.findall(r"^\| ([a-z -]+) \| \S", section, re.MULTILINE)[1:]
+def test_the_glossary_is_short_and_explains_no_word_twice() -> None:
+    words = glossary()
 
     assert 10 < len(words) <= MOST_WORDS
     assert len(words) == len(set(words))
 
 
 def test_a_word_of_the_glossary_is_used_in_the_code() -> None:
-    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
-    section = page.partition("## The words\n")[2].partition("\n## ")[0]
-    code = "\n".join(text for name, text in texts() if name.endswith((".py", ".lua"))).lower()
-    words = re.findall(r"^\| ([a-z -]+) \| \S", section, re.MULTILINE)[1:]
+    code = "\n".join(t for name, t in texts().items() if name.endswith((".py", ".lua"))).lower()
 
-    assert [word for word in words if not re.search(re.sub("[ -]", "[ _-]?", word), code)] == []
+    assert [
+        word for word in glossary() if not re.search(re.sub("[ -]", "[ _-]?", word), code)
+    ] == []
